@@ -1,2 +1,56 @@
-//! Entry point.
-fn main() {}
+//! Tidekeep's build tool, run as `cargo xtask <command>`: everything that cargo alone cannot do.
+//! Each command is one file; every command first calls `setup` for the tools it needs.
+
+mod process;
+mod setup;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::setup::{Need, NeedsYou};
+use crate::workspace::Workspace;
+
+/// Builds, runs, tests and measures Tidekeep.
+#[derive(Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    after_help = "Exit codes: 0 done, 1 a step failed, 2 wrong usage, 3 something has to be \
+                  installed by hand (the exact command is printed)."
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install whatever the other commands need and this machine lacks
+    Setup {
+        /// Leave out the tools that only the tests need (chromium, no_std target, …)
+        #[arg(long)]
+        no_tests: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Args::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            if error.is::<NeedsYou>() { ExitCode::from(3) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Setup { no_tests } => {
+            let need = if no_tests { Need::Page } else { Need::Tests };
+            setup::run(&workspace, need, setup::Talk::Everything).map(drop)
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Child processes in three manners: `probe` asks and forgives, `quiet` keeps the output for the
+//! case of failure, `loud` lets the child talk to the terminal. All steps run through these.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How many lines of a failed command's output are worth showing.
+const TAIL_LINES: usize = 40;
+const POLL: Duration = Duration::from_millis(20);
+
+/// Standard output of a command that exits with 0; `None` when it fails or does not exist.
+pub(crate) fn probe<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Option<String> {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
+    if !output.status.success() {
+        return None;
+    }
+    String::from_utf8(output.stdout).ok()
+}
+
+/// Runs to the end with the output in `log`; fails with its last lines, or after `limit`.
+pub(crate) fn quiet(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let err = out.try_clone().context("cannot share a log file")?;
+    let line = shown(command);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .spawn()
+        .with_context(|| format!("cannot start `{line}`"))?;
+    let Some(success) = wait_until(&mut child, Instant::now() + limit)? else {
+        bail!("`{line}` did not end within {} s\n{}", limit.as_secs(), tail(log));
+    };
+    if !success {
+        bail!("`{line}` failed\n{}", tail(log));
+    }
+    Ok(())
+}
+
+/// Runs to the end with the terminal's own output.
+pub(crate) fn loud(command: &mut Command) -> Result<()> {
+    let line = shown(command);
+    let status = command.status().with_context(|| format!("cannot start `{line}`"))?;
+    if !status.success() {
+        bail!("`{line}` failed ({status})");
+    }
+    Ok(())
+}
+
+/// The command as one could type it, without its environment.
+pub(crate) fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether the child succeeded; `None` when the deadline came first and the child was ended.
+fn wait_until(child: &mut Child, deadline: Instant) -> Result<Option<bool>> {
+    loop {
+        if let Some(status) = child.try_wait().context("cannot wait for a child process")? {
+            return Ok(Some(status.success()));
+        }
+        if Instant::now() >= deadline {
+            // It may have ended by itself just now; either way it is gone after this.
+            drop(child.kill());
+            drop(child.wait());
+            return Ok(None);
+        }
+        thread::sleep(POLL);
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}

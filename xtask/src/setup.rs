@@ -1,0 +1,109 @@
+//! Finds the tools a command needs and installs those that are missing, one line for each action.
+//! When nothing is missing it only probes, in well under a second.
+
+mod apt;
+mod node;
+mod rust;
+mod testing;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+pub(crate) use crate::setup::node::Node;
+pub(crate) use crate::setup::rust::{BareTarget, WasmRust};
+pub(crate) use crate::setup::testing::TestTools;
+use crate::workspace::Workspace;
+
+/// What the calling command is about to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Build the npm package and the page.
+    Page,
+    /// That, and run every test.
+    Tests,
+}
+
+/// Whether findings are worth a line too, or actions only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Talk {
+    Everything,
+    Actions,
+}
+
+/// What setup found or made.
+pub(crate) struct Tools {
+    pub(crate) wasm: WasmRust,
+    pub(crate) node: Node,
+    /// Shrinks the module a little further; the build does without it.
+    pub(crate) wasm_opt: Option<PathBuf>,
+    /// Present when `Need::Tests` was asked for.
+    pub(crate) tests: Option<TestTools>,
+}
+
+/// Something only the user can do; ends xtask with exit code 3.
+#[derive(Debug)]
+pub(crate) struct NeedsYou {
+    why: String,
+    command: String,
+}
+
+impl fmt::Display for NeedsYou {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; please type:\n\n    {}\n", self.why, self.command)
+    }
+}
+
+impl std::error::Error for NeedsYou {}
+
+/// Prints the one line a step is allowed.
+pub(crate) struct Teller(Talk);
+
+impl Teller {
+    fn found(&self, what: &str, which: &str) {
+        if self.0 == Talk::Everything {
+            println!("setup: {what:<9} {which}");
+        }
+    }
+
+    fn doing(&self, what: &str, action: &str) {
+        println!("setup: {what:<9} {action}");
+    }
+}
+
+/// Probes for everything in `need` and installs what is missing.
+pub(crate) fn run(workspace: &Workspace, need: Need, talk: Talk) -> Result<Tools> {
+    let teller = Teller(talk);
+    let wasm = rust::wasm(workspace, &teller)?;
+    let wasm_opt = wasm_opt(workspace, &teller);
+    let node = node::prepare(workspace, &teller)?;
+    let tests = match need {
+        Need::Page => None,
+        Need::Tests => Some(testing::prepare(workspace, &teller)?),
+    };
+    Ok(Tools { wasm, node, wasm_opt, tests })
+}
+
+/// Debian's optimiser, installed when that needs no password; otherwise the build goes on without.
+fn wasm_opt(workspace: &Workspace, teller: &Teller) -> Option<PathBuf> {
+    let mut found = on_path("wasm-opt");
+    if found.is_none() && apt::can_install() {
+        teller.doing("wasm-opt", "installing Debian's binaryen, to make the module 5 % smaller");
+        if let Err(error) = apt::install(workspace, &["binaryen"]) {
+            teller.doing("wasm-opt", &format!("going on without it: {error:#}"));
+        }
+        found = on_path("wasm-opt");
+    }
+    match &found {
+        Some(path) => teller.found("wasm-opt", &path.display().to_string()),
+        None => teller.found("wasm-opt", "absent; the module stays about 5 % larger"),
+    }
+    found
+}
+
+/// Where the shell would find a program.
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}

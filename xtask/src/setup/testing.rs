@@ -1,0 +1,60 @@
+//! What only the tests need: a browser, a target without std, and two optional cargo tools whose
+//! absence costs a step or some speed but no meaning.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::process;
+use crate::setup::rust::{self, BareTarget};
+use crate::setup::{NeedsYou, Teller, apt, on_path};
+use crate::workspace::Workspace;
+
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// The tools of `cargo xtask test`.
+pub(crate) struct TestTools {
+    pub(crate) bare: BareTarget,
+    pub(crate) chromium: PathBuf,
+    /// Without it the tests run by `cargo test`, one binary after the other.
+    pub(crate) nextest: bool,
+    /// Without it licences and advisories are not checked.
+    pub(crate) deny: bool,
+}
+
+/// Finds or installs everything the tests need.
+pub(super) fn prepare(workspace: &Workspace, teller: &Teller) -> Result<TestTools> {
+    let bare = rust::bare(workspace, teller)?;
+    let chromium = chromium(workspace, teller)?;
+    let nextest = cargo_tool(teller, "nextest", "absent; tests run by `cargo test`");
+    let deny = cargo_tool(teller, "deny", "absent; licences and advisories stay unchecked");
+    Ok(TestTools { bare, chromium, nextest, deny })
+}
+
+fn chromium(workspace: &Workspace, teller: &Teller) -> Result<PathBuf> {
+    let installed = Path::new(CHROMIUM);
+    if let Some(path) =
+        installed.is_file().then(|| installed.into()).or_else(|| on_path("chromium"))
+    {
+        teller.found("chromium", &path.display().to_string());
+        return Ok(path);
+    }
+    if on_path("apt-get").is_none() {
+        return Err(NeedsYou {
+            why: "the browser tests need chromium on PATH".to_owned(),
+            command: "(install chromium)".to_owned(),
+        }
+        .into());
+    }
+    teller.doing("chromium", "installing Debian's chromium, to test the page in a real browser");
+    apt::install(workspace, &["chromium", "fonts-dejavu-core"])?;
+    Ok(installed.to_path_buf())
+}
+
+fn cargo_tool(teller: &Teller, name: &str, absent: &str) -> bool {
+    let program = format!("cargo-{name}");
+    let version = process::probe(&program, &[name, "--version"]);
+    let first = version.as_deref().and_then(|text| text.lines().next());
+    teller.found(name, first.unwrap_or(absent));
+    first.is_some()
+}
