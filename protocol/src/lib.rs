@@ -1,1 +1,38 @@
-//! Placeholder of the first hour; see ARCHITECTURE.md.
+//! The words of Tidekeep: every byte that a client and a server exchange is defined here, and
+//! nothing else is. Dry: `no_std`, no clock, no socket, no randomness. `docs/protocol.md` draws the
+//! same bytes for those who write a client in another language.
+//!
+//! ```text
+//! byte 0        4      5       6         8       12            12+ext_len
+//!      | len u32 | kind | flags | ext_len | id u32 | extensions | body (postcard) |
+//!      len counts everything after itself; integers are little-endian
+//! ```
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`frame`] | the envelope: header, extensions, incremental decoding, chunked bodies |
+//! | [`hello`] | preface, handshake, heartbeats, going away |
+//! | [`op`] | the table of operations, and a file for each of them |
+//! | [`entry`], [`condition`], [`range`], [`cursor`] | the parts that operations share |
+//! | [`error`], [`limits`] | what can be refused, and where the bounds are |
+//! | [`codec`] | postcard bodies, from and to bounded slices |
+#![no_std]
+
+extern crate alloc;
+
+pub mod codec;
+pub mod condition;
+pub mod cursor;
+pub mod entry;
+pub mod error;
+pub mod frame;
+pub mod hello;
+pub mod limits;
+pub mod op;
+pub mod range;
+
+/// The protocol version that this crate speaks.
+pub const VERSION: u16 = 1;
+
+/// The oldest protocol version that this crate still understands.
+pub const OLDEST_VERSION: u16 = 1;

@@ -1,0 +1,227 @@
+//! The envelope around every message. A frame can be told apart, skipped or refused without knowing
+//! its kind; what its kind means is in [`crate::hello`] and [`crate::op`].
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::Serialize;
+
+use crate::codec;
+
+/// Bytes of a frame before its extensions: length, kind, flags, extension length, id.
+pub const HEADER_BYTES: usize = 12;
+
+/// Bytes of the length field, which it does not count.
+pub const LENGTH_BYTES: usize = 4;
+
+/// The kinds that are not operations. An operation's reply has its kind with [`kind::REPLY`] set.
+pub mod kind {
+    /// Client's first frame.
+    pub const HELLO: u8 = 0x01;
+    /// Server's answer to it.
+    pub const WELCOME: u8 = 0x02;
+    /// "Are you there?" Empty body, either way.
+    pub const PING: u8 = 0x03;
+    /// "Yes." Empty body, the ping's id.
+    pub const PONG: u8 = 0x04;
+    /// The server will close this connection soon.
+    pub const GOING_AWAY: u8 = 0x05;
+    /// The client no longer wants the request with this id. Empty body; ends a watch.
+    pub const CANCEL: u8 = 0x06;
+    /// A request failed (its id) or the connection did (id 0).
+    pub const ERROR: u8 = 0x07;
+    /// Set in the kind of a reply.
+    pub const REPLY: u8 = 0x80;
+}
+
+/// Bits of a frame's flags. Unknown bits are ignored.
+pub mod flag {
+    /// The body goes on in the next frame with this id; bodies are joined before they are decoded.
+    pub const MORE: u8 = 0x01;
+    /// The last message of a watch.
+    pub const END: u8 = 0x02;
+}
+
+/// Tags of extensions. A tag with [`ext::REQUIRED`] must be understood or the request is refused;
+/// any other unknown tag is skipped.
+pub mod ext {
+    /// How long the caller will wait for the reply: u32 little-endian, milliseconds.
+    pub const DEADLINE: u8 = 0x01;
+    /// Set in a tag that must be understood.
+    pub const REQUIRED: u8 = 0x80;
+}
+
+/// One frame, borrowed from the bytes that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// What the body is.
+    pub kind: u8,
+    /// Bits of [`flag`].
+    pub flags: u8,
+    /// Ties a reply to its request; 0 belongs to the connection.
+    pub id: u32,
+    /// The extension block, not yet looked into.
+    pub extensions: Extensions<'a>,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Reads the first frame of `bytes` and how many bytes it takes; `None` while it is not whole.
+    ///
+    /// `limit` bounds the length field's value, in bytes; it is checked before the rest arrives, so
+    /// a reader never waits for more than it is ready to hold.
+    pub fn decode(bytes: &'a [u8], limit: u32) -> Result<Option<(Self, usize)>, FrameError> {
+        let Some((length, _)) = bytes.split_first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
+        let length = u32::from_le_bytes(*length);
+        if length > limit {
+            return Err(FrameError::TooLarge { length, limit });
+        }
+        let total = LENGTH_BYTES + length as usize;
+        if total < HEADER_BYTES {
+            return Err(FrameError::TooShort { length });
+        }
+        let Some(frame) = bytes.get(..total) else { return Ok(None) };
+        let (header, rest) = frame.split_at(HEADER_BYTES);
+        let ext_len = u16::from_le_bytes([header[6], header[7]]) as usize;
+        let Some((extensions, body)) = rest.split_at_checked(ext_len) else {
+            return Err(FrameError::Extensions);
+        };
+        let frame = Self {
+            kind: header[4],
+            flags: header[5],
+            id: u32::from_le_bytes([header[8], header[9], header[10], header[11]]),
+            extensions: Extensions::check(extensions)?,
+            body,
+        };
+        Ok(Some((frame, total)))
+    }
+
+    /// Whether the body goes on in the next frame with this id.
+    pub fn more(&self) -> bool {
+        self.flags & flag::MORE != 0
+    }
+}
+
+/// Appends a frame to `out`: header, extensions, then the body that `body` writes.
+pub fn write(
+    out: &mut Vec<u8>,
+    kind: u8,
+    flags: u8,
+    id: u32,
+    extensions: &[(u8, &[u8])],
+    body: impl FnOnce(&mut Vec<u8>),
+) {
+    let start = out.len();
+    out.extend_from_slice(&[0; LENGTH_BYTES]);
+    out.extend_from_slice(&[kind, flags, 0, 0]);
+    out.extend_from_slice(&id.to_le_bytes());
+    for (tag, data) in extensions {
+        out.push(*tag);
+        out.extend_from_slice(&(data.len() as u16).to_le_bytes());
+        out.extend_from_slice(data);
+    }
+    let ext_len = (out.len() - start - HEADER_BYTES) as u16;
+    out[start + 6..start + 8].copy_from_slice(&ext_len.to_le_bytes());
+    body(out);
+    let length = (out.len() - start - LENGTH_BYTES) as u32;
+    out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Appends a frame without extensions whose body is `value`.
+pub fn write_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, kind: u8, id: u32, value: &T) {
+    write(out, kind, 0, id, &[], |out| codec::encode(value, out));
+}
+
+/// Appends `body` as one frame, or as several of at most `chunk_bytes` each that the receiver joins.
+/// `flags` go on every one of them; all but the last bear [`flag::MORE`].
+pub fn write_chunked(
+    out: &mut Vec<u8>,
+    kind: u8,
+    flags: u8,
+    id: u32,
+    body: &[u8],
+    chunk_bytes: usize,
+) {
+    let mut rest = body;
+    while rest.len() > chunk_bytes {
+        let (chunk, tail) = rest.split_at(chunk_bytes.max(1));
+        write(out, kind, flags | flag::MORE, id, &[], |out| out.extend_from_slice(chunk));
+        rest = tail;
+    }
+    write(out, kind, flags, id, &[], |out| out.extend_from_slice(rest));
+}
+
+/// A frame's extension block: entries of tag, length and data, skippable one by one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extensions<'a>(&'a [u8]);
+
+impl<'a> Extensions<'a> {
+    fn check(block: &'a [u8]) -> Result<Self, FrameError> {
+        let mut rest = block;
+        while !rest.is_empty() {
+            rest = split_extension(rest).ok_or(FrameError::Extensions)?.2;
+        }
+        Ok(Self(block))
+    }
+
+    /// The entries, as tag and data.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let (tag, data, tail) = split_extension(rest)?;
+            rest = tail;
+            Some((tag, data))
+        })
+    }
+
+    /// The caller's deadline in milliseconds, if it gave one.
+    pub fn deadline_ms(&self) -> Option<u32> {
+        let (_, data) = self.iter().find(|(tag, _)| *tag == ext::DEADLINE)?;
+        Some(u32::from_le_bytes(data.try_into().ok()?))
+    }
+
+    /// A tag that must be understood and is not, if there is one.
+    pub fn unknown_required(&self) -> Option<u8> {
+        self.iter().map(|(tag, _)| tag).find(|tag| tag & ext::REQUIRED != 0)
+    }
+}
+
+fn split_extension(block: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[tag, low, high], rest) = block.split_first_chunk::<3>()?;
+    let (data, rest) = rest.split_at_checked(u16::from_le_bytes([low, high]) as usize)?;
+    Some((tag, data, rest))
+}
+
+/// The bytes are no frame. The connection cannot go on: where the next frame starts is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameError {
+    /// The length is over the receiver's limit.
+    TooLarge {
+        /// The length field's value.
+        length: u32,
+        /// The most that is taken.
+        limit: u32,
+    },
+    /// The length leaves no room for a header.
+    TooShort {
+        /// The length field's value.
+        length: u32,
+    },
+    /// The extension block runs over the frame or an entry runs over the block.
+    Extensions,
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { length, limit } => {
+                write!(f, "a frame of {length} bytes is over the limit of {limit}")
+            }
+            Self::TooShort { length } => write!(f, "a frame of {length} bytes has no header"),
+            Self::Extensions => f.write_str("a frame's extensions run over their end"),
+        }
+    }
+}
+
+impl core::error::Error for FrameError {}

@@ -1,0 +1,27 @@
+//! `increment`: adds to a number that is kept as decimal text, so that `get` shows it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Expiry;
+
+/// Adds `by` to the number at `key`; an absent key counts from 0. A value that is no number, or a
+/// sum outside the range of `i64`, is refused as invalid input and nothing changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Increment<'a> {
+    /// The key.
+    #[serde(borrow, with = "serde_bytes")]
+    pub key: &'a [u8],
+    /// What to add; may be negative.
+    pub by: i64,
+    /// When the key ends.
+    pub expiry: Expiry,
+}
+
+/// The number after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncrementReply {
+    /// The write's revision.
+    pub revision: u64,
+    /// The number after the addition.
+    pub value: i64,
+}

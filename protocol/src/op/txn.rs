@@ -1,0 +1,93 @@
+//! `txn`: compares, then one of two lists of operations, all at one revision or not at all.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Delete, DeleteRange, DeleteRangeReply, Get, GetReply, Increment, IncrementReply, Put, Touch,
+    TouchReply, WriteReply,
+};
+use crate::condition::Condition;
+
+/// Runs `then` if every comparison holds, else `otherwise`. The operations see the effects of those
+/// before them. An operation that cannot be done (a refused condition, an increment of what is no
+/// number) undoes the whole transaction: it is refused with that operation's error.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Txn<'a> {
+    /// What must hold of keys; an empty list holds.
+    #[serde(borrow)]
+    pub compares: Vec<Compare<'a>>,
+    /// What to do if it does.
+    #[serde(borrow)]
+    pub then: Vec<TxnOp<'a>>,
+    /// What to do if it does not.
+    #[serde(borrow)]
+    pub otherwise: Vec<TxnOp<'a>>,
+}
+
+/// What must hold of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compare<'a> {
+    /// The key.
+    #[serde(borrow, with = "serde_bytes")]
+    pub key: &'a [u8],
+    /// What must hold of it.
+    #[serde(borrow)]
+    pub condition: Condition<'a>,
+}
+
+/// One operation of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TxnOp<'a> {
+    /// Reads an entry.
+    #[serde(borrow)]
+    Get(Get<'a>),
+    /// Sets a value.
+    #[serde(borrow)]
+    Put(Put<'a>),
+    /// Removes a key.
+    #[serde(borrow)]
+    Delete(Delete<'a>),
+    /// Moves a key's end.
+    #[serde(borrow)]
+    Touch(Touch<'a>),
+    /// Adds to a number.
+    #[serde(borrow)]
+    Increment(Increment<'a>),
+    /// Removes a range.
+    #[serde(borrow)]
+    DeleteRange(DeleteRange<'a>),
+}
+
+/// What the transaction did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TxnReply<'a> {
+    /// The transaction's revision, or the group's if it changed nothing.
+    pub revision: u64,
+    /// Whether the comparisons held, so that `then` ran.
+    pub succeeded: bool,
+    /// One result for each operation that ran, in order.
+    #[serde(borrow)]
+    pub results: Vec<TxnResult<'a>>,
+}
+
+/// The result of one operation of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TxnResult<'a> {
+    /// Of a get.
+    #[serde(borrow)]
+    Get(GetReply<'a>),
+    /// Of a put.
+    #[serde(borrow)]
+    Put(WriteReply<'a>),
+    /// Of a delete.
+    #[serde(borrow)]
+    Delete(WriteReply<'a>),
+    /// Of a touch.
+    Touch(TouchReply),
+    /// Of an increment.
+    Increment(IncrementReply),
+    /// Of a range delete.
+    DeleteRange(DeleteRangeReply),
+}

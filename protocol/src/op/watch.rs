@@ -1,0 +1,106 @@
+//! `watch`: what a range holds, then every change to it, in order, until the client cancels.
+//!
+//! The stream is a run of messages with the request's id: pages of the content if they were asked
+//! for, then [`WatchMessage::CaughtUp`], then one [`WatchMessage::Events`] for each revision that
+//! touched the range, with bookmarks between them. The last message of a stream that the server ends
+//! is an error frame with the same id.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::entry::{Entry, Stored};
+use crate::range::Range;
+
+/// Asks for the changes of a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch<'a> {
+    /// The keys to follow.
+    #[serde(borrow)]
+    pub range: Range<'a>,
+    /// Where to begin.
+    #[serde(borrow)]
+    pub from: WatchFrom<'a>,
+    /// Whether events shall bear the entry as it was before.
+    pub previous: bool,
+}
+
+/// Where a watch begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WatchFrom<'a> {
+    /// With the next change.
+    Now,
+    /// With what the range holds, then with the next change after that.
+    Content,
+    /// With the first change after a cursor of an earlier watch. If the server no longer knows
+    /// them, the answer is the error `cursor-too-old`.
+    #[serde(borrow)]
+    Cursor(#[serde(with = "serde_bytes")] &'a [u8]),
+}
+
+/// One message of the stream. A cursor stands for everything up to and with the message it is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WatchMessage<'a> {
+    /// A page of what the range holds, in byte order, all pages at one revision.
+    #[serde(borrow)]
+    Content(Vec<Entry<'a>>),
+    /// The content, or the changes since the cursor, are complete; from here on it is live.
+    CaughtUp {
+        /// The revision up to which everything was sent.
+        revision: u64,
+        /// Resumes here.
+        #[serde(borrow, with = "serde_bytes")]
+        cursor: &'a [u8],
+    },
+    /// All changes that one revision made to the range.
+    Events {
+        /// The revision.
+        revision: u64,
+        /// Resumes here.
+        #[serde(borrow, with = "serde_bytes")]
+        cursor: &'a [u8],
+        /// The changes, in the order in which they were made.
+        #[serde(borrow)]
+        events: Vec<Event<'a>>,
+    },
+    /// Nothing in the range changed up to this revision.
+    Bookmark {
+        /// The revision.
+        revision: u64,
+        /// Resumes here.
+        #[serde(borrow, with = "serde_bytes")]
+        cursor: &'a [u8],
+    },
+}
+
+/// A change to one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event<'a> {
+    /// The key was set, touched or incremented.
+    Put {
+        /// The entry as it is now.
+        #[serde(borrow)]
+        entry: Entry<'a>,
+        /// The entry as it was, if it was asked for and there was one.
+        #[serde(borrow)]
+        previous: Option<Stored<'a>>,
+    },
+    /// The key was removed by a client.
+    Delete {
+        /// The key.
+        #[serde(borrow, with = "serde_bytes")]
+        key: &'a [u8],
+        /// The entry as it was, if it was asked for.
+        #[serde(borrow)]
+        previous: Option<Stored<'a>>,
+    },
+    /// The key's time was over.
+    Expire {
+        /// The key.
+        #[serde(borrow, with = "serde_bytes")]
+        key: &'a [u8],
+        /// The entry as it was, if it was asked for.
+        #[serde(borrow)]
+        previous: Option<Stored<'a>>,
+    },
+}
