@@ -1,8 +1,11 @@
 //! Tidekeep's build tool, run as `cargo xtask <command>`: everything that cargo alone cannot do.
 //! Each command is one file; every command first calls `setup` for the tools it needs.
 
+mod fingerprint;
 mod process;
+mod serve;
 mod setup;
+mod web;
 mod workspace;
 
 use std::process::ExitCode;
@@ -10,7 +13,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::setup::{Need, NeedsYou};
+use crate::setup::{Need, NeedsYou, Talk};
+use crate::web::{Flavour, Table};
 use crate::workspace::Workspace;
 
 /// Builds, runs, tests and measures Tidekeep.
@@ -33,6 +37,21 @@ enum Command {
         #[arg(long)]
         no_tests: bool,
     },
+    /// Build the npm package and the page, and print the client's size
+    Web {
+        /// Keep panic messages and readable JavaScript
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Build everything and run the server with the page in it
+    Serve {
+        /// Compile the server quickly rather than make it fast
+        #[arg(long)]
+        dev: bool,
+        /// Passed on to tidekeep-server (see `cargo xtask serve -- --help`)
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -50,7 +69,13 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Setup { no_tests } => {
             let need = if no_tests { Need::Page } else { Need::Tests };
-            setup::run(&workspace, need, setup::Talk::Everything).map(drop)
+            setup::run(&workspace, need, Talk::Everything).map(drop)
         }
+        Command::Web { debug } => {
+            let flavour = if debug { Flavour::Debug } else { Flavour::Release };
+            let tools = setup::run(&workspace, Need::Page, Talk::Actions)?;
+            web::run(&workspace, &tools, flavour, Table::Always)
+        }
+        Command::Serve { dev, args } => serve::run(&workspace, dev, &args),
     }
 }

@@ -57,6 +57,19 @@ pub(crate) fn loud(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Turns this process into the command where the system can do that, so that signals and the exit
+/// code are the command's own; elsewhere runs it to the end.
+pub(crate) fn become_it(mut command: Command) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt as _;
+        let line = shown(&command);
+        Err(command.exec()).with_context(|| format!("cannot start `{line}`"))
+    }
+    #[cfg(not(unix))]
+    loud(&mut command)
+}
+
 /// The command as one could type it, without its environment.
 pub(crate) fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

@@ -27,6 +27,8 @@ pub(crate) struct DebianRust {
     pub(crate) cargo: PathBuf,
     /// `wasm-ld-NN` of the same LLVM.
     pub(crate) wasm_linker: PathBuf,
+    /// The library's sources.
+    pub(crate) sources: PathBuf,
     pub(crate) version: String,
 }
 
@@ -128,14 +130,15 @@ fn find_debian(workspace: &Workspace) -> Result<Option<DebianRust>> {
         return Ok(None);
     };
     let Some(sysroot) = process::probe(&rustc, &["--print", "sysroot"]) else { return Ok(None) };
-    let sources = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/std/Cargo.toml");
+    let sources = Path::new(sysroot.trim()).join("lib/rustlib/src/rust");
     let linker = field(&about, "LLVM version").and_then(|llvm| wasm_linker(major(&llvm)));
-    let (true, Some(wasm_linker)) = (sources.is_file(), linker) else { return Ok(None) };
+    let has_std = sources.join("library/std/Cargo.toml").is_file();
+    let (true, Some(wasm_linker)) = (has_std, linker) else { return Ok(None) };
     let version = field(&about, "release").context("`rustc -vV` names no release")?;
     if numbers(&version) < numbers(&oldest_rust(workspace)?) {
         return Ok(None);
     }
-    Ok(Some(DebianRust { rustc, cargo, wasm_linker, version }))
+    Ok(Some(DebianRust { rustc, cargo, wasm_linker, sources, version }))
 }
 
 fn wasm_linker(llvm: &str) -> Option<PathBuf> {

@@ -1,0 +1,26 @@
+//! `cargo xtask serve`: prepares, builds the page and becomes the server, so that signals reach it
+//! and its line `listening on http://HOST:PORT` is the last one printed.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::process;
+use crate::setup::{self, Need, Talk};
+use crate::web::{self, Flavour, Table};
+use crate::workspace::Workspace;
+
+/// Builds what is needed and runs the server with `args`; returns only when that fails, or, where
+/// a process cannot become another, when the server has ended.
+pub(crate) fn run(workspace: &Workspace, dev: bool, args: &[String]) -> Result<()> {
+    let tools = setup::run(workspace, Need::Page, Talk::Actions)?;
+    web::run(workspace, &tools, Flavour::Release, Table::WhenBuilt)?;
+    let mut cargo = Command::new("cargo");
+    cargo.args(["run", "--package", "tidekeep-server", "--manifest-path"]);
+    cargo.arg(workspace.path("Cargo.toml"));
+    if !dev {
+        cargo.arg("--release");
+    }
+    cargo.arg("--").args(args);
+    process::become_it(cargo)
+}
