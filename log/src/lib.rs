@@ -1,1 +1,38 @@
-//! Placeholder of the first hour; see ARCHITECTURE.md.
+//! The disk of Tidekeep: one ordered log, the snapshots that shorten it, and the way back from
+//! both after a crash. Payloads are opaque bytes here; what they mean is the business of `store`.
+//!
+//! # What a reply promises
+//! | [`Durability`] | a confirmed write survives the process | … a power cut |
+//! |---|---|---|
+//! | `Always` | yes | yes: `fdatasync` has returned |
+//! | `Interval(d)` | all but the last writes not yet handed to the system | but for the last `d` |
+//! | `None` | likewise | as the system pleases |
+//!
+//! # The way of a record
+//! [`Log::admit`] reserves room, in memory and on disk → [`Log::append`] copies bytes under the
+//! caller's lock → the writer thread seals, writes and syncs what has gathered → [`Ticket`]s
+//! resolve in order. At start [`Recovery`] goes the other way.
+//!
+//! # The bytes on disk
+//! Drawn field by field in docs/disk.md, and in the modules `segment`, `envelope`, `snapshot` and
+//! `manifest`.
+
+pub mod disk;
+mod envelope;
+mod error;
+mod log;
+mod manifest;
+mod prepare;
+mod recover;
+mod segment;
+pub mod snapshot;
+mod ticket;
+mod writer;
+
+pub use envelope::MAX_PAYLOAD;
+pub use error::{BoxError, Failure, OpenError, Refused, SnapshotError};
+pub use log::{Durability, Log, Options, Permit, Stats};
+pub use manifest::Manifest;
+pub use recover::{Recovery, Report};
+pub use snapshot::{Published, SnapshotInfo};
+pub use ticket::Ticket;

@@ -1,0 +1,62 @@
+//! The disk as the log sees it: one flat directory, a handful of calls, nothing hidden. [`real`]
+//! is the file system, `faulty` (feature `testing`) a disk that loses, tears and lies on purpose.
+
+use std::io;
+use std::sync::Arc;
+
+#[cfg(feature = "testing")]
+pub mod faulty;
+pub mod real;
+
+/// A directory of files. Names are plain (no separators). What a call has changed survives a
+/// power cut only once [`File::sync`] (content, length) or [`Disk::sync_dir`] (names) returned.
+pub trait Disk: Send + Sync {
+    /// Makes a new, empty file; an error if the name is taken.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// Opens a file that is there, to read and write.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
+
+    /// Gives a file a new name, replacing the file that had it, in one step.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// The names of all files, sorted.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Makes creations, renames and removals durable.
+    fn sync_dir(&self) -> io::Result<()>;
+}
+
+/// An open file. Space is reserved by writing zeros.
+pub trait File: Send + Sync {
+    /// Length in bytes.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether the file has no bytes.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Fills `buf` from `offset`; an error if the file ends before it is full.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all of `data` at `offset`, growing the file if need be.
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes content and length durable (`fdatasync`).
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// The whole content of a small file, or an error if it is longer than `limit` bytes.
+pub(crate) fn read_all(file: &dyn File, limit: u64) -> io::Result<Vec<u8>> {
+    let len = file.len()?;
+    if len > limit {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "longer than it may be"));
+    }
+    let mut content = vec![0; len as usize];
+    file.read_at(&mut content, 0)?;
+    Ok(content)
+}

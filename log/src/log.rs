@@ -1,0 +1,534 @@
+//! The log as its users see it: admit, append, wait. Appending only copies bytes into memory, so
+//! it may happen under a lock; the writer thread takes what has gathered to the disk.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::disk::{Disk, File};
+use crate::envelope::{self, Kind, MAX_PAYLOAD};
+use crate::error::{Failure, OpenError, Refused, SnapshotError};
+use crate::segment;
+use crate::snapshot::{self, Published, SnapshotInfo};
+use crate::ticket::{Progress, Ticket};
+use crate::writer::Writer;
+use crate::{prepare, writer};
+
+/// When a reply may be given, and hence what a power cut can take back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// After `fdatasync` has returned: nothing that was confirmed can be lost.
+    Always,
+    /// At once; synced at least this often. A power cut loses at most that much time, a crash of
+    /// the process alone somewhat less than the last write.
+    Interval(Duration),
+    /// At once; synced only at the end of a segment and at close. The system decides.
+    None,
+}
+
+impl Durability {
+    /// Interval mode with the default of 100 ms.
+    pub const INTERVAL: Self = Self::Interval(Duration::from_millis(100));
+}
+
+/// How the log is kept.
+pub struct Options {
+    /// When a reply may be given.
+    pub durability: Durability,
+    /// Bytes of a segment file. Also the most that one admission may ask for.
+    pub segment_bytes: u64,
+    /// Bytes that may wait for the disk in memory.
+    pub buffer_bytes: u64,
+    /// Quiet time after which the log notes on disk that all before is durable, so that later
+    /// damage to the last records is told from a torn write.
+    pub mark_after: Duration,
+    /// Time between two tries to reserve space on a full disk.
+    pub retry_full: Duration,
+    /// Source of store ids and epochs; must not repeat after a restart.
+    pub random: Box<dyn FnMut() -> u64 + Send>,
+}
+
+impl Options {
+    /// `Always`, 64 MiB segments, 64 MiB of buffer.
+    pub fn new(random: impl FnMut() -> u64 + Send + 'static) -> Self {
+        Self {
+            durability: Durability::Always,
+            segment_bytes: 64 << 20,
+            buffer_bytes: 64 << 20,
+            mark_after: Duration::from_millis(50),
+            retry_full: Duration::from_secs(1),
+            random: Box::new(random),
+        }
+    }
+}
+
+/// Figures since the log was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Records appended.
+    pub records: u64,
+    /// Bytes written to segments, headers and padding included.
+    pub bytes: u64,
+    /// Writes to segments.
+    pub writes: u64,
+    /// Syncs of segments.
+    pub syncs: u64,
+    /// Segments on disk, the current one included.
+    pub segments: u64,
+    /// Whether space for the next segment could not be reserved.
+    pub full: bool,
+}
+
+/// What the next segment's space is up to.
+pub(crate) enum Spare {
+    /// Reserved and durable.
+    Ready(Arc<dyn File>),
+    /// To be reserved, or being reserved.
+    Wanted,
+    /// There was no space for it; tried again later.
+    Full,
+}
+
+/// A segment on disk, oldest first in the list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) sequence: u64,
+    pub(crate) first_index: u64,
+}
+
+/// What appenders, writer and preparer share under one short lock.
+pub(crate) struct State {
+    /// Records that lack their seal, back to back.
+    pub(crate) pending: Vec<u8>,
+    /// Last index handed out.
+    pub(crate) appended: u64,
+    /// Bytes promised to permits or buffered, and not yet written to a segment.
+    pub(crate) outstanding: u64,
+    /// Bytes of the current segment not yet written. `outstanding` fits into this or into the
+    /// spare: that is why an append never meets a full disk.
+    pub(crate) left: u64,
+    pub(crate) spare: Spare,
+    /// Everything up to this index is to be synced, whatever the durability.
+    pub(crate) sync_through: u64,
+    pub(crate) closing: bool,
+    /// Whether the writer sleeps and must be told of new work.
+    pub(crate) writer_sleeps: bool,
+    pub(crate) segments: VecDeque<Kept>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) store_id: u128,
+    pub(crate) durability: Durability,
+    pub(crate) segment_bytes: u64,
+    pub(crate) mark_after: Duration,
+    pub(crate) retry_full: Duration,
+    buffer_bytes: u64,
+    pub(crate) state: Mutex<State>,
+    /// Wakes the writer.
+    pub(crate) work: Condvar,
+    /// Wakes the preparer.
+    pub(crate) prepare: Condvar,
+    /// Last index that is durable on disk.
+    pub(crate) synced: Arc<Progress>,
+    /// Last index that may be confirmed: `synced` itself under `Always`.
+    pub(crate) safe: Arc<Progress>,
+    /// Counts the times that room has grown.
+    room: Arc<Progress>,
+    pub(crate) stall: Stall,
+    pub(crate) counters: Counters,
+    snapshots: Mutex<Vec<SnapshotInfo>>,
+    bytes_at_snapshot: AtomicU64,
+}
+
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) records: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) writes: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+}
+
+/// How long the disk call that runs now has been running.
+pub(crate) struct Stall {
+    origin: Instant,
+    /// Microseconds after `origin`, plus one; 0 while no call runs.
+    since: AtomicU64,
+}
+
+impl Stall {
+    /// Makes a disk call that a watchdog can see.
+    pub(crate) fn watch<T>(&self, call: impl FnOnce() -> T) -> T {
+        let now = self.origin.elapsed().as_micros() as u64 + 1;
+        self.since.store(now, Ordering::Relaxed);
+        let outcome = call();
+        self.since.store(0, Ordering::Relaxed);
+        outcome
+    }
+
+    fn elapsed(&self) -> Option<Duration> {
+        let since = self.since.load(Ordering::Relaxed).checked_sub(1)?;
+        self.origin.elapsed().checked_sub(Duration::from_micros(since))
+    }
+}
+
+impl Shared {
+    /// Ends the log: every open ticket fails, and nothing is admitted any more.
+    pub(crate) fn fail(&self, failure: Failure) {
+        self.synced.fail(failure.clone());
+        self.safe.fail(failure.clone());
+        self.room.fail(failure);
+        self.work.notify_all();
+        self.prepare.notify_all();
+    }
+
+    pub(crate) fn failed(&self) -> bool {
+        self.synced.failure().is_some()
+    }
+
+    /// Lets those who were refused as busy ask again.
+    pub(crate) fn room_grew(&self) {
+        self.room.advance(self.room.reached() + 1);
+    }
+}
+
+/// Room for records, promised. Dropping it unused gives the room back.
+#[must_use = "a permit reserves room until it is used or dropped"]
+pub struct Permit<'a> {
+    shared: &'a Shared,
+    bytes: u64,
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.shared.state.lock().outstanding -= self.bytes;
+            self.shared.room_grew();
+            self.shared.work.notify_all();
+        }
+    }
+}
+
+/// The open log. Share it in an `Arc`; dropping it closes it.
+pub struct Log {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Where recovery found the log, and where the writer goes on.
+pub(crate) struct Start {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) store_id: u128,
+    pub(crate) options: Options,
+    pub(crate) segments: VecDeque<Kept>,
+    pub(crate) snapshots: Vec<SnapshotInfo>,
+    pub(crate) spare: Option<Arc<dyn File>>,
+    pub(crate) tail: writer::Tail,
+    pub(crate) replayed_bytes: u64,
+}
+
+impl Log {
+    pub(crate) fn start(start: Start) -> Result<Self, OpenError> {
+        let Start { options, tail, .. } = start;
+        let last = tail.last_index;
+        let synced = Progress::new(last);
+        let safe = match options.durability {
+            Durability::Always => Arc::clone(&synced),
+            _ => Progress::new(last),
+        };
+        let shared = Arc::new(Shared {
+            disk: start.disk,
+            store_id: start.store_id,
+            durability: options.durability,
+            segment_bytes: options.segment_bytes,
+            mark_after: options.mark_after,
+            retry_full: options.retry_full,
+            buffer_bytes: options.buffer_bytes,
+            state: Mutex::new(State {
+                pending: Vec::new(),
+                appended: last,
+                outstanding: 0,
+                left: tail.bytes - tail.at,
+                spare: start.spare.map_or(Spare::Wanted, Spare::Ready),
+                sync_through: 0,
+                closing: false,
+                writer_sleeps: false,
+                segments: start.segments,
+            }),
+            work: Condvar::new(),
+            prepare: Condvar::new(),
+            synced,
+            safe,
+            room: Progress::new(0),
+            stall: Stall { origin: Instant::now(), since: AtomicU64::new(0) },
+            counters: Counters {
+                bytes: AtomicU64::new(start.replayed_bytes),
+                ..Counters::default()
+            },
+            snapshots: Mutex::new(start.snapshots),
+            bytes_at_snapshot: AtomicU64::new(0),
+        });
+        let log = Self { shared: Arc::clone(&shared), threads: Mutex::default() };
+        let writer = Writer::new(Arc::clone(&shared), tail, options.random);
+        log.spawn("tidekeep-log", move || writer.run())?;
+        log.spawn("tidekeep-space", move || prepare::run(&shared))?;
+        Ok(log)
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
+        let thread = thread::Builder::new().name(name.into()).spawn(run).map_err(|source| {
+            OpenError::Io { doing: "start the thread", file: name.into(), source }
+        })?;
+        self.threads.lock().push(thread);
+        Ok(())
+    }
+
+    /// Reserves room for `records` records with `bytes` payload bytes in sum. Ask before applying
+    /// and without holding a lock; append with the permit afterwards.
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing has happened, and the variant says whether to wait, retry or give up.
+    pub fn admit(&self, records: usize, bytes: usize) -> Result<Permit<'_>, Refused> {
+        self.admit_keeping(records, bytes, self.shared.segment_bytes / 16)
+    }
+
+    /// Like [`Log::admit`], for records that free space (deletes): on a full disk these may use
+    /// the last sixteenth of a segment, which others leave alone.
+    ///
+    /// # Errors
+    /// As [`Log::admit`].
+    pub fn admit_freeing(&self, records: usize, bytes: usize) -> Result<Permit<'_>, Refused> {
+        self.admit_keeping(records, bytes, 0)
+    }
+
+    fn admit_keeping(
+        &self,
+        records: usize,
+        bytes: usize,
+        reserve: u64,
+    ) -> Result<Permit<'_>, Refused> {
+        let shared = &*self.shared;
+        let overhead = records.saturating_mul(envelope::size_on_disk(0) + envelope::ALIGN);
+        let bytes = bytes.saturating_add(overhead) as u64;
+        let capacity = shared.segment_bytes - segment::HEADER as u64;
+        let limit = capacity.min(shared.buffer_bytes);
+        if bytes > limit {
+            return Err(Refused::TooLarge { bytes, limit });
+        }
+        // Taken before the look at the state, so that room which grows in between is noticed.
+        let growth = shared.room.reached() + 1;
+        let mut state = shared.state.lock();
+        if let Some(failure) = shared.synced.failure() {
+            return Err(failure.clone().into());
+        }
+        if state.closing {
+            return Err(Refused::Closed);
+        }
+        let wanted = state.outstanding + bytes;
+        let on_disk = match state.spare {
+            Spare::Ready(_) => capacity.max(state.left),
+            Spare::Wanted | Spare::Full => state.left.saturating_sub(reserve),
+        };
+        if wanted <= on_disk && wanted <= shared.buffer_bytes {
+            state.outstanding = wanted;
+            return Ok(Permit { shared, bytes });
+        }
+        match state.spare {
+            Spare::Full if wanted > on_disk => Err(Refused::Full),
+            _ => Err(Refused::Busy(shared.room.ticket(growth))),
+        }
+    }
+
+    /// Appends records in order and returns the index of the last one (of the last one before, if
+    /// there are none). Copies into memory and nothing else; call it under the lock that decides
+    /// the order. `payloads` must be those the permit was asked for.
+    ///
+    /// # Panics
+    /// If a payload is longer than [`MAX_PAYLOAD`], or all together than the permit allows.
+    pub fn append<'p>(
+        &self,
+        mut permit: Permit<'_>,
+        payloads: impl IntoIterator<Item = &'p [u8]>,
+    ) -> u64 {
+        let shared = &*self.shared;
+        let mut state = shared.state.lock();
+        let before = state.appended;
+        for payload in payloads {
+            let size = envelope::size_on_disk(payload.len()) as u64;
+            assert!(payload.len() <= MAX_PAYLOAD, "a record is at most {MAX_PAYLOAD} bytes");
+            assert!(size <= permit.bytes, "more is appended than was admitted");
+            // From here on these bytes are the buffer's, no longer the permit's.
+            permit.bytes -= size;
+            state.appended += 1;
+            let index = state.appended;
+            envelope::push(&mut state.pending, Kind::Entry, index, payload);
+        }
+        state.outstanding -= std::mem::take(&mut permit.bytes);
+        let last = state.appended;
+        let wake = std::mem::take(&mut state.writer_sleeps);
+        if shared.durability != Durability::Always {
+            // Under the lock, so that the position never runs ahead of the bytes.
+            shared.safe.advance(last);
+        }
+        drop(state);
+        shared.counters.records.fetch_add(last - before, Ordering::Relaxed);
+        if wake {
+            shared.work.notify_one();
+        }
+        last
+    }
+
+    /// Appends one record and returns its index; see [`Log::append`].
+    pub fn append_one(&self, permit: Permit<'_>, payload: &[u8]) -> u64 {
+        self.append(permit, [payload])
+    }
+
+    /// Resolves once the record `index` may be confirmed.
+    pub fn ticket(&self, index: u64) -> Ticket {
+        self.shared.safe.ticket(index)
+    }
+
+    /// Syncs everything appended so far, whatever the durability, and resolves when that is done.
+    pub fn sync(&self) -> Ticket {
+        let mut state = self.shared.state.lock();
+        let through = state.appended;
+        state.sync_through = through;
+        drop(state);
+        self.shared.work.notify_one();
+        self.shared.synced.ticket(through)
+    }
+
+    /// Last index handed out; 0 in a new log.
+    pub fn appended(&self) -> u64 {
+        self.shared.state.lock().appended
+    }
+
+    /// Last index that may be confirmed, and hence shown to readers and watchers.
+    pub fn durable(&self) -> u64 {
+        self.shared.safe.reached()
+    }
+
+    /// Last index that is on disk for certain.
+    pub fn synced(&self) -> u64 {
+        self.shared.synced.reached()
+    }
+
+    /// The fatal error that ended the log, if one did.
+    pub fn failure(&self) -> Option<Failure> {
+        self.shared.synced.failure().cloned()
+    }
+
+    /// Never resolves but with the fatal error that ends the log.
+    pub fn until_failure(&self) -> Ticket {
+        self.shared.synced.ticket(u64::MAX)
+    }
+
+    /// How long the writer's current disk call has been running; `None` if none is.
+    pub fn stalled(&self) -> Option<Duration> {
+        self.shared.stall.elapsed()
+    }
+
+    /// Figures since the log was opened.
+    pub fn stats(&self) -> Stats {
+        let state = self.shared.state.lock();
+        let counters = &self.shared.counters;
+        Stats {
+            records: counters.records.load(Ordering::Relaxed),
+            bytes: counters.bytes.load(Ordering::Relaxed),
+            writes: counters.writes.load(Ordering::Relaxed),
+            syncs: counters.syncs.load(Ordering::Relaxed),
+            segments: state.segments.len() as u64,
+            full: matches!(state.spare, Spare::Full),
+        }
+    }
+
+    /// Bytes logged since the newest snapshot began.
+    pub fn bytes_since_snapshot(&self) -> u64 {
+        let bytes = self.shared.counters.bytes.load(Ordering::Relaxed);
+        bytes.saturating_sub(self.shared.bytes_at_snapshot.load(Ordering::Relaxed))
+    }
+
+    /// Writes a snapshot of the state after record `index`, publishes it, and releases what it
+    /// makes superfluous. The snapshot before it stays as a fall-back, with the log after that.
+    /// Blocks for as long as that takes; a second call waits for the first.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]: the store is as it was before.
+    pub fn write_snapshot(
+        &self,
+        index: u64,
+        created_ms: u64,
+        feed: impl FnOnce(&mut snapshot::Writer) -> Result<(), SnapshotError>,
+    ) -> Result<Published, SnapshotError> {
+        let mut kept = self.shared.snapshots.lock();
+        let after = kept.last().map_or(0, |newest| newest.index);
+        let appended = self.appended();
+        if index <= after || index > appended {
+            return Err(SnapshotError::Index { index, after, appended });
+        }
+        let bytes = self.shared.counters.bytes.load(Ordering::Relaxed);
+        // A snapshot must never be ahead of the log that it is to be continued with.
+        self.sync().wait()?;
+        let disk = &*self.shared.disk;
+        let info = snapshot::write(disk, self.shared.store_id, index, created_ms, feed)?;
+        kept.push(info.clone());
+        let superfluous = kept.len().saturating_sub(2);
+        kept.drain(..superfluous);
+        self.shared.bytes_at_snapshot.store(bytes, Ordering::Relaxed);
+        let released = snapshot::remove_others(disk, &kept)
+            .and_then(|()| if kept.len() < 2 { Ok(0) } else { self.release(kept[0].index) })
+            .map_err(|source| SnapshotError::Io { doing: "release", file: "log".into(), source })?;
+        Ok(Published { info, released_segments: released })
+    }
+
+    /// Removes the segments that hold nothing after `index`, oldest first and durably one by one,
+    /// so that a power cut leaves no gap.
+    fn release(&self, index: u64) -> io::Result<u64> {
+        let shared = &*self.shared;
+        let mut released = 0;
+        loop {
+            let oldest = {
+                let state = shared.state.lock();
+                match (state.segments.front(), state.segments.get(1)) {
+                    (Some(oldest), Some(next)) if next.first_index <= index + 1 => oldest.sequence,
+                    _ => return Ok(released),
+                }
+            };
+            shared.disk.remove(&segment::name(oldest))?;
+            shared.disk.sync_dir()?;
+            shared.state.lock().segments.pop_front();
+            shared.prepare.notify_all();
+            released += 1;
+        }
+    }
+
+    /// Flushes and syncs everything appended, then ends the threads. Later admissions are refused.
+    ///
+    /// # Errors
+    /// The fatal failure that ended the log before everything was durable.
+    pub fn close(&self) -> Result<(), Failure> {
+        self.shared.state.lock().closing = true;
+        self.shared.work.notify_all();
+        self.shared.prepare.notify_all();
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                let died = io::Error::other("a thread of the log died");
+                self.shared.fail(Failure::new("run", "log", died));
+            }
+        }
+        self.failure().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // Whoever wants to know how it ended calls `close` first; tickets have failed already.
+        let _ = self.close();
+    }
+}

@@ -1,0 +1,96 @@
+//! The store marker: which store this directory holds. A directory that has the marker must have
+//! its log as well; one that has a log must have the marker. Neither is ever guessed or made anew.
+//!
+//! ```text
+//!  0  magic        8 bytes  "TIDEKEEP"
+//!  8  format       u32      1
+//! 12  zero         u32
+//! 16  store id     u128     random, made with the store
+//! 32  incarnation  u64      random, made with the store; part of every watch cursor
+//! 40  zero         u32
+//! 44  crc          u32      CRC-32C of bytes 0..44
+//! ```
+
+use std::io;
+
+use crate::disk::{self, Disk};
+use crate::envelope::{u32_at, u64_at};
+use crate::error::OpenError;
+use crate::segment;
+
+/// Name of the marker of a complete store.
+pub(crate) const MARKER: &str = "store";
+/// Name of the marker while the store is being made: nothing was acknowledged yet.
+pub(crate) const MARKER_TEMP: &str = "store.new";
+
+const MAGIC: &[u8; 8] = b"TIDEKEEP";
+const FORMAT: u32 = 1;
+const LEN: usize = 48;
+
+/// Who this store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// Tells this store's files from those of any other.
+    pub store_id: u128,
+    /// Tells this history from any other that had the same positions.
+    pub incarnation: u64,
+}
+
+impl Manifest {
+    pub(crate) fn random(random: &mut dyn FnMut() -> u64) -> Self {
+        let store_id = u128::from(random()) << 64 | u128::from(random());
+        Self { store_id, incarnation: random() }
+    }
+
+    /// Reads the marker `name`; `None` if there is none.
+    pub(crate) fn load(disk: &dyn Disk, name: &str) -> Result<Option<Self>, OpenError> {
+        let io_error = |source| OpenError::Io { doing: "read", file: name.into(), source };
+        let bytes = match disk.open(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.and_then(|file| disk::read_all(&*file, 4096)).map_err(io_error)?,
+        };
+        let damaged =
+            |what| OpenError::Damaged { file: name.into(), offset: 0, first: 0, last: 0, what };
+        if bytes.len() < LEN || &bytes[..8] != MAGIC {
+            return Err(damaged("not a store marker"));
+        }
+        let found = u32_at(&bytes, 8);
+        if found > FORMAT {
+            return Err(OpenError::NewerFormat { file: name.into(), found, supported: FORMAT });
+        }
+        let crc_holds = crc32c::crc32c(&bytes[..44]) == u32_at(&bytes, 44);
+        if !crc_holds || found != FORMAT || bytes.len() != LEN {
+            return Err(damaged("the store marker's checksum does not hold"));
+        }
+        Ok(Some(Self {
+            store_id: u128::from_le_bytes(std::array::from_fn(|i| bytes[16 + i])),
+            incarnation: u64_at(&bytes, 32),
+        }))
+    }
+
+    /// First step of making a store: from here on the directory is known to be unfinished.
+    pub(crate) fn announce(&self, disk: &dyn Disk) -> io::Result<()> {
+        segment::remove_if_there(disk, MARKER_TEMP)?;
+        let file = disk.create(MARKER_TEMP)?;
+        file.write_at(&self.encode(), 0)?;
+        file.sync()?;
+        disk.sync_dir()
+    }
+
+    /// Last step of making a store.
+    pub(crate) fn publish(disk: &dyn Disk) -> io::Result<()> {
+        disk.rename(MARKER_TEMP, MARKER)?;
+        disk.sync_dir()
+    }
+
+    fn encode(&self) -> [u8; LEN] {
+        let mut bytes = [0; LEN];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        bytes[16..32].copy_from_slice(&self.store_id.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.incarnation.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..44]);
+        bytes[44..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+}

@@ -1,0 +1,418 @@
+//! From a directory to an open log. Two steps: [`Recovery::begin`] finds out what is there and
+//! refuses what cannot be trusted; [`Recovery::replay`] hands over the records and starts the log.
+//!
+//! The hard question is where the log ends. A power cut may leave the last writes missing, torn or
+//! out of order; that is a torn tail, nothing in it was confirmed, and it is cut. A bad record
+//! *before* bytes that were durable is damage, and starting would lose what was confirmed. Every
+//! record says up to where the segment was durable when it was written, so after a bad record we
+//! look for any later valid one: if it vouches for the bad place, this is damage and we refuse.
+//! In all segments but the last nothing can be torn, since each is synced before the next begins.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::disk::{Disk, File};
+use crate::envelope::{self, Kind};
+use crate::error::{BoxError, OpenError};
+use crate::log::{Kept, Log, Options, Start};
+use crate::manifest::{MARKER, MARKER_TEMP, Manifest};
+use crate::segment::{self, Header};
+use crate::snapshot::{self, SnapshotInfo};
+use crate::writer::Tail;
+
+/// What recovery found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Records handed to the caller.
+    pub replayed: u64,
+    /// Index of the last record in the log; 0 in a new one.
+    pub last_index: u64,
+    /// Index of the snapshot used; 0 if none.
+    pub snapshot_index: u64,
+    /// Bytes of a torn write cut off at the end. None of them was confirmed under `Always`.
+    pub torn_bytes: u64,
+    /// The newest snapshot was damaged; what stood in the way. The log made up for it.
+    pub fell_back: Option<String>,
+}
+
+/// A store whose files have been found and checked, and that is yet to be read.
+pub struct Recovery {
+    disk: Arc<dyn Disk>,
+    options: Options,
+    manifest: Manifest,
+    created: bool,
+    segments: Vec<Found>,
+    /// Verified ones, oldest first; the last is the one to load.
+    snapshots: Vec<SnapshotInfo>,
+    fell_back: Option<String>,
+}
+
+struct Found {
+    name: String,
+    file: Arc<dyn File>,
+    bytes: u64,
+    header: Header,
+    crc: u32,
+}
+
+impl Recovery {
+    /// Finds the store, or makes an empty one in a directory that has never held any.
+    ///
+    /// # Errors
+    /// [`OpenError`]: whatever is missing, damaged, newer or foreign is named, and left alone.
+    ///
+    /// # Panics
+    /// If a segment is to be shorter than 4 KiB or longer than 1 GiB.
+    pub fn begin(disk: Arc<dyn Disk>, mut options: Options) -> Result<Self, OpenError> {
+        let bytes = options.segment_bytes;
+        assert!((4096..=segment::MAX_BYTES).contains(&bytes), "segments of {bytes} bytes");
+        let (manifest, created) = match Manifest::load(&*disk, MARKER)? {
+            Some(manifest) => (manifest, false),
+            None => (create(&*disk, &mut options)?, true),
+        };
+        let names = list(&*disk)?;
+        for temp in [snapshot::TEMP, segment::SPARE_TEMP] {
+            segment::remove_if_there(&*disk, temp).map_err(at("remove", temp))?;
+        }
+        let segments = find_segments(&*disk, &names, &manifest)?;
+        let reach = segments[0].header.first_index;
+        let (snapshots, fell_back) = choose_snapshots(&*disk, &names, &manifest, reach)?;
+        Ok(Self { disk, options, manifest, created, segments, snapshots, fell_back })
+    }
+
+    /// Who this store is.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Whether the store was made just now.
+    pub fn created(&self) -> bool {
+        self.created
+    }
+
+    /// The snapshot to load before replaying, if there is one. It has been verified whole.
+    pub fn snapshot(&self) -> Option<&SnapshotInfo> {
+        self.snapshots.last()
+    }
+
+    /// Gives the snapshot's chunks to `use_chunk`, as they were written; none if there is none.
+    ///
+    /// # Errors
+    /// [`OpenError::Replay`] with an error of `use_chunk`, and what reading may meet.
+    pub fn load_snapshot(
+        &self,
+        mut use_chunk: impl FnMut(&[u8]) -> Result<(), BoxError>,
+    ) -> Result<(), OpenError> {
+        if let Some(info) = self.snapshot() {
+            let name = snapshot::name(info.index);
+            snapshot::read(&*self.disk, &name, self.manifest.store_id, &mut use_chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Gives every record after the snapshot to `use_record`, with its index, in order and without
+    /// gaps; cuts a torn tail; makes what was read durable; and starts the log behind it.
+    ///
+    /// # Errors
+    /// [`OpenError::Replay`] with an error of `use_record`, `Damaged` or `Missing` if what was
+    /// confirmed cannot be read any more.
+    pub fn replay(
+        self,
+        mut use_record: impl FnMut(u64, &[u8]) -> Result<(), BoxError>,
+    ) -> Result<(Log, Report), OpenError> {
+        let snapshot_index = self.snapshots.last().map_or(0, |info| info.index);
+        let mut report = Report { snapshot_index, fell_back: self.fell_back, ..Report::default() };
+        // Segments that end before the snapshot need not be read.
+        let first = self.segments.partition_point(|s| s.header.first_index <= snapshot_index + 1);
+        let first = first.saturating_sub(1);
+        let mut replayed_bytes = 0;
+        let mut tail = None;
+        for (i, found) in self.segments.iter().enumerate().skip(first) {
+            let content = found.read()?;
+            let mut walk = Walk::new(found, &content);
+            while let Some((header, payload)) = walk.next() {
+                let index = header.index;
+                if header.kind == Kind::Entry && index > snapshot_index {
+                    use_record(index, payload).map_err(|source| OpenError::Replay {
+                        file: found.name.clone(),
+                        index,
+                        source,
+                    })?;
+                    report.replayed += 1;
+                    replayed_bytes += header.size() as u64;
+                }
+            }
+            match self.segments.get(i + 1) {
+                Some(next) => walk.must_lead_to(next)?,
+                None => {
+                    report.torn_bytes = walk.end_of_log()?;
+                    tail = Some(found.tail(&walk));
+                }
+            }
+        }
+        let tail = tail.expect("find_segments gives at least one segment");
+        if tail.last_index < snapshot_index {
+            return Err(OpenError::Missing {
+                missing: format!("records {} to {snapshot_index} of the log", tail.last_index + 1),
+            });
+        }
+        report.last_index = tail.last_index;
+        settle(&*self.disk, &tail, report.torn_bytes)?;
+        let spare = find_spare(&*self.disk, self.options.segment_bytes)?;
+        let segments: VecDeque<_> = self.segments.iter().map(Found::kept).collect();
+        let log = Log::start(Start {
+            disk: self.disk,
+            store_id: self.manifest.store_id,
+            options: self.options,
+            segments,
+            snapshots: self.snapshots,
+            spare,
+            tail,
+            replayed_bytes,
+        })?;
+        Ok((log, report))
+    }
+}
+
+fn at<'a>(doing: &'static str, file: &'a str) -> impl FnOnce(std::io::Error) -> OpenError + 'a {
+    move |source| OpenError::Io { doing, file: file.into(), source }
+}
+
+fn list(disk: &dyn Disk) -> Result<Vec<String>, OpenError> {
+    disk.list().map_err(at("list", "the data directory"))
+}
+
+/// Makes an empty store. Until its marker has its final name, a cut leaves a directory that is
+/// known to be unfinished and is made again; a directory with data but no marker is refused.
+fn create(disk: &dyn Disk, options: &mut Options) -> Result<Manifest, OpenError> {
+    let names = list(disk)?;
+    let unfinished = names.iter().any(|name| name == MARKER_TEMP);
+    let mut ours = names
+        .iter()
+        .filter(|name| segment::sequence_of(name).is_some() || snapshot::index_of(name).is_some());
+    if !unfinished && ours.next().is_some() {
+        return Err(OpenError::Missing { missing: format!("its marker, the file {MARKER}") });
+    }
+    let manifest = Manifest::random(&mut options.random);
+    manifest.announce(disk).map_err(at("make", MARKER_TEMP))?;
+    for name in ours {
+        disk.remove(name).map_err(at("remove", name))?;
+    }
+    let first = segment::name(1);
+    segment::remove_if_there(disk, &first).map_err(at("remove", &first))?;
+    let header = Header {
+        store_id: manifest.store_id,
+        sequence: 1,
+        epoch: (options.random)(),
+        first_index: 1,
+        chain: 0,
+    };
+    segment::prepare_spare(disk, options.segment_bytes)
+        .and_then(|spare| segment::begin(disk, &*spare, &header))
+        .map_err(at("make", &first))?;
+    Manifest::publish(disk).map_err(at("make", MARKER))?;
+    Ok(manifest)
+}
+
+/// Opens all segments and checks that none is missing between the first and the last.
+fn find_segments(
+    disk: &dyn Disk,
+    names: &[String],
+    manifest: &Manifest,
+) -> Result<Vec<Found>, OpenError> {
+    let mut segments: Vec<Found> = Vec::new();
+    for name in names.iter().filter(|name| segment::sequence_of(name).is_some()) {
+        let found = Found::open(disk, name, manifest.store_id)?;
+        if let Some(before) = segments.last() {
+            let expected = before.header.sequence + 1;
+            if found.header.sequence != expected {
+                return Err(OpenError::Missing { missing: segment::name(expected) });
+            }
+            if found.header.first_index < before.header.first_index {
+                return Err(found.damaged(0, before.header.first_index, "it is out of order"));
+            }
+        }
+        segments.push(found);
+    }
+    if segments.is_empty() {
+        return Err(OpenError::Missing { missing: "its log".into() });
+    }
+    Ok(segments)
+}
+
+/// Verifies the snapshots, newest first, and keeps the two newest good ones from which the log
+/// goes on. A damaged newest one is no reason to refuse as long as the log reaches back.
+fn choose_snapshots(
+    disk: &dyn Disk,
+    names: &[String],
+    manifest: &Manifest,
+    reach: u64,
+) -> Result<(Vec<SnapshotInfo>, Option<String>), OpenError> {
+    let mut good = Vec::new();
+    let mut bad: Option<OpenError> = None;
+    for name in names.iter().rev().filter(|name| snapshot::index_of(name).is_some()) {
+        match snapshot::read(disk, name, manifest.store_id, &mut |_| Ok(())) {
+            Ok(info) if info.index + 1 >= reach => good.insert(0, info),
+            Ok(_) => {}
+            Err(error @ OpenError::Damaged { .. }) if good.is_empty() => {
+                bad.get_or_insert(error);
+            }
+            Err(OpenError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if good.len() == 2 {
+            break;
+        }
+    }
+    if good.is_empty() && reach > 1 {
+        let missing = format!("a snapshot of records 1 to {}", reach - 1);
+        return Err(bad.unwrap_or(OpenError::Missing { missing }));
+    }
+    let fell_back = bad.map(|error| error.to_string());
+    if let Some(why) = &fell_back {
+        tracing::warn!(why, "the newest snapshot is damaged; an older one and the log are used");
+    }
+    Ok((good, fell_back))
+}
+
+/// Cuts the torn tail and makes everything before it durable: what is about to be shown to
+/// readers may so far have been in the system's memory only.
+fn settle(disk: &dyn Disk, tail: &Tail, torn_bytes: u64) -> Result<(), OpenError> {
+    let name = segment::name(tail.sequence);
+    if torn_bytes > 0 {
+        tracing::warn!(file = name, offset = tail.at, torn_bytes, "a torn write was cut off");
+    }
+    segment::zero(&*tail.file, tail.at, tail.at + torn_bytes)
+        .and_then(|()| tail.file.sync())
+        .and_then(|()| disk.sync_dir())
+        .map_err(at("settle", &name))
+}
+
+/// The spare left by an earlier run, if it is of the right size.
+fn find_spare(disk: &dyn Disk, bytes: u64) -> Result<Option<Arc<dyn File>>, OpenError> {
+    let outcome = match disk.open(segment::SPARE) {
+        Ok(file) => file.len().map(|len| (len == bytes).then_some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => Err(error),
+    };
+    let spare = outcome.map_err(at("open", segment::SPARE))?;
+    if spare.is_none() {
+        disk.remove(segment::SPARE).map_err(at("remove", segment::SPARE))?;
+    }
+    Ok(spare)
+}
+
+impl Found {
+    fn open(disk: &dyn Disk, name: &str, store_id: u128) -> Result<Self, OpenError> {
+        let file = disk.open(name).map_err(at("open", name))?;
+        let bytes = file.len().map_err(at("measure", name))?;
+        let mut start = [0; segment::HEADER];
+        let mut found = Self {
+            name: name.into(),
+            file,
+            bytes,
+            header: Header { store_id, sequence: 0, epoch: 0, first_index: 0, chain: 0 },
+            crc: 0,
+        };
+        if !(segment::HEADER as u64..=segment::MAX_BYTES).contains(&bytes) {
+            return Err(found.damaged(0, 0, "the file has an impossible length"));
+        }
+        found.file.read_at(&mut start, 0).map_err(at("read", name))?;
+        (found.header, found.crc) = Header::decode(&start, name, store_id)?;
+        Ok(found)
+    }
+
+    fn read(&self) -> Result<Vec<u8>, OpenError> {
+        let mut content = vec![0; self.bytes as usize];
+        self.file.read_at(&mut content, 0).map_err(at("read", &self.name))?;
+        Ok(content)
+    }
+
+    fn kept(&self) -> Kept {
+        Kept { sequence: self.header.sequence, first_index: self.header.first_index }
+    }
+
+    fn tail(&self, walk: &Walk<'_>) -> Tail {
+        Tail {
+            file: Arc::clone(&self.file),
+            sequence: self.header.sequence,
+            epoch: self.header.epoch,
+            bytes: self.bytes,
+            at: walk.at as u64,
+            prev: walk.prev,
+            last_index: walk.next_index - 1,
+            marked: walk.marked,
+        }
+    }
+
+    fn damaged(&self, offset: u64, last: u64, what: &'static str) -> OpenError {
+        let first = self.header.first_index;
+        OpenError::Damaged { file: self.name.clone(), offset, first, last: last.max(first), what }
+    }
+}
+
+/// Goes from record to record for as long as each is valid and belongs where it stands.
+struct Walk<'a> {
+    found: &'a Found,
+    content: &'a [u8],
+    at: usize,
+    prev: u32,
+    next_index: u64,
+    marked: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn new(found: &'a Found, content: &'a [u8]) -> Self {
+        let next_index = found.header.first_index;
+        Self { found, content, at: segment::HEADER, prev: found.crc, next_index, marked: true }
+    }
+
+    fn next(&mut self) -> Option<(envelope::Header, &'a [u8])> {
+        let rest = self.content.get(self.at..)?;
+        let header = envelope::Header::open(rest, self.found.header.epoch)?;
+        let expected = match header.kind {
+            Kind::Entry => self.next_index,
+            Kind::Mark => self.next_index - 1,
+        };
+        if header.index != expected || header.prev != self.prev {
+            return None;
+        }
+        let payload = header.payload(rest)?;
+        self.at += header.size();
+        self.prev = header.crc;
+        self.marked = header.kind == Kind::Mark;
+        self.next_index += u64::from(!self.marked);
+        Some((header, payload))
+    }
+
+    /// The segment was complete before `next` was begun: it must end where that one goes on.
+    fn must_lead_to(&self, next: &Found) -> Result<(), OpenError> {
+        let follows = self.next_index == next.header.first_index;
+        if follows && self.prev == next.header.chain {
+            return Ok(());
+        }
+        Err(self.damaged(next.header.first_index - 1, "a record is lost that a later file needs"))
+    }
+
+    /// Judges what follows the last good record of the last segment. Returns the number of bytes
+    /// to cut, up to the last one that is not zero.
+    fn end_of_log(&self) -> Result<u64, OpenError> {
+        let rest = &self.content[self.at.min(self.content.len())..];
+        let Some(end) = rest.iter().rposition(|&byte| byte != 0) else { return Ok(0) };
+        for ahead in (envelope::ALIGN..=end).step_by(envelope::ALIGN) {
+            if let Some(later) = envelope::Header::open(&rest[ahead..], self.found.header.epoch)
+                && later.synced as usize > self.at
+            {
+                return Err(self.damaged(later.index, "a record is bad that was durable before"));
+            }
+        }
+        Ok(end as u64 + 1)
+    }
+
+    fn damaged(&self, last: u64, what: &'static str) -> OpenError {
+        let (first, offset) = (self.next_index, self.at as u64);
+        let file = self.found.name.clone();
+        OpenError::Damaged { file, offset, first, last: last.max(first), what }
+    }
+}

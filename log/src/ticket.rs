@@ -1,0 +1,239 @@
+//! "Tell me when position p is safe." A [`Ticket`] is a plain `Future` without a runtime, and a
+//! thread can block on it. The writer advances a [`Progress`], which wakes the tickets in order.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use crate::error::Failure;
+
+/// A position that only grows, and those who wait for it.
+pub(crate) struct Progress {
+    reached: AtomicU64,
+    failure: OnceLock<Failure>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    next_id: u64,
+    wakers: BTreeMap<(u64, u64), Waker>,
+}
+
+impl Progress {
+    pub(crate) fn new(reached: u64) -> Arc<Self> {
+        Arc::new(Self {
+            reached: AtomicU64::new(reached),
+            failure: OnceLock::new(),
+            waiting: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn reached(&self) -> u64 {
+        self.reached.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        self.failure.get()
+    }
+
+    /// A ticket that resolves once `position` is reached.
+    pub(crate) fn ticket(self: &Arc<Self>, position: u64) -> Ticket {
+        Ticket { progress: Arc::clone(self), position, id: None }
+    }
+
+    /// Moves on to `position` and wakes those who waited for it, nearest first. A lower position
+    /// than before changes nothing.
+    pub(crate) fn advance(&self, position: u64) {
+        if self.reached.fetch_max(position, Ordering::AcqRel) < position {
+            self.wake_through(position);
+        }
+    }
+
+    /// Fails everything not yet reached, now and from now on.
+    pub(crate) fn fail(&self, failure: Failure) {
+        // Only the first failure counts: it is the cause, later ones are consequences.
+        let _ = self.failure.set(failure);
+        self.wake_through(u64::MAX);
+    }
+
+    fn wake_through(&self, position: u64) {
+        let mut waiting = self.waiting.lock();
+        let woken = match waiting.wakers.first_key_value() {
+            None => return,
+            Some((&(nearest, _), _)) if nearest > position => return,
+            Some(_) if position == u64::MAX => std::mem::take(&mut waiting.wakers),
+            Some(_) => {
+                let later = waiting.wakers.split_off(&(position + 1, 0));
+                std::mem::replace(&mut waiting.wakers, later)
+            }
+        };
+        drop(waiting);
+        woken.into_values().for_each(Waker::wake);
+    }
+
+    fn outcome(&self, position: u64) -> Option<Result<(), Failure>> {
+        if self.reached() >= position {
+            return Some(Ok(()));
+        }
+        self.failure.get().map(|failure| Err(failure.clone()))
+    }
+}
+
+/// Resolves when a position is safe, or with the log's fatal [`Failure`], which means that the
+/// outcome of everything up to that position is unknown. Cheap (no allocation) if already safe.
+#[must_use = "a ticket that nobody waits for confirms nothing"]
+pub struct Ticket {
+    progress: Arc<Progress>,
+    position: u64,
+    id: Option<u64>,
+}
+
+impl Ticket {
+    /// The position waited for.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether waiting would return at once, be it with an error.
+    pub fn is_ready(&self) -> bool {
+        self.progress.outcome(self.position).is_some()
+    }
+
+    /// Blocks this thread until the position is safe.
+    ///
+    /// # Errors
+    /// The log's fatal failure: the outcome is unknown.
+    pub fn wait(self) -> Result<(), Failure> {
+        block_on(self, None).expect("without a deadline only the outcome ends the wait")
+    }
+
+    /// Blocks this thread for at most `limit`; `None` if that was not enough.
+    pub fn wait_for(self, limit: Duration) -> Option<Result<(), Failure>> {
+        block_on(self, Some(Instant::now() + limit))
+    }
+}
+
+impl Future for Ticket {
+    type Output = Result<(), Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(outcome) = self.progress.outcome(self.position) {
+            return Poll::Ready(outcome);
+        }
+        let progress = Arc::clone(&self.progress);
+        let mut waiting = progress.waiting.lock();
+        // Asked again under the lock that the waker of others takes after moving on.
+        if let Some(outcome) = progress.outcome(self.position) {
+            return Poll::Ready(outcome);
+        }
+        let id = *self.id.get_or_insert_with(|| {
+            waiting.next_id += 1;
+            waiting.next_id
+        });
+        waiting.wakers.insert((self.position, id), context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.progress.waiting.lock().wakers.remove(&(self.position, id));
+        }
+    }
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ticket({} of {})", self.progress.reached(), self.position)
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on(ticket: Ticket, deadline: Option<Instant>) -> Option<Result<(), Failure>> {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut ticket = pin!(ticket);
+    loop {
+        if let Poll::Ready(outcome) = ticket.as_mut().poll(&mut context) {
+            return Some(outcome);
+        }
+        match deadline {
+            None => thread::park(),
+            Some(deadline) => {
+                let left = deadline.checked_duration_since(Instant::now())?;
+                thread::park_timeout(left);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    struct Note(mpsc::Sender<u64>, u64);
+
+    impl Wake for Note {
+        fn wake(self: Arc<Self>) {
+            self.0.send(self.1).unwrap();
+        }
+    }
+
+    #[test]
+    fn wakes_in_order_and_only_what_was_reached() {
+        let progress = Progress::new(0);
+        let (woken, order) = mpsc::channel();
+        let mut tickets: Vec<_> = [5, 2, 9, 2].map(|p| progress.ticket(p)).into();
+        for ticket in &mut tickets {
+            let waker = Waker::from(Arc::new(Note(woken.clone(), ticket.position)));
+            assert!(Pin::new(ticket).poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        progress.advance(5);
+        assert_eq!(order.try_iter().collect::<Vec<_>>(), [2, 2, 5]);
+        progress.fail(Failure::new("sync", "x", io::Error::other("gone")));
+        assert_eq!(order.try_iter().collect::<Vec<_>>(), [9]);
+        let outcomes: Vec<_> = tickets.into_iter().map(|t| t.wait().is_ok()).collect();
+        assert_eq!(outcomes, [true, true, false, true]);
+    }
+
+    #[test]
+    fn a_dropped_ticket_leaves_nothing_behind() {
+        let progress = Progress::new(0);
+        let mut ticket = progress.ticket(1);
+        assert!(Pin::new(&mut ticket).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(progress.waiting.lock().wakers.len(), 1);
+        drop(ticket);
+        assert_eq!(progress.waiting.lock().wakers.len(), 0);
+    }
+
+    #[test]
+    fn threads_wait_and_give_up() {
+        let progress = Progress::new(0);
+        assert!(progress.ticket(1).wait_for(Duration::from_millis(1)).is_none());
+        let waiter = thread::spawn({
+            let ticket = progress.ticket(1);
+            move || ticket.wait()
+        });
+        progress.advance(1);
+        assert!(waiter.join().unwrap().is_ok());
+    }
+}

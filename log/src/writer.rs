@@ -1,0 +1,270 @@
+//! The writer thread: take what has gathered, write it in one call, sync once, tell those who
+//! wait, in order. No timer decides the size of a batch: what queued during one sync is the next.
+
+use std::io;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use crate::disk::File;
+use crate::envelope::{self, Kind};
+use crate::error::Failure;
+use crate::log::{Durability, Kept, Shared, Spare, State};
+use crate::segment;
+
+/// The segment that is written to, and where its next record goes.
+pub(crate) struct Tail {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) sequence: u64,
+    pub(crate) epoch: u64,
+    /// Bytes of the file.
+    pub(crate) bytes: u64,
+    /// Offset of the next record.
+    pub(crate) at: u64,
+    /// Checksum of the record before `at`, or of the header.
+    pub(crate) prev: u32,
+    /// Index of the last entry written.
+    pub(crate) last_index: u64,
+    /// Whether the last record says that everything before it is durable.
+    pub(crate) marked: bool,
+}
+
+/// The thread's own state.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    random: Box<dyn FnMut() -> u64 + Send>,
+    tail: Tail,
+    /// Offset of the tail up to which it is durable.
+    synced_at: u64,
+    /// When the oldest byte that is not durable was written.
+    dirty_since: Option<Instant>,
+    /// When the log last became durable.
+    quiet_since: Instant,
+}
+
+enum Work {
+    Write,
+    Sync,
+    Mark,
+    End,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        tail: Tail,
+        random: Box<dyn FnMut() -> u64 + Send>,
+    ) -> Self {
+        let synced_at = tail.at;
+        Self { shared, random, tail, synced_at, dirty_since: None, quiet_since: Instant::now() }
+    }
+
+    /// Runs until the log is closed or the disk fails.
+    pub(crate) fn run(mut self) {
+        let mut batch = Vec::new();
+        loop {
+            let outcome = match self.next_work(&mut batch) {
+                Work::Write => self.commit(&mut batch),
+                Work::Sync => self.sync(),
+                Work::Mark => self.mark(&mut batch),
+                Work::End => return,
+            };
+            if let Err(failure) = outcome {
+                tracing::error!(%failure, "the log has failed");
+                return self.shared.fail(failure);
+            }
+        }
+    }
+
+    /// Sleeps until there is something to do. Swaps the gathered records into the empty `batch`.
+    fn next_work(&mut self, batch: &mut Vec<u8>) -> Work {
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.state.lock();
+        loop {
+            if shared.failed() {
+                return Work::End;
+            }
+            if !state.pending.is_empty() {
+                mem::swap(&mut state.pending, batch);
+                return Work::Write;
+            }
+            let now = Instant::now();
+            let deadline = self.deadline();
+            let due = state.closing || deadline.is_some_and(|deadline| deadline <= now);
+            if self.dirty_since.is_some() {
+                if due || state.sync_through > shared.synced.reached() {
+                    return Work::Sync;
+                }
+            } else if due && self.may_mark(&mut state) {
+                return Work::Mark;
+            } else if state.closing && state.outstanding == 0 {
+                return Work::End;
+            }
+            state.writer_sleeps = true;
+            match deadline.filter(|&deadline| deadline > now) {
+                Some(deadline) => drop(shared.work.wait_until(&mut state, deadline)),
+                None => shared.work.wait(&mut state),
+            }
+            state.writer_sleeps = false;
+        }
+    }
+
+    /// When something is to be done even if nothing is appended.
+    fn deadline(&self) -> Option<Instant> {
+        match (self.dirty_since, self.shared.durability) {
+            (Some(since), Durability::Interval(interval)) => since.checked_add(interval),
+            (Some(_), _) => None,
+            (None, _) if self.tail.marked => None,
+            (None, _) => self.quiet_since.checked_add(self.shared.mark_after),
+        }
+    }
+
+    /// Reserves the bytes of a mark, if one is due and nobody is about to append. A segment too
+    /// full for a mark does without.
+    fn may_mark(&mut self, state: &mut State) -> bool {
+        if self.tail.marked || state.outstanding > 0 {
+            return false;
+        }
+        self.tail.marked = true;
+        let fits = state.left >= envelope::MARK as u64;
+        if fits {
+            state.outstanding = envelope::MARK as u64;
+        }
+        fits
+    }
+
+    fn commit(&mut self, batch: &mut Vec<u8>) -> Result<(), Failure> {
+        let mut rest = &mut batch[..];
+        while !rest.is_empty() {
+            let fits = self.seal(rest);
+            let (part, later) = rest.split_at_mut(fits);
+            self.write(part)?;
+            if !later.is_empty() {
+                self.roll()?;
+            }
+            rest = later;
+        }
+        batch.clear();
+        self.tail.marked = false;
+        let due = match self.shared.durability {
+            Durability::Always => true,
+            Durability::Interval(_) => self.deadline().is_some_and(|at| at <= Instant::now()),
+            Durability::None => false,
+        };
+        if due || self.shared.state.lock().sync_through > self.shared.synced.reached() {
+            self.sync()?;
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, batch: &mut Vec<u8>) -> Result<(), Failure> {
+        envelope::push(batch, Kind::Mark, self.tail.last_index, &[]);
+        self.seal(batch);
+        self.write(batch)?;
+        batch.clear();
+        self.sync()
+    }
+
+    /// Seals the records that fit into the segment and returns their bytes.
+    fn seal(&mut self, records: &mut [u8]) -> usize {
+        let room = (self.tail.bytes - self.tail.at) as usize;
+        let mut end = 0;
+        while end < records.len() {
+            let size = envelope::first_size(&records[end..]);
+            if end + size > room {
+                break;
+            }
+            let record = &mut records[end..end + size];
+            self.tail.last_index = envelope::first_index(record);
+            let synced = self.synced_at as u32;
+            self.tail.prev = envelope::seal(record, self.tail.epoch, self.tail.prev, synced);
+            end += size;
+        }
+        end
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let Tail { file, at, .. } = &self.tail;
+        self.shared
+            .stall
+            .watch(|| file.write_at(bytes, *at))
+            .map_err(|error| Failure::new("write", self.name(), error))?;
+        let len = bytes.len() as u64;
+        self.tail.at += len;
+        self.dirty_since.get_or_insert_with(Instant::now);
+        self.shared.counters.writes.fetch_add(1, Ordering::Relaxed);
+        self.shared.counters.bytes.fetch_add(len, Ordering::Relaxed);
+        let mut state = self.shared.state.lock();
+        state.outstanding -= len;
+        state.left -= len;
+        drop(state);
+        self.shared.room_grew();
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Failure> {
+        let file = &self.tail.file;
+        self.shared
+            .stall
+            .watch(|| file.sync())
+            .map_err(|error| Failure::new("sync", self.name(), error))?;
+        self.synced_at = self.tail.at;
+        self.dirty_since = None;
+        self.quiet_since = Instant::now();
+        self.shared.counters.syncs.fetch_add(1, Ordering::Relaxed);
+        self.shared.synced.advance(self.tail.last_index);
+        Ok(())
+    }
+
+    /// Completes the segment and goes on in the spare, which admission has made sure is there.
+    fn roll(&mut self) -> Result<(), Failure> {
+        if self.dirty_since.is_some() {
+            self.sync()?;
+        }
+        let sequence = self.tail.sequence + 1;
+        let first_index = self.tail.last_index + 1;
+        let mut state = self.shared.state.lock();
+        let Spare::Ready(spare) = mem::replace(&mut state.spare, Spare::Wanted) else {
+            // Admission promises no more than fits into the segment or the spare.
+            let broken = io::Error::other("more was admitted than there is room for");
+            return Err(Failure::new("find", segment::SPARE, broken));
+        };
+        state.left = self.shared.segment_bytes - segment::HEADER as u64;
+        state.segments.push_back(Kept { sequence, first_index });
+        drop(state);
+        let header = segment::Header {
+            store_id: self.shared.store_id,
+            sequence,
+            epoch: (self.random)(),
+            first_index,
+            chain: self.tail.prev,
+        };
+        let disk = &*self.shared.disk;
+        let prev = self
+            .shared
+            .stall
+            .watch(|| segment::begin(disk, &*spare, &header))
+            .map_err(|error| Failure::new("begin", segment::name(sequence), error))?;
+        self.shared.prepare.notify_all();
+        self.tail = Tail {
+            file: spare,
+            sequence,
+            epoch: header.epoch,
+            bytes: self.shared.segment_bytes,
+            at: segment::HEADER as u64,
+            prev,
+            last_index: self.tail.last_index,
+            marked: false,
+        };
+        self.synced_at = self.tail.at;
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        segment::name(self.tail.sequence)
+    }
+}
