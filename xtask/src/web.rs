@@ -58,7 +58,7 @@ pub(crate) fn run(
     let page = build.page()?;
     let sizes = size::measure(workspace)?;
     if table == Table::Always || module || package || page {
-        print!("{sizes}");
+        print!("{}", sizes.table()?);
     }
     if flavour == Flavour::Release { sizes.check() } else { Ok(()) }
 }

@@ -71,7 +71,6 @@ fn compile(workspace: &Workspace, rust: &WasmRust, flavour: Flavour) -> Result<P
         .current_dir(workspace.root());
     if flavour == Flavour::Debug {
         cargo.env("CARGO_PROFILE_WASM_DEBUG_ASSERTIONS", "true");
-        cargo.env("CARGO_PROFILE_WASM_STRIP", "none");
     }
     process::loud(&mut cargo).context("the client does not compile for the browser")?;
     Ok(target.join(WASM_TARGET).join("wasm/tidekeep_client_web.wasm"))
@@ -130,7 +129,9 @@ fn optimise(workspace: &Workspace, wasm_opt: &Path, module: &Path) {
         .and_then(|()| fs::rename(&smaller, module).context("cannot replace the module"));
     if let Err(error) = done {
         drop(fs::remove_file(&smaller));
-        println!("web: module    stays unoptimised: {error:#}");
+        let why = error.to_string();
+        let why = why.lines().next().unwrap_or_default();
+        println!("web: module    stays unoptimised: {why}; see {}", log.display());
     }
 }
 
