@@ -1,1 +1,12 @@
-//! Placeholder of the first hour; see ARCHITECTURE.md.
+//! What whole-product tests stand on: the built binaries, a server as a real process, a terminal
+//! command as a real process. Nothing here knows how the product works inside.
+
+pub mod binaries;
+pub mod command;
+pub mod deadline;
+pub mod port;
+pub mod server;
+
+pub use command::{Run, tidekeep};
+pub use deadline::{eventually, within};
+pub use server::ServerProcess;

@@ -1,0 +1,119 @@
+//! The real server as a process of its own, on a directory and a port that outlive it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use crate::{binaries, eventually, port};
+
+const EXIT_LIMIT: Duration = Duration::from_secs(30);
+
+/// A running server. Dropping it kills the process.
+pub struct ServerProcess {
+    child: Child,
+    address: String,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl ServerProcess {
+    /// Starts a server on `data` with a free port and waits until it serves.
+    pub fn start(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_on(port::free(), data, arguments)
+    }
+
+    /// Starts a server on `data` and this port, and waits until it serves.
+    pub fn start_on(port: u16, data: &Path, arguments: &[&str]) -> Self {
+        let mut child = command(data, port, arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the server's program starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("the server's output can be read");
+        let address = line.trim().strip_prefix("listening on http://").map(str::to_owned);
+        let Some(address) = address else {
+            let status = child.wait();
+            panic!("the server said {line:?} instead of where it listens and ended: {status:?}");
+        };
+        Self { child, address, _stdout: stdout }
+    }
+
+    /// Runs a server that is expected to give up; its exit status and what it said.
+    pub fn refuse(data: &Path, port: u16, arguments: &[&str]) -> (ExitStatus, String) {
+        let mut child = command(data, port, arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server's program starts");
+        let status = wait(&mut child);
+        let mut said = String::new();
+        child.stderr.take().expect("stderr is piped").read_to_string(&mut said).expect("text");
+        (status, said)
+    }
+
+    /// `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The port alone.
+    pub fn port(&self) -> u16 {
+        let (_, port) = self.address.rsplit_once(':').expect("an address has a port");
+        port.parse().expect("a port is a number")
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`: the process is gone when this returns.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the process can be killed");
+        self.child.wait().expect("a killed process ends");
+    }
+
+    /// Sends `SIGTERM` and waits for the end.
+    pub fn terminate(mut self) -> ExitStatus {
+        self.signal("TERM");
+        wait(&mut self.child)
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([format!("-{name}"), self.pid().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(status.success(), "signal {name} could not be sent");
+    }
+
+    /// Waits for a process that ends by itself.
+    pub fn exit(mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn command(data: &Path, port: u16, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binaries::server());
+    command.args(["--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(data).args(arguments);
+    for variable in ["KV_HOST", "KV_PORT", "KV_VERBOSE"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    eventually("the process's end", EXIT_LIMIT, || child.try_wait().expect("the child is ours"))
+}
