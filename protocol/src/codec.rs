@@ -2,9 +2,11 @@
 //! borrowed from it. A body is exactly one value; bytes left over are malformed.
 
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 
 use postcard::ser_flavors::Flavor;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Appends the body of `value` to `out`.
 ///
@@ -23,7 +25,44 @@ pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
     }
 }
 
-/// The body is not what its kind says: cut short, followed by more, or with an unknown variant.
+/// Reads a list of at most `MAX` items. An item can take far more memory than bytes on the wire, so
+/// lists that come from clients are bounded while they are read.
+pub(crate) fn bounded_list<'de, D, T, const MAX: usize>(from: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    from.deserialize_seq(BoundedList::<T, MAX>(PhantomData))
+}
+
+struct BoundedList<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for BoundedList<T, MAX> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "a list of at most {MAX} items")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        // Postcard gives no hint when the list claims more items than there are bytes left.
+        let claimed = list.size_hint().unwrap_or(0);
+        if claimed > MAX {
+            return Err(A::Error::invalid_length(claimed, &self));
+        }
+        let mut items = Vec::with_capacity(claimed);
+        while let Some(item) = list.next_element()? {
+            if items.len() == MAX {
+                return Err(A::Error::invalid_length(MAX + 1, &self));
+            }
+            items.push(item);
+        }
+        Ok(items)
+    }
+}
+
+/// The body is not what its kind says: cut short, followed by more, with an unknown
+/// variant or with a list that is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -52,5 +91,28 @@ impl Flavor for Append<'_> {
 
     fn finalize(self) -> postcard::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Three(#[serde(deserialize_with = "bounded_list::<_, _, 3>")] Vec<u8>);
+
+    #[test]
+    fn a_list_is_read_up_to_its_bound() {
+        assert_eq!(decode(&[3, 7, 8, 9]), Ok(Three(alloc::vec![7, 8, 9])));
+        assert_eq!(decode::<Three>(&[4, 7, 8, 9, 10]), Err(Malformed));
+        // 2^32 items claimed in ten bytes.
+        assert_eq!(decode::<Three>(&[0x80, 0x80, 0x80, 0x80, 0x10, 1, 2, 3, 4, 5]), Err(Malformed));
+    }
+
+    #[test]
+    fn a_body_is_exactly_one_value() {
+        assert_eq!(decode::<u8>(&[5]), Ok(5));
+        assert_eq!(decode::<u8>(&[5, 0]), Err(Malformed));
+        assert_eq!(decode::<u8>(&[]), Err(Malformed));
     }
 }

@@ -38,16 +38,14 @@ pub mod kind {
 pub mod flag {
     /// The body goes on in the next frame with this id; bodies are joined before they are decoded.
     pub const MORE: u8 = 0x01;
-    /// The last message of a watch.
-    pub const END: u8 = 0x02;
 }
 
 /// Tags of extensions. A tag with [`ext::REQUIRED`] must be understood or the request is refused;
-/// any other unknown tag is skipped.
+/// any other unknown tag is skipped. Of a tag that comes twice the first counts.
 pub mod ext {
     /// How long the caller will wait for the reply: u32 little-endian, milliseconds.
     pub const DEADLINE: u8 = 0x01;
-    /// Set in a tag that must be understood.
+    /// Set in a tag that must be understood; the rest of the tag says what it is.
     pub const REQUIRED: u8 = 0x80;
 }
 
@@ -77,12 +75,13 @@ impl<'a> Frame<'a> {
         if length > limit {
             return Err(FrameError::TooLarge { length, limit });
         }
-        let total = LENGTH_BYTES + length as usize;
-        if total < HEADER_BYTES {
+        let length_bytes = length as usize;
+        if length_bytes < HEADER_BYTES - LENGTH_BYTES {
             return Err(FrameError::TooShort { length });
         }
-        let Some(frame) = bytes.get(..total) else { return Ok(None) };
-        let (header, rest) = frame.split_at(HEADER_BYTES);
+        let Some(after_length) = bytes[LENGTH_BYTES..].get(..length_bytes) else { return Ok(None) };
+        let total = LENGTH_BYTES + after_length.len();
+        let (header, rest) = bytes[..total].split_at(HEADER_BYTES);
         let ext_len = u16::from_le_bytes([header[6], header[7]]) as usize;
         let Some((extensions, body)) = rest.split_at_checked(ext_len) else {
             return Err(FrameError::Extensions);
@@ -104,6 +103,10 @@ impl<'a> Frame<'a> {
 }
 
 /// Appends a frame to `out`: header, extensions, then the body that `body` writes.
+///
+/// # Panics
+/// When the extensions take more than 65,535 bytes or the whole frame 4 GiB. Extensions come from
+/// the program, never from a peer, and bodies are held against [`crate::limits`] long before.
 pub fn write(
     out: &mut Vec<u8>,
     kind: u8,
@@ -118,13 +121,16 @@ pub fn write(
     out.extend_from_slice(&id.to_le_bytes());
     for (tag, data) in extensions {
         out.push(*tag);
-        out.extend_from_slice(&(data.len() as u16).to_le_bytes());
+        let length = u16::try_from(data.len()).expect("an extension has at most 65,535 bytes");
+        out.extend_from_slice(&length.to_le_bytes());
         out.extend_from_slice(data);
     }
-    let ext_len = (out.len() - start - HEADER_BYTES) as u16;
+    let ext_len = out.len() - start - HEADER_BYTES;
+    let ext_len = u16::try_from(ext_len).expect("extensions take at most 65,535 bytes");
     out[start + 6..start + 8].copy_from_slice(&ext_len.to_le_bytes());
     body(out);
-    let length = (out.len() - start - LENGTH_BYTES) as u32;
+    let length = out.len() - start - LENGTH_BYTES;
+    let length = u32::try_from(length).expect("a frame is shorter than 4 GiB");
     out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
 }
 
@@ -133,8 +139,9 @@ pub fn write_value<T: Serialize + ?Sized>(out: &mut Vec<u8>, kind: u8, id: u32, 
     write(out, kind, 0, id, &[], |out| codec::encode(value, out));
 }
 
-/// Appends `body` as one frame, or as several of at most `chunk_bytes` each that the receiver joins.
-/// `flags` go on every one of them; all but the last bear [`flag::MORE`].
+/// Appends `body` as one frame, or as several that the receiver joins, each with at most
+/// `chunk_bytes` of it (0 counts as 1). `flags` go on every one of them; all but the last bear
+/// [`flag::MORE`].
 pub fn write_chunked(
     out: &mut Vec<u8>,
     kind: u8,
@@ -143,9 +150,10 @@ pub fn write_chunked(
     body: &[u8],
     chunk_bytes: usize,
 ) {
+    let chunk_bytes = chunk_bytes.max(1);
     let mut rest = body;
     while rest.len() > chunk_bytes {
-        let (chunk, tail) = rest.split_at(chunk_bytes.max(1));
+        let (chunk, tail) = rest.split_at(chunk_bytes);
         write(out, kind, flags | flag::MORE, id, &[], |out| out.extend_from_slice(chunk));
         rest = tail;
     }
@@ -175,15 +183,18 @@ impl<'a> Extensions<'a> {
         })
     }
 
-    /// The caller's deadline in milliseconds, if it gave one.
+    /// The caller's deadline in milliseconds, if it gave one; one that is not four bytes is none.
     pub fn deadline_ms(&self) -> Option<u32> {
-        let (_, data) = self.iter().find(|(tag, _)| *tag == ext::DEADLINE)?;
+        let (_, data) = self.iter().find(|(tag, _)| tag & !ext::REQUIRED == ext::DEADLINE)?;
         Some(u32::from_le_bytes(data.try_into().ok()?))
     }
 
     /// A tag that must be understood and is not, if there is one.
     pub fn unknown_required(&self) -> Option<u8> {
-        self.iter().map(|(tag, _)| tag).find(|tag| tag & ext::REQUIRED != 0)
+        self.iter()
+            .filter(|(tag, _)| tag & ext::REQUIRED != 0)
+            .find(|(tag, data)| tag & !ext::REQUIRED != ext::DEADLINE || data.len() != 4)
+            .map(|(tag, _)| tag)
     }
 }
 
@@ -225,3 +236,73 @@ impl fmt::Display for FrameError {
 }
 
 impl core::error::Error for FrameError {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    fn extended(extensions: &[(u8, &[u8])]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(&mut bytes, 0x10, 0, 7, extensions, |_| {});
+        bytes
+    }
+
+    fn decoded(bytes: &[u8]) -> Frame<'_> {
+        Frame::decode(bytes, u32::MAX).unwrap().unwrap().0
+    }
+
+    #[test]
+    fn the_limit_is_checked_before_the_rest_arrives() {
+        let claim = [0xFF, 0xFF, 0xFF, 0xFF];
+        let refused = Frame::decode(&claim, 100);
+        assert_eq!(refused, Err(FrameError::TooLarge { length: u32::MAX, limit: 100 }));
+        assert_eq!(Frame::decode(&claim, u32::MAX), Ok(None));
+        assert_eq!(Frame::decode(&[7, 0, 0, 0], 100), Err(FrameError::TooShort { length: 7 }));
+    }
+
+    #[test]
+    fn unknown_extensions_are_skipped_unless_they_are_required() {
+        let bytes = extended(&[(0x02, b"??"), (ext::DEADLINE, &1000_u32.to_le_bytes())]);
+        let extensions = decoded(&bytes).extensions;
+        assert_eq!(extensions.deadline_ms(), Some(1000));
+        assert_eq!(extensions.unknown_required(), None);
+        let bytes = extended(&[(0x82, b"")]);
+        assert_eq!(decoded(&bytes).extensions.unknown_required(), Some(0x82));
+    }
+
+    #[test]
+    fn a_required_deadline_is_understood_if_it_is_well_formed() {
+        let required = ext::DEADLINE | ext::REQUIRED;
+        let bytes = extended(&[(required, &5_u32.to_le_bytes())]);
+        assert_eq!(decoded(&bytes).extensions.deadline_ms(), Some(5));
+        assert_eq!(decoded(&bytes).extensions.unknown_required(), None);
+        let bytes = extended(&[(required, b"5")]);
+        assert_eq!(decoded(&bytes).extensions.deadline_ms(), None);
+        assert_eq!(decoded(&bytes).extensions.unknown_required(), Some(required));
+    }
+
+    #[test]
+    fn the_first_of_two_deadlines_counts() {
+        let bytes = extended(&[(ext::DEADLINE, &[1, 0, 0, 0]), (ext::DEADLINE, &[2, 0, 0, 0])]);
+        assert_eq!(decoded(&bytes).extensions.deadline_ms(), Some(1));
+    }
+
+    #[test]
+    fn chunks_join_to_the_body() {
+        let body = vec![5; 10];
+        for chunk_bytes in 0..12 {
+            let mut bytes = Vec::new();
+            write_chunked(&mut bytes, 0x93, 0, 3, &body, chunk_bytes);
+            let (mut joined, mut rest, mut more) = (Vec::new(), &bytes[..], true);
+            while more {
+                let (frame, length) = Frame::decode(rest, 100).unwrap().unwrap();
+                assert!(frame.body.len() <= chunk_bytes.max(1));
+                joined.extend_from_slice(frame.body);
+                (rest, more) = (&rest[length..], frame.more());
+            }
+            assert_eq!((joined, rest.is_empty()), (body.clone(), true));
+        }
+    }
+}

@@ -3,7 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::condition::{Condition, Expiry};
 use crate::error::{Code, Refusal};
+use crate::op::{Children, Projection, Request, Txn, TxnOp};
+use crate::range::Range;
+
+/// The latest time and the longest duration of an expiry, in milliseconds: 142,000 years. A time
+/// that is this much after now is still below 2^53, so a JavaScript number holds it.
+pub const EXPIRY_MS_MAX: u64 = 1 << 52;
 
 /// The bounds of one connection. Sizes are in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +33,7 @@ pub struct Limits {
     pub watches: u32,
     /// Most entries in one page of a scan.
     pub scan_entries: u32,
-    /// Most comparisons and operations in one transaction.
+    /// Most comparisons and operations, both branches counted, in one transaction.
     pub txn_operations: u32,
 }
 
@@ -48,13 +55,115 @@ impl Limits {
     /// The longest frame before the handshake is done, whatever the limits are.
     pub const HANDSHAKE_FRAME_BYTES: u32 = 4096;
 
+    /// Refuses a request that is over a limit or makes no sense whatever the store holds.
+    pub fn check(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        match request {
+            Request::Get(get) => self.check_op(&TxnOp::Get(*get)),
+            Request::Put(put) => self.check_op(&TxnOp::Put(*put)),
+            Request::Delete(delete) => self.check_op(&TxnOp::Delete(*delete)),
+            Request::Touch(touch) => self.check_op(&TxnOp::Touch(*touch)),
+            Request::Increment(increment) => self.check_op(&TxnOp::Increment(*increment)),
+            Request::DeleteRange(delete) => self.check_op(&TxnOp::DeleteRange(*delete)),
+            Request::Scan(scan) => {
+                self.check_range(&scan.range)?;
+                match scan.projection {
+                    Projection::Count => Ok(()),
+                    Projection::Full | Projection::Keys => self.check_page(scan.limit),
+                }
+            }
+            Request::Children(children) => self.check_children(children),
+            Request::Txn(txn) => self.check_txn(txn),
+            Request::Watch(watch) => self.check_range(&watch.range),
+            Request::Status(_) => Ok(()),
+        }
+    }
+
+    fn check_txn(&self, txn: &Txn<'_>) -> Result<(), Refusal> {
+        let size = txn.compares.len() + txn.then.len() + txn.otherwise.len();
+        if size > self.txn_operations as usize {
+            return Err(too_large("the transaction has more parts than the server allows"));
+        }
+        for compare in &txn.compares {
+            self.check_key(compare.key)?;
+            self.check_condition(&compare.condition)?;
+        }
+        txn.then.iter().chain(&txn.otherwise).try_for_each(|op| self.check_op(op))
+    }
+
+    fn check_op(&self, op: &TxnOp<'_>) -> Result<(), Refusal> {
+        match op {
+            TxnOp::Get(get) => self.check_key(get.key),
+            TxnOp::Put(put) => {
+                self.check_key(put.key)?;
+                self.check_value(put.value)?;
+                self.check_condition(&put.condition)?;
+                check_expiry(put.expiry)
+            }
+            TxnOp::Delete(delete) => {
+                self.check_key(delete.key)?;
+                self.check_condition(&delete.condition)
+            }
+            TxnOp::Touch(touch) => {
+                self.check_key(touch.key)?;
+                self.check_condition(&touch.condition)?;
+                check_expiry(touch.expiry)
+            }
+            TxnOp::Increment(increment) => {
+                self.check_key(increment.key)?;
+                check_expiry(increment.expiry)
+            }
+            TxnOp::DeleteRange(delete) => {
+                self.check_range(&delete.range)?;
+                self.check_page(delete.limit)
+            }
+        }
+    }
+
+    fn check_children(&self, children: &Children<'_>) -> Result<(), Refusal> {
+        if children.delimiter.is_empty() {
+            return Err(Refusal::new(Code::InvalidInput, "a delimiter has at least one byte"));
+        }
+        let parts = [children.prefix, children.delimiter, children.after.unwrap_or_default()];
+        parts.iter().try_for_each(|part| self.check_bound(part))?;
+        self.check_page(children.limit)
+    }
+
+    fn check_range(&self, range: &Range<'_>) -> Result<(), Refusal> {
+        self.check_bound(range.start)?;
+        self.check_bound(range.end.unwrap_or_default())
+    }
+
+    /// A bound may be the longest key's successor, which is one byte longer.
+    fn check_bound(&self, bound: &[u8]) -> Result<(), Refusal> {
+        if bound.len() > self.key_bytes as usize + 1 {
+            return Err(too_large("a bound of the range is longer than the server allows"));
+        }
+        Ok(())
+    }
+
+    fn check_page(&self, limit: u32) -> Result<(), Refusal> {
+        if limit > self.scan_entries {
+            return Err(too_large("the page has more entries than the server allows"));
+        }
+        Ok(())
+    }
+
+    fn check_condition(&self, condition: &Condition<'_>) -> Result<(), Refusal> {
+        match condition {
+            Condition::Value(value) => self.check_value(value),
+            Condition::Always | Condition::Absent | Condition::Present | Condition::Revision(_) => {
+                Ok(())
+            }
+        }
+    }
+
     /// Refuses a key that is empty or too long.
     pub fn check_key(&self, key: &[u8]) -> Result<(), Refusal> {
         if key.is_empty() {
             return Err(Refusal::new(Code::InvalidInput, "a key has at least one byte"));
         }
         if key.len() > self.key_bytes as usize {
-            return Err(Refusal::new(Code::TooLarge, "the key is longer than the server allows"));
+            return Err(too_large("the key is longer than the server allows"));
         }
         Ok(())
     }
@@ -62,14 +171,133 @@ impl Limits {
     /// Refuses a value that is too long.
     pub fn check_value(&self, value: &[u8]) -> Result<(), Refusal> {
         if value.len() > self.value_bytes as usize {
-            return Err(Refusal::new(Code::TooLarge, "the value is longer than the server allows"));
+            return Err(too_large("the value is longer than the server allows"));
         }
         Ok(())
     }
 }
 
+fn check_expiry(expiry: Expiry) -> Result<(), Refusal> {
+    match expiry {
+        Expiry::Never | Expiry::Keep => Ok(()),
+        Expiry::After(ms) | Expiry::At(ms) if ms <= EXPIRY_MS_MAX => Ok(()),
+        Expiry::After(_) | Expiry::At(_) => {
+            Err(Refusal::new(Code::InvalidInput, "an expiry is at most 2^52 milliseconds"))
+        }
+    }
+}
+
+fn too_large(message: &'static str) -> Refusal {
+    Refusal::new(Code::TooLarge, message)
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::op::{Delete, DeleteRange, Get, Increment, Order, Put, Scan, Status, Touch};
+
+    const SMALL: Limits =
+        Limits { key_bytes: 4, value_bytes: 8, scan_entries: 10, txn_operations: 3, ..DEFAULT };
+    const DEFAULT: Limits = Limits::DEFAULT;
+
+    fn refused(request: &Request<'_>) -> Option<Code> {
+        SMALL.check(request).err().map(|refusal| refusal.code)
+    }
+
+    fn put<'a>(
+        key: &'a [u8],
+        value: &'a [u8],
+        condition: Condition<'a>,
+        expiry: Expiry,
+    ) -> Put<'a> {
+        Put { key, value, condition, expiry, previous: false }
+    }
+
+    #[test]
+    fn what_is_at_a_limit_passes_and_what_is_over_it_does_not() {
+        let get = |key| refused(&Request::Get(Get { key }));
+        assert_eq!(get(b"abcd"), None);
+        assert_eq!(get(b"abcde"), Some(Code::TooLarge));
+        assert_eq!(get(b""), Some(Code::InvalidInput));
+
+        let with =
+            |value, condition, expiry| refused(&Request::Put(put(b"k", value, condition, expiry)));
+        assert_eq!(with(b"12345678", Condition::Value(b"12345678"), Expiry::Never), None);
+        assert_eq!(with(b"123456789", Condition::Always, Expiry::Never), Some(Code::TooLarge));
+        assert_eq!(with(b"", Condition::Value(b"123456789"), Expiry::Keep), Some(Code::TooLarge));
+        assert_eq!(with(b"", Condition::Absent, Expiry::After(EXPIRY_MS_MAX)), None);
+        assert_eq!(
+            with(b"", Condition::Present, Expiry::At(EXPIRY_MS_MAX + 1)),
+            Some(Code::InvalidInput)
+        );
+    }
+
+    #[test]
+    fn every_write_looks_at_its_key_condition_and_expiry() {
+        let never = Expiry::After(u64::MAX);
+        let long = Condition::Value(b"123456789");
+        let always = Condition::Always;
+        let requests = [
+            Request::Delete(Delete { key: b"", condition: always, previous: false }),
+            Request::Delete(Delete { key: b"k", condition: long, previous: false }),
+            Request::Touch(Touch { key: b"", expiry: Expiry::Keep, condition: always }),
+            Request::Touch(Touch { key: b"k", expiry: never, condition: always }),
+            Request::Touch(Touch { key: b"k", expiry: Expiry::Keep, condition: long }),
+            Request::Increment(Increment { key: b"", by: 1, expiry: Expiry::Keep }),
+            Request::Increment(Increment { key: b"k", by: 1, expiry: never }),
+        ];
+        for request in requests {
+            assert!(refused(&request).is_some(), "{request:?}");
+        }
+        assert_eq!(refused(&Request::Status(Status)), None);
+    }
+
+    #[test]
+    fn bounds_may_be_the_successor_of_the_longest_key() {
+        let delete = |end| {
+            let range = Range { start: b"", end: Some(end) };
+            refused(&Request::DeleteRange(DeleteRange { range, limit: 0 }))
+        };
+        assert_eq!(delete(b"abcd\0"), None);
+        assert_eq!(delete(b"abcd\0\0"), Some(Code::TooLarge));
+    }
+
+    #[test]
+    fn a_page_has_a_limit_and_a_count_has_none() {
+        let scan = |limit, projection| {
+            let (range, order) = (Range::default(), Order::Ascending);
+            refused(&Request::Scan(Scan { range, limit, bytes: 0, order, projection }))
+        };
+        assert_eq!(scan(10, Projection::Full), None);
+        assert_eq!(scan(11, Projection::Keys), Some(Code::TooLarge));
+        assert_eq!(scan(11, Projection::Count), None);
+        let children = |delimiter, limit| {
+            let children = Children { prefix: b"", delimiter, after: None, limit };
+            refused(&Request::Children(children))
+        };
+        assert_eq!(children(b"/", 10), None);
+        assert_eq!(children(b"/", 11), Some(Code::TooLarge));
+        assert_eq!(children(b"", 10), Some(Code::InvalidInput));
+    }
+
+    #[test]
+    fn a_transaction_counts_both_branches_and_looks_into_them() {
+        let txn = |then: Vec<TxnOp<'static>>, otherwise: Vec<TxnOp<'static>>| {
+            let compares = vec![crate::op::Compare { key: b"k", condition: Condition::Absent }];
+            refused(&Request::Txn(Txn { compares, then, otherwise }))
+        };
+        let get = TxnOp::Get(Get { key: b"k" });
+        assert_eq!(txn(vec![get], vec![get]), None);
+        assert_eq!(txn(vec![get, get], vec![get]), Some(Code::TooLarge));
+        assert_eq!(txn(vec![], vec![TxnOp::Get(Get { key: b"" })]), Some(Code::InvalidInput));
     }
 }

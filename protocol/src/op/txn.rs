@@ -8,7 +8,12 @@ use super::{
     Delete, DeleteRange, DeleteRangeReply, Get, GetReply, Increment, IncrementReply, Put, Touch,
     TouchReply, WriteReply,
 };
+use crate::codec::bounded_list;
 use crate::condition::Condition;
+
+/// The most comparisons and the most operations in one list that are read at all; what a server
+/// takes is in [`crate::limits::Limits::txn_operations`].
+pub const LIST_MAX: usize = 16_384;
 
 /// Runs `then` if every comparison holds, else `otherwise`. The operations see the effects of those
 /// before them. An operation that cannot be done (a refused condition, an increment of what is no
@@ -16,13 +21,13 @@ use crate::condition::Condition;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Txn<'a> {
     /// What must hold of keys; an empty list holds.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "bounded_list::<_, _, LIST_MAX>")]
     pub compares: Vec<Compare<'a>>,
     /// What to do if it does.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "bounded_list::<_, _, LIST_MAX>")]
     pub then: Vec<TxnOp<'a>>,
     /// What to do if it does not.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "bounded_list::<_, _, LIST_MAX>")]
     pub otherwise: Vec<TxnOp<'a>>,
 }
 
