@@ -5,6 +5,8 @@ mod fingerprint;
 mod process;
 mod serve;
 mod setup;
+mod test;
+mod tidy;
 mod web;
 mod workspace;
 
@@ -52,6 +54,17 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Run every check: format, lints, tests, no_std, size, end to end, browser
+    Test {
+        /// Run one step instead of all (repeatable)
+        #[arg(long, value_name = "STEP")]
+        only: Vec<String>,
+        /// Name the steps and run none
+        #[arg(long)]
+        list: bool,
+    },
+    /// Check the house rules that no compiler checks
+    Tidy,
 }
 
 fn main() -> ExitCode {
@@ -76,6 +89,12 @@ fn run(command: Command) -> Result<()> {
             let tools = setup::run(&workspace, Need::Page, Talk::Actions)?;
             web::run(&workspace, &tools, flavour, Table::Always)
         }
+        Command::Test { list: true, .. } => {
+            test::list();
+            Ok(())
+        }
+        Command::Test { only, list: false } => test::run(&workspace, &only),
+        Command::Tidy => tidy::run(&workspace),
         Command::Serve { dev, args } => serve::run(&workspace, dev, &args),
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 /// How many lines of a failed command's output are worth showing.
-const TAIL_LINES: usize = 40;
+const TAIL_LINES: usize = 60;
 const POLL: Duration = Duration::from_millis(20);
 
 /// Standard output of a command that exits with 0; `None` when it fails or does not exist.

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 pub(crate) use crate::setup::node::Node;
-pub(crate) use crate::setup::rust::{DebianRust, WASM_TARGET, WasmRust};
+pub(crate) use crate::setup::rust::{BARE_TARGET, BareTarget, DebianRust, WASM_TARGET, WasmRust};
 pub(crate) use crate::setup::testing::TestTools;
 use crate::workspace::Workspace;
 

@@ -163,6 +163,6 @@ impl Build<'_> {
 }
 
 /// `12.3 s` since a moment.
-fn seconds(since: Instant) -> String {
+pub(crate) fn seconds(since: Instant) -> String {
     format!("{:.1} s", since.elapsed().as_secs_f64())
 }

@@ -20,7 +20,7 @@ const OLDEST_NODE: &str = "20";
 const FRESH_NODE: &str = "node@22";
 const NPM_LIMIT: Duration = Duration::from_secs(600);
 /// Folders with a package.json, in the order in which one depends on the other.
-const PACKAGES: [&str; 3] = ["client-web", "www", "tests"];
+const PACKAGES: [&str; 2] = ["client-web", "www"];
 
 /// Node and npm, ready to run scripts.
 pub(crate) struct Node {

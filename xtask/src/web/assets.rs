@@ -111,7 +111,7 @@ fn content_type(path: &str) -> Result<&'static str> {
     })
 }
 
-/// Whether the name carries a content hash (`app.4f0c2a9b.js`, `app-4F0C2A9B.js`), so that the
+/// Whether the name carries a content hash (`app.4f0c2a9b.js`, `app-4F0CXA9B.js`), so that the
 /// file under this name never changes.
 fn has_hash(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
@@ -119,9 +119,10 @@ fn has_hash(path: &str) -> bool {
     // First the file's own name and last its extension: neither is a hash.
     parts.pop();
     parts.iter().skip(1).any(|part| {
-        part.len() >= HASH_CHARS
-            && part.chars().all(|char| char.is_ascii_alphanumeric())
-            && part.chars().any(|char| char.is_ascii_digit())
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        // esbuild writes base 32 in capitals.
+        let base32 = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
+        part.len() >= HASH_CHARS && (part.bytes().all(hex) || part.bytes().all(base32))
     })
 }
 
@@ -162,7 +163,7 @@ mod tests {
 
     #[test]
     fn knows_hashed_names() {
-        assert!(has_hash("assets/app-4F0C2A9B.js"));
+        assert!(has_hash("assets/app-ABCDEFGH.js"));
         assert!(has_hash("tidekeep.0a1b2c3d.wasm"));
         assert!(!has_hash("service-worker.js"));
         assert!(!has_hash("index.html"));

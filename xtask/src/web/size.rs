@@ -61,8 +61,10 @@ impl Sizes {
         rows.push(("together", sum));
         rows.push(("as one inlined file", columns(&self.inlined)?));
 
-        let mut table =
-            format!("{:<24}{:>10}{:>10}{:>10}\n", "size of the client (B)", "raw", "gzip", "brotli");
+        let mut table = format!(
+            "{:<24}{:>10}{:>10}{:>10}\n",
+            "size of the client (B)", "raw", "gzip", "brotli"
+        );
         for (what, [raw, gzip, brotli]) in rows {
             writeln!(table, "  {what:<22}{raw:>10}{gzip:>10}{brotli:>10}")?;
         }

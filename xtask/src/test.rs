@@ -1,0 +1,278 @@
+//! `cargo xtask test`: every check of the repository in order, one line and its time each.
+//! A failed step does not stop the others; the last line adds up what passed and what failed.
+
+mod no_std;
+mod tally;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+use crate::setup::{self, Need, Talk, TestTools, Tools};
+use crate::test::tally::Tally;
+use crate::tidy;
+use crate::web::{self, Flavour, Table};
+use crate::workspace::Workspace;
+
+/// The package whose tests start real servers and browsers.
+const END_TO_END: &str = "tidekeep-tests";
+const BUILD_LIMIT: Duration = Duration::from_secs(1_200);
+const TEST_LIMIT: Duration = Duration::from_secs(1_200);
+
+/// One line of the run.
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    /// Whether it works with what cargo alone brings along.
+    bare: bool,
+    run: fn(&Run<'_>) -> Result<Tally>,
+}
+
+const STEPS: [Step; 12] = [
+    Step { name: "fmt", what: "rustfmt leaves nothing to change", bare: true, run: fmt },
+    Step { name: "tidy", what: "house rules that no compiler checks", bare: true, run: tidy_up },
+    Step { name: "clippy", what: "no warning in any crate or test", bare: true, run: clippy },
+    Step {
+        name: "deny",
+        what: "licences, bans and sources of dependencies",
+        bare: false,
+        run: deny,
+    },
+    Step { name: "unit", what: "unit and integration tests of all crates", bare: false, run: unit },
+    Step {
+        name: "doc",
+        what: "examples in the documentation, and its links",
+        bare: true,
+        run: doc,
+    },
+    Step {
+        name: "no_std",
+        what: "dry crates build where there is no std",
+        bare: false,
+        run: no_std,
+    },
+    Step {
+        name: "web",
+        what: "wasm, package and page build within the size",
+        bare: false,
+        run: web,
+    },
+    Step { name: "build", what: "server and CLI, with the page in them", bare: true, run: build },
+    Step { name: "npm", what: "the npm package's own tests", bare: false, run: npm },
+    Step { name: "e2e", what: "real servers, killed and cut off", bare: false, run: end_to_end },
+    Step { name: "browser", what: "the page in a real browser", bare: false, run: browser },
+];
+
+/// Prints the steps' names.
+pub(crate) fn list() {
+    for step in &STEPS {
+        println!("{:<8} {}", step.name, step.what);
+    }
+}
+
+/// Runs the steps named in `only`, or all of them.
+pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<()> {
+    for name in only {
+        if !STEPS.iter().any(|step| step.name == name) {
+            bail!("there is no step `{name}`; `cargo xtask test --list` names them");
+        }
+    }
+    let wanted = |step: &&Step| only.is_empty() || only.iter().any(|name| name == step.name);
+    let steps: Vec<&Step> = STEPS.iter().filter(wanted).collect();
+    let tools = if steps.iter().all(|step| step.bare) {
+        None
+    } else {
+        Some(setup::run(workspace, Need::Tests, Talk::Actions)?)
+    };
+    let run = Run { workspace, tools };
+
+    let start = Instant::now();
+    let mut total = Tally::default();
+    let mut failed = Vec::new();
+    for step in steps {
+        let tally = run.step(step);
+        if tally.failed > 0 {
+            failed.push(step.name);
+        }
+        total += tally;
+    }
+    println!("test: everything took {}", web::seconds(start));
+    if !failed.is_empty() {
+        println!("test: failed: {}", failed.join(", "));
+    }
+    println!("{} passed, {} failed", total.passed, total.failed);
+    if failed.is_empty() { Ok(()) } else { bail!("{} of the steps failed", failed.len()) }
+}
+
+/// What the steps share.
+struct Run<'a> {
+    workspace: &'a Workspace,
+    tools: Option<Tools>,
+}
+
+impl Run<'_> {
+    fn step(&self, step: &Step) -> Tally {
+        println!("test: {:<8} {}", step.name, step.what);
+        let start = Instant::now();
+        match (step.run)(self) {
+            Ok(tally) => {
+                println!("test: {:<8} {tally}, {}", step.name, web::seconds(start));
+                tally
+            }
+            Err(error) => {
+                println!("{error:#}");
+                let tally = self.log_tally(step.name).after_failure();
+                println!("test: {:<8} FAILED: {tally}, {}", step.name, web::seconds(start));
+                tally
+            }
+        }
+    }
+
+    fn log(&self, step: &str) -> PathBuf {
+        self.workspace.scratch(&format!("log/test-{step}.log"))
+    }
+
+    /// What the test runners of a step have counted; nothing when it has no log.
+    fn log_tally(&self, step: &str) -> Tally {
+        fs::read(self.log(step))
+            .map(|bytes| tally::read(&String::from_utf8_lossy(&bytes)))
+            .unwrap_or_default()
+    }
+
+    /// Runs a command for a step, its output in the step's log.
+    fn quiet(&self, step: &str, command: &mut Command, limit: Duration) -> Result<()> {
+        let log = self.log(step);
+        process::quiet(command.current_dir(self.workspace.root()), &log, limit)
+            .with_context(|| format!("the whole output is in {}", log.display()))
+    }
+
+    /// Runs a command that counts tests; at least one must have run.
+    fn counted(&self, step: &str, command: &mut Command) -> Result<Tally> {
+        self.quiet(step, command, TEST_LIMIT)?;
+        let tally = self.log_tally(step);
+        if tally.passed == 0 {
+            bail!("no test ran; the output is in {}", self.log(step).display());
+        }
+        Ok(tally)
+    }
+
+    fn tools(&self) -> Result<&Tools> {
+        self.tools.as_ref().context("a step that is declared `bare` asks for tools")
+    }
+
+    fn test_tools(&self) -> Result<&TestTools> {
+        self.tools()?.tests.as_ref().context("setup has left out the tools for tests")
+    }
+
+    /// `cargo nextest run`, or `cargo test` where that is not installed.
+    fn cargo_tests(&self) -> Result<Command> {
+        Ok(if self.test_tools()?.nextest {
+            let mut cargo = cargo(&["nextest", "run"]);
+            cargo.args(["--no-fail-fast", "--status-level=fail", "--failure-output=final"]);
+            cargo
+        } else {
+            cargo(&["test", "--no-fail-fast", "--lib", "--bins", "--tests"])
+        })
+    }
+
+    /// Tells tests where the programs are that they start.
+    fn with_programs(&self, command: &mut Command) -> Result<()> {
+        let programs = self.workspace.target().join("release");
+        let program = |name: &str| programs.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+        command
+            .env("TIDEKEEP_BIN_DIR", &programs)
+            .env("TIDEKEEP_SERVER_BIN", program("tidekeep-server"))
+            .env("TIDEKEEP_BIN", program("tidekeep"))
+            .env("CHROMIUM", &self.test_tools()?.chromium);
+        Ok(())
+    }
+
+    /// Runs the npm script `test` of a folder.
+    fn npm_tests(&self, step: &str, folder: &str) -> Result<Tally> {
+        let mut npm = self.tools()?.node.command("npm");
+        npm.args(["test", "--prefix"]).arg(self.workspace.path(folder));
+        self.with_programs(&mut npm)?;
+        self.counted(step, &mut npm)
+    }
+}
+
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(args);
+    command
+}
+
+fn fmt(run: &Run<'_>) -> Result<Tally> {
+    run.quiet("fmt", &mut cargo(&["fmt", "--all", "--check"]), BUILD_LIMIT)?;
+    Ok(Tally::one())
+}
+
+fn tidy_up(run: &Run<'_>) -> Result<Tally> {
+    tidy::run(run.workspace)?;
+    Ok(Tally::one())
+}
+
+fn clippy(run: &Run<'_>) -> Result<Tally> {
+    let mut cargo = cargo(&["clippy", "--workspace", "--all-targets", "--all-features"]);
+    run.quiet("clippy", cargo.args(["--", "-D", "warnings"]), BUILD_LIMIT)?;
+    Ok(Tally::one())
+}
+
+fn deny(run: &Run<'_>) -> Result<Tally> {
+    if !run.test_tools()?.deny {
+        println!("test: deny     skipped, as cargo-deny is not installed");
+        return Ok(Tally::default());
+    }
+    let mut cargo = cargo(&["deny", "--offline", "check", "licenses", "bans", "sources"]);
+    run.quiet("deny", &mut cargo, BUILD_LIMIT)?;
+    Ok(Tally::one())
+}
+
+fn unit(run: &Run<'_>) -> Result<Tally> {
+    let mut cargo = run.cargo_tests()?;
+    cargo.args(["--workspace", "--all-features", "--exclude", END_TO_END]);
+    run.counted("unit", &mut cargo)
+}
+
+fn doc(run: &Run<'_>) -> Result<Tally> {
+    let mut links = cargo(&["doc", "--workspace", "--no-deps", "--exclude", "xtask"]);
+    run.quiet("doc", links.env("RUSTDOCFLAGS", "-D warnings"), BUILD_LIMIT)?;
+    let mut examples = cargo(&["test", "--workspace", "--doc", "--exclude", "xtask"]);
+    run.quiet("doc", examples.arg("--all-features"), TEST_LIMIT)?;
+    Ok(run.log_tally("doc") + Tally::one())
+}
+
+fn no_std(run: &Run<'_>) -> Result<Tally> {
+    no_std::check(run.workspace, &run.test_tools()?.bare)
+}
+
+fn web(run: &Run<'_>) -> Result<Tally> {
+    web::run(run.workspace, run.tools()?, Flavour::Release, Table::Always)?;
+    Ok(Tally::one())
+}
+
+fn build(run: &Run<'_>) -> Result<Tally> {
+    let mut cargo = cargo(&["build", "--release"]);
+    cargo.args(["--package", "tidekeep-server", "--package", "tidekeep-cli"]);
+    run.quiet("build", &mut cargo, BUILD_LIMIT)?;
+    Ok(Tally::one())
+}
+
+fn npm(run: &Run<'_>) -> Result<Tally> {
+    run.npm_tests("npm", "client-web")
+}
+
+fn end_to_end(run: &Run<'_>) -> Result<Tally> {
+    let mut cargo = run.cargo_tests()?;
+    cargo.args(["--package", END_TO_END]);
+    run.with_programs(&mut cargo)?;
+    run.counted("e2e", &mut cargo)
+}
+
+fn browser(run: &Run<'_>) -> Result<Tally> {
+    run.npm_tests("browser", "www")
+}

@@ -1,0 +1,110 @@
+//! Reads how many tests ran out of what the test runners print.
+//! Known are the closing lines of nextest, `cargo test` and Node's runner.
+
+use std::fmt;
+use std::ops::{Add, AddAssign};
+
+/// Tests that passed and that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) passed: u64,
+    pub(super) failed: u64,
+}
+
+impl Tally {
+    /// A check that is one thing, and held.
+    pub(super) fn one() -> Self {
+        Self { passed: 1, failed: 0 }
+    }
+
+    /// A failed step counts one failure at least, whatever its runner came to count.
+    pub(super) fn after_failure(self) -> Self {
+        Self { failed: self.failed.max(1), ..self }
+    }
+}
+
+impl Add for Tally {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { passed: self.passed + other.passed, failed: self.failed + other.failed }
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+/// Adds up all closing lines in a runner's output.
+pub(super) fn read(output: &str) -> Tally {
+    output.lines().fold(Tally::default(), |sum, line| sum + read_line(line.trim()))
+}
+
+fn read_line(line: &str) -> Tally {
+    // nextest:    Summary [   0.034s] 9 tests run: 8 passed, 1 failed, 0 skipped
+    // cargo test: test result: ok. 8 passed; 1 failed; 0 ignored; …
+    if line.starts_with("test result:") || line.starts_with("Summary [") {
+        return Tally { passed: before(line, "passed"), failed: before(line, "failed") };
+    }
+    // Node: `# pass 8` in TAP, `ℹ pass 8` in its own style.
+    let Some(rest) = line.strip_prefix(['#', 'ℹ']) else { return Tally::default() };
+    match rest.trim().split_once(' ') {
+        Some(("pass", count)) => Tally { passed: number(count), failed: 0 },
+        Some(("fail", count)) => Tally { passed: 0, failed: number(count) },
+        _ => Tally::default(),
+    }
+}
+
+/// The number in front of a word: 8 for `passed` in `run: 8 passed, 1 failed`.
+fn before(line: &str, word: &str) -> u64 {
+    let mut words = line.split([' ', ',', ';']).filter(|word| !word.is_empty());
+    let mut last = "";
+    words
+        .find_map(|next| {
+            let found = (next == word).then(|| number(last));
+            last = next;
+            found
+        })
+        .unwrap_or(0)
+}
+
+fn number(text: &str) -> u64 {
+    text.trim().parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_nextest() {
+        let text = "     Summary [   0.034s] 9 tests run: 7 passed (1 slow), 2 failed, 3 skipped\n";
+        assert_eq!(read(text), Tally { passed: 7, failed: 2 });
+    }
+
+    #[test]
+    fn adds_up_cargo_test() {
+        let text = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured\n\
+                    test result: FAILED. 2 passed; 1 failed; 0 ignored\n";
+        assert_eq!(read(text), Tally { passed: 5, failed: 1 });
+    }
+
+    #[test]
+    fn reads_both_styles_of_node() {
+        assert_eq!(read("# tests 4\n# pass 4\n# fail 0\n"), Tally { passed: 4, failed: 0 });
+        assert_eq!(read("ℹ pass 3\nℹ fail 1\n"), Tally { passed: 3, failed: 1 });
+    }
+
+    #[test]
+    fn anything_else_counts_nothing() {
+        assert_eq!(read("pass 4\nwe passed 3 tests\n"), Tally::default());
+    }
+}
