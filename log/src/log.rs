@@ -13,6 +13,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::disk::{Disk, File};
 use crate::envelope::{self, Kind, MAX_PAYLOAD};
 use crate::error::{Failure, OpenError, Refused, SnapshotError};
+use crate::manifest::Manifest;
 use crate::segment;
 use crate::snapshot::{self, Published, SnapshotInfo};
 use crate::ticket::{Progress, Ticket};
@@ -89,6 +90,8 @@ pub struct Stats {
 pub(crate) enum Spare {
     /// Reserved and durable.
     Ready(Arc<dyn File>),
+    /// Being made the next segment. Its name is not free before that is done.
+    Taken,
     /// To be reserved, or being reserved.
     Wanted,
     /// There was no space for it; tried again later.
@@ -124,7 +127,7 @@ pub(crate) struct State {
 
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) store_id: u128,
+    pub(crate) manifest: Manifest,
     pub(crate) durability: Durability,
     pub(crate) segment_bytes: u64,
     pub(crate) mark_after: Duration,
@@ -224,7 +227,7 @@ pub struct Log {
 /// Where recovery found the log, and where the writer goes on.
 pub(crate) struct Start {
     pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) store_id: u128,
+    pub(crate) manifest: Manifest,
     pub(crate) options: Options,
     pub(crate) segments: VecDeque<Kept>,
     pub(crate) snapshots: Vec<SnapshotInfo>,
@@ -244,7 +247,7 @@ impl Log {
         };
         let shared = Arc::new(Shared {
             disk: start.disk,
-            store_id: start.store_id,
+            manifest: start.manifest,
             durability: options.durability,
             segment_bytes: options.segment_bytes,
             mark_after: options.mark_after,
@@ -333,7 +336,7 @@ impl Log {
         let wanted = state.outstanding + bytes;
         let on_disk = match state.spare {
             Spare::Ready(_) => capacity.max(state.left),
-            Spare::Wanted | Spare::Full => state.left.saturating_sub(reserve),
+            Spare::Taken | Spare::Wanted | Spare::Full => state.left.saturating_sub(reserve),
         };
         if wanted <= on_disk && wanted <= shared.buffer_bytes {
             state.outstanding = wanted;
@@ -476,7 +479,7 @@ impl Log {
         // A snapshot must never be ahead of the log that it is to be continued with.
         self.sync().wait()?;
         let disk = &*self.shared.disk;
-        let info = snapshot::write(disk, self.shared.store_id, index, created_ms, feed)?;
+        let info = snapshot::write(disk, self.shared.manifest.store_id, index, created_ms, feed)?;
         kept.push(info.clone());
         let superfluous = kept.len().saturating_sub(2);
         kept.drain(..superfluous);

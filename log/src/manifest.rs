@@ -7,8 +7,9 @@
 //! 12  zero         u32
 //! 16  store id     u128     random, made with the store
 //! 32  incarnation  u64      random, made with the store; part of every watch cursor
-//! 40  zero         u32
-//! 44  crc          u32      CRC-32C of bytes 0..44
+//! 40  segment      u64      the log has at least reached the segment of this sequence
+//! 48  zero         u32
+//! 52  crc          u32      CRC-32C of bytes 0..52
 //! ```
 
 use std::io;
@@ -25,7 +26,7 @@ pub(crate) const MARKER_TEMP: &str = "store.new";
 
 const MAGIC: &[u8; 8] = b"TIDEKEEP";
 const FORMAT: u32 = 1;
-const LEN: usize = 48;
+const LEN: usize = 56;
 
 /// Who this store is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +35,14 @@ pub struct Manifest {
     pub store_id: u128,
     /// Tells this history from any other that had the same positions.
     pub incarnation: u64,
+    /// A log that ends before this segment lacks files at its end.
+    pub(crate) segment: u64,
 }
 
 impl Manifest {
     pub(crate) fn random(random: &mut dyn FnMut() -> u64) -> Self {
         let store_id = u128::from(random()) << 64 | u128::from(random());
-        Self { store_id, incarnation: random() }
+        Self { store_id, incarnation: random(), segment: 1 }
     }
 
     /// Reads the marker `name`; `None` if there is none.
@@ -58,17 +61,19 @@ impl Manifest {
         if found > FORMAT {
             return Err(OpenError::NewerFormat { file: name.into(), found, supported: FORMAT });
         }
-        let crc_holds = crc32c::crc32c(&bytes[..44]) == u32_at(&bytes, 44);
+        let crc_holds = crc32c::crc32c(&bytes[..52]) == u32_at(&bytes, 52);
         if !crc_holds || found != FORMAT || bytes.len() != LEN {
             return Err(damaged("the store marker's checksum does not hold"));
         }
         Ok(Some(Self {
             store_id: u128::from_le_bytes(std::array::from_fn(|i| bytes[16 + i])),
             incarnation: u64_at(&bytes, 32),
+            segment: u64_at(&bytes, 40),
         }))
     }
 
-    /// First step of making a store: from here on the directory is known to be unfinished.
+    /// First step of making a store: from here on the directory is known to be unfinished. In a
+    /// complete store, the first step of replacing its marker.
     pub(crate) fn announce(&self, disk: &dyn Disk) -> io::Result<()> {
         segment::remove_if_there(disk, MARKER_TEMP)?;
         let file = disk.create(MARKER_TEMP)?;
@@ -77,7 +82,7 @@ impl Manifest {
         disk.sync_dir()
     }
 
-    /// Last step of making a store.
+    /// Last step of making a store or of replacing its marker.
     pub(crate) fn publish(disk: &dyn Disk) -> io::Result<()> {
         disk.rename(MARKER_TEMP, MARKER)?;
         disk.sync_dir()
@@ -89,8 +94,9 @@ impl Manifest {
         bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
         bytes[16..32].copy_from_slice(&self.store_id.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.incarnation.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..44]);
-        bytes[44..].copy_from_slice(&crc.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.segment.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..52]);
+        bytes[52..].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 }

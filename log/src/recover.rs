@@ -163,7 +163,7 @@ impl Recovery {
         let segments: VecDeque<_> = self.segments.iter().map(Found::kept).collect();
         let log = Log::start(Start {
             disk: self.disk,
-            store_id: self.manifest.store_id,
+            manifest: self.manifest,
             options: self.options,
             segments,
             snapshots: self.snapshots,
@@ -188,19 +188,20 @@ fn list(disk: &dyn Disk) -> Result<Vec<String>, OpenError> {
 fn create(disk: &dyn Disk, options: &mut Options) -> Result<Manifest, OpenError> {
     let names = list(disk)?;
     let unfinished = names.iter().any(|name| name == MARKER_TEMP);
-    let mut ours = names
+    let ours: Vec<_> = names
         .iter()
-        .filter(|name| segment::sequence_of(name).is_some() || snapshot::index_of(name).is_some());
-    if !unfinished && ours.next().is_some() {
+        .filter(|name| segment::sequence_of(name).is_some() || snapshot::index_of(name).is_some())
+        .collect();
+    if !unfinished && !ours.is_empty() {
         return Err(OpenError::Missing { missing: format!("its marker, the file {MARKER}") });
     }
-    let manifest = Manifest::random(&mut options.random);
-    manifest.announce(disk).map_err(at("make", MARKER_TEMP))?;
+    // Durably gone before the old announcement is replaced: a cut in between must find either.
     for name in ours {
         disk.remove(name).map_err(at("remove", name))?;
     }
-    let first = segment::name(1);
-    segment::remove_if_there(disk, &first).map_err(at("remove", &first))?;
+    disk.sync_dir().map_err(at("sync", "the data directory"))?;
+    let manifest = Manifest::random(&mut options.random);
+    manifest.announce(disk).map_err(at("make", MARKER_TEMP))?;
     let header = Header {
         store_id: manifest.store_id,
         sequence: 1,
@@ -210,7 +211,7 @@ fn create(disk: &dyn Disk, options: &mut Options) -> Result<Manifest, OpenError>
     };
     segment::prepare_spare(disk, options.segment_bytes)
         .and_then(|spare| segment::begin(disk, &*spare, &header))
-        .map_err(at("make", &first))?;
+        .map_err(at("make", &segment::name(1)))?;
     Manifest::publish(disk).map_err(at("make", MARKER))?;
     Ok(manifest)
 }
@@ -235,10 +236,13 @@ fn find_segments(
         }
         segments.push(found);
     }
-    if segments.is_empty() {
-        return Err(OpenError::Missing { missing: "its log".into() });
+    match segments.last() {
+        None => Err(OpenError::Missing { missing: "its log".into() }),
+        Some(last) if last.header.sequence < manifest.segment => {
+            Err(OpenError::Missing { missing: segment::name(manifest.segment) })
+        }
+        Some(_) => Ok(segments),
     }
-    Ok(segments)
 }
 
 /// Verifies the snapshots, newest first, and keeps the two newest good ones from which the log

@@ -228,7 +228,7 @@ impl Writer {
         let sequence = self.tail.sequence + 1;
         let first_index = self.tail.last_index + 1;
         let mut state = self.shared.state.lock();
-        let Spare::Ready(spare) = mem::replace(&mut state.spare, Spare::Wanted) else {
+        let Spare::Ready(spare) = mem::replace(&mut state.spare, Spare::Taken) else {
             // Admission promises no more than fits into the segment or the spare.
             let broken = io::Error::other("more was admitted than there is room for");
             return Err(Failure::new("find", segment::SPARE, broken));
@@ -237,7 +237,7 @@ impl Writer {
         state.segments.push_back(Kept { sequence, first_index });
         drop(state);
         let header = segment::Header {
-            store_id: self.shared.store_id,
+            store_id: self.shared.manifest.store_id,
             sequence,
             epoch: (self.random)(),
             first_index,
@@ -249,6 +249,7 @@ impl Writer {
             .stall
             .watch(|| segment::begin(disk, &*spare, &header))
             .map_err(|error| Failure::new("begin", segment::name(sequence), error))?;
+        self.shared.state.lock().spare = Spare::Wanted;
         self.shared.prepare.notify_all();
         self.tail = Tail {
             file: spare,
