@@ -69,7 +69,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match run(Args::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             if error.is::<NeedsYou>() { ExitCode::from(3) } else { ExitCode::FAILURE }
@@ -77,24 +77,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<()> {
+fn run(command: Command) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match command {
         Command::Setup { no_tests } => {
             let need = if no_tests { Need::Page } else { Need::Tests };
-            setup::run(&workspace, need, Talk::Everything).map(drop)
+            setup::run(&workspace, need, Talk::Everything)?;
         }
         Command::Web { debug } => {
             let flavour = if debug { Flavour::Debug } else { Flavour::Release };
             let tools = setup::run(&workspace, Need::Page, Talk::Actions)?;
-            web::run(&workspace, &tools, flavour, Table::Always)
+            web::run(&workspace, &tools, flavour, Table::Always)?;
         }
-        Command::Test { list: true, .. } => {
-            test::list();
-            Ok(())
+        Command::Test { list: true, .. } => test::list(),
+        Command::Test { only, list: false } => {
+            // The count of tests is the last line; the exit code alone says the rest.
+            let held = test::run(&workspace, &only)?;
+            return Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Command::Test { only, list: false } => test::run(&workspace, &only),
-        Command::Tidy => tidy::run(&workspace),
-        Command::Serve { dev, args } => serve::run(&workspace, dev, &args),
+        Command::Tidy => tidy::run(&workspace)?,
+        Command::Serve { dev, args } => serve::run(&workspace, dev, &args)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,8 @@
 //! absence costs a step or some speed but no meaning.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -11,6 +13,9 @@ use crate::setup::{NeedsYou, Teller, apt, on_path};
 use crate::workspace::Workspace;
 
 const CHROMIUM: &str = "/usr/bin/chromium";
+/// The one whose settings deny.toml is written in.
+const DENY_VERSION: &str = "~0.20";
+const DENY_LIMIT: Duration = Duration::from_secs(600);
 
 /// The tools of `cargo xtask test`.
 pub(crate) struct TestTools {
@@ -27,7 +32,7 @@ pub(super) fn prepare(workspace: &Workspace, teller: &Teller) -> Result<TestTool
     let bare = rust::bare(workspace, teller)?;
     let chromium = chromium(workspace, teller)?;
     let nextest = cargo_tool(teller, "nextest", "absent; tests run by `cargo test`");
-    let deny = cargo_tool(teller, "deny", "absent; licences and advisories stay unchecked");
+    let deny = deny(workspace, teller);
     Ok(TestTools { bare, chromium, nextest, deny })
 }
 
@@ -49,6 +54,21 @@ fn chromium(workspace: &Workspace, teller: &Teller) -> Result<PathBuf> {
     teller.doing("chromium", "installing Debian's chromium, to test the page in a real browser");
     apt::install(workspace, &["chromium", "fonts-dejavu-core"])?;
     Ok(installed.to_path_buf())
+}
+
+/// Two to four minutes the first time; the tests go on without it when it does not compile.
+fn deny(workspace: &Workspace, teller: &Teller) -> bool {
+    const ABSENT: &str = "absent; licences and advisories stay unchecked";
+    if process::probe("cargo-deny", &["deny", "--version"]).is_some() {
+        return cargo_tool(teller, "deny", ABSENT);
+    }
+    teller.doing("deny", "installing cargo-deny by cargo, to check licences (takes minutes, once)");
+    let mut cargo = Command::new("cargo");
+    cargo.args(["install", "--locked", "cargo-deny", "--version", DENY_VERSION]);
+    if let Err(error) = process::quiet(&mut cargo, &workspace.scratch("log/deny.log"), DENY_LIMIT) {
+        teller.doing("deny", &format!("going on without it: {error:#}"));
+    }
+    cargo_tool(teller, "deny", ABSENT)
 }
 
 fn cargo_tool(teller: &Teller, name: &str, absent: &str) -> bool {
