@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -14,192 +14,12 @@ use crate::disk::{Disk, File};
 use crate::envelope::{self, Kind, MAX_PAYLOAD};
 use crate::error::{Failure, OpenError, Refused, SnapshotError};
 use crate::manifest::Manifest;
-use crate::segment;
+use crate::options::{Durability, Options, Stats};
+use crate::shared::{Counters, Kept, Shared, Spare, Stall, State};
 use crate::snapshot::{self, Published, SnapshotInfo};
 use crate::ticket::{Progress, Ticket};
-use crate::writer::Writer;
-use crate::{prepare, writer};
-
-/// When a reply may be given, and hence what a power cut can take back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// After `fdatasync` has returned: nothing that was confirmed can be lost.
-    Always,
-    /// At once; synced at least this often. A power cut loses at most that much time, a crash of
-    /// the process alone somewhat less than the last write.
-    Interval(Duration),
-    /// At once; synced only at the end of a segment and at close. The system decides.
-    None,
-}
-
-impl Durability {
-    /// Interval mode with the default of 100 ms.
-    pub const INTERVAL: Self = Self::Interval(Duration::from_millis(100));
-}
-
-/// How the log is kept.
-pub struct Options {
-    /// When a reply may be given.
-    pub durability: Durability,
-    /// Bytes of a segment file. Also the most that one admission may ask for.
-    pub segment_bytes: u64,
-    /// Bytes that may wait for the disk in memory.
-    pub buffer_bytes: u64,
-    /// Quiet time after which the log notes on disk that all before is durable, so that later
-    /// damage to the last records is told from a torn write.
-    pub mark_after: Duration,
-    /// Time between two tries to reserve space on a full disk.
-    pub retry_full: Duration,
-    /// Source of store ids and epochs; must not repeat after a restart.
-    pub random: Box<dyn FnMut() -> u64 + Send>,
-}
-
-impl Options {
-    /// `Always`, 64 MiB segments, 64 MiB of buffer.
-    pub fn new(random: impl FnMut() -> u64 + Send + 'static) -> Self {
-        Self {
-            durability: Durability::Always,
-            segment_bytes: 64 << 20,
-            buffer_bytes: 64 << 20,
-            mark_after: Duration::from_millis(50),
-            retry_full: Duration::from_secs(1),
-            random: Box::new(random),
-        }
-    }
-}
-
-/// Figures since the log was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Records appended.
-    pub records: u64,
-    /// Bytes written to segments, headers and padding included.
-    pub bytes: u64,
-    /// Writes to segments.
-    pub writes: u64,
-    /// Syncs of segments.
-    pub syncs: u64,
-    /// Segments on disk, the current one included.
-    pub segments: u64,
-    /// Whether space for the next segment could not be reserved.
-    pub full: bool,
-}
-
-/// What the next segment's space is up to.
-pub(crate) enum Spare {
-    /// Reserved and durable.
-    Ready(Arc<dyn File>),
-    /// Being made the next segment. Its name is not free before that is done.
-    Taken,
-    /// To be reserved, or being reserved.
-    Wanted,
-    /// There was no space for it; tried again later.
-    Full,
-}
-
-/// A segment on disk, oldest first in the list.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Kept {
-    pub(crate) sequence: u64,
-    pub(crate) first_index: u64,
-}
-
-/// What appenders, writer and preparer share under one short lock.
-pub(crate) struct State {
-    /// Records that lack their seal, back to back.
-    pub(crate) pending: Vec<u8>,
-    /// Last index handed out.
-    pub(crate) appended: u64,
-    /// Bytes promised to permits or buffered, and not yet written to a segment.
-    pub(crate) outstanding: u64,
-    /// Bytes of the current segment not yet written. `outstanding` fits into this or into the
-    /// spare: that is why an append never meets a full disk.
-    pub(crate) left: u64,
-    pub(crate) spare: Spare,
-    /// Everything up to this index is to be synced, whatever the durability.
-    pub(crate) sync_through: u64,
-    pub(crate) closing: bool,
-    /// Whether the writer sleeps and must be told of new work.
-    pub(crate) writer_sleeps: bool,
-    pub(crate) segments: VecDeque<Kept>,
-}
-
-pub(crate) struct Shared {
-    pub(crate) disk: Arc<dyn Disk>,
-    pub(crate) manifest: Manifest,
-    pub(crate) durability: Durability,
-    pub(crate) segment_bytes: u64,
-    pub(crate) mark_after: Duration,
-    pub(crate) retry_full: Duration,
-    buffer_bytes: u64,
-    pub(crate) state: Mutex<State>,
-    /// Wakes the writer.
-    pub(crate) work: Condvar,
-    /// Wakes the preparer.
-    pub(crate) prepare: Condvar,
-    /// Last index that is durable on disk.
-    pub(crate) synced: Arc<Progress>,
-    /// Last index that may be confirmed: `synced` itself under `Always`.
-    pub(crate) safe: Arc<Progress>,
-    /// Counts the times that room has grown.
-    room: Arc<Progress>,
-    pub(crate) stall: Stall,
-    pub(crate) counters: Counters,
-    snapshots: Mutex<Vec<SnapshotInfo>>,
-    bytes_at_snapshot: AtomicU64,
-}
-
-#[derive(Default)]
-pub(crate) struct Counters {
-    pub(crate) records: AtomicU64,
-    pub(crate) bytes: AtomicU64,
-    pub(crate) writes: AtomicU64,
-    pub(crate) syncs: AtomicU64,
-}
-
-/// How long the disk call that runs now has been running.
-pub(crate) struct Stall {
-    origin: Instant,
-    /// Microseconds after `origin`, plus one; 0 while no call runs.
-    since: AtomicU64,
-}
-
-impl Stall {
-    /// Makes a disk call that a watchdog can see.
-    pub(crate) fn watch<T>(&self, call: impl FnOnce() -> T) -> T {
-        let now = self.origin.elapsed().as_micros() as u64 + 1;
-        self.since.store(now, Ordering::Relaxed);
-        let outcome = call();
-        self.since.store(0, Ordering::Relaxed);
-        outcome
-    }
-
-    fn elapsed(&self) -> Option<Duration> {
-        let since = self.since.load(Ordering::Relaxed).checked_sub(1)?;
-        self.origin.elapsed().checked_sub(Duration::from_micros(since))
-    }
-}
-
-impl Shared {
-    /// Ends the log: every open ticket fails, and nothing is admitted any more.
-    pub(crate) fn fail(&self, failure: Failure) {
-        self.synced.fail(failure.clone());
-        self.safe.fail(failure.clone());
-        self.room.fail(failure);
-        self.work.notify_all();
-        self.prepare.notify_all();
-    }
-
-    pub(crate) fn failed(&self) -> bool {
-        self.synced.failure().is_some()
-    }
-
-    /// Lets those who were refused as busy ask again.
-    pub(crate) fn room_grew(&self) {
-        self.room.advance(self.room.reached() + 1);
-    }
-}
+use crate::writer::{Tail, Writer};
+use crate::{prepare, segment};
 
 /// Room for records, promised. Dropping it unused gives the room back.
 #[must_use = "a permit reserves room until it is used or dropped"]
@@ -232,7 +52,7 @@ pub(crate) struct Start {
     pub(crate) segments: VecDeque<Kept>,
     pub(crate) snapshots: Vec<SnapshotInfo>,
     pub(crate) spare: Option<Arc<dyn File>>,
-    pub(crate) tail: writer::Tail,
+    pub(crate) tail: Tail,
     pub(crate) replayed_bytes: u64,
 }
 
@@ -269,7 +89,7 @@ impl Log {
             synced,
             safe,
             room: Progress::new(0),
-            stall: Stall { origin: Instant::now(), since: AtomicU64::new(0) },
+            stall: Stall::new(),
             counters: Counters {
                 bytes: AtomicU64::new(start.replayed_bytes),
                 ..Counters::default()
@@ -446,6 +266,7 @@ impl Log {
             bytes: counters.bytes.load(Ordering::Relaxed),
             writes: counters.writes.load(Ordering::Relaxed),
             syncs: counters.syncs.load(Ordering::Relaxed),
+            sync_micros: counters.sync_micros.load(Ordering::Relaxed),
             segments: state.segments.len() as u64,
             full: matches!(state.spare, Spare::Full),
         }

@@ -5,9 +5,9 @@
 use std::io;
 
 use crate::error::{Failure, is_full};
-use crate::log::{Shared, Spare};
 use crate::manifest::{MARKER, Manifest};
 use crate::segment;
+use crate::shared::{Shared, Spare};
 
 enum Task {
     Note(u64),

@@ -10,8 +10,9 @@ use std::time::Instant;
 use crate::disk::File;
 use crate::envelope::{self, Kind};
 use crate::error::Failure;
-use crate::log::{Durability, Kept, Shared, Spare, State};
+use crate::options::Durability;
 use crate::segment;
+use crate::shared::{Kept, Shared, Spare, State};
 
 /// The segment that is written to, and where its next record goes.
 pub(crate) struct Tail {
@@ -208,6 +209,7 @@ impl Writer {
 
     fn sync(&mut self) -> Result<(), Failure> {
         let file = &self.tail.file;
+        let start = Instant::now();
         self.shared
             .stall
             .watch(|| file.sync())
@@ -215,6 +217,8 @@ impl Writer {
         self.synced_at = self.tail.at;
         self.dirty_since = None;
         self.quiet_since = Instant::now();
+        let took = self.quiet_since.duration_since(start).as_micros() as u64;
+        self.shared.counters.sync_micros.fetch_add(took, Ordering::Relaxed);
         self.shared.counters.syncs.fetch_add(1, Ordering::Relaxed);
         self.shared.synced.advance(self.tail.last_index);
         Ok(())

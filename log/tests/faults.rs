@@ -1,5 +1,7 @@
 //! What the log does while the disk is full, stuck or broken, and what callers see of it.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! The same log on the file system.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

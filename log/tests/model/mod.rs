@@ -106,6 +106,6 @@ impl Model {
 /// Between 1 and 700 bytes that depend on index and life alone.
 fn payload(index: u64, life: Life) -> Vec<u8> {
     let mut random = seeded(index << 8 | life.number);
-    let len = 1 + random() % if random() % 4 == 0 { 700 } else { 60 };
+    let len = 1 + random() % if random().is_multiple_of(4) { 700 } else { 60 };
     (0..len).map(|_| random() as u8).collect()
 }
