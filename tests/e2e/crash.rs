@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tidekeep_client::{
-    Client, DeleteOptions, Options, PutOptions, ScanOptions, WatchEvent, WatchOptions,
+    ChangeKind, Client, DeleteOptions, KeyRange, Options, PutOptions, ScanOptions, WatchEvent,
+    WatchOptions,
 };
-use tidekeep_protocol::range::KeyRange;
 use tidekeep_tests::{ServerProcess, port, within};
 use tokio::sync::watch;
 
@@ -158,19 +158,21 @@ async fn follow(client: Client) -> Followed {
     let mut last = 0;
     while let Some(event) = watch.next().await {
         match event.expect("a watch survives its server") {
-            WatchEvent::Content(entry) => {
-                followed.content.insert(entry.key.to_vec(), entry.value.to_vec());
+            WatchEvent::Content(entries) => {
+                for entry in entries {
+                    followed.content.insert(entry.key.to_vec(), entry.value.to_vec());
+                }
             }
             WatchEvent::Changes { revision, changes, .. } => {
                 assert!(revision > last, "revision {revision} came after {last}");
                 last = revision;
                 followed.events += 1;
                 for change in changes {
-                    match change.entry {
-                        Some(entry) => {
+                    match change.kind {
+                        ChangeKind::Put(entry) => {
                             followed.content.insert(change.key.to_vec(), entry.value.to_vec());
                         }
-                        None => {
+                        ChangeKind::Delete | ChangeKind::Expire => {
                             followed.content.remove(&change.key[..]);
                         }
                     }
