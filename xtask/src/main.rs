@@ -1,8 +1,11 @@
 //! Tidekeep's build tool, run as `cargo xtask <command>`: everything that cargo alone cannot do.
 //! Each command is one file; every command first calls `setup` for the tools it needs.
 
+mod bench;
+mod dist;
 mod fingerprint;
 mod process;
+mod running;
 mod serve;
 mod setup;
 mod test;
@@ -65,6 +68,17 @@ enum Command {
     },
     /// Check the house rules that no compiler checks
     Tidy,
+    /// Measure a release server on this machine
+    Bench {
+        /// Seconds for each row of the table
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
+        seconds: u32,
+        /// Keep the table in docs/benchmarks.md
+        #[arg(long)]
+        write: bool,
+    },
+    /// Put server, CLI, npm package and checksums into dist/
+    Dist,
 }
 
 fn main() -> ExitCode {
@@ -95,6 +109,8 @@ fn run(command: Command) -> Result<ExitCode> {
             let held = test::run(&workspace, &only)?;
             return Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::Bench { seconds, write } => bench::run(&workspace, seconds, write)?,
+        Command::Dist => dist::run(&workspace)?,
         Command::Tidy => tidy::run(&workspace)?,
         Command::Serve { dev, args } => serve::run(&workspace, dev, &args)?,
     }

@@ -182,12 +182,10 @@ impl Run<'_> {
 
     /// Tells tests where the programs are that they start.
     fn with_programs(&self, command: &mut Command) -> Result<()> {
-        let programs = self.workspace.target().join("release");
-        let program = |name: &str| programs.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
         command
-            .env("TIDEKEEP_BIN_DIR", &programs)
-            .env("TIDEKEEP_SERVER_BIN", program("tidekeep-server"))
-            .env("TIDEKEEP_BIN", program("tidekeep"))
+            .env("TIDEKEEP_BIN_DIR", self.workspace.target().join("release"))
+            .env("TIDEKEEP_SERVER_BIN", self.workspace.program("tidekeep-server"))
+            .env("TIDEKEEP_BIN", self.workspace.program("tidekeep"))
             .env("CHROMIUM", &self.test_tools()?.chromium);
         Ok(())
     }

@@ -42,6 +42,11 @@ impl Workspace {
         &self.target
     }
 
+    /// A program as `cargo build --release` leaves it.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.target.join("release").join(format!("{name}{}", env::consts::EXE_SUFFIX))
+    }
+
     /// xtask's own notes: fingerprints, logs of commands, tools from npm.
     pub(crate) fn scratch(&self, relative: &str) -> PathBuf {
         self.target.join("xtask").join(relative)

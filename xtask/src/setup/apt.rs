@@ -16,6 +16,8 @@ const INSTALL_LIMIT: Duration = Duration::from_secs(900);
 /// Another package manager may be at work; apt waits for it this long.
 const LOCK_WAIT: &str = "DPkg::Lock::Timeout=300";
 
+const LISTS: &str = "/var/lib/apt/lists";
+
 /// How this process may install packages.
 enum Power {
     Root,
@@ -29,21 +31,47 @@ fn power() -> Option<Power> {
     process::probe("sudo", &["-n", "true"]).map(|_| Power::Sudo)
 }
 
-/// Whether this is a Debian whose packages can be installed without asking anybody.
+/// Whether there is an apt to install packages with.
+pub(super) fn is_here() -> bool {
+    on_path("apt-get").is_some()
+}
+
+/// Whether packages can be installed without asking anybody.
 pub(super) fn can_install() -> bool {
-    on_path("apt-get").is_some() && power().is_some()
+    is_here() && power().is_some()
+}
+
+/// Whether package lists were ever fetched, or there is no apt to have any.
+pub(super) fn has_lists() -> bool {
+    let Ok(lists) = Path::new(LISTS).read_dir() else { return true };
+    lists.flatten().any(|file| file.file_name().to_string_lossy().contains("_Packages"))
+}
+
+/// Fetches the package lists.
+pub(super) fn update_lists(workspace: &Workspace) -> Result<()> {
+    let power = power().ok_or_else(|| NeedsYou {
+        why: "Debian's package lists are missing, and neither root nor sudo is at hand".to_owned(),
+        command: "sudo apt-get update".to_owned(),
+    })?;
+    update(&power, &workspace.scratch("log/apt.log"))
 }
 
 /// Installs packages, refreshing the package lists only when they turn out to be stale.
 pub(super) fn install(workspace: &Workspace, packages: &[&str]) -> Result<()> {
-    let by_hand = || NeedsYou {
-        why: format!("{} missing, and neither root nor sudo is at hand", packages.join(", ")),
+    let missing = packages.join(" ");
+    if !is_here() {
+        return Err(NeedsYou {
+            why: format!("{missing}: missing, and there is no apt-get to install it"),
+            command: format!("(your system's way to install {missing})"),
+        }
+        .into());
+    }
+    let power = power().ok_or_else(|| NeedsYou {
+        why: format!("{missing}: missing, and neither root nor sudo is at hand to install it"),
         command: format!(
-            "sudo apt-get update && sudo apt-get install --no-install-recommends {}",
-            packages.join(" ")
+            "sudo apt-get update && sudo apt-get install --no-install-recommends {missing}"
         ),
-    };
-    let power = power().ok_or_else(by_hand)?;
+    })?;
     let log = workspace.scratch("log/apt.log");
     if !packages.iter().all(|package| has_candidate(package)) {
         update(&power, &log)?;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::setup::rust::numbers;
-use crate::setup::{NeedsYou, Teller, apt, on_path};
+use crate::setup::{Teller, apt, on_path};
 use crate::workspace::Workspace;
 
 const OLDEST_NODE: &str = "20";
@@ -57,7 +57,8 @@ pub(super) fn prepare(workspace: &Workspace, teller: &Teller) -> Result<Node> {
 
 fn find(workspace: &Workspace, teller: &Teller) -> Result<Node> {
     if on_path("npm").is_none() {
-        install_npm(workspace, teller)?;
+        teller.doing("node", "installing Debian's Node and npm, to bundle the page");
+        apt::install(workspace, &["nodejs", "npm"])?;
     }
     if let Some(version) = new_enough("node") {
         teller.found("node", &format!("Node {version}"));
@@ -77,18 +78,6 @@ fn find(workspace: &Workspace, teller: &Teller) -> Result<Node> {
     };
     teller.found("node", &format!("Node {version} in {}", own.display()));
     Ok(Node { own: Some(own), version })
-}
-
-fn install_npm(workspace: &Workspace, teller: &Teller) -> Result<()> {
-    if on_path("apt-get").is_none() {
-        return Err(NeedsYou {
-            why: "npm is missing, and there is no apt-get to install it".to_owned(),
-            command: format!("(install Node {OLDEST_NODE} or newer, with npm)"),
-        }
-        .into());
-    }
-    teller.doing("node", "installing Debian's Node and npm, to bundle the page");
-    apt::install(workspace, &["nodejs", "npm"])
 }
 
 fn new_enough(node: impl AsRef<std::ffi::OsStr>) -> Option<String> {

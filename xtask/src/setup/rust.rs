@@ -106,12 +106,10 @@ fn add_by_rustup(workspace: &Workspace, teller: &Teller, what: &str, target: &st
 }
 
 fn install_debian(workspace: &Workspace, teller: &Teller, what: &str) -> Result<DebianRust> {
-    if on_path("apt-get").is_none() {
-        return Err(NeedsYou {
-            why: "the Rust target for the browser is missing".to_owned(),
-            command: format!("rustup target add {WASM_TARGET} {BARE_TARGET}"),
-        }
-        .into());
+    if !apt::is_here() {
+        let why = "a Rust target is missing, and this is no Debian to take one from".to_owned();
+        let command = format!("rustup target add {WASM_TARGET} {BARE_TARGET}");
+        return Err(NeedsYou { why, command }.into());
     }
     teller.doing(what, "installing Debian's packaged Rust (120 MB), to compile other targets");
     let linker = format!("lld-{LLVM_AT_WRITING}");

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::process;
 use crate::setup::rust::{self, BareTarget};
-use crate::setup::{NeedsYou, Teller, apt, on_path};
+use crate::setup::{Teller, apt, on_path};
 use crate::workspace::Workspace;
 
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -29,11 +29,32 @@ pub(crate) struct TestTools {
 
 /// Finds or installs everything the tests need.
 pub(super) fn prepare(workspace: &Workspace, teller: &Teller) -> Result<TestTools> {
+    package_lists(workspace, teller)?;
     let bare = rust::bare(workspace, teller)?;
+    python(workspace, teller)?;
     let chromium = chromium(workspace, teller)?;
     let nextest = cargo_tool(teller, "nextest", "absent; tests run by `cargo test`");
     let deny = deny(workspace, teller);
     Ok(TestTools { bare, chromium, nextest, deny })
+}
+
+/// The package index is real data that the tests import; a fresh machine may have none.
+fn package_lists(workspace: &Workspace, teller: &Teller) -> Result<()> {
+    if apt::has_lists() {
+        return Ok(());
+    }
+    teller.doing("apt", "fetching Debian's package lists, which the tests import as real data");
+    apt::update_lists(workspace)
+}
+
+/// Runs the independent client and the script that makes records of the package index.
+fn python(workspace: &Workspace, teller: &Teller) -> Result<()> {
+    if let Some(version) = process::probe("python3", &["--version"]) {
+        teller.found("python", version.trim());
+        return Ok(());
+    }
+    teller.doing("python", "installing Debian's python3, to test a client in another language");
+    apt::install(workspace, &["python3"])
 }
 
 fn chromium(workspace: &Workspace, teller: &Teller) -> Result<PathBuf> {
@@ -43,13 +64,6 @@ fn chromium(workspace: &Workspace, teller: &Teller) -> Result<PathBuf> {
     {
         teller.found("chromium", &path.display().to_string());
         return Ok(path);
-    }
-    if on_path("apt-get").is_none() {
-        return Err(NeedsYou {
-            why: "the browser tests need chromium on PATH".to_owned(),
-            command: "(install chromium)".to_owned(),
-        }
-        .into());
     }
     teller.doing("chromium", "installing Debian's chromium, to test the page in a real browser");
     apt::install(workspace, &["chromium", "fonts-dejavu-core"])?;
