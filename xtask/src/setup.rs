@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::setup::apt::Apt;
 pub(crate) use crate::setup::node::Node;
 pub(crate) use crate::setup::rust::{BARE_TARGET, BareTarget, DebianRust, WASM_TARGET, WasmRust};
 pub(crate) use crate::setup::testing::TestTools;
@@ -88,9 +89,9 @@ pub(crate) fn run(workspace: &Workspace, need: Need, talk: Talk) -> Result<Tools
 /// Debian's optimiser, installed when that needs no password; otherwise the build goes on without.
 fn wasm_opt(workspace: &Workspace, teller: &Teller) -> Option<PathBuf> {
     let mut found = on_path("wasm-opt");
-    if found.is_none() && apt::can_install() {
+    if let (None, Ok(apt)) = (&found, Apt::open(workspace, &["binaryen"])) {
         teller.doing("wasm-opt", "installing Debian's binaryen, to make the module 5 % smaller");
-        if let Err(error) = apt::install(workspace, &["binaryen"]) {
+        if let Err(error) = apt.install(&["binaryen"]) {
             teller.doing("wasm-opt", &format!("going on without it: {error:#}"));
         }
         found = on_path("wasm-opt");

@@ -11,13 +11,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::process;
+use crate::setup::apt::Apt;
 use crate::setup::rust::numbers;
-use crate::setup::{Teller, apt, on_path};
+use crate::setup::{Teller, on_path};
 use crate::workspace::Workspace;
 
 const OLDEST_NODE: &str = "20";
 /// What is installed where Node is missing or older than that.
 const FRESH_NODE: &str = "node@22";
+const DEBIAN: [&str; 2] = ["nodejs", "npm"];
 const NPM_LIMIT: Duration = Duration::from_secs(600);
 /// Folders with a package.json, in the order in which one depends on the other.
 const PACKAGES: [&str; 2] = ["client-web", "www"];
@@ -57,8 +59,9 @@ pub(super) fn prepare(workspace: &Workspace, teller: &Teller) -> Result<Node> {
 
 fn find(workspace: &Workspace, teller: &Teller) -> Result<Node> {
     if on_path("npm").is_none() {
+        let apt = Apt::open(workspace, &DEBIAN)?;
         teller.doing("node", "installing Debian's Node and npm, to bundle the page");
-        apt::install(workspace, &["nodejs", "npm"])?;
+        apt.install(&DEBIAN)?;
     }
     if let Some(version) = new_enough("node") {
         teller.found("node", &format!("Node {version}"));

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::process;
-use crate::setup::{NeedsYou, Teller, apt, on_path};
+use crate::setup::apt::{self, Apt};
+use crate::setup::{NeedsYou, Teller, on_path};
 use crate::workspace::Workspace;
 
 /// The browser's target.
@@ -111,12 +112,14 @@ fn install_debian(workspace: &Workspace, teller: &Teller, what: &str) -> Result<
         let command = format!("rustup target add {WASM_TARGET} {BARE_TARGET}");
         return Err(NeedsYou { why, command }.into());
     }
-    teller.doing(what, "installing Debian's packaged Rust (120 MB), to compile other targets");
     let linker = format!("lld-{LLVM_AT_WRITING}");
-    apt::install(workspace, &["rustc-web", "cargo-web", "rust-web-src", &linker])?;
+    let packages = ["rustc-web", "cargo-web", "rust-web-src", &linker];
+    let apt = Apt::open(workspace, &packages)?;
+    teller.doing(what, "installing Debian's packaged Rust (120 MB), to compile other targets");
+    apt.install(&packages)?;
     if let Some(llvm) = installed_llvm().filter(|llvm| llvm != LLVM_AT_WRITING) {
         teller.doing(what, &format!("installing lld-{llvm}, the linker of that Rust's LLVM"));
-        apt::install(workspace, &[&format!("lld-{llvm}")])?;
+        apt.install(&[&format!("lld-{llvm}")])?;
     }
     find_debian(workspace)?.context("Debian's Rust is installed and still cannot be found")
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::process;
+use crate::setup::apt::{self, Apt};
 use crate::setup::rust::{self, BareTarget};
-use crate::setup::{Teller, apt, on_path};
+use crate::setup::{Teller, on_path};
 use crate::workspace::Workspace;
 
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -43,8 +44,9 @@ fn package_lists(workspace: &Workspace, teller: &Teller) -> Result<()> {
     if apt::has_lists() {
         return Ok(());
     }
+    let apt = Apt::open(workspace, &[])?;
     teller.doing("apt", "fetching Debian's package lists, which the tests import as real data");
-    apt::update_lists(workspace)
+    apt.update()
 }
 
 /// Runs the independent client and the script that makes records of the package index.
@@ -53,8 +55,9 @@ fn python(workspace: &Workspace, teller: &Teller) -> Result<()> {
         teller.found("python", version.trim());
         return Ok(());
     }
+    let apt = Apt::open(workspace, &["python3"])?;
     teller.doing("python", "installing Debian's python3, to test a client in another language");
-    apt::install(workspace, &["python3"])
+    apt.install(&["python3"])
 }
 
 fn chromium(workspace: &Workspace, teller: &Teller) -> Result<PathBuf> {
@@ -65,8 +68,10 @@ fn chromium(workspace: &Workspace, teller: &Teller) -> Result<PathBuf> {
         teller.found("chromium", &path.display().to_string());
         return Ok(path);
     }
+    let packages = ["chromium", "fonts-dejavu-core"];
+    let apt = Apt::open(workspace, &packages)?;
     teller.doing("chromium", "installing Debian's chromium, to test the page in a real browser");
-    apt::install(workspace, &["chromium", "fonts-dejavu-core"])?;
+    apt.install(&packages)?;
     Ok(installed.to_path_buf())
 }
 
