@@ -61,9 +61,6 @@ impl Recovery {
             None => (create(&*disk, &mut options)?, true),
         };
         let names = list(&*disk)?;
-        for temp in [snapshot::TEMP, segment::SPARE_TEMP] {
-            segment::remove_if_there(&*disk, temp).map_err(at("remove", temp))?;
-        }
         let segments = find_segments(&*disk, &names, &manifest)?;
         let reach = segments[0].header.first_index;
         let (snapshots, fell_back) = choose_snapshots(&*disk, &names, &manifest, reach)?;
@@ -147,6 +144,10 @@ impl Recovery {
             });
         }
         report.last_index = tail.last_index;
+        // From here on the store is known to be sound, and files may change.
+        for temp in [snapshot::TEMP, segment::SPARE_TEMP] {
+            segment::remove_if_there(&*self.disk, temp).map_err(at("remove", temp))?;
+        }
         settle(&*self.disk, &tail, report.torn_bytes)?;
         let spare = find_spare(&*self.disk, self.options.segment_bytes)?;
         let segments: VecDeque<_> = self.segments.iter().map(Found::kept).collect();

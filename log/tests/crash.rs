@@ -30,8 +30,9 @@ fn live(disk: &FaultyDisk, model: &mut Model, life: Life) -> Option<()> {
 
 fn write(log: &Log, model: &mut Model, life: Life) -> Option<()> {
     for step in 0..30 {
-        model.append(log, life, 1 + step % 3)?;
-        if step == 8 || step == 15 {
+        model.append(log, life, 1 + step % 4)?;
+        // Far enough apart from the start that the second one releases two segments at once.
+        if step == 18 || step == 20 {
             model.snapshot(log)?;
         }
     }
@@ -107,6 +108,35 @@ fn every_cut_during_recovery_can_be_recovered_from() {
     assert!(points >= 800 * rounds(), "only {points} crash points: the workload has shrunk");
 }
 
+#[test]
+fn what_a_restart_has_shown_survives_a_power_cut() {
+    let life = Life { durability: Durability::None, mark_after: QUIET, ..Life::default() };
+    for cut in 1.. {
+        let disk = FaultyDisk::new(cut);
+        disk.cut_after(cut);
+        let mut model = Model::default();
+        let finished = live(&disk, &mut model, life).is_some() && !disk.is_off();
+        // The process is killed, the machine runs on: the system's memory still has it all.
+        disk.restart();
+        let again = Life { number: 2, durability: Durability::Always, ..life };
+        model.context = format!("killed after call {cut}");
+        let log = model.recover(&disk, again).expect("recovers what is still in memory");
+        for more in [false, true] {
+            if more {
+                model.append(&log, again, 2).expect("goes on");
+            }
+            for crash in Crash::ALL {
+                let mut model = model.clone();
+                model.context = format!("killed after call {cut}, {crash:?}, more: {more}");
+                model.recover(&disk.crash(crash), life).expect("recovers after a restart");
+            }
+        }
+        if finished {
+            break;
+        }
+    }
+}
+
 /// Cuts the recovery of `found` after every call it makes.
 fn cut_recovery(found: &FaultyDisk, model: &Model, life: Life) -> u64 {
     let mut points = 0;
@@ -156,6 +186,7 @@ fn a_flipped_bit_is_found_or_harmless() {
             damaged.flip_bit(&name, bit);
             let mut model = model.clone();
             model.context = format!("bit {bit} of {name} flipped");
+            model.damaged = true;
             match model.recover(&damaged, life) {
                 Ok(_) => harmless += 1,
                 Err(
@@ -178,7 +209,7 @@ fn a_missing_file_is_never_an_empty_store() {
     let names = disk.list().unwrap();
     let snapshots = names.iter().filter(|name| name.ends_with(".snap")).count();
     let segments = names.iter().filter(|name| name.ends_with(".seg")).count();
-    assert!(snapshots == 2 && segments >= 3, "{names:?}");
+    assert!(snapshots == 2 && segments >= 2, "{names:?}");
     for name in names.iter().filter(|name| *name != "spare") {
         let lacking = disk.copy();
         lacking.remove(name).unwrap();

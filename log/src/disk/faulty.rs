@@ -116,6 +116,12 @@ impl FaultyDisk {
         self.0.world.lock().cut_after = call;
     }
 
+    /// Puts the power back on as if only the process had died: what was written is still there,
+    /// and what was not synced is still not durable.
+    pub fn restart(&self) {
+        self.0.world.lock().cut_after = u64::MAX;
+    }
+
     /// Whether the power is off.
     pub fn is_off(&self) -> bool {
         self.0.world.lock().is_off()
