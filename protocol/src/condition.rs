@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Code, Refusal};
+use crate::limits::{Bounded, EXPIRY_MS_MAX, Limits};
+
 /// What must hold of a key for a write to apply. An expired key counts as absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Condition<'a> {
@@ -31,4 +34,25 @@ pub enum Expiry {
     After(u64),
     /// The key ends at this time, in milliseconds since the Unix epoch.
     At(u64),
+}
+
+impl Bounded for Condition<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        match self {
+            Self::Always | Self::Absent | Self::Present | Self::Revision(_) => Ok(()),
+            Self::Value(value) => limits.check_value(value),
+        }
+    }
+}
+
+impl Bounded for Expiry {
+    fn check(&self, _: &Limits) -> Result<(), Refusal> {
+        match self {
+            Self::Never | Self::Keep => Ok(()),
+            Self::After(ms) | Self::At(ms) if *ms <= EXPIRY_MS_MAX => Ok(()),
+            Self::After(_) | Self::At(_) => {
+                Err(Refusal::new(Code::InvalidInput, "an expiry is at most 2^52 milliseconds"))
+            }
+        }
+    }
 }

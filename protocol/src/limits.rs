@@ -3,10 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::condition::{Condition, Expiry};
 use crate::error::{Code, Refusal};
-use crate::op::{Children, Projection, Request, Txn, TxnOp};
-use crate::range::Range;
 
 /// The latest time and the longest duration of an expiry, in milliseconds: 142,000 years. A time
 /// that is this much after now is still below 2^53, so a JavaScript number holds it.
@@ -55,108 +52,6 @@ impl Limits {
     /// The longest frame before the handshake is done, whatever the limits are.
     pub const HANDSHAKE_FRAME_BYTES: u32 = 4096;
 
-    /// Refuses a request that is over a limit or makes no sense whatever the store holds.
-    pub fn check(&self, request: &Request<'_>) -> Result<(), Refusal> {
-        match request {
-            Request::Get(get) => self.check_op(&TxnOp::Get(*get)),
-            Request::Put(put) => self.check_op(&TxnOp::Put(*put)),
-            Request::Delete(delete) => self.check_op(&TxnOp::Delete(*delete)),
-            Request::Touch(touch) => self.check_op(&TxnOp::Touch(*touch)),
-            Request::Increment(increment) => self.check_op(&TxnOp::Increment(*increment)),
-            Request::DeleteRange(delete) => self.check_op(&TxnOp::DeleteRange(*delete)),
-            Request::Scan(scan) => {
-                self.check_range(&scan.range)?;
-                match scan.projection {
-                    Projection::Count => Ok(()),
-                    Projection::Full | Projection::Keys => self.check_page(scan.limit),
-                }
-            }
-            Request::Children(children) => self.check_children(children),
-            Request::Txn(txn) => self.check_txn(txn),
-            Request::Watch(watch) => self.check_range(&watch.range),
-            Request::Status(_) => Ok(()),
-        }
-    }
-
-    fn check_txn(&self, txn: &Txn<'_>) -> Result<(), Refusal> {
-        let size = txn.compares.len() + txn.then.len() + txn.otherwise.len();
-        if size > self.txn_operations as usize {
-            return Err(too_large("the transaction has more parts than the server allows"));
-        }
-        for compare in &txn.compares {
-            self.check_key(compare.key)?;
-            self.check_condition(&compare.condition)?;
-        }
-        txn.then.iter().chain(&txn.otherwise).try_for_each(|op| self.check_op(op))
-    }
-
-    fn check_op(&self, op: &TxnOp<'_>) -> Result<(), Refusal> {
-        match op {
-            TxnOp::Get(get) => self.check_key(get.key),
-            TxnOp::Put(put) => {
-                self.check_key(put.key)?;
-                self.check_value(put.value)?;
-                self.check_condition(&put.condition)?;
-                check_expiry(put.expiry)
-            }
-            TxnOp::Delete(delete) => {
-                self.check_key(delete.key)?;
-                self.check_condition(&delete.condition)
-            }
-            TxnOp::Touch(touch) => {
-                self.check_key(touch.key)?;
-                self.check_condition(&touch.condition)?;
-                check_expiry(touch.expiry)
-            }
-            TxnOp::Increment(increment) => {
-                self.check_key(increment.key)?;
-                check_expiry(increment.expiry)
-            }
-            TxnOp::DeleteRange(delete) => {
-                self.check_range(&delete.range)?;
-                self.check_page(delete.limit)
-            }
-        }
-    }
-
-    fn check_children(&self, children: &Children<'_>) -> Result<(), Refusal> {
-        if children.delimiter.is_empty() {
-            return Err(Refusal::new(Code::InvalidInput, "a delimiter has at least one byte"));
-        }
-        let parts = [children.prefix, children.delimiter, children.after.unwrap_or_default()];
-        parts.iter().try_for_each(|part| self.check_bound(part))?;
-        self.check_page(children.limit)
-    }
-
-    fn check_range(&self, range: &Range<'_>) -> Result<(), Refusal> {
-        self.check_bound(range.start)?;
-        self.check_bound(range.end.unwrap_or_default())
-    }
-
-    /// A bound may be the longest key's successor, which is one byte longer.
-    fn check_bound(&self, bound: &[u8]) -> Result<(), Refusal> {
-        if bound.len() > self.key_bytes as usize + 1 {
-            return Err(too_large("a bound of the range is longer than the server allows"));
-        }
-        Ok(())
-    }
-
-    fn check_page(&self, limit: u32) -> Result<(), Refusal> {
-        if limit > self.scan_entries {
-            return Err(too_large("the page has more entries than the server allows"));
-        }
-        Ok(())
-    }
-
-    fn check_condition(&self, condition: &Condition<'_>) -> Result<(), Refusal> {
-        match condition {
-            Condition::Value(value) => self.check_value(value),
-            Condition::Always | Condition::Absent | Condition::Present | Condition::Revision(_) => {
-                Ok(())
-            }
-        }
-    }
-
     /// Refuses a key that is empty or too long.
     pub fn check_key(&self, key: &[u8]) -> Result<(), Refusal> {
         if key.is_empty() {
@@ -175,16 +70,39 @@ impl Limits {
         }
         Ok(())
     }
+
+    /// Refuses a bound of a range that is too long. It may be the longest key's successor, which is
+    /// one byte longer than that key.
+    pub fn check_bound(&self, bound: &[u8]) -> Result<(), Refusal> {
+        if bound.len() > self.key_bytes as usize + 1 {
+            return Err(too_large("a bound of the range is longer than the server allows"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a page of more entries than the server gives at once.
+    pub fn check_page(&self, limit: u32) -> Result<(), Refusal> {
+        if limit > self.scan_entries {
+            return Err(too_large("the page has more entries than the server allows"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a transaction of more comparisons and operations than the server takes.
+    pub fn check_parts(&self, parts: usize) -> Result<(), Refusal> {
+        if parts > self.txn_operations as usize {
+            return Err(too_large("the transaction has more parts than the server allows"));
+        }
+        Ok(())
+    }
 }
 
-fn check_expiry(expiry: Expiry) -> Result<(), Refusal> {
-    match expiry {
-        Expiry::Never | Expiry::Keep => Ok(()),
-        Expiry::After(ms) | Expiry::At(ms) if ms <= EXPIRY_MS_MAX => Ok(()),
-        Expiry::After(_) | Expiry::At(_) => {
-            Err(Refusal::new(Code::InvalidInput, "an expiry is at most 2^52 milliseconds"))
-        }
-    }
+/// What can be held against the limits of a connection before anything is done with it: both ends
+/// ask the same code.
+pub trait Bounded {
+    /// Refuses what is over a limit (`too-large`) or makes no sense whatever the store holds
+    /// (`invalid-input`).
+    fn check(&self, limits: &Limits) -> Result<(), Refusal>;
 }
 
 fn too_large(message: &'static str) -> Refusal {
@@ -203,14 +121,19 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
-    use crate::op::{Delete, DeleteRange, Get, Increment, Order, Put, Scan, Status, Touch};
+    use crate::condition::{Condition, Expiry};
+    use crate::op::{
+        Children, Delete, DeleteRange, Get, Increment, Order, Projection, Put, Request, Scan,
+        Status, Touch, Txn, TxnOp,
+    };
+    use crate::range::Range;
 
     const SMALL: Limits =
         Limits { key_bytes: 4, value_bytes: 8, scan_entries: 10, txn_operations: 3, ..DEFAULT };
     const DEFAULT: Limits = Limits::DEFAULT;
 
     fn refused(request: &Request<'_>) -> Option<Code> {
-        SMALL.check(request).err().map(|refusal| refusal.code)
+        request.check(&SMALL).err().map(|refusal| refusal.code)
     }
 
     fn put<'a>(

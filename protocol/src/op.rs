@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, Malformed};
+use crate::error::Refusal;
+use crate::limits::{Bounded, Limits};
 
 pub mod children;
 pub mod delete;
@@ -54,7 +56,7 @@ pub struct Spec {
 }
 
 /// A request's body, tied to its row and to its reply's body.
-pub trait Operation: Serialize {
+pub trait Operation: Serialize + Bounded {
     /// The operation's row.
     const SPEC: &'static Spec;
     /// The body of the reply.
@@ -90,6 +92,11 @@ macro_rules! operations {
             /// The request's row.
             pub fn spec(&self) -> &'static Spec {
                 match self { $(Self::$name(body) => spec_of(body),)+ }
+            }
+
+            /// Refuses a request that is over a limit or makes no sense whatever the store holds.
+            pub fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+                match self { $(Self::$name(body) => body.check(limits),)+ }
             }
 
             /// Appends the request's body.

@@ -4,6 +4,9 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Refusal;
+use crate::limits::{Bounded, Limits};
+
 /// The keys from `start` (included) to `end` (left out); no `end` means to the last key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range<'a> {
@@ -19,6 +22,13 @@ impl Range<'_> {
     /// Whether `key` lies in the range.
     pub fn contains(&self, key: &[u8]) -> bool {
         key >= self.start && self.end.is_none_or(|end| key < end)
+    }
+}
+
+impl Bounded for Range<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        limits.check_bound(self.start)?;
+        limits.check_bound(self.end.unwrap_or_default())
     }
 }
 

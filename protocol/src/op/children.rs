@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Code, Refusal};
+use crate::limits::{Bounded, Limits};
+
 /// Asks for the names below `prefix`, up to and with the next `delimiter`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Children<'a> {
@@ -41,4 +44,16 @@ pub struct Child<'a> {
     pub name: &'a [u8],
     /// Whether keys lie below this name, rather than it being a key.
     pub branch: bool,
+}
+
+impl Bounded for Children<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        if self.delimiter.is_empty() {
+            return Err(Refusal::new(Code::InvalidInput, "a delimiter has at least one byte"));
+        }
+        limits.check_bound(self.prefix)?;
+        limits.check_bound(self.delimiter)?;
+        limits.check_bound(self.after.unwrap_or_default())?;
+        limits.check_page(self.limit)
+    }
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::error::Refusal;
+use crate::limits::{Bounded, Limits};
 
 /// Removes `key`. The reply is a [`super::WriteReply`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,4 +17,11 @@ pub struct Delete<'a> {
     pub condition: Condition<'a>,
     /// Whether the reply shall bear the entry that was removed.
     pub previous: bool,
+}
+
+impl Bounded for Delete<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        limits.check_key(self.key)?;
+        self.condition.check(limits)
+    }
 }

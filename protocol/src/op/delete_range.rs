@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Refusal;
+use crate::limits::{Bounded, Limits};
 use crate::range::Range;
 
 /// Removes the first `limit` keys of a range.
@@ -23,4 +25,11 @@ pub struct DeleteRangeReply {
     pub deleted: u64,
     /// Whether keys are left in the range.
     pub more: bool,
+}
+
+impl Bounded for DeleteRange<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        self.range.check(limits)?;
+        limits.check_page(self.limit)
+    }
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::entry::Stored;
+use crate::error::Refusal;
+use crate::limits::{Bounded, Limits};
 
 /// Asks for the entry of `key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,4 +22,10 @@ pub struct GetReply<'a> {
     /// The entry; none when the key is absent or expired.
     #[serde(borrow)]
     pub entry: Option<Stored<'a>>,
+}
+
+impl Bounded for Get<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        limits.check_key(self.key)
+    }
 }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Expiry;
+use crate::error::Refusal;
+use crate::limits::{Bounded, Limits};
 
 /// Adds `by` to the number at `key`; an absent key counts from 0. A value that is no number, or a
 /// sum outside the range of `i64`, is refused as invalid input and nothing changes.
@@ -24,4 +26,11 @@ pub struct IncrementReply {
     pub revision: u64,
     /// The number after the addition.
     pub value: i64,
+}
+
+impl Bounded for Increment<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        limits.check_key(self.key)?;
+        self.expiry.check(limits)
+    }
 }

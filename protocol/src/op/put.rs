@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::{Condition, Expiry};
 use crate::entry::Stored;
+use crate::error::Refusal;
+use crate::limits::{Bounded, Limits};
 
 /// Sets `key` to `value`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,4 +46,13 @@ pub enum WriteStatus {
     NotFound,
     /// Its condition did not hold; nothing changed.
     Refused,
+}
+
+impl Bounded for Put<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        limits.check_key(self.key)?;
+        limits.check_value(self.value)?;
+        self.condition.check(limits)?;
+        self.expiry.check(limits)
+    }
 }

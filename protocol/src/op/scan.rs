@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::Entry;
+use crate::error::Refusal;
+use crate::limits::{Bounded, Limits};
 use crate::range::Range;
 
 /// Asks for the first entries of a range. The next page starts behind the last key returned:
@@ -61,4 +63,14 @@ pub struct ScanReply<'a> {
     /// The entries, in the order that was asked for.
     #[serde(borrow)]
     pub entries: Vec<Entry<'a>>,
+}
+
+impl Bounded for Scan<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        self.range.check(limits)?;
+        match self.projection {
+            Projection::Full | Projection::Keys => limits.check_page(self.limit),
+            Projection::Count => Ok(()),
+        }
+    }
 }

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::WriteStatus;
 use crate::condition::{Condition, Expiry};
 use crate::entry::Meta;
+use crate::error::Refusal;
+use crate::limits::{Bounded, Limits};
 
 /// Gives `key` another end: [`Expiry::Never`] takes its end away, [`Expiry::Keep`] only makes a new
 /// revision.
@@ -29,4 +31,12 @@ pub struct TouchReply {
     pub status: WriteStatus,
     /// The entry's metadata after the touch, or as it stood in the way; none when it is absent.
     pub meta: Option<Meta>,
+}
+
+impl Bounded for Touch<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        limits.check_key(self.key)?;
+        self.expiry.check(limits)?;
+        self.condition.check(limits)
+    }
 }

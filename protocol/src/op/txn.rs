@@ -10,6 +10,8 @@ use super::{
 };
 use crate::codec::bounded_list;
 use crate::condition::Condition;
+use crate::error::Refusal;
+use crate::limits::{Bounded, Limits};
 
 /// The most comparisons and the most operations in one list that are read at all; what a server
 /// takes is in [`crate::limits::Limits::txn_operations`].
@@ -95,4 +97,32 @@ pub enum TxnResult<'a> {
     Increment(IncrementReply),
     /// Of a range delete.
     DeleteRange(DeleteRangeReply),
+}
+
+impl Bounded for Txn<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        limits.check_parts(self.compares.len() + self.then.len() + self.otherwise.len())?;
+        self.compares.iter().try_for_each(|compare| compare.check(limits))?;
+        self.then.iter().chain(&self.otherwise).try_for_each(|op| op.check(limits))
+    }
+}
+
+impl Bounded for Compare<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        limits.check_key(self.key)?;
+        self.condition.check(limits)
+    }
+}
+
+impl Bounded for TxnOp<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        match self {
+            Self::Get(get) => get.check(limits),
+            Self::Put(put) => put.check(limits),
+            Self::Delete(delete) => delete.check(limits),
+            Self::Touch(touch) => touch.check(limits),
+            Self::Increment(increment) => increment.check(limits),
+            Self::DeleteRange(delete) => delete.check(limits),
+        }
+    }
 }

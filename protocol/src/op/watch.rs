@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::{Entry, Stored};
+use crate::error::Refusal;
+use crate::limits::{Bounded, Limits};
 use crate::range::Range;
 
 /// Asks for the changes of a range.
@@ -103,4 +105,10 @@ pub enum Event<'a> {
         #[serde(borrow)]
         previous: Option<Stored<'a>>,
     },
+}
+
+impl Bounded for Watch<'_> {
+    fn check(&self, limits: &Limits) -> Result<(), Refusal> {
+        self.range.check(limits)
+    }
 }
