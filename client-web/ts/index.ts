@@ -1,0 +1,30 @@
+// The default entry: the module comes along as text, so that there is nothing to configure.
+
+import { EngineClient } from "./client.js";
+import { endpoint, socketClass } from "./socket.js";
+import type { Client, ConnectOptions } from "./types.js";
+import base64 from "../wasm/tidekeep_bg.wasm";
+
+export { TidekeepError } from "./errors.js";
+export type { ErrorCode, ErrorDetails, Outcome } from "./errors.js";
+export type * from "./types.js";
+
+let module: Promise<WebAssembly.Module> | undefined;
+
+/**
+ * Connects to the server at `url`: `http://host:port`, `ws://host/ws`, or a path on the page's own
+ * host. Returns at once; calls wait for the connection, and it mends itself when it breaks.
+ */
+export function connect(url: string | URL, options: ConnectOptions = {}): Client {
+  module ??= compile();
+  return new EngineClient({
+    url: endpoint(url),
+    options,
+    module,
+    socket: socketClass(options.WebSocket),
+  });
+}
+
+async function compile(): Promise<WebAssembly.Module> {
+  return WebAssembly.compile(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)));
+}
