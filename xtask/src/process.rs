@@ -13,6 +13,8 @@ use anyhow::{Context, Result, bail};
 /// How many lines of a failed command's output are worth showing.
 const TAIL_LINES: usize = 60;
 const POLL: Duration = Duration::from_millis(20);
+/// How long a child that was asked to end may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Standard output of a command that exits with 0; `None` when it fails or does not exist.
 pub(crate) fn probe<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> Option<String> {
@@ -83,13 +85,23 @@ fn wait_until(child: &mut Child, deadline: Instant) -> Result<Option<bool>> {
             return Ok(Some(status.success()));
         }
         if Instant::now() >= deadline {
-            // It may have ended by itself just now; either way it is gone after this.
-            drop(child.kill());
-            drop(child.wait());
+            end(child);
             return Ok(None);
         }
         thread::sleep(POLL);
     }
+}
+
+/// Asks the child to end, as a test runner then ends its tests too, and insists after a while.
+fn end(child: &mut Child) {
+    let asked = probe("kill", &["-TERM", &child.id().to_string()]).is_some();
+    let patience = Instant::now() + PATIENCE;
+    while asked && Instant::now() < patience && matches!(child.try_wait(), Ok(None)) {
+        thread::sleep(POLL);
+    }
+    // It may have ended by itself; either way it is gone after this.
+    drop(child.kill());
+    drop(child.wait());
 }
 
 fn tail(log: &Path) -> String {
@@ -97,4 +109,42 @@ fn tail(log: &Path) -> String {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn a_failure_shows_the_end_of_the_output() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("new/step.log");
+        let error = quiet(&mut shell("seq 100; echo why >&2; exit 4"), &log, PATIENCE);
+        let text = format!("{:#}", error.unwrap_err());
+        assert!(text.ends_with("100\nwhy") && !text.contains("\n20\n"), "{text}");
+        assert!(quiet(&mut shell("exit 0"), &log, PATIENCE).is_ok());
+    }
+
+    #[test]
+    fn a_command_over_its_limit_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let start = Instant::now();
+        let limit = Duration::from_millis(50);
+        let ended = quiet(&mut shell("exec sleep 60"), &folder.path().join("log"), limit);
+        assert!(format!("{:#}", ended.unwrap_err()).contains("did not end"));
+        assert!(start.elapsed() < PATIENCE);
+    }
+
+    #[test]
+    fn a_probe_forgives() {
+        assert_eq!(probe("echo", &["tide"]).as_deref(), Some("tide\n"));
+        assert_eq!(probe("false", &[] as &[&str]), None);
+        assert_eq!(probe("no-such-program-anywhere", &["x"]), None);
+    }
 }

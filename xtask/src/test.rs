@@ -180,8 +180,9 @@ impl Run<'_> {
         })
     }
 
-    /// Tells tests where the programs are that they start.
+    /// Tells tests where the programs are that they start, after a look that these are fresh.
     fn with_programs(&self, command: &mut Command) -> Result<()> {
+        build(self)?;
         command
             .env("TIDEKEEP_BIN_DIR", self.workspace.target().join("release"))
             .env("TIDEKEEP_SERVER_BIN", self.workspace.program("tidekeep-server"))
