@@ -137,6 +137,10 @@ impl Log {
         reserve: u64,
     ) -> Result<Permit<'_>, Refused> {
         let shared = &*self.shared;
+        let longest = records.saturating_mul(MAX_PAYLOAD);
+        if bytes > longest {
+            return Err(Refused::TooLarge { bytes: bytes as u64, limit: longest as u64 });
+        }
         let overhead = records.saturating_mul(envelope::size_on_disk(0) + envelope::ALIGN);
         let bytes = bytes.saturating_add(overhead) as u64;
         let capacity = shared.segment_bytes - segment::HEADER as u64;

@@ -14,6 +14,9 @@ use crate::options::Durability;
 use crate::segment;
 use crate::shared::{Kept, Shared, Spare, State};
 
+/// Buffer kept from batch to batch; what a burst has needed beyond goes back to the system.
+const KEEP_BYTES: usize = 4 << 20;
+
 /// The segment that is written to, and where its next record goes.
 pub(crate) struct Tail {
     pub(crate) file: Arc<dyn File>,
@@ -147,6 +150,7 @@ impl Writer {
             rest = later;
         }
         batch.clear();
+        batch.shrink_to(KEEP_BYTES);
         self.tail.marked = false;
         let due = match self.shared.durability {
             Durability::Always => true,

@@ -20,6 +20,22 @@ fn open(disk: &FaultyDisk, options: Options) -> Log {
     recovery.replay(|_, _| Ok(())).unwrap().0
 }
 
+/// Syncs are held for as long as this lives, so that a failing test does not hang in `close`.
+struct Hold<'a>(&'a FaultyDisk);
+
+impl<'a> Hold<'a> {
+    fn new(disk: &'a FaultyDisk) -> Self {
+        disk.hold_syncs(true);
+        Self(disk)
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.hold_syncs(false);
+    }
+}
+
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !holds() {
@@ -119,7 +135,7 @@ fn a_stuck_sync_holds_replies_back_and_admission_in_bounds() {
     let small = Options { buffer_bytes: 2048, segment_bytes: 1 << 16, ..options(Life::default()) };
     let log = open(&disk, small);
     until("the spare is ready", || disk.content("spare").is_some());
-    disk.hold_syncs(true);
+    let hold = Hold::new(&disk);
     let mut tickets = Vec::new();
     let busy = loop {
         match log.admit(1, PAYLOAD.len()) {
@@ -135,7 +151,7 @@ fn a_stuck_sync_holds_replies_back_and_admission_in_bounds() {
     assert!(tickets.iter().all(|ticket| !ticket.is_ready()) && !busy.is_ready());
     assert_eq!(log.durable(), 0, "readers see nothing that could still be lost");
     until("the stall is seen", || log.stalled().is_some_and(|d| d > Duration::from_millis(5)));
-    disk.hold_syncs(false);
+    drop(hold);
     for ticket in tickets {
         ticket.wait_for(LIMIT).expect("in time").unwrap();
     }
@@ -147,13 +163,13 @@ fn what_gathers_during_a_sync_becomes_one_write_and_one_sync() {
     let disk = FaultyDisk::new(1);
     let log = open(&disk, options(Life { mark_after: LIMIT, ..Life::default() }));
     until("the spare is ready", || disk.content("spare").is_some());
-    disk.hold_syncs(true);
+    let hold = Hold::new(&disk);
     log.append_one(log.admit(1, 1).unwrap(), b"a");
     until("the first sync runs", || disk.held_syncs() == 1);
     for _ in 0..50 {
         log.append_one(log.admit(1, 1).unwrap(), b"b");
     }
-    disk.hold_syncs(false);
+    drop(hold);
     log.ticket(51).wait_for(LIMIT).expect("in time").unwrap();
     assert_eq!((log.stats().writes, log.stats().syncs), (2, 2));
     assert_eq!(log.stats().records, 51);
