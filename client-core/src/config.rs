@@ -1,0 +1,94 @@
+//! Every bound of the core, with how to choose it. Times are in milliseconds, sizes in bytes.
+
+use alloc::borrow::Cow;
+
+/// The core's bounds. The defaults suit a page or a service on an ordinary network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Name and version of the program, for the server's logs; cut after 256 bytes.
+    pub software: Cow<'static, str>,
+    /// How long a call may take, from being made to being settled, unless it says otherwise.
+    /// Choose what a caller would still wait for; it includes the time of a reconnect.
+    pub timeout_ms: u32,
+    /// What happens to calls while there is no connection.
+    pub queue: Queue,
+    /// Most calls that may be unsettled at once, waiting or in flight; at most 65,535. More fail
+    /// with `resource-exhausted`. Choose the deepest pipeline you mean to have.
+    pub queue_calls: u32,
+    /// Most bytes of requests held until their calls settle. Larger than the largest value by far,
+    /// smaller than the memory you would give to an outage.
+    pub queue_bytes: usize,
+    /// Ceiling of the first wait before a reconnect. Small enough not to be noticed.
+    pub backoff_min_ms: u32,
+    /// Ceiling of the longest wait. Large enough to spare a server that is down, small enough for
+    /// who waits for it to come back.
+    pub backoff_max_ms: u32,
+    /// How long a connection must hold before the waits begin at the shortest again. Longer than
+    /// the time in which a struggling server accepts and drops connections.
+    pub stable_ms: u32,
+    /// How long opening the transport may take. Longer than the slowest network's TLS handshake.
+    pub open_ms: u32,
+    /// How long the server's welcome may take once the transport is open.
+    pub greeting_ms: u32,
+    /// How long closing waits for calls in flight.
+    pub close_ms: u32,
+    /// Longest rest that a server which goes away can ask for.
+    pub going_away_ms_max: u32,
+    /// Shortest heartbeat that is taken from a server; shorter ones count as this.
+    pub heartbeat_min_ms: u32,
+    /// Longest heartbeat that is taken from a server: twice this bounds how long a dead connection
+    /// goes unnoticed.
+    pub heartbeat_max_ms: u32,
+    /// How long the server may take to answer when the machine has just woken up. A round trip on
+    /// the slowest network you care for.
+    pub woke_probe_ms: u32,
+    /// Longest reply or watch message, and longest frame, that is taken from a server. At least the
+    /// `reply_bytes` of the servers you use (8 MiB unless they changed it).
+    pub reply_bytes: usize,
+    /// Most bytes of unfinished replies, over all calls and watches: several times `reply_bytes`.
+    pub joining_bytes: usize,
+    /// Most watches; at most 65,535.
+    pub watches: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            software: Cow::Borrowed(concat!("tidekeep-client-core/", env!("CARGO_PKG_VERSION"))),
+            timeout_ms: 10_000,
+            queue: Queue::Wait,
+            queue_calls: 16_384,
+            queue_bytes: 64 << 20,
+            backoff_min_ms: 100,
+            backoff_max_ms: 20_000,
+            stable_ms: 10_000,
+            open_ms: 10_000,
+            greeting_ms: 5_000,
+            close_ms: 5_000,
+            going_away_ms_max: 60_000,
+            heartbeat_min_ms: 50,
+            heartbeat_max_ms: 60_000,
+            woke_probe_ms: 3_000,
+            reply_bytes: 16 << 20,
+            joining_bytes: 64 << 20,
+            watches: 1024,
+        }
+    }
+}
+
+/// What happens to calls that are made or broken off while there is no connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Queue {
+    /// They wait for the next connection, until their deadlines.
+    #[default]
+    Wait,
+    /// They fail at once with `network`, nothing having been applied.
+    FailFast,
+}
+
+/// What one call may say about itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallOptions {
+    /// How long the call may take, in milliseconds; none takes [`Config::timeout_ms`].
+    pub timeout_ms: Option<u32>,
+}

@@ -1,0 +1,319 @@
+//! From arrived bytes to outputs, one at a time, so that replies can be borrowed from where they
+//! lie. While the drain lives the core takes no further input: the borrow checker sees to it.
+
+use alloc::vec::Vec;
+
+use tidekeep_protocol::codec;
+use tidekeep_protocol::error::{Code, ErrorBody};
+use tidekeep_protocol::frame::{FrameError, kind};
+use tidekeep_protocol::hello::{GoingAway, Welcome};
+use tidekeep_protocol::op::{Operation, Watch, WatchMessage};
+
+use crate::backoff::Backoff;
+use crate::calls::{Stage, WATCH_BIT};
+use crate::core::Core;
+use crate::error::Error;
+use crate::link::Phase;
+use crate::outbox::Control;
+use crate::output::{CallId, Output, WatchEvent, WatchId};
+use crate::receive::{Arrived, KEPT_BYTES, Place, Receive};
+use crate::replay::{self, Verdict};
+use crate::timers::Timer;
+use crate::watch::Ended;
+
+/// The kind of the frames that a watch's stream is made of.
+const WATCH_REPLY: u8 = Watch::SPEC.kind | kind::REPLY;
+
+/// The outputs of an input, to be taken until there are none. What is left when it is dropped comes
+/// with the next one.
+#[derive(Debug)]
+#[must_use = "the core acts only through the outputs that are drained"]
+pub struct Drain<'a> {
+    core: &'a mut Core,
+    input: &'a [u8],
+}
+
+/// An output whose bytes, if it has any, are found but not yet borrowed.
+enum Found<'a> {
+    Owned(Output<'static>),
+    Reply { call: CallId, kind: u8, body: Place<'a> },
+    Watch { watch: WatchId, body: Place<'a> },
+}
+
+impl<'a> Drain<'a> {
+    pub(crate) fn new(core: &'a mut Core, input: &'a [u8]) -> Self {
+        Self { core, input }
+    }
+
+    /// The next output. It may borrow from what arrived, so it is to be used before the next.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend from itself")]
+    pub fn next(&mut self) -> Option<Output<'_>> {
+        let found = self.core.find_output(&mut self.input)?;
+        Some(match found {
+            Found::Owned(output) => output,
+            Found::Reply { call, kind, body } => {
+                Output::Reply { call, kind, body: self.core.bytes(&body) }
+            }
+            Found::Watch { watch, body } => {
+                // It decoded when it was found, so there always is a message.
+                let message = codec::decode(self.core.bytes(&body)).ok()?;
+                Output::Watch { watch, event: WatchEvent::Message(message) }
+            }
+        })
+    }
+}
+
+impl Drop for Drain<'_> {
+    fn drop(&mut self) {
+        if self.core.link.listening() {
+            self.core.receive.keep(self.input);
+        }
+    }
+}
+
+impl Core {
+    fn bytes<'b>(&'b self, place: &Place<'b>) -> &'b [u8] {
+        bytes(&self.receive, &self.joined, place)
+    }
+
+    /// Takes frames until one of them, or something that waited, makes an output.
+    fn find_output<'a>(&mut self, input: &mut &'a [u8]) -> Option<Found<'a>> {
+        if self.joined.capacity() > KEPT_BYTES {
+            self.joined = Vec::new();
+        }
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(Found::Owned(output));
+            }
+            self.part_when_done();
+            if !self.link.listening() {
+                *input = &[];
+                return self.outputs.pop_front().map(Found::Owned);
+            }
+            let limit = self.link.frame_limit(&self.config);
+            match self.receive.next(input, limit) {
+                Ok(Some(arrived)) => {
+                    if let Some(found) = self.take_frame(arrived) {
+                        return Some(found);
+                    }
+                }
+                Ok(None) => return None,
+                Err(error) => self.break_off(frame_error(error)),
+            }
+        }
+    }
+
+    fn take_frame<'a>(&mut self, arrived: Arrived<'a>) -> Option<Found<'a>> {
+        if self.link.phase == Phase::Greeting {
+            self.take_welcome(&arrived);
+            return None;
+        }
+        match arrived.kind {
+            kind::PING => self.outbox.push(Control::Pong(arrived.id)),
+            kind::GOING_AWAY => self.take_going_away(&arrived.body),
+            kind::ERROR if arrived.id == 0 => self.take_connection_error(&arrived.body),
+            _ if arrived.id & WATCH_BIT != 0 => return self.take_for_watch(arrived),
+            _ => return self.take_for_call(arrived),
+        }
+        None
+    }
+
+    fn take_welcome(&mut self, arrived: &Arrived<'_>) {
+        if arrived.kind == kind::ERROR {
+            return self.take_connection_error(&arrived.body);
+        }
+        let Core { receive, link, config, timers, .. } = self;
+        match codec::decode::<Welcome<'_>>(bytes(receive, &[], &arrived.body)) {
+            Ok(welcome) if arrived.kind == kind::WELCOME => {
+                if link.welcome(self.now, &welcome, config, timers) {
+                    self.ready();
+                } else {
+                    let message = "the server chose a version that was not offered";
+                    self.break_off(Error::new(Code::Version, message));
+                }
+            }
+            Ok(_) | Err(_) => self.break_off(misbehaved("the greeting is malformed")),
+        }
+    }
+
+    fn take_connection_error(&mut self, body: &Place<'_>) {
+        match codec::decode::<ErrorBody<'_>>(self.bytes(body)) {
+            Ok(body) => {
+                let error = Error::from_body(&body);
+                self.break_off(error);
+            }
+            Err(_) => self.break_off(misbehaved("an error is malformed")),
+        }
+    }
+
+    fn take_going_away(&mut self, body: &Place<'_>) {
+        match codec::decode::<GoingAway>(self.bytes(body)) {
+            Ok(notice) => {
+                self.link.going_away(notice.reconnect_after_ms, &self.config);
+            }
+            Err(_) => self.break_off(misbehaved("the notice of going away is malformed")),
+        }
+    }
+
+    fn take_for_call<'a>(&mut self, arrived: Arrived<'a>) -> Option<Found<'a>> {
+        let id = arrived.id;
+        // None: a reply to a call that was given up, or a kind that a later server made up.
+        let call = self.calls.find(id)?;
+        let (expected, sent, class) = (call.reply_kind(), call.stage == Stage::Sent, call.class);
+        if arrived.kind == kind::ERROR && sent {
+            match codec::decode::<ErrorBody<'_>>(self.bytes(&arrived.body)) {
+                Ok(body) => {
+                    let error = Error::from_body(&body);
+                    self.call_refused(id, error);
+                }
+                Err(_) => self.break_off(misbehaved("an error is malformed")),
+            }
+            return None;
+        }
+        if arrived.kind != expected || !sent {
+            self.break_off(misbehaved("a reply does not match its request"));
+            return None;
+        }
+        match self.join(id, &arrived) {
+            Joined::Whole => {
+                self.calls.settle(id, &mut self.joining);
+                Some(Found::Reply { call: CallId(id), kind: arrived.kind, body: arrived.body })
+            }
+            Joined::Complete => {
+                self.joined = self.calls.settle(id, &mut self.joining)?.joined;
+                Some(Found::Reply { call: CallId(id), kind: arrived.kind, body: Place::Joined })
+            }
+            Joined::Partly => None,
+            Joined::TooLong => {
+                let outcome = replay::outcome_when_given_up(class, true);
+                self.fail(id, too_long().with_outcome(outcome));
+                self.outbox.push(Control::Cancel(id));
+                None
+            }
+        }
+    }
+
+    fn call_refused(&mut self, id: u32, error: Error) {
+        match replay::after_refusal(&error, self.link.phase == Phase::Leaving) {
+            Verdict::SendAgain => self.calls.queue_again(id, &mut self.joining),
+            Verdict::Fail(outcome) => self.fail(id, error.with_outcome(outcome)),
+        }
+    }
+
+    fn take_for_watch<'a>(&mut self, arrived: Arrived<'a>) -> Option<Found<'a>> {
+        // None: the stream of a watch that has moved on.
+        let slot = self.watches.place_on_wire(arrived.id)?;
+        let watch = WatchId(self.watches.id(slot));
+        if arrived.kind == kind::ERROR {
+            match codec::decode::<ErrorBody<'_>>(self.bytes(&arrived.body)) {
+                Ok(body) => {
+                    let error = Error::from_body(&body);
+                    self.watch_ended(slot, error);
+                }
+                Err(_) => self.break_off(misbehaved("an error is malformed")),
+            }
+            return None;
+        }
+        if arrived.kind != WATCH_REPLY {
+            self.break_off(misbehaved("a reply does not match its request"));
+            return None;
+        }
+        let body = match self.join(arrived.id, &arrived) {
+            Joined::Whole => arrived.body,
+            Joined::Complete => {
+                self.joined = self.joining.release(self.watches.joined(slot));
+                Place::Joined
+            }
+            Joined::Partly => return None,
+            Joined::TooLong => {
+                self.watches.remove(slot, &mut self.joining);
+                self.outbox.push(Control::Cancel(arrived.id));
+                return Some(Found::Owned(Output::WatchFailed { watch, error: too_long() }));
+            }
+        };
+        let Core { receive, joined, watches, .. } = self;
+        let message = codec::decode::<WatchMessage<'_>>(bytes(receive, joined, &body));
+        if !message.is_ok_and(|message| watches.note(slot, &message)) {
+            self.break_off(misbehaved("a watch message is malformed"));
+            return None;
+        }
+        if self.watches.wants_detach(slot) {
+            self.watches.detach(slot, &mut self.joining);
+            self.outbox.push(Control::Cancel(arrived.id));
+        }
+        Some(Found::Watch { watch, body })
+    }
+
+    fn watch_ended(&mut self, slot: usize, error: Error) {
+        let Core { watches, joining, config, link, .. } = self;
+        let delay_ms = |backoff: &mut Backoff| {
+            backoff.next_ms(config.backoff_min_ms, config.backoff_max_ms, &mut link.rng)
+        };
+        match watches.ended(slot, error, joining, delay_ms, self.now) {
+            Ended::Now => self.subscribe(slot),
+            Ended::At(at) => self.timers.bring_forward(Timer::Watches, at),
+            Ended::Over(id, error) => {
+                self.outputs.push_back(Output::WatchFailed { watch: WatchId(id), error });
+            }
+        }
+    }
+
+    /// Adds a frame's body to what came before of the same reply.
+    fn join(&mut self, id: u32, arrived: &Arrived<'_>) -> Joined {
+        let Core { calls, watches, joining, receive, config, .. } = self;
+        let joined = if id & WATCH_BIT == 0 {
+            calls.find(id).map(|call| &mut call.joined)
+        } else {
+            watches.place_on_wire(id).map(|slot| watches.joined(slot))
+        };
+        let chunk = bytes(receive, &[], &arrived.body);
+        match joined {
+            Some(joined) if arrived.more || !joined.is_empty() => {
+                if !joining.append(joined, chunk, config.reply_bytes, config.joining_bytes) {
+                    Joined::TooLong
+                } else if arrived.more {
+                    Joined::Partly
+                } else {
+                    Joined::Complete
+                }
+            }
+            Some(_) | None => Joined::Whole,
+        }
+    }
+}
+
+/// How far a reply is once a frame of it has come.
+enum Joined {
+    /// The frame bears all of it.
+    Whole,
+    /// More is to come.
+    Partly,
+    /// This was the last chunk.
+    Complete,
+    /// It is more than the client takes.
+    TooLong,
+}
+
+fn bytes<'b>(receive: &'b Receive, joined: &'b [u8], place: &Place<'b>) -> &'b [u8] {
+    match place {
+        Place::Input(bytes) => bytes,
+        Place::Held(range) => receive.slice(range),
+        Place::Joined => joined,
+    }
+}
+
+fn misbehaved(what: &'static str) -> Error {
+    Error::new(Code::Protocol, what)
+}
+
+fn too_long() -> Error {
+    Error::new(Code::TooLarge, "the reply is longer than the client takes")
+}
+
+fn frame_error(error: FrameError) -> Error {
+    misbehaved(match error {
+        FrameError::TooLarge { .. } => "a frame is longer than the client takes",
+        FrameError::TooShort { .. } => "a frame has no header",
+        FrameError::Extensions => "the extensions of a frame run over their end",
+    })
+}

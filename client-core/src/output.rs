@@ -1,0 +1,109 @@
+//! What goes into the core and what comes out of it.
+
+use tidekeep_protocol::op::WatchMessage;
+
+use crate::error::Error;
+
+/// Names a call until it settles; never 0, not used again for a long time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallId(pub u32);
+
+/// Names a watch until it ends; never 0, not used again for a long time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WatchId(pub u32);
+
+/// What happens to the core from outside.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// The transport that [`Output::Open`] asked for is open.
+    Opened,
+    /// Bytes arrived, cut anywhere.
+    Bytes(&'a [u8]),
+    /// The transport could not be opened, or ended; why, for people (may be empty).
+    Closed(&'a str),
+    /// The time that [`crate::Core::wait`] named has come.
+    Tick,
+    /// The machine woke up, the page became visible or the network came back: look now.
+    Woke,
+}
+
+/// What the core wants done. Replies and watch messages borrow from what arrived.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Open a transport, and say [`Input::Opened`] or [`Input::Closed`].
+    Open,
+    /// Drop the transport, and say nothing more of it, not even its end.
+    Close,
+    /// The connection's state changed.
+    State(State),
+    /// An attempt to connect or a connection ended, and why.
+    LinkDown(Error),
+    /// A call succeeded; it is settled.
+    Reply {
+        /// The call.
+        call: CallId,
+        /// The reply frame's kind.
+        kind: u8,
+        /// The body of the operation's reply.
+        body: &'a [u8],
+    },
+    /// A call failed; it is settled.
+    Failed {
+        /// The call.
+        call: CallId,
+        /// Why.
+        error: Error,
+    },
+    /// Something came for a watch.
+    Watch {
+        /// The watch.
+        watch: WatchId,
+        /// What.
+        event: WatchEvent<'a>,
+    },
+    /// A watch has ended for good.
+    WatchFailed {
+        /// The watch.
+        watch: WatchId,
+        /// Why.
+        error: Error,
+    },
+}
+
+/// What comes for a watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WatchEvent<'a> {
+    /// Where the watch was can no longer be resumed: what it has shown is to be forgotten. The
+    /// range's content follows, then a caught-up message.
+    Reset,
+    /// The next message of the stream; none is ever missing or repeated.
+    Message(WatchMessage<'a>),
+}
+
+/// The state of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing was asked for yet.
+    Idle,
+    /// The first connection is being made.
+    Connecting,
+    /// Connected and greeted.
+    Ready,
+    /// The connection was lost; another is being made.
+    Reconnecting,
+    /// Closed for good.
+    Closed,
+}
+
+impl State {
+    /// The state's name, as it is shown to people and scripts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Connecting => "connecting",
+            Self::Ready => "ready",
+            Self::Reconnecting => "reconnecting",
+            Self::Closed => "closed",
+        }
+    }
+}

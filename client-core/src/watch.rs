@@ -1,0 +1,356 @@
+//! Watches, which outlive connections: each remembers the cursor of the last message it gave out,
+//! and every new subscription begins there, so that the consumer sees no gap and no repetition.
+//!
+//! ```text
+//!            subscribe            sent            caught up
+//!   Waiting ───────────▶ Queued ───────▶ Filling ───────────▶ Live
+//!      ▲                    │               │                   │
+//!      └────── link lost, paused, cut by the server ◀───────────┘
+//! ```
+
+use alloc::vec::Vec;
+
+use tidekeep_protocol::codec;
+use tidekeep_protocol::cursor::CURSOR_BYTES_MAX;
+use tidekeep_protocol::error::Code;
+use tidekeep_protocol::frame::{self, HEADER_BYTES, LENGTH_BYTES};
+use tidekeep_protocol::op::{self, Operation, WatchFrom, WatchMessage};
+use tidekeep_protocol::range::KeyRange;
+
+use crate::backoff::Backoff;
+use crate::calls::{SLOTS_MAX, WATCH_BIT, index, next_tenant};
+use crate::error::Error;
+use crate::outbox::has_room;
+use crate::receive::Joining;
+use crate::time::Millis;
+
+/// What to watch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WatchRequest {
+    /// The keys to follow.
+    pub range: KeyRange,
+    /// Whether to begin with what the range holds, rather than with the next change.
+    pub content: bool,
+    /// Whether changes shall bear the entry as it was before.
+    pub previous: bool,
+    /// Where an earlier watch of the same range got to: begin with the first change after it.
+    pub cursor: Option<Vec<u8>>,
+}
+
+/// How far a watch is on this connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The slot has no tenant.
+    Free,
+    /// Not subscribed: no link, paused, or waiting for another try.
+    Waiting,
+    /// To be sent.
+    Queued,
+    /// Sent; content that no cursor can resume is on its way.
+    Filling,
+    /// Sent; every message bears a cursor.
+    Live,
+}
+
+/// One watch.
+#[derive(Debug)]
+struct Watch {
+    /// The driver's name for it.
+    id: u32,
+    /// This subscription's id on the wire.
+    wire: u32,
+    stage: Stage,
+    request: WatchRequest,
+    /// Something was given out that only a reset can take back.
+    shown: bool,
+    paused: bool,
+    backoff: Backoff,
+    retry_at: Option<Millis>,
+    joined: Vec<u8>,
+}
+
+/// All watches.
+#[derive(Debug, Default)]
+pub(crate) struct Watches {
+    slots: Vec<Watch>,
+    live: usize,
+    queued: usize,
+    refused: u32,
+}
+
+/// What a subscription's beginning means for the consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// It goes on where it was.
+    Plain,
+    /// It begins anew: the driver must be told.
+    Reset,
+}
+
+/// What to do after the server ended a subscription.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// Subscribe again at once.
+    Now,
+    /// Subscribe again at this time.
+    At(Millis),
+    /// The watch is over.
+    Over(u32, Error),
+}
+
+impl Watches {
+    pub(crate) fn live(&self) -> usize {
+        self.live
+    }
+
+    /// An id for a watch that is refused before it has a slot.
+    pub(crate) fn refused_id(&mut self) -> u32 {
+        self.refused = self.refused % 0x7FFF + 1;
+        WATCH_BIT | self.refused << 16 | SLOTS_MAX as u32
+    }
+
+    /// Takes a slot; its place and the watch's id. The caller keeps the number of watches within
+    /// [`SLOTS_MAX`].
+    pub(crate) fn insert(&mut self, request: WatchRequest) -> (usize, u32) {
+        let free = self.slots.iter().position(|watch| watch.stage == Stage::Free);
+        let slot = free.unwrap_or(self.slots.len());
+        if free.is_none() {
+            self.slots.push(Watch {
+                id: slot as u32,
+                wire: slot as u32,
+                stage: Stage::Free,
+                request: WatchRequest::default(),
+                shown: false,
+                paused: false,
+                backoff: Backoff::default(),
+                retry_at: None,
+                joined: Vec::new(),
+            });
+        }
+        self.live += 1;
+        let watch = &mut self.slots[slot];
+        watch.id = next_tenant(watch.id) | WATCH_BIT;
+        watch.stage = Stage::Waiting;
+        watch.request = request;
+        watch.shown = false;
+        watch.paused = false;
+        watch.backoff.reset();
+        watch.retry_at = None;
+        (slot, watch.id)
+    }
+
+    /// The place of the watch with this id.
+    pub(crate) fn place(&self, id: u32) -> Option<usize> {
+        let slot = index(id);
+        self.slots.get(slot).filter(|watch| watch.id == id && watch.stage != Stage::Free)?;
+        Some(slot)
+    }
+
+    /// The place of the watch whose present subscription has this id on the wire.
+    pub(crate) fn place_on_wire(&self, wire: u32) -> Option<usize> {
+        let slot = index(wire);
+        self.slots.get(slot).filter(|watch| watch.wire == wire && watch.subscribed())?;
+        Some(slot)
+    }
+
+    pub(crate) fn id(&self, slot: usize) -> u32 {
+        self.slots[slot].id
+    }
+
+    pub(crate) fn joined(&mut self, slot: usize) -> &mut Vec<u8> {
+        &mut self.slots[slot].joined
+    }
+
+    /// The first watch at or behind slot `from`.
+    pub(crate) fn next(&self, from: usize) -> Option<usize> {
+        let slots = self.slots.get(from..)?;
+        Some(from + slots.iter().position(|watch| watch.stage != Stage::Free)?)
+    }
+
+    /// Puts the watch's subscription on the way, if it waits for that.
+    pub(crate) fn subscribe(&mut self, slot: usize) -> Begin {
+        let watch = &mut self.slots[slot];
+        watch.retry_at = None;
+        if watch.stage != Stage::Waiting || watch.paused {
+            return Begin::Plain;
+        }
+        watch.stage = Stage::Queued;
+        watch.wire = next_tenant(watch.wire) | WATCH_BIT;
+        self.queued += 1;
+        let anew = watch.shown && watch.request.cursor.is_none();
+        watch.shown &= !anew;
+        if anew { Begin::Reset } else { Begin::Plain }
+    }
+
+    /// Takes the watch off the server; the id to cancel there, if it had been sent.
+    pub(crate) fn detach(&mut self, slot: usize, joining: &mut Joining) -> Option<u32> {
+        let watch = &mut self.slots[slot];
+        joining.release(&mut watch.joined);
+        let sent = watch.subscribed().then_some(watch.wire);
+        if watch.stage == Stage::Queued {
+            self.queued -= 1;
+        }
+        watch.stage = Stage::Waiting;
+        sent
+    }
+
+    /// Ends the watch; the id to cancel on the server, if it had been sent.
+    pub(crate) fn remove(&mut self, slot: usize, joining: &mut Joining) -> Option<u32> {
+        let sent = self.detach(slot, joining);
+        let watch = &mut self.slots[slot];
+        watch.stage = Stage::Free;
+        watch.retry_at = None;
+        watch.request = WatchRequest::default();
+        self.live -= 1;
+        sent
+    }
+
+    /// Asks the watch to stop where it is. Content is not interrupted: no cursor could resume it.
+    /// Whether it can be detached now.
+    pub(crate) fn pause(&mut self, slot: usize) -> bool {
+        let watch = &mut self.slots[slot];
+        watch.paused = true;
+        watch.stage != Stage::Filling
+    }
+
+    /// Lets the watch go on.
+    pub(crate) fn unpause(&mut self, slot: usize) {
+        self.slots[slot].paused = false;
+    }
+
+    /// Notes what a message means for resuming, before it is given out. False when the server may
+    /// not say this: a cursor no server makes, content where none was asked for.
+    #[must_use]
+    pub(crate) fn note(&mut self, slot: usize, message: &WatchMessage<'_>) -> bool {
+        let watch = &mut self.slots[slot];
+        let cursor = match message {
+            WatchMessage::Content(_) => {
+                watch.shown = true;
+                return watch.stage == Stage::Filling && watch.request.content;
+            }
+            WatchMessage::CaughtUp { cursor, .. } => {
+                watch.backoff.reset();
+                cursor
+            }
+            WatchMessage::Events { cursor, .. } => {
+                watch.shown = true;
+                cursor
+            }
+            WatchMessage::Bookmark { cursor, .. } => cursor,
+        };
+        if cursor.len() > CURSOR_BYTES_MAX {
+            return false;
+        }
+        watch.stage = Stage::Live;
+        let kept = watch.request.cursor.get_or_insert_default();
+        kept.clear();
+        kept.extend_from_slice(cursor);
+        true
+    }
+
+    /// Whether the watch was asked to pause and can now.
+    pub(crate) fn wants_detach(&self, slot: usize) -> bool {
+        let watch = &self.slots[slot];
+        watch.paused && watch.stage == Stage::Live
+    }
+
+    /// The server ended the subscription with this error.
+    pub(crate) fn ended(
+        &mut self,
+        slot: usize,
+        error: Error,
+        joining: &mut Joining,
+        delay_ms: impl FnOnce(&mut Backoff) -> u32,
+        now: Millis,
+    ) -> Ended {
+        self.detach(slot, joining);
+        let watch = &mut self.slots[slot];
+        let too_old = error.code == Code::CursorTooOld && watch.request.cursor.is_some();
+        if too_old {
+            watch.request.cursor = None;
+            watch.request.content = true;
+            watch.shown = true;
+            return Ended::Now;
+        }
+        if error.retryable {
+            let at = now.after(delay_ms(&mut watch.backoff).max(error.retry_after_ms));
+            watch.retry_at = Some(at);
+            return Ended::At(at);
+        }
+        let id = watch.id;
+        self.remove(slot, joining);
+        Ended::Over(id, error)
+    }
+
+    /// The link is gone: nothing is subscribed any more.
+    pub(crate) fn detach_all(&mut self, joining: &mut Joining) {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].stage != Stage::Free {
+                self.detach(slot, joining);
+                self.slots[slot].retry_at = None;
+            }
+        }
+    }
+
+    /// Takes a watch whose time for another try has come.
+    pub(crate) fn take_due(&mut self, now: Millis) -> Option<usize> {
+        let due = |watch: &Watch| watch.retry_at.is_some_and(|at| at <= now);
+        let slot = self.slots.iter().position(due)?;
+        self.slots[slot].retry_at = None;
+        Some(slot)
+    }
+
+    /// The earliest time for another try.
+    pub(crate) fn earliest_retry(&self) -> Option<Millis> {
+        self.slots.iter().filter_map(|watch| watch.retry_at).min()
+    }
+
+    /// Moves subscriptions to `out` while it has room; whether all of them went.
+    pub(crate) fn transmit(&mut self, out: &mut Vec<u8>, max_bytes: usize) -> bool {
+        if self.queued == 0 {
+            return true;
+        }
+        for watch in self.slots.iter_mut().filter(|watch| watch.stage == Stage::Queued) {
+            if !has_room(out, watch.frame_bytes_max(), max_bytes) {
+                return false;
+            }
+            watch.write(out);
+            self.queued -= 1;
+        }
+        true
+    }
+}
+
+impl Watch {
+    fn subscribed(&self) -> bool {
+        matches!(self.stage, Stage::Filling | Stage::Live)
+    }
+
+    /// No fewer bytes than its request takes: three lengths, two tags and a flag beside the data.
+    fn frame_bytes_max(&self) -> usize {
+        let WatchRequest { range, cursor, .. } = &self.request;
+        let end = range.end.as_ref().map_or(0, Vec::len);
+        HEADER_BYTES + 24 + range.start.len() + end + cursor.as_ref().map_or(0, Vec::len)
+    }
+
+    fn write(&mut self, out: &mut Vec<u8>) {
+        let WatchRequest { range, content, previous, cursor } = &self.request;
+        let (from, stage) = match cursor {
+            Some(cursor) => (WatchFrom::Cursor(cursor), Stage::Live),
+            None if *content => (WatchFrom::Content, Stage::Filling),
+            None => (WatchFrom::Now, Stage::Filling),
+        };
+        let request = op::Watch { range: range.as_range(), from, previous: *previous };
+        frame::write(out, op::Watch::SPEC.kind, 0, self.wire, &[], |out| {
+            codec::encode(&request, out);
+        });
+        self.stage = stage;
+    }
+}
+
+/// The length field's value of a watch request with these parts, at most.
+pub(crate) fn request_bytes_max(request: &WatchRequest) -> usize {
+    let end = request.range.end.as_ref().map_or(0, Vec::len);
+    let cursor = request.cursor.as_ref().map_or(0, Vec::len).max(CURSOR_BYTES_MAX);
+    HEADER_BYTES - LENGTH_BYTES + 24 + request.range.start.len() + end + cursor
+}
