@@ -207,7 +207,8 @@ fn cargo(args: &[&str]) -> Command {
 }
 
 fn fmt(run: &Run<'_>) -> Result<Tally> {
-    run.quiet("fmt", &mut cargo(&["fmt", "--all", "--check"]), BUILD_LIMIT)?;
+    let mut cargo = cargo(&["fmt", "--all", "--check", "--", "--color=never"]);
+    run.quiet("fmt", &mut cargo, BUILD_LIMIT)?;
     Ok(Tally::one())
 }
 
