@@ -84,7 +84,11 @@ fn rustflags(workspace: &Workspace, rust: &WasmRust, flavour: Flavour) -> Result
     // Panic locations would otherwise carry this machine's folders into every page.
     hide(workspace.root().to_path_buf());
     if let Some(home) = cargo_home() {
-        hide(home);
+        hide(home.clone());
+        // The last prefix that fits wins: these shorten the path by the registry's own name too.
+        for registry in home.join("registry/src").read_dir().into_iter().flatten().flatten() {
+            hide(registry.path());
+        }
     }
     if let WasmRust::Debian(debian) = rust {
         hide(debian.sources.clone());
