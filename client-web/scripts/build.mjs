@@ -5,7 +5,7 @@
 //   dist/*.d.ts         the types, as they were written by hand
 
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
@@ -34,11 +34,13 @@ const glueFactory = {
   },
 };
 
-/** The module's bytes as a base64 string. */
-const base64Module = {
-  name: "base64-module",
+/** The module's bytes as base64 text. */
+const inlinedModule = {
+  name: "inlined-module",
   setup(builder) {
-    builder.onLoad({ filter: /\.wasm$/ }, ({ path }) => ({
+    const file = path("wasm/tidekeep_bg.wasm");
+    builder.onResolve({ filter: /^tidekeep-module$/ }, () => ({ path: file }));
+    builder.onLoad({ filter: /tidekeep_bg\.wasm$/ }, ({ path }) => ({
       contents: readFileSync(path).toString("base64"),
       loader: "text",
     }));
@@ -57,16 +59,17 @@ await build({
   platform: "neutral",
   legalComments: "none",
   logLevel: "warning",
-  plugins: [glueFactory, base64Module],
+  plugins: [glueFactory, inlinedModule],
 });
 copyFileSync(path("wasm/tidekeep_bg.wasm"), path("dist/tidekeep.wasm"));
 
-execFileSync(process.execPath, [
-  path("node_modules/typescript/bin/tsc"),
-  ...["--project", path("scripts/tsconfig.types.json")],
-]);
-for (const name of ["client", "engine", "packed", "pages", "range", "replies", "socket", "txn", "watch", "entry"]) {
-  rmSync(path(`dist/${name}.d.ts`), { force: true });
+// Only what the entries' types name: everything else stays inside.
+const types = path("scripts/tsconfig.types.json");
+const tsc = path("node_modules/typescript/bin/tsc");
+execFileSync(process.execPath, [tsc, "--project", types], { stdio: "inherit" });
+const open = new Set(["index.d.ts", "slim.d.ts", "types.d.ts", "errors.d.ts"]);
+for (const file of readdirSync(path("dist"))) {
+  if (file.endsWith(".d.ts") && !open.has(file)) rmSync(path(`dist/${file}`));
 }
 writeFileSync(
   path("dist/tidekeep.wasm.d.ts"),

@@ -27,9 +27,9 @@ thread_local! {
 #[wasm_bindgen]
 pub fn start(host: Host, seed: u32, calls_max: u32, backoff_min_ms: u32, backoff_max_ms: u32) {
     let config = Config {
-        queue_calls: calls_max as usize,
-        backoff_min_ms: u64::from(backoff_min_ms),
-        backoff_max_ms: u64::from(backoff_max_ms),
+        queue_calls: calls_max,
+        backoff_min_ms,
+        backoff_max_ms,
         software: concat!("tidekeep-js/", env!("CARGO_PKG_VERSION")).into(),
         ..Config::default()
     };

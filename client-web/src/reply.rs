@@ -59,7 +59,7 @@ pub(crate) fn output(to: &mut Packer<'_>, output: Output<'_>) {
 /// Packs what the server said of itself.
 pub(crate) fn welcome(to: &mut Packer<'_>, server: &ServerInfo) {
     to.record(record::WELCOME, 0, |to| {
-        to.number(server.clock_ms as f64);
+        to.number(server.now_ms as f64 - server.greeted_at.0 as f64);
         to.count(server.version.into());
         to.bytes(&server.server_id);
         to.bytes(&server.store_id);

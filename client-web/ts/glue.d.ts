@@ -25,7 +25,8 @@ declare module "tidekeep-glue" {
   export default function makeGlue(): Glue;
 }
 
-declare module "*.wasm" {
+/** The module itself, as base64 text. */
+declare module "tidekeep-module" {
   const base64: string;
   export default base64;
 }

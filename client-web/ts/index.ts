@@ -3,7 +3,7 @@
 import { EngineClient } from "./client.js";
 import { endpoint, socketClass } from "./socket.js";
 import type { Client, ConnectOptions } from "./types.js";
-import base64 from "../wasm/tidekeep_bg.wasm";
+import base64 from "tidekeep-module";
 
 export { TidekeepError } from "./errors.js";
 export type { ErrorCode, ErrorDetails, Outcome } from "./errors.js";

@@ -31,8 +31,8 @@ export async function socketClass(
   const found = given ?? globalThis.WebSocket;
   if (found) return found;
   try {
-    // Not written in place: bundlers would look for a package that browsers have no use for.
-    const name = "ws";
+    // Not a literal: bundlers would look for a package that browsers have no use for.
+    const name = ["ws"].join("");
     const module = await import(/* @vite-ignore */ /* webpackIgnore: true */ name);
     return module.WebSocket ?? module.default;
   } catch (cause) {
