@@ -1,0 +1,171 @@
+//! The one task of a client: it opens transports, moves bytes between them and the core, and keeps
+//! the core's time. It decides nothing.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tidekeep_client_core::Input;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+use crate::address::{Address, Way};
+use crate::shared::{Move, Shared, Turn};
+use crate::transport::{Outgoing, Transport};
+
+/// Bytes that one write to a TCP stream takes at most.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// How long the end of a stream may take when the client is closed.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How far a timer is set ahead when the core waits for nothing.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// What drives one client until it is closed.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    address: Address,
+    message_bytes: usize,
+    carrier: Carrier,
+    out: Outgoing,
+}
+
+type Opening = Pin<Box<dyn Future<Output = io::Result<Transport>> + Send>>;
+
+/// The transport, if there is one.
+enum Carrier {
+    None,
+    Opening(Opening),
+    Open(Transport),
+}
+
+/// What woke the driver.
+enum Event {
+    Woken,
+    Tick,
+    Opened(Transport),
+    Arrived,
+    Written,
+    Ended(String),
+}
+
+impl Driver {
+    /// `message_bytes` bounds the WebSocket messages that are taken.
+    pub(crate) fn new(shared: Arc<Shared>, address: Address, message_bytes: usize) -> Self {
+        let out = Outgoing::default();
+        Self { shared, address, message_bytes, carrier: Carrier::None, out }
+    }
+
+    /// Runs until the client is closed.
+    pub(crate) async fn run(mut self) {
+        let mut sleep = Box::pin(sleep_until(Instant::now() + LONG));
+        let mut turn = self.turn(None);
+        loop {
+            match turn.transport {
+                Some(Move::Open) => {
+                    let opening = Transport::open(self.address.clone(), self.message_bytes);
+                    self.carrier = Carrier::Opening(Box::pin(opening));
+                }
+                Some(Move::Drop) if !turn.over => self.carrier = Carrier::None,
+                Some(Move::Drop) | None => {}
+            }
+            if turn.over {
+                return self.say_goodbye().await;
+            }
+            turn = match self.next_event(sleep.as_mut(), turn.wait).await {
+                Event::Woken | Event::Written => self.turn(None),
+                Event::Tick => self.turn(Some(Input::Tick)),
+                Event::Opened(transport) => {
+                    self.carrier = Carrier::Open(transport);
+                    self.turn(Some(Input::Opened))
+                }
+                Event::Arrived => self.take_arrived(),
+                Event::Ended(why) => {
+                    self.carrier = Carrier::None;
+                    self.turn(Some(Input::Closed(&why)))
+                }
+            };
+        }
+    }
+
+    async fn next_event(&mut self, mut sleep: Pin<&mut Sleep>, wait: Option<Instant>) -> Event {
+        // A timer that is set too early only makes a tick too many; moving it for every byte that
+        // arrives would cost more.
+        let at = wait.unwrap_or_else(|| Instant::now() + LONG);
+        if at < sleep.deadline() || sleep.is_elapsed() {
+            sleep.as_mut().reset(at);
+        }
+        let Self { shared, carrier, out, .. } = self;
+        tokio::select! {
+            event = poll_fn(|cx| carrier.poll(cx, out)) => event,
+            () = shared.woken() => Event::Woken,
+            () = sleep => Event::Tick,
+        }
+    }
+
+    fn take_arrived(&mut self) -> Turn {
+        let piece_bytes = self.piece_bytes();
+        let Self { shared, carrier, out, .. } = self;
+        match carrier {
+            Carrier::Open(transport) => {
+                shared.turn(Some(Input::Bytes(transport.received())), out, piece_bytes)
+            }
+            Carrier::None | Carrier::Opening(_) => shared.turn(None, out, piece_bytes),
+        }
+    }
+
+    fn turn(&mut self, input: Option<Input<'_>>) -> Turn {
+        let piece_bytes = self.piece_bytes();
+        self.shared.turn(input, &mut self.out, piece_bytes)
+    }
+
+    fn piece_bytes(&self) -> Option<usize> {
+        match self.address.way {
+            Way::Tcp => Some(PIECE_BYTES),
+            Way::WebSocket { .. } => None,
+        }
+    }
+
+    async fn say_goodbye(mut self) {
+        if let Carrier::Open(transport) = &mut self.carrier {
+            // Whoever does not take leave in time is left without.
+            let _in_time = timeout(GOODBYE, poll_fn(|cx| transport.poll_close(cx))).await;
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.abandon();
+    }
+}
+
+impl Carrier {
+    fn poll(&mut self, cx: &mut Context<'_>, out: &mut Outgoing) -> Poll<Event> {
+        match self {
+            Self::None => Poll::Pending,
+            Self::Opening(opening) => opening.as_mut().poll(cx).map(|opened| match opened {
+                Ok(transport) => Event::Opened(transport),
+                Err(error) => Event::Ended(error.to_string()),
+            }),
+            Self::Open(transport) => {
+                if !out.is_empty()
+                    && let Poll::Ready(written) = transport.poll_write(cx, out)
+                {
+                    return Poll::Ready(match written {
+                        Ok(()) => Event::Written,
+                        Err(error) => Event::Ended(error.to_string()),
+                    });
+                }
+                transport.poll_read(cx).map(|read| match read {
+                    Ok(true) => Event::Arrived,
+                    Ok(false) => Event::Ended("the server ended the connection".to_owned()),
+                    Err(error) => Event::Ended(error.to_string()),
+                })
+            }
+        }
+    }
+}

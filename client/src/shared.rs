@@ -1,0 +1,309 @@
+//! The core behind a lock, with those who wait for its outputs. Handles put calls in, the driver
+//! moves bytes; both let go of the lock before they wait for anything.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidekeep_client_core::{
+    CallId, CallOptions, Core, Input, Millis, Output, State, WatchId, WatchRequest,
+};
+use tidekeep_protocol::error::Code;
+use tidekeep_protocol::op::Operation;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::options::Options;
+use crate::transport::Outgoing;
+use crate::watch::Feed;
+
+/// How a call ended: the body of its reply, or why there is none.
+pub(crate) type Settled = Result<Bytes, Error>;
+
+/// What handles and the driver share.
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+    wake: Notify,
+    states: watch::Sender<State>,
+    start: Instant,
+    watch_bytes: usize,
+}
+
+struct Inner {
+    core: Core,
+    calls: HashMap<u32, oneshot::Sender<Settled>>,
+    watches: HashMap<u32, Feed>,
+    /// Waits for the end of the first attempt to connect.
+    first: Option<oneshot::Sender<Result<(), Error>>>,
+    /// The driver is gone, so nothing would ever settle.
+    gone: bool,
+}
+
+/// What the driver has to do after an input.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// The transport is to be opened or dropped.
+    pub(crate) transport: Option<Move>,
+    /// When to come back with a tick.
+    pub(crate) wait: Option<Instant>,
+    /// The client is closed: there will be no further turn.
+    pub(crate) over: bool,
+}
+
+/// What becomes of the transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Move {
+    Open,
+    Drop,
+}
+
+impl Shared {
+    pub(crate) fn new(options: Options) -> Self {
+        let core = Core::new(options.config, fastrand::u64(..));
+        Self {
+            inner: Mutex::new(Inner {
+                core,
+                calls: HashMap::new(),
+                watches: HashMap::new(),
+                first: None,
+                gone: false,
+            }),
+            wake: Notify::new(),
+            states: watch::Sender::new(State::Idle),
+            start: Instant::now(),
+            watch_bytes: options.watch_bytes,
+        }
+    }
+
+    /// Resolves when there is something for the driver to do.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    pub(crate) fn states(&self) -> watch::Receiver<State> {
+        self.states.subscribe()
+    }
+
+    pub(crate) fn server(&self) -> Option<tidekeep_client_core::ServerInfo> {
+        self.lock().core.server().cloned()
+    }
+
+    /// Begins to connect; the receiver learns how the first attempt ended.
+    pub(crate) fn connect(&self) -> oneshot::Receiver<Result<(), Error>> {
+        let (ended, first) = oneshot::channel();
+        let now = self.now();
+        let mut inner = self.lock();
+        inner.first = Some(ended);
+        inner.core.connect(now);
+        drop(inner);
+        self.wake.notify_one();
+        first
+    }
+
+    /// Makes a call.
+    pub(crate) fn call<O: Operation>(
+        &self,
+        request: &O,
+        timeout_ms: Option<u32>,
+    ) -> (CallId, oneshot::Receiver<Settled>) {
+        self.settle_later(|core, now| core.call(now, request, CallOptions { timeout_ms }))
+    }
+
+    /// Asks whether the server is there.
+    pub(crate) fn ping(&self, timeout_ms: Option<u32>) -> (CallId, oneshot::Receiver<Settled>) {
+        self.settle_later(|core, now| core.ping(now, CallOptions { timeout_ms }))
+    }
+
+    fn settle_later(
+        &self,
+        make: impl FnOnce(&mut Core, Millis) -> CallId,
+    ) -> (CallId, oneshot::Receiver<Settled>) {
+        let (settle, settled) = oneshot::channel();
+        let now = self.now();
+        let mut inner = self.lock();
+        let call = make(&mut inner.core, now);
+        if !inner.gone {
+            inner.calls.insert(call.0, settle);
+        }
+        drop(inner);
+        self.wake.notify_one();
+        (call, settled)
+    }
+
+    /// Gives a call up whose caller has gone.
+    pub(crate) fn cancel(&self, call: CallId) {
+        let now = self.now();
+        let mut inner = self.lock();
+        if inner.calls.remove(&call.0).is_some() {
+            inner.core.cancel(now, call);
+            drop(inner);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Begins a watch.
+    pub(crate) fn watch(&self, request: WatchRequest) -> WatchId {
+        let now = self.now();
+        let mut inner = self.lock();
+        let watch = inner.core.watch(now, request);
+        let mut feed = Feed::default();
+        if inner.gone {
+            feed.end(Some(closed()));
+        }
+        inner.watches.insert(watch.0, feed);
+        drop(inner);
+        self.wake.notify_one();
+        watch
+    }
+
+    /// Ends a watch whose reader has gone.
+    pub(crate) fn unwatch(&self, watch: WatchId) {
+        let now = self.now();
+        let mut inner = self.lock();
+        inner.watches.remove(&watch.0);
+        inner.core.unwatch(now, watch);
+        drop(inner);
+        self.wake.notify_one();
+    }
+
+    /// Looks at what has come for a watch; lets it go on if it was paused and its reader has caught
+    /// up.
+    pub(crate) fn read_watch<T>(&self, watch: WatchId, read: impl FnOnce(&mut Feed) -> T) -> T {
+        let now = self.now();
+        let mut inner = self.lock();
+        let Inner { core, watches, .. } = &mut *inner;
+        let feed = watches.entry(watch.0).or_default();
+        let result = read(feed);
+        if feed.paused && feed.bytes() <= self.watch_bytes / 2 {
+            feed.paused = false;
+            core.resume(now, watch);
+            drop(inner);
+            self.wake.notify_one();
+        }
+        result
+    }
+
+    /// Closes the client; the driver ends once calls in flight have settled.
+    pub(crate) fn close(&self) {
+        let now = self.now();
+        self.lock().core.close(now);
+        self.wake.notify_one();
+    }
+
+    /// The driver is gone: nobody waits for what cannot come.
+    pub(crate) fn abandon(&self) {
+        let mut inner = self.lock();
+        inner.gone = true;
+        inner.calls.clear();
+        inner.first = None;
+        for feed in inner.watches.values_mut() {
+            feed.end(Some(closed()));
+        }
+        self.states.send_replace(State::Closed);
+    }
+
+    /// Gives the core an input, its outputs to those who wait, and what is to be sent to `out` when
+    /// that is empty, in pieces of `piece_bytes` or, if none, of the server's message size.
+    pub(crate) fn turn(
+        &self,
+        input: Option<Input<'_>>,
+        out: &mut Outgoing,
+        piece_bytes: Option<usize>,
+    ) -> Turn {
+        let now = self.now();
+        let mut turn = Turn::default();
+        let mut inner = self.lock();
+        let full = inner.take_outputs(input.map(|input| (now, input)), &mut turn, self);
+        for watch in full {
+            inner.core.pause(now, watch);
+        }
+        if turn.transport.is_some() {
+            out.clear();
+        }
+        if out.is_empty() {
+            let message_bytes = |core: &Core| {
+                core.server().map_or(4096, |server| server.limits.message_bytes as usize)
+            };
+            let piece_bytes = piece_bytes.unwrap_or_else(|| message_bytes(&inner.core));
+            inner.core.transmit(&mut out.bytes, piece_bytes);
+        }
+        turn.wait = inner.core.wait().map(|at| self.start + Duration::from_millis(at.0));
+        turn.over = inner.core.state() == State::Closed;
+        turn
+    }
+
+    fn now(&self) -> Millis {
+        Millis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Hands every output to whom it concerns; returns the watches whose readers are behind.
+    fn take_outputs(
+        &mut self,
+        input: Option<(Millis, Input<'_>)>,
+        turn: &mut Turn,
+        shared: &Shared,
+    ) -> Vec<WatchId> {
+        let Inner { core, calls, watches, first, .. } = self;
+        let mut full = Vec::new();
+        let mut drain = match input {
+            Some((now, input)) => core.handle(now, input),
+            None => core.drain(),
+        };
+        while let Some(output) = drain.next() {
+            match output {
+                Output::Open => turn.transport = Some(Move::Open),
+                Output::Close => turn.transport = Some(Move::Drop),
+                Output::State(state) => {
+                    if state == State::Ready
+                        && let Some(first) = first.take()
+                    {
+                        let _gone = first.send(Ok(()));
+                    }
+                    shared.states.send_replace(state);
+                }
+                Output::LinkDown(error) => {
+                    if let Some(first) = first.take() {
+                        let _gone = first.send(Err(error.into()));
+                    }
+                }
+                Output::Reply { call, body, .. } => {
+                    if let Some(settle) = calls.remove(&call.0) {
+                        let _gone = settle.send(Ok(Bytes::copy_from_slice(body)));
+                    }
+                }
+                Output::Failed { call, error } => {
+                    if let Some(settle) = calls.remove(&call.0) {
+                        let _gone = settle.send(Err(error.into()));
+                    }
+                }
+                Output::Watch { watch, event } => {
+                    if let Some(feed) = watches.get_mut(&watch.0) {
+                        feed.push(event);
+                        if feed.bytes() > shared.watch_bytes && !feed.paused {
+                            feed.paused = true;
+                            full.push(watch);
+                        }
+                    }
+                }
+                Output::WatchFailed { watch, error } => {
+                    if let Some(feed) = watches.get_mut(&watch.0) {
+                        feed.end(Some(error.into()));
+                    }
+                }
+            }
+        }
+        full
+    }
+}
+
+pub(crate) fn closed() -> Error {
+    Error::new(Code::Closed, "the client was closed")
+}
