@@ -128,6 +128,10 @@ impl Core {
         if spec.class == Class::Watch {
             return self.refuse(Error::new(Code::InvalidInput, "a watch is no call"));
         }
+        let limits = self.link.limits();
+        if let Some(Err(refusal)) = limits.map(|limits| request.check(limits)) {
+            return self.refuse(refusal.into());
+        }
         self.place(now, spec.kind, spec.class, options, |body| codec::encode(request, body))
     }
 
