@@ -1,1 +1,35 @@
-//! Placeholder of the first hour; see ARCHITECTURE.md.
+//! The meaning of Tidekeep's operations: a deterministic state machine over ordered, sharded
+//! entries. Dry: `no_std`, no clock, no file, no thread, no randomness.
+//!
+//! The contract: *state' = apply(state, stamp, command)*. The same commands with the same stamps in
+//! the same order give the same state, the same replies and the same changes, on every machine and
+//! after every restart. Reads take the time as an argument; an entry whose time is over is absent
+//! from that moment on, whether or not an expire command has removed it yet.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`entry`], [`leaf`], [`shard`] | what is kept: one allocation an entry, leaves shared with views |
+//! | [`shards`] | which shard holds a key; the shards a command needs |
+//! | [`record`] | what is logged: stamp, revision, the requests' own bytes |
+//! | [`apply`] | one command to a reply and its changes; `op/` has a file for each writing operation |
+//! | [`read`] | get, scan, children |
+//! | [`change`] | what watchers see |
+//! | [`view`], [`snapshot`] | a frozen cut of a range, and the bytes of a snapshot |
+//! | [`reply`] | the answers, and their bytes on the wire |
+#![no_std]
+
+extern crate alloc;
+
+pub mod apply;
+pub mod change;
+pub mod entry;
+pub mod leaf;
+mod merge;
+mod op;
+pub mod read;
+pub mod record;
+pub mod reply;
+pub mod shard;
+pub mod shards;
+pub mod snapshot;
+pub mod view;

@@ -1,0 +1,193 @@
+//! One command to its reply and its changes. Everything that decides is in the arguments: the state,
+//! the stamp and the command.
+
+use alloc::vec::Vec;
+use core::ops::DerefMut;
+
+use tidekeep_protocol::condition::{Condition, Expiry};
+use tidekeep_protocol::entry::Meta;
+use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_protocol::op::Request;
+
+use crate::change::{Change, Event, EventKind};
+use crate::entry::Entry;
+use crate::op;
+use crate::record::Command;
+use crate::reply::Reply;
+use crate::shard::Shard;
+use crate::shards::Writing;
+
+/// When and where in the order a command stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// The time at which it was ordered, in milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// The group's revision before it; the command takes the next one if it changes something.
+    pub revision: u64,
+}
+
+/// Applies one command.
+///
+/// # Errors
+/// The command cannot be done as it stands (a transaction's refused condition, an increment of what
+/// is no number, a request that writes nothing); the state is as it was.
+pub fn apply<G: DerefMut<Target = Shard>>(
+    writing: &mut Writing<'_, G>,
+    stamp: Stamp,
+    command: &Command<'_>,
+) -> Result<(Option<Reply>, Option<Change>), Refusal> {
+    let mut transition = Transition { writing, stamp, events: Vec::new(), undo: Vec::new() };
+    let reply = match command {
+        Command::Request(request) => Some(run(&mut transition, request)?),
+        Command::Expire(expired) => {
+            op::expire::run(&mut transition, expired);
+            None
+        }
+    };
+    let Transition { events, .. } = transition;
+    let change = (!events.is_empty()).then(|| Change {
+        revision: stamp.revision + 1,
+        at_ms: stamp.now_ms,
+        events,
+    });
+    Ok((reply, change))
+}
+
+fn run<G: DerefMut<Target = Shard>>(
+    transition: &mut Transition<'_, '_, G>,
+    request: &Request<'_>,
+) -> Result<Reply, Refusal> {
+    match request {
+        Request::Put(put) => Ok(Reply::Put(op::put::run(transition, put))),
+        Request::Delete(delete) => Ok(Reply::Delete(op::delete::run(transition, delete))),
+        Request::Touch(touch) => Ok(Reply::Touch(op::touch::run(transition, touch))),
+        Request::Increment(increment) => {
+            op::increment::run(transition, increment).map(Reply::Increment)
+        }
+        Request::DeleteRange(delete) => {
+            Ok(Reply::DeleteRange(op::delete_range::run(transition, delete)))
+        }
+        Request::Txn(txn) => op::txn::run(transition, txn).map(Reply::Txn),
+        Request::Get(_)
+        | Request::Scan(_)
+        | Request::Children(_)
+        | Request::Watch(_)
+        | Request::Status(_) => Err(Refusal::new(Code::Internal, "a read is no command")),
+    }
+}
+
+/// A command under way: what it may touch, when it happens, and what it has changed so far.
+pub(crate) struct Transition<'t, 'a, G> {
+    writing: &'t mut Writing<'a, G>,
+    stamp: Stamp,
+    events: Vec<Event>,
+    undo: Vec<Undo>,
+}
+
+/// How a key was before it was written.
+enum Undo {
+    Restore(Entry),
+    Remove(Entry),
+}
+
+impl<G: DerefMut<Target = Shard>> Transition<'_, '_, G> {
+    pub(crate) fn now(&self) -> u64 {
+        self.stamp.now_ms
+    }
+
+    /// The revision of everything this command writes.
+    pub(crate) fn next_revision(&self) -> u64 {
+        self.stamp.revision + 1
+    }
+
+    /// What a reply bears as its revision: the command's own if it changed something.
+    pub(crate) fn revision(&self) -> u64 {
+        self.stamp.revision + u64::from(!self.events.is_empty())
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Shard> {
+        self.writing.all()
+    }
+
+    /// The entry of `key`, unless its time is over.
+    pub(crate) fn live(&mut self, key: &[u8]) -> Option<Entry> {
+        let now = self.stamp.now_ms;
+        self.writing.shard(key).get(key).filter(|entry| !entry.expired(now)).cloned()
+    }
+
+    /// The entry of `key` as it is kept, its time over or not.
+    pub(crate) fn kept(&mut self, key: &[u8]) -> Option<Entry> {
+        self.writing.shard(key).get(key).cloned()
+    }
+
+    /// Writes `key` over `before`, the live entry there was.
+    pub(crate) fn put(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        expiry: Expiry,
+        before: Option<Entry>,
+    ) -> Entry {
+        let revision = self.next_revision();
+        let meta = Meta {
+            created: before.as_ref().map_or(revision, Entry::created),
+            modified: revision,
+            version: before.as_ref().map_or(1, |entry| entry.version() + 1),
+            expires_at: self.end(expiry, before.as_ref()),
+        };
+        let (entry, displaced) = self.writing.shard(key).put(key, value, meta);
+        self.undo.push(match displaced {
+            Some(displaced) => Undo::Restore(displaced),
+            None => Undo::Remove(entry.clone()),
+        });
+        let event = Event { kind: EventKind::Put, entry: entry.clone(), previous: before };
+        self.events.push(event);
+        entry
+    }
+
+    /// Removes `entry`, which is there.
+    pub(crate) fn remove(&mut self, entry: Entry, kind: EventKind) {
+        let revision = self.next_revision();
+        self.writing.shard(entry.key()).remove(entry.key(), revision);
+        self.undo.push(Undo::Restore(entry.clone()));
+        self.events.push(Event { kind, previous: Some(entry.clone()), entry });
+    }
+
+    /// Takes back everything this command has done.
+    pub(crate) fn undo(&mut self) {
+        while let Some(undo) = self.undo.pop() {
+            match undo {
+                Undo::Restore(entry) => {
+                    self.writing.shard(entry.key()).insert(entry);
+                }
+                Undo::Remove(entry) => {
+                    self.writing.shard(entry.key()).remove(entry.key(), 0);
+                }
+            }
+        }
+        self.events.clear();
+    }
+
+    fn end(&self, expiry: Expiry, before: Option<&Entry>) -> Option<u64> {
+        match expiry {
+            Expiry::Never => None,
+            Expiry::Keep => before.and_then(Entry::expires_at),
+            Expiry::After(ms) => Some(self.stamp.now_ms.saturating_add(ms).min(LAST_END)),
+            Expiry::At(at) => Some(at.min(LAST_END)),
+        }
+    }
+}
+
+/// The last time at which a key can end: the greatest whole number that a JavaScript number holds.
+const LAST_END: u64 = (1 << 53) - 1;
+
+/// Whether `condition` holds of a key's live entry.
+pub(crate) fn holds(condition: &Condition<'_>, entry: Option<&Entry>) -> bool {
+    match condition {
+        Condition::Always => true,
+        Condition::Absent => entry.is_none(),
+        Condition::Present => entry.is_some(),
+        Condition::Revision(revision) => entry.is_some_and(|entry| entry.modified() == *revision),
+        Condition::Value(value) => entry.is_some_and(|entry| entry.value() == *value),
+    }
+}

@@ -1,0 +1,68 @@
+//! What a write changed, as watchers will see it.
+
+use alloc::vec::Vec;
+
+use tidekeep_protocol::op::Event as WireEvent;
+
+use crate::entry::Entry;
+
+/// Everything that one revision changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The revision.
+    pub revision: u64,
+    /// When it was ordered, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The changes, in the order in which they were made; at least one.
+    pub events: Vec<Event>,
+}
+
+impl Change {
+    /// What the change costs while it is remembered, in bytes.
+    pub fn cost(&self) -> usize {
+        let entries = self
+            .events
+            .iter()
+            .flat_map(|event| [Some(&event.entry), event.previous.as_ref()].into_iter().flatten());
+        size_of::<Self>() + entries.map(|entry| entry.cost() + size_of::<Event>()).sum::<usize>()
+    }
+}
+
+/// A change to one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// The entry as it is now; of a removed one, as it was.
+    pub entry: Entry,
+    /// The entry as it was, if there was one that could be read.
+    pub previous: Option<Entry>,
+}
+
+/// What happened to a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// It was set, touched or incremented.
+    Put,
+    /// A client removed it.
+    Delete,
+    /// Its time was over.
+    Expire,
+}
+
+impl Event {
+    /// The key.
+    pub fn key(&self) -> &[u8] {
+        self.entry.key()
+    }
+
+    /// The event as the wire has it, with or without the entry before.
+    pub fn to_wire(&self, previous: bool) -> WireEvent<'_> {
+        let before = self.previous.as_ref().filter(|_| previous).map(Entry::stored);
+        match self.kind {
+            EventKind::Put => WireEvent::Put { entry: self.entry.to_wire(), previous: before },
+            EventKind::Delete => WireEvent::Delete { key: self.key(), previous: before },
+            EventKind::Expire => WireEvent::Expire { key: self.key(), previous: before },
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! A stored entry: metadata, key and value in one shared allocation, so that a view, a reply and a
+//! change hold it for the price of a counter.
+//!
+//! ```text
+//! | created u64 | modified u64 | version u64 | expires_at u64 | key length u32 | key | value |
+//! ```
+//! Little-endian; `expires_at` is all ones when the entry does not end. Snapshots keep these bytes.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::fmt;
+
+use tidekeep_protocol::entry::{Entry as WireEntry, Meta, Stored};
+
+const HEADER_BYTES: usize = 36;
+const NEVER: u64 = u64::MAX;
+
+/// What an entry costs beside its bytes: reference counts, the pointer in its leaf and the
+/// allocator's own.
+pub const OVERHEAD_BYTES: usize = HEADER_BYTES + 16 + 16 + 8;
+
+/// A key, its value and its metadata. Cloning shares them.
+#[derive(Clone)]
+pub struct Entry(Arc<[u8]>);
+
+impl Entry {
+    /// Packs an entry; `scratch` is a buffer to build it in.
+    pub fn new(key: &[u8], value: &[u8], meta: Meta, scratch: &mut Vec<u8>) -> Self {
+        scratch.clear();
+        scratch.reserve(HEADER_BYTES + key.len() + value.len());
+        scratch.extend_from_slice(&meta.created.to_le_bytes());
+        scratch.extend_from_slice(&meta.modified.to_le_bytes());
+        scratch.extend_from_slice(&meta.version.to_le_bytes());
+        scratch.extend_from_slice(&meta.expires_at.unwrap_or(NEVER).to_le_bytes());
+        scratch.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        scratch.extend_from_slice(key);
+        scratch.extend_from_slice(value);
+        Self(Arc::from(&scratch[..]))
+    }
+
+    /// Takes packed bytes as a snapshot kept them; none when they are no entry.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (header, rest) = bytes.split_at_checked(HEADER_BYTES)?;
+        let key_len = u32::from_le_bytes(header[32..36].try_into().ok()?) as usize;
+        (key_len >= 1 && key_len <= rest.len()).then(|| Self(Arc::from(bytes)))
+    }
+
+    /// The packed bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The key.
+    pub fn key(&self) -> &[u8] {
+        &self.0[HEADER_BYTES..self.value_start()]
+    }
+
+    /// The value.
+    pub fn value(&self) -> &[u8] {
+        &self.0[self.value_start()..]
+    }
+
+    /// Revision of the write that made the key appear.
+    pub fn created(&self) -> u64 {
+        self.number(0)
+    }
+
+    /// Revision of the last write.
+    pub fn modified(&self) -> u64 {
+        self.number(8)
+    }
+
+    /// How many writes the key has had.
+    pub fn version(&self) -> u64 {
+        self.number(16)
+    }
+
+    /// When the entry ends, in milliseconds since the Unix epoch.
+    pub fn expires_at(&self) -> Option<u64> {
+        Some(self.number(24)).filter(|&at| at != NEVER)
+    }
+
+    /// Whether the entry's time is over at `now`, in milliseconds since the Unix epoch.
+    pub fn expired(&self, now: u64) -> bool {
+        self.number(24) <= now
+    }
+
+    /// The metadata, as the wire has it.
+    pub fn meta(&self) -> Meta {
+        Meta {
+            created: self.created(),
+            modified: self.modified(),
+            version: self.version(),
+            expires_at: self.expires_at(),
+        }
+    }
+
+    /// Value and metadata, as the wire has them.
+    pub fn stored(&self) -> Stored<'_> {
+        Stored { meta: self.meta(), value: self.value() }
+    }
+
+    /// The entry, as the wire has it.
+    pub fn to_wire(&self) -> WireEntry<'_> {
+        WireEntry { key: self.key(), stored: self.stored() }
+    }
+
+    /// What the entry costs in memory, in bytes.
+    pub fn cost(&self) -> usize {
+        self.0.len() - HEADER_BYTES + OVERHEAD_BYTES
+    }
+
+    fn value_start(&self) -> usize {
+        let length = [self.0[32], self.0[33], self.0[34], self.0[35]];
+        HEADER_BYTES + u32::from_le_bytes(length) as usize
+    }
+
+    fn number(&self, at: usize) -> u64 {
+        let bytes = self.0[at..at + 8].try_into().expect("a packed entry has its header");
+        u64::from_le_bytes(bytes)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("wire", &self.to_wire()).finish()
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Entries order by key; two states of one key by their bytes, to agree with equality.
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(other.key()).then_with(|| self.0.cmp(&other.0))
+    }
+}

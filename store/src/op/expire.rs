@@ -1,0 +1,22 @@
+//! Expiry as a command: removes entries whose time is over, if nothing has written to them since it
+//! was proposed.
+
+use core::ops::DerefMut;
+
+use crate::apply::Transition;
+use crate::change::EventKind;
+use crate::record::Expired;
+use crate::shard::Shard;
+
+pub(crate) fn run<G: DerefMut<Target = Shard>>(
+    transition: &mut Transition<'_, '_, G>,
+    expired: &[Expired<'_>],
+) {
+    let now = transition.now();
+    for candidate in expired {
+        let Some(entry) = transition.kept(candidate.key) else { continue };
+        if entry.modified() == candidate.modified && entry.expired(now) {
+            transition.remove(entry, EventKind::Expire);
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `increment`: adds to a number kept as decimal text.
+
+use alloc::string::ToString;
+use core::ops::DerefMut;
+
+use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_protocol::op::{Increment, IncrementReply};
+
+use crate::apply::Transition;
+use crate::entry::Entry;
+use crate::shard::Shard;
+
+pub(crate) fn run<G: DerefMut<Target = Shard>>(
+    transition: &mut Transition<'_, '_, G>,
+    increment: &Increment<'_>,
+) -> Result<IncrementReply, Refusal> {
+    let before = transition.live(increment.key);
+    let value = number(before.as_ref())?.checked_add(increment.by).ok_or_else(|| {
+        Refusal::new(Code::InvalidInput, "the sum is outside the range of a 64-bit number")
+    })?;
+    let text = value.to_string();
+    transition.put(increment.key, text.as_bytes(), increment.expiry, before);
+    Ok(IncrementReply { revision: transition.revision(), value })
+}
+
+fn number(entry: Option<&Entry>) -> Result<i64, Refusal> {
+    let Some(entry) = entry else { return Ok(0) };
+    core::str::from_utf8(entry.value())
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| Refusal::new(Code::InvalidInput, "the value is no decimal number"))
+}

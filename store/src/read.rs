@@ -1,0 +1,162 @@
+//! Reading: get, scan and children, at a time that is given in. All of a page is read at one
+//! revision because its caller holds the shards while it is made.
+
+use alloc::vec::Vec;
+
+use tidekeep_protocol::op::{Children, Order, Projection, Scan};
+use tidekeep_protocol::range::{Range, prefix_end, successor};
+
+use crate::entry::Entry;
+use crate::merge::{Direction, merge};
+use crate::reply::{Got, Names, Page};
+use crate::shard::Shard;
+
+/// The bounds of one page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageLimits {
+    /// Most entries or names.
+    pub entries: usize,
+    /// Most bytes of packed entries, but always at least one entry.
+    pub bytes: usize,
+}
+
+/// Reads one entry.
+pub fn get(shard: &Shard, key: &[u8], now: u64, revision: u64) -> Got {
+    Got { revision, entry: live(shard, key, now).cloned() }
+}
+
+/// The entry of `key`, unless its time is over.
+pub fn live<'a>(shard: &'a Shard, key: &[u8], now: u64) -> Option<&'a Entry> {
+    shard.get(key).filter(|entry| !entry.expired(now))
+}
+
+/// Reads one page of a range from all shards.
+pub fn scan<'a>(
+    shards: impl IntoIterator<Item = &'a Shard>,
+    scan: &'a Scan<'a>,
+    limits: PageLimits,
+    now: u64,
+    revision: u64,
+) -> Page {
+    let range = scan.range;
+    if scan.projection == Projection::Count {
+        return count(shards, range, scan.limit, now, revision);
+    }
+    let limits = PageLimits {
+        entries: bounded(scan.limit, limits.entries),
+        bytes: bounded(scan.bytes, limits.bytes),
+    };
+    let keys_only = scan.projection == Projection::Keys;
+    let mut page = Page { revision, count: 0, more: false, keys_only, entries: Vec::new() };
+    match scan.order {
+        Order::Ascending => {
+            let runs = shards.into_iter().map(|shard| shard.ascending(range));
+            fill(&mut page, merge(runs, Direction::Ascending), limits, now);
+        }
+        Order::Descending => {
+            let runs = shards.into_iter().map(|shard| shard.descending(range));
+            fill(&mut page, merge(runs, Direction::Descending), limits, now);
+        }
+    }
+    page.count = page.entries.len() as u64;
+    page
+}
+
+fn fill<'a>(
+    page: &mut Page,
+    entries: impl Iterator<Item = &'a Entry>,
+    limits: PageLimits,
+    now: u64,
+) {
+    let mut bytes = 0;
+    for entry in entries.filter(|entry| !entry.expired(now)) {
+        let len = if page.keys_only { entry.key().len() } else { entry.as_bytes().len() };
+        let full = page.entries.len() >= limits.entries || bytes + len > limits.bytes;
+        if full && !page.entries.is_empty() {
+            page.more = true;
+            return;
+        }
+        bytes += len;
+        page.entries.push(entry.clone());
+    }
+}
+
+fn count<'a>(
+    shards: impl IntoIterator<Item = &'a Shard>,
+    range: Range<'a>,
+    limit: u32,
+    now: u64,
+    revision: u64,
+) -> Page {
+    let limit = if limit == 0 { u64::MAX } else { u64::from(limit) };
+    let counted: u64 = shards
+        .into_iter()
+        .map(|shard| shard.ascending(range).filter(|entry| !entry.expired(now)).count() as u64)
+        .sum();
+    Page {
+        revision,
+        count: counted.min(limit),
+        more: counted > limit,
+        keys_only: true,
+        entries: Vec::new(),
+    }
+}
+
+/// Lists the names below a prefix, seeking past everything below each branch.
+pub fn children<'a>(
+    shards: impl Iterator<Item = &'a Shard> + Clone,
+    request: &Children<'_>,
+    limits: PageLimits,
+    now: u64,
+    revision: u64,
+) -> Names {
+    let prefix = request.prefix;
+    let end = prefix_end(prefix);
+    let most = bounded(request.limit, limits.entries);
+    let mut names = Names { revision, more: false, names: Vec::new() };
+    let mut bytes = 0;
+    let mut from = Some(first_key(request));
+    while let Some(start) = from.take() {
+        let range = Range { start: &start, end: end.as_deref() };
+        let next = shards
+            .clone()
+            .filter_map(|shard| shard.ascending(range).find(|entry| !entry.expired(now)))
+            .min_by(|a, b| a.key().cmp(b.key()));
+        let Some(entry) = next else { break };
+        let (name, branch) = split_name(&entry.key()[prefix.len()..], request.delimiter);
+        if names.names.len() >= most || bytes + name.len() > limits.bytes {
+            names.more = true;
+            break;
+        }
+        bytes += name.len();
+        let full = &entry.key()[..prefix.len() + name.len()];
+        from = if branch { prefix_end(full) } else { Some(successor(full)) };
+        names.names.push((name.to_vec(), branch));
+    }
+    names
+}
+
+/// The first key that the page may show something of.
+fn first_key(request: &Children<'_>) -> Vec<u8> {
+    let Some(after) = request.after else { return request.prefix.to_vec() };
+    let full = [request.prefix, after].concat();
+    match after.ends_with(request.delimiter) {
+        true => prefix_end(&full).unwrap_or_else(|| successor(&full)),
+        false => successor(&full),
+    }
+}
+
+/// A name up to and with the delimiter, and whether it goes on behind it.
+fn split_name<'a>(rest: &'a [u8], delimiter: &[u8]) -> (&'a [u8], bool) {
+    if delimiter.is_empty() {
+        return (rest, false);
+    }
+    match rest.windows(delimiter.len()).position(|window| window == delimiter) {
+        Some(at) => (&rest[..at + delimiter.len()], true),
+        None => (rest, false),
+    }
+}
+
+fn bounded(asked: u32, most: usize) -> usize {
+    if asked == 0 { most } else { most.min(asked as usize) }
+}

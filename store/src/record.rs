@@ -1,0 +1,164 @@
+//! What is logged: one record for the writes of one batch, with the requests' own bytes, so that
+//! nothing is encoded twice and a replay decides what was decided the first time.
+//!
+//! ```text
+//! | version u8 = 1 | now_ms u64 | revision u64 | commands |
+//! command: | kind u8 | length u32 | body |
+//! ```
+//! Little-endian. `revision` is the group's before the record, and is checked when it is replayed.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+use tidekeep_protocol::codec::{self, Malformed};
+use tidekeep_protocol::op::Request;
+
+use crate::apply::Stamp;
+
+const VERSION: u8 = 1;
+const HEADER_BYTES: usize = 17;
+const COMMAND_BYTES: usize = 5;
+
+/// The kind of an expire command; requests have kinds below 0x80.
+const KIND_EXPIRE: u8 = 0xE0;
+
+/// One command of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// A client's write.
+    Request(Request<'a>),
+    /// The group's own: these entries' time is over.
+    Expire(Vec<Expired<'a>>),
+}
+
+/// An entry whose time was seen to be over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expired<'a> {
+    /// Its key.
+    #[serde(borrow, with = "serde_bytes")]
+    pub key: &'a [u8],
+    /// Its revision then; if it has another one by now, it lives on.
+    pub modified: u64,
+}
+
+/// Begins a record in an empty buffer.
+pub fn begin(stamp: Stamp, out: &mut Vec<u8>) {
+    out.push(VERSION);
+    out.extend_from_slice(&stamp.now_ms.to_le_bytes());
+    out.extend_from_slice(&stamp.revision.to_le_bytes());
+}
+
+/// Adds a client's write: its frame's kind and body.
+pub fn push_request(kind: u8, body: &[u8], out: &mut Vec<u8>) {
+    out.push(kind);
+    out.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    out.extend_from_slice(body);
+}
+
+/// Adds an expire command.
+pub fn push_expire(expired: &[Expired<'_>], out: &mut Vec<u8>) {
+    let start = out.len();
+    push_request(KIND_EXPIRE, &[], out);
+    codec::encode(expired, out);
+    let length = (out.len() - start - COMMAND_BYTES) as u32;
+    out[start + 1..start + COMMAND_BYTES].copy_from_slice(&length.to_le_bytes());
+}
+
+/// At most how many bytes a record of these request bodies takes.
+pub fn bytes_for(bodies: impl Iterator<Item = usize>) -> usize {
+    HEADER_BYTES + bodies.map(|body| COMMAND_BYTES + body).sum::<usize>()
+}
+
+/// A record read back.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// When it was ordered, and the revision before it.
+    pub stamp: Stamp,
+    commands: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// Reads a record's header.
+    ///
+    /// # Errors
+    /// It is cut short or of another version.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, BadRecord> {
+        let (header, commands) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or(BadRecord::Cut)?;
+        let (&version, numbers) = header.split_first().ok_or(BadRecord::Cut)?;
+        if version != VERSION {
+            return Err(BadRecord::Version(version));
+        }
+        let (now_ms, revision) = numbers.split_at(8);
+        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes);
+        let now_ms = number(now_ms).map_err(|_| BadRecord::Cut)?;
+        let revision = number(revision).map_err(|_| BadRecord::Cut)?;
+        Ok(Self { stamp: Stamp { now_ms, revision }, commands })
+    }
+
+    /// The commands in order; an error is the last item.
+    pub fn commands(&self) -> impl Iterator<Item = Result<Command<'a>, BadRecord>> + use<'a> {
+        let mut rest = self.commands;
+        core::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            match split_command(rest) {
+                Some((kind, body, tail)) => {
+                    rest = tail;
+                    Some(command(kind, body))
+                }
+                None => {
+                    rest = &[];
+                    Some(Err(BadRecord::Cut))
+                }
+            }
+        })
+    }
+}
+
+fn split_command(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[kind, a, b, c, d], rest) = bytes.split_first_chunk::<COMMAND_BYTES>()?;
+    let (body, rest) = rest.split_at_checked(u32::from_le_bytes([a, b, c, d]) as usize)?;
+    Some((kind, body, rest))
+}
+
+fn command(kind: u8, body: &[u8]) -> Result<Command<'_>, BadRecord> {
+    if kind == KIND_EXPIRE {
+        return Ok(Command::Expire(codec::decode(body)?));
+    }
+    let request = Request::decode(kind, body).ok_or(BadRecord::Kind(kind))??;
+    Ok(Command::Request(request))
+}
+
+/// Bytes that are no record. What cannot be read is never skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadRecord {
+    /// It ends in the middle.
+    Cut,
+    /// It was written by another version of the store.
+    Version(u8),
+    /// It holds a command of an unknown kind.
+    Kind(u8),
+    /// A command's body does not decode.
+    Body,
+}
+
+impl From<Malformed> for BadRecord {
+    fn from(_: Malformed) -> Self {
+        Self::Body
+    }
+}
+
+impl fmt::Display for BadRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cut => f.write_str("the record ends in the middle"),
+            Self::Version(version) => write!(f, "the record has the unknown version {version}"),
+            Self::Kind(kind) => write!(f, "the record holds the unknown command {kind:#04x}"),
+            Self::Body => f.write_str("a command of the record does not decode"),
+        }
+    }
+}
+
+impl core::error::Error for BadRecord {}

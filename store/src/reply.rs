@@ -1,0 +1,204 @@
+//! Answers. They hold entries, not bytes: an answer waits for the disk without a copy, and is
+//! written straight into the connection's buffer when it may be shown.
+
+use alloc::vec::Vec;
+
+use tidekeep_protocol::codec;
+use tidekeep_protocol::op::{
+    Child, ChildrenReply, DeleteRangeReply, GetReply, IncrementReply, ScanReply, TouchReply,
+    TxnReply, TxnResult, WriteReply, WriteStatus,
+};
+
+use crate::entry::Entry;
+
+/// The answer to a request that read or wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Of a get.
+    Get(Got),
+    /// Of a put.
+    Put(Written),
+    /// Of a delete.
+    Delete(Written),
+    /// Of a touch.
+    Touch(TouchReply),
+    /// Of an increment.
+    Increment(IncrementReply),
+    /// Of a range delete.
+    DeleteRange(DeleteRangeReply),
+    /// Of a scan.
+    Scan(Page),
+    /// Of a listing of children.
+    Children(Names),
+    /// Of a transaction.
+    Txn(TxnDone),
+}
+
+/// What a get found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Got {
+    /// The group's revision at which it was read.
+    pub revision: u64,
+    /// The entry, if there is one.
+    pub entry: Option<Entry>,
+}
+
+/// What a put or a delete did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The write's revision, or the group's at which it was decided.
+    pub revision: u64,
+    /// Whether it applied.
+    pub status: WriteStatus,
+    /// The entry before, if asked for, or the one in the way.
+    pub entry: Option<Entry>,
+}
+
+/// A page of a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The group's revision at which it was read.
+    pub revision: u64,
+    /// Entries in the page, or in the range when only counted.
+    pub count: u64,
+    /// Whether the range goes on.
+    pub more: bool,
+    /// Whether values are left out.
+    pub keys_only: bool,
+    /// The entries.
+    pub entries: Vec<Entry>,
+}
+
+/// A page of names below a prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// The group's revision at which it was read.
+    pub revision: u64,
+    /// Whether there are more names.
+    pub more: bool,
+    /// Each name, and whether keys lie below it.
+    pub names: Vec<(Vec<u8>, bool)>,
+}
+
+/// What a transaction did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TxnDone {
+    /// The transaction's revision, or the group's if nothing changed.
+    pub revision: u64,
+    /// Whether the comparisons held.
+    pub succeeded: bool,
+    /// One reply for each operation that ran: get, put, delete, touch, increment or range delete.
+    pub results: Vec<Reply>,
+}
+
+impl Reply {
+    /// Appends the reply's body.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Get(got) => codec::encode(&got.to_wire(), out),
+            Self::Put(written) | Self::Delete(written) => codec::encode(&written.to_wire(), out),
+            Self::Touch(reply) => codec::encode(reply, out),
+            Self::Increment(reply) => codec::encode(reply, out),
+            Self::DeleteRange(reply) => codec::encode(reply, out),
+            Self::Scan(page) => codec::encode(&page.to_wire(), out),
+            Self::Children(names) => codec::encode(&names.to_wire(), out),
+            Self::Txn(done) => codec::encode(&done.to_wire(), out),
+        }
+    }
+
+    /// At most how long the body is, in bytes, without writing it.
+    pub fn body_bytes(&self) -> usize {
+        match self {
+            Self::Get(got) => entry_bytes(got.entry.as_ref()),
+            Self::Put(written) | Self::Delete(written) => entry_bytes(written.entry.as_ref()),
+            Self::Touch(_) | Self::Increment(_) | Self::DeleteRange(_) => SMALL_BYTES,
+            Self::Scan(page) => {
+                SMALL_BYTES + page.entries.iter().map(|e| entry_bytes(Some(e))).sum::<usize>()
+            }
+            Self::Children(names) => {
+                SMALL_BYTES + names.names.iter().map(|(name, _)| name.len() + 6).sum::<usize>()
+            }
+            Self::Txn(done) => {
+                SMALL_BYTES + done.results.iter().map(Reply::body_bytes).sum::<usize>()
+            }
+        }
+    }
+
+    /// The revision that this reply shows something of: it must be safe before the reply is.
+    pub fn shows(&self) -> u64 {
+        let entry = |entry: &Option<Entry>| entry.as_ref().map_or(0, Entry::modified);
+        match self {
+            Self::Get(got) => entry(&got.entry),
+            Self::Scan(page) => page.revision,
+            Self::Children(names) => names.revision,
+            Self::Put(written) | Self::Delete(written) => written.revision,
+            Self::Touch(reply) => reply.revision,
+            Self::Increment(reply) => reply.revision,
+            Self::DeleteRange(reply) => reply.revision,
+            Self::Txn(done) => done.revision,
+        }
+    }
+}
+
+/// More than the numbers of any reply take.
+const SMALL_BYTES: usize = 96;
+
+fn entry_bytes(entry: Option<&Entry>) -> usize {
+    SMALL_BYTES + entry.map_or(0, |entry| entry.as_bytes().len())
+}
+
+impl Got {
+    fn to_wire(&self) -> GetReply<'_> {
+        GetReply { revision: self.revision, entry: self.entry.as_ref().map(Entry::stored) }
+    }
+}
+
+impl Written {
+    fn to_wire(&self) -> WriteReply<'_> {
+        WriteReply {
+            revision: self.revision,
+            status: self.status,
+            entry: self.entry.as_ref().map(Entry::stored),
+        }
+    }
+}
+
+impl Page {
+    fn to_wire(&self) -> ScanReply<'_> {
+        let entries = self.entries.iter().map(|entry| {
+            let mut wire = entry.to_wire();
+            if self.keys_only {
+                wire.stored.value = &[];
+            }
+            wire
+        });
+        ScanReply {
+            revision: self.revision,
+            count: self.count,
+            more: self.more,
+            entries: entries.collect(),
+        }
+    }
+}
+
+impl Names {
+    fn to_wire(&self) -> ChildrenReply<'_> {
+        let children = self.names.iter().map(|(name, branch)| Child { name, branch: *branch });
+        ChildrenReply { revision: self.revision, more: self.more, children: children.collect() }
+    }
+}
+
+impl TxnDone {
+    fn to_wire(&self) -> TxnReply<'_> {
+        let results = self.results.iter().filter_map(|reply| match reply {
+            Reply::Get(got) => Some(TxnResult::Get(got.to_wire())),
+            Reply::Put(written) => Some(TxnResult::Put(written.to_wire())),
+            Reply::Delete(written) => Some(TxnResult::Delete(written.to_wire())),
+            Reply::Touch(reply) => Some(TxnResult::Touch(*reply)),
+            Reply::Increment(reply) => Some(TxnResult::Increment(*reply)),
+            Reply::DeleteRange(reply) => Some(TxnResult::DeleteRange(*reply)),
+            Reply::Scan(_) | Reply::Children(_) | Reply::Txn(_) => None,
+        });
+        TxnReply { revision: self.revision, succeeded: self.succeeded, results: results.collect() }
+    }
+}

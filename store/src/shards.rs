@@ -1,0 +1,132 @@
+//! Which shard holds a key, which shards a command needs, and how the store reaches them through
+//! whatever locks their owner put around them.
+
+use alloc::vec::Vec;
+use core::ops::DerefMut;
+
+use tidekeep_protocol::op::{Request, TxnOp};
+
+use crate::shard::Shard;
+
+/// Spreads keys over shards. The seed differs from process to process, so nobody outside can
+/// choose keys that all meet in one shard.
+#[derive(Debug, Clone, Copy)]
+pub struct Spread {
+    seed: u64,
+    shards: usize,
+}
+
+impl Spread {
+    /// Spreads over `shards` shards; at least one.
+    pub fn new(seed: u64, shards: usize) -> Self {
+        Self { seed: seed | 1, shards: shards.max(1) }
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shards
+    }
+
+    /// The shard of `key`: eight bytes at a time folded by a 128-bit multiplication.
+    pub fn shard_of(&self, key: &[u8]) -> usize {
+        let mut hash = self.seed ^ key.len() as u64;
+        for chunk in key.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            let wide = u128::from(hash ^ u64::from_le_bytes(word)) * 0x9E37_79B9_7F4A_7C15_F39C;
+            hash = (wide >> 64) as u64 ^ wide as u64 ^ self.seed;
+        }
+        ((u128::from(hash) * self.shards as u128) >> 64) as usize
+    }
+
+    /// The shards that `request` reads or writes.
+    pub fn footprint(&self, request: &Request<'_>) -> Footprint {
+        match request {
+            Request::Get(get) => Footprint::One(self.shard_of(get.key)),
+            Request::Put(put) => Footprint::One(self.shard_of(put.key)),
+            Request::Delete(delete) => Footprint::One(self.shard_of(delete.key)),
+            Request::Touch(touch) => Footprint::One(self.shard_of(touch.key)),
+            Request::Increment(increment) => Footprint::One(self.shard_of(increment.key)),
+            Request::Txn(txn) => {
+                let mut some = Vec::new();
+                for compare in &txn.compares {
+                    some.push(self.shard_of(compare.key));
+                }
+                for op in txn.then.iter().chain(&txn.otherwise) {
+                    match txn_key(op) {
+                        Some(key) => some.push(self.shard_of(key)),
+                        None => return Footprint::All,
+                    }
+                }
+                some.sort_unstable();
+                some.dedup();
+                Footprint::Some(some)
+            }
+            Request::Scan(_) | Request::Children(_) | Request::DeleteRange(_) => Footprint::All,
+            Request::Watch(_) | Request::Status(_) => Footprint::Some(Vec::new()),
+        }
+    }
+}
+
+fn txn_key<'a>(op: &TxnOp<'a>) -> Option<&'a [u8]> {
+    match op {
+        TxnOp::Get(get) => Some(get.key),
+        TxnOp::Put(put) => Some(put.key),
+        TxnOp::Delete(delete) => Some(delete.key),
+        TxnOp::Touch(touch) => Some(touch.key),
+        TxnOp::Increment(increment) => Some(increment.key),
+        TxnOp::DeleteRange(_) => None,
+    }
+}
+
+/// The shards that a command needs, in ascending order, which is the order to lock them in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Footprint {
+    /// Just this one.
+    One(usize),
+    /// These.
+    Some(Vec<usize>),
+    /// Every one.
+    All,
+}
+
+impl Footprint {
+    /// The shards' numbers, of `count` that there are.
+    pub fn indexes(&self, count: usize) -> impl Iterator<Item = usize> + '_ {
+        let (one, some, all) = match self {
+            Self::One(index) => (Some(*index), &[][..], 0),
+            Self::Some(indexes) => (None, &indexes[..], 0),
+            Self::All => (None, &[][..], count),
+        };
+        one.into_iter().chain(some.iter().copied()).chain(0..all)
+    }
+}
+
+/// Shards at hand for writing, each behind a guard: those of one command's footprint at least.
+pub struct Writing<'a, G> {
+    spread: Spread,
+    guards: &'a mut [(usize, G)],
+}
+
+impl<'a, G: DerefMut<Target = Shard>> Writing<'a, G> {
+    /// The guards of shards by number, in ascending order.
+    pub fn new(spread: Spread, guards: &'a mut [(usize, G)]) -> Self {
+        debug_assert!(guards.is_sorted_by_key(|(index, _)| *index));
+        Self { spread, guards }
+    }
+
+    /// The shard of `key`.
+    pub(crate) fn shard(&mut self, key: &[u8]) -> &mut Shard {
+        let index = self.spread.shard_of(key);
+        let at = self
+            .guards
+            .binary_search_by_key(&index, |(index, _)| *index)
+            .expect("a command's footprint names the shards of all its keys");
+        &mut self.guards[at].1
+    }
+
+    /// Every shard at hand.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Shard> {
+        self.guards.iter().map(|(_, guard)| &**guard)
+    }
+}

@@ -1,0 +1,91 @@
+//! The bytes of a snapshot: a head with the cut's place in the order, then packed entries in chunks.
+//!
+//! ```text
+//! head chunk:  | version u8 = 1 | revision u64 | now_ms u64 | keys u64 | digest u64 |
+//! other chunk: entries, each | length u32 | packed entry |
+//! ```
+
+use alloc::vec::Vec;
+
+use crate::entry::Entry;
+use crate::view::View;
+
+const VERSION: u8 = 1;
+const HEAD_BYTES: usize = 33;
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Where in the order a snapshot was cut, and what it must add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The group's revision.
+    pub revision: u64,
+    /// The stamp of the last record, in milliseconds since the Unix epoch: time never goes back
+    /// behind it.
+    pub now_ms: u64,
+    /// How many entries there are.
+    pub keys: u64,
+    /// The sum of the shards' digests.
+    pub digest: u64,
+}
+
+impl Head {
+    /// The head chunk.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEAD_BYTES);
+        out.push(VERSION);
+        for number in [self.revision, self.now_ms, self.keys, self.digest] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out
+    }
+
+    /// Reads a head chunk; none when it is cut or of another version.
+    pub fn decode(chunk: &[u8]) -> Option<Self> {
+        let (&version, numbers) = chunk.split_first()?;
+        if version != VERSION || chunk.len() != HEAD_BYTES {
+            return None;
+        }
+        let mut numbers = numbers
+            .chunks_exact(8)
+            .filter_map(|bytes| bytes.try_into().ok().map(u64::from_le_bytes));
+        Some(Self {
+            revision: numbers.next()?,
+            now_ms: numbers.next()?,
+            keys: numbers.next()?,
+            digest: numbers.next()?,
+        })
+    }
+}
+
+/// Gives the entries of a view in chunks; stops at the first error of `write`.
+pub fn write<E>(view: &View, mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+    for entry in view.entries() {
+        let bytes = entry.as_bytes();
+        chunk.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        chunk.extend_from_slice(bytes);
+        if chunk.len() >= CHUNK_BYTES {
+            write(&chunk)?;
+            chunk.clear();
+        }
+    }
+    if chunk.is_empty() { Ok(()) } else { write(&chunk) }
+}
+
+/// The entries of a chunk; none stands for bytes that are no entry, and is the last item.
+pub fn entries(chunk: &[u8]) -> impl Iterator<Item = Option<Entry>> {
+    let mut rest = chunk;
+    core::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let entry = split_entry(rest);
+        rest = entry.map_or(&[], |(_, tail)| tail);
+        Some(entry.and_then(|(bytes, _)| Entry::from_bytes(bytes)))
+    })
+}
+
+fn split_entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
+}

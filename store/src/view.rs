@@ -1,0 +1,69 @@
+//! A frozen cut of a range: leaves that were shared at one revision, read at leisure while writes go
+//! on beside it. Feeds a watch's first content and snapshots.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use tidekeep_protocol::range::{KeyRange, successor};
+
+use crate::entry::Entry;
+use crate::leaf::{self, Leaf};
+use crate::merge::{Direction, merge};
+use crate::read::PageLimits;
+use crate::shard::Shard;
+
+/// What a range held at one revision.
+#[derive(Debug)]
+pub struct View {
+    revision: u64,
+    now: u64,
+    range: KeyRange,
+    runs: Vec<Vec<Arc<Leaf>>>,
+}
+
+impl View {
+    /// Freezes `range`; the caller holds all shards, so that no write is half inside.
+    pub fn freeze<'a>(
+        shards: impl IntoIterator<Item = &'a Shard>,
+        range: &KeyRange,
+        now: u64,
+        revision: u64,
+    ) -> Self {
+        let runs = shards.into_iter().map(|shard| shard.freeze(range.as_range())).collect();
+        Self { revision, now, range: range.clone(), runs }
+    }
+
+    /// The revision of the cut.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The next entries behind `after`, in key order; empty at the end. Entries whose time was over
+    /// when the cut was made are left out.
+    pub fn page(&self, after: Option<&[u8]>, limits: PageLimits) -> Vec<Entry> {
+        let mut range = self.range.clone();
+        if let Some(after) = after {
+            range.start = successor(after);
+        }
+        let range = range.as_range();
+        let runs = self.runs.iter().map(|run| leaf::ascending(run, range));
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        for entry in merge(runs, Direction::Ascending).filter(|entry| !entry.expired(self.now)) {
+            bytes += entry.as_bytes().len();
+            let full = page.len() >= limits.entries || bytes > limits.bytes;
+            if full && !page.is_empty() {
+                break;
+            }
+            page.push(entry.clone());
+        }
+        page
+    }
+
+    /// Every entry, shard by shard, those included whose time is over and who wait for their expire
+    /// command.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let range = self.range.as_range();
+        self.runs.iter().flat_map(move |run| leaf::ascending(run, range))
+    }
+}
