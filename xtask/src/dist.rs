@@ -16,7 +16,7 @@ use crate::fingerprint::hex;
 use crate::process;
 use crate::running::RunningServer;
 use crate::setup::{self, Need, Talk};
-use crate::web::{self, Flavour, Table};
+use crate::web::{self, Flavour, Size};
 use crate::workspace::Workspace;
 
 const PROGRAMS: [&str; 2] = ["tidekeep-server", "tidekeep"];
@@ -26,7 +26,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Builds everything anew where it changed, and fills `dist/`.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let tools = setup::run(workspace, Need::Page, Talk::Actions)?;
-    web::run(workspace, &tools, Flavour::Release, Table::Always)?;
+    web::run(workspace, &tools, Flavour::Release, Size::Checked)?;
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--locked"]);
     cargo.args(["--package", "tidekeep-server", "--package", "tidekeep-cli"]);

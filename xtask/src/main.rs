@@ -19,7 +19,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::setup::{Need, NeedsYou, Talk};
-use crate::web::{Flavour, Table};
+use crate::web::{Flavour, Size};
 use crate::workspace::Workspace;
 
 /// Builds, runs, tests and measures Tidekeep.
@@ -101,7 +101,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Web { debug } => {
             let flavour = if debug { Flavour::Debug } else { Flavour::Release };
             let tools = setup::run(&workspace, Need::Page, Talk::Actions)?;
-            web::run(&workspace, &tools, flavour, Table::Always)?;
+            web::run(&workspace, &tools, flavour, Size::Checked)?;
         }
         Command::Test { list: true, .. } => test::list(),
         Command::Test { only, list: false } => {

@@ -7,14 +7,14 @@ use anyhow::Result;
 
 use crate::process;
 use crate::setup::{self, Need, Talk};
-use crate::web::{self, Flavour, Table};
+use crate::web::{self, Flavour, Size};
 use crate::workspace::Workspace;
 
 /// Builds what is needed and runs the server with `args`; returns only when that fails, or, where
 /// a process cannot become another, when the server has ended.
 pub(crate) fn run(workspace: &Workspace, dev: bool, args: &[String]) -> Result<()> {
     let tools = setup::run(workspace, Need::Page, Talk::Actions)?;
-    web::run(workspace, &tools, Flavour::Release, Table::WhenBuilt)?;
+    web::run(workspace, &tools, Flavour::Release, Size::Shown)?;
     let mut cargo = Command::new("cargo");
     cargo.args(["run", "--package", "tidekeep-server", "--manifest-path"]);
     cargo.arg(workspace.path("Cargo.toml"));

@@ -13,7 +13,7 @@ use anyhow::Result;
 
 use crate::setup::apt::Apt;
 pub(crate) use crate::setup::node::Node;
-pub(crate) use crate::setup::rust::{BARE_TARGET, BareTarget, DebianRust, WASM_TARGET, WasmRust};
+pub(crate) use crate::setup::rust::{BARE_TARGET, CrossRust, WASM_TARGET};
 pub(crate) use crate::setup::testing::TestTools;
 use crate::workspace::Workspace;
 
@@ -35,7 +35,7 @@ pub(crate) enum Talk {
 
 /// What setup found or made.
 pub(crate) struct Tools {
-    pub(crate) wasm: WasmRust,
+    pub(crate) wasm: CrossRust,
     pub(crate) node: Node,
     /// Shrinks the module a little further; the build does without it.
     pub(crate) wasm_opt: Option<PathBuf>,

@@ -15,7 +15,7 @@ use crate::process;
 use crate::setup::{self, Need, Talk, TestTools, Tools};
 use crate::test::tally::Tally;
 use crate::tidy;
-use crate::web::{self, Flavour, Table};
+use crate::web::{self, Flavour, Size};
 use crate::workspace::Workspace;
 
 /// The package whose tests start real servers and browsers.
@@ -257,7 +257,7 @@ fn no_std(run: &Run<'_>) -> Result<Tally> {
 }
 
 fn web(run: &Run<'_>) -> Result<Tally> {
-    web::run(run.workspace, run.tools()?, Flavour::Release, Table::Always)?;
+    web::run(run.workspace, run.tools()?, Flavour::Release, Size::Checked)?;
     Ok(Tally::one())
 }
 

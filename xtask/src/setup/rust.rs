@@ -1,6 +1,8 @@
 //! A Rust that compiles for targets other than this machine: wasm for the browser, and a target
 //! without std for the dry crates. rustup's when it can be had, else Debian's own packaged Rust.
+//! With the library's sources it also compiles std itself, which makes the module a fifth smaller.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -17,96 +19,146 @@ pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 /// A target that has `core` and `alloc`, and no `std` to fall back on.
 pub(crate) const BARE_TARGET: &str = "x86_64-unknown-none";
 
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 /// The linker's package for the LLVM of the time; corrected after a look at the installed Rust.
 const LLVM_AT_WRITING: &str = "22";
 const RUSTUP_LIMIT: Duration = Duration::from_secs(60);
 
-/// Debian's Rust with its library sources, which compiles `std` itself for any target.
+/// A Rust for another target.
 #[derive(Clone)]
-pub(crate) struct DebianRust {
-    pub(crate) rustc: PathBuf,
-    pub(crate) cargo: PathBuf,
+pub(crate) struct CrossRust {
+    /// Debian's, or the toolchain that runs xtask.
+    debian: Option<Debian>,
+    /// Sources of the library: std can be compiled anew, with flags of our own.
+    pub(crate) sources: Option<PathBuf>,
+    /// Whether a compiled library is there as well.
+    prebuilt: bool,
+    /// As in `Debian's Rust 1.96.0`.
+    pub(crate) name: String,
+}
+
+/// Debian's packaged Rust, which has no compiled library for other targets.
+#[derive(Clone)]
+struct Debian {
+    rustc: PathBuf,
+    cargo: PathBuf,
     /// `wasm-ld-NN` of the same LLVM.
-    pub(crate) wasm_linker: PathBuf,
-    /// The library's sources.
-    pub(crate) sources: PathBuf,
-    pub(crate) version: String,
+    wasm_linker: PathBuf,
 }
 
-/// Who compiles for the browser.
-#[derive(Clone)]
-pub(crate) enum WasmRust {
-    /// The toolchain that runs xtask, with the target's std installed.
-    Toolchain,
-    Debian(DebianRust),
-}
+impl CrossRust {
+    /// A cargo that compiles for the browser, std included where the sources are there.
+    pub(crate) fn wasm_cargo(&self) -> Command {
+        let mut cargo = self.cargo();
+        if self.sources.is_some() {
+            cargo.arg("-Zbuild-std=std,panic_abort");
+        }
+        if let Some(debian) = &self.debian {
+            cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", &debian.wasm_linker);
+        }
+        cargo
+    }
 
-/// Who compiles for `BARE_TARGET`.
-#[derive(Clone)]
-pub(crate) enum BareTarget {
-    Toolchain,
-    Debian(DebianRust),
+    /// A cargo that compiles for `BARE_TARGET`.
+    pub(crate) fn bare_cargo(&self) -> Command {
+        let mut cargo = self.cargo();
+        if !self.prebuilt {
+            cargo.arg("-Zbuild-std=core,alloc");
+        }
+        cargo
+    }
+
+    fn cargo(&self) -> Command {
+        let Some(debian) = &self.debian else {
+            let mut cargo = Command::new("cargo");
+            if self.sources.is_some() {
+                cargo.env("RUSTC_BOOTSTRAP", "1");
+            }
+            return cargo;
+        };
+        let mut cargo = Command::new(&debian.cargo);
+        cargo.env("RUSTC", &debian.rustc).env("RUSTC_BOOTSTRAP", "1");
+        // `cargo run` sets these for xtask; they would lead to another compiler's libraries.
+        for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTDOC", "LD_LIBRARY_PATH"] {
+            cargo.env_remove(name);
+        }
+        cargo
+    }
 }
 
 /// Finds or installs a Rust for the browser.
-pub(super) fn wasm(workspace: &Workspace, teller: &Teller) -> Result<WasmRust> {
-    if toolchain_has(WASM_TARGET) {
-        teller.found("wasm", "the toolchain's own wasm32-unknown-unknown");
-        return Ok(WasmRust::Toolchain);
+pub(super) fn wasm(workspace: &Workspace, teller: &Teller) -> Result<CrossRust> {
+    let rust = find_or_install(workspace, teller, "wasm", WASM_TARGET)?;
+    if rust.sources.is_some() {
+        return Ok(rust);
     }
-    if let Some(debian) = find_debian(workspace)? {
-        teller.found("wasm", &format!("Debian's Rust {}", debian.version));
-        return Ok(WasmRust::Debian(debian));
+    // Asked for once only: where there is no way to rustup's downloads, every run would wait.
+    let asked = workspace.scratch("rust-src-asked");
+    if on_path("rustup").is_some() && !asked.exists() {
+        teller.doing("wasm", "adding Rust's library sources by rustup, for a smaller module");
+        by_rustup(workspace, &["component", "add", "rust-src"]);
+        fs::write(&asked, "").with_context(|| format!("cannot write {}", asked.display()))?;
     }
-    if add_by_rustup(workspace, teller, "wasm", WASM_TARGET) {
-        return Ok(WasmRust::Toolchain);
-    }
-    install_debian(workspace, teller, "wasm").map(WasmRust::Debian)
+    Ok(CrossRust { sources: toolchain_sources(), ..rust })
 }
 
 /// Finds or installs a Rust for a target without std.
-pub(super) fn bare(workspace: &Workspace, teller: &Teller) -> Result<BareTarget> {
-    if toolchain_has(BARE_TARGET) {
-        teller.found("no_std", "the toolchain's own x86_64-unknown-none");
-        return Ok(BareTarget::Toolchain);
+pub(super) fn bare(workspace: &Workspace, teller: &Teller) -> Result<CrossRust> {
+    find_or_install(workspace, teller, "no_std", BARE_TARGET)
+}
+
+fn find_or_install(
+    workspace: &Workspace,
+    teller: &Teller,
+    what: &str,
+    target: &str,
+) -> Result<CrossRust> {
+    if let Some(toolchain) = find_toolchain(target) {
+        teller.found(what, &toolchain.name);
+        return Ok(toolchain);
     }
     if let Some(debian) = find_debian(workspace)? {
-        teller.found("no_std", &format!("Debian's Rust {}", debian.version));
-        return Ok(BareTarget::Debian(debian));
+        teller.found(what, &debian.name);
+        return Ok(debian);
     }
-    if add_by_rustup(workspace, teller, "no_std", BARE_TARGET) {
-        return Ok(BareTarget::Toolchain);
+    if on_path("rustup").is_some() {
+        teller.doing(what, &format!("adding the target {target} by rustup, to compile for it"));
+        by_rustup(workspace, &["target", "add", target]);
+        if let Some(toolchain) = find_toolchain(target) {
+            return Ok(toolchain);
+        }
+        teller.doing(what, "rustup could not download it; taking Debian's packaged Rust instead");
     }
-    install_debian(workspace, teller, "no_std").map(BareTarget::Debian)
+    install_debian(workspace, teller, what)
 }
 
-/// Whether the toolchain that runs xtask has a compiled library for the target.
-fn toolchain_has(target: &str) -> bool {
-    let Some(folder) = process::probe("rustc", &["--print", "target-libdir", "--target", target])
-    else {
-        return false;
-    };
-    let Ok(files) = Path::new(folder.trim()).read_dir() else { return false };
-    files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libcore-"))
+/// The toolchain that runs xtask, when it has a compiled library for the target.
+fn find_toolchain(target: &str) -> Option<CrossRust> {
+    let folder = process::probe("rustc", &["--print", "target-libdir", "--target", target])?;
+    let mut files = Path::new(folder.trim()).read_dir().ok()?.flatten();
+    files.find(|file| file.file_name().to_string_lossy().starts_with("libcore-"))?;
+    let about = process::probe("rustc", &["-vV"])?;
+    let name = format!("Rust {} with its {target}", field(&about, "release")?);
+    Some(CrossRust { debian: None, sources: toolchain_sources(), prebuilt: true, name })
 }
 
-/// Asks rustup for a target; false where there is no rustup or it cannot reach its downloads.
-fn add_by_rustup(workspace: &Workspace, teller: &Teller, what: &str, target: &str) -> bool {
-    if on_path("rustup").is_none() {
-        return false;
-    }
-    teller.doing(what, &format!("adding the target {target} by rustup, to compile for it"));
+fn toolchain_sources() -> Option<PathBuf> {
+    sources(&process::probe("rustc", &["--print", "sysroot"])?)
+}
+
+/// Where a Rust keeps the sources of its library, when they are installed.
+fn sources(sysroot: &str) -> Option<PathBuf> {
+    let sources = Path::new(sysroot.trim()).join("lib/rustlib/src/rust");
+    sources.join("library/std/Cargo.toml").is_file().then_some(sources)
+}
+
+/// Lets rustup try; whoever calls looks for the result, whatever rustup said.
+fn by_rustup(workspace: &Workspace, args: &[&str]) {
     let log = workspace.scratch("log/rustup.log");
-    let mut command = Command::new("rustup");
-    let added = process::quiet(command.args(["target", "add", target]), &log, RUSTUP_LIMIT);
-    if added.is_ok() && toolchain_has(target) {
-        return true;
-    }
-    teller.doing(what, "rustup could not download it; taking Debian's packaged Rust instead");
-    false
+    drop(process::quiet(Command::new("rustup").args(args), &log, RUSTUP_LIMIT));
 }
 
-fn install_debian(workspace: &Workspace, teller: &Teller, what: &str) -> Result<DebianRust> {
+fn install_debian(workspace: &Workspace, teller: &Teller, what: &str) -> Result<CrossRust> {
     if !apt::is_here() {
         let why = "a Rust target is missing, and this is no Debian to take one from".to_owned();
         let command = format!("rustup target add {WASM_TARGET} {BARE_TARGET}");
@@ -125,21 +177,24 @@ fn install_debian(workspace: &Workspace, teller: &Teller, what: &str) -> Result<
 }
 
 /// Debian's Rust when compiler, cargo, sources and linker are all there and new enough.
-fn find_debian(workspace: &Workspace) -> Result<Option<DebianRust>> {
-    let (rustc, cargo) = (PathBuf::from("/usr/bin/rustc"), PathBuf::from("/usr/bin/cargo"));
+fn find_debian(workspace: &Workspace) -> Result<Option<CrossRust>> {
+    let (rustc, cargo) = (PathBuf::from(DEBIAN_RUSTC), PathBuf::from("/usr/bin/cargo"));
     let (Some(about), true) = (process::probe(&rustc, &["-vV"]), cargo.is_file()) else {
         return Ok(None);
     };
     let Some(sysroot) = process::probe(&rustc, &["--print", "sysroot"]) else { return Ok(None) };
-    let sources = Path::new(sysroot.trim()).join("lib/rustlib/src/rust");
     let linker = field(&about, "LLVM version").and_then(|llvm| wasm_linker(major(&llvm)));
-    let has_std = sources.join("library/std/Cargo.toml").is_file();
-    let (true, Some(wasm_linker)) = (has_std, linker) else { return Ok(None) };
+    let (Some(sources), Some(wasm_linker)) = (sources(&sysroot), linker) else { return Ok(None) };
     let version = field(&about, "release").context("`rustc -vV` names no release")?;
     if numbers(&version) < numbers(&oldest_rust(workspace)?) {
         return Ok(None);
     }
-    Ok(Some(DebianRust { rustc, cargo, wasm_linker, sources, version }))
+    Ok(Some(CrossRust {
+        debian: Some(Debian { rustc, cargo, wasm_linker }),
+        sources: Some(sources),
+        prebuilt: false,
+        name: format!("Debian's Rust {version}"),
+    }))
 }
 
 fn wasm_linker(llvm: &str) -> Option<PathBuf> {
@@ -147,7 +202,7 @@ fn wasm_linker(llvm: &str) -> Option<PathBuf> {
 }
 
 fn installed_llvm() -> Option<String> {
-    let about = process::probe("/usr/bin/rustc", &["-vV"])?;
+    let about = process::probe(DEBIAN_RUSTC, &["-vV"])?;
     field(&about, "LLVM version").map(|llvm| major(&llvm).to_owned())
 }
 
@@ -168,7 +223,7 @@ pub(super) fn numbers(version: &str) -> Vec<u32> {
 
 /// `rust-version` of the workspace.
 fn oldest_rust(workspace: &Workspace) -> Result<String> {
-    let manifest = std::fs::read_to_string(workspace.path("Cargo.toml"))
+    let manifest = fs::read_to_string(workspace.path("Cargo.toml"))
         .context("cannot read the workspace's Cargo.toml")?;
     for line in manifest.lines() {
         if let Some((name, value)) = line.split_once('=')

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::process;
 use crate::setup::apt::{self, Apt};
-use crate::setup::rust::{self, BareTarget};
+use crate::setup::rust::{self, CrossRust};
 use crate::setup::{Teller, on_path};
 use crate::workspace::Workspace;
 
@@ -20,7 +20,7 @@ const DENY_LIMIT: Duration = Duration::from_secs(600);
 
 /// The tools of `cargo xtask test`.
 pub(crate) struct TestTools {
-    pub(crate) bare: BareTarget,
+    pub(crate) bare: CrossRust,
     pub(crate) chromium: PathBuf,
     /// Without it the tests run by `cargo test`, one binary after the other.
     pub(crate) nextest: bool,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::process;
-use crate::setup::{BARE_TARGET, BareTarget};
+use crate::setup::{BARE_TARGET, CrossRust};
 use crate::test::tally::Tally;
 use crate::workspace::Workspace;
 
@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 const NO_STD: &str = "can't find crate for `std`";
 
 /// Compiles each dry crate by itself, then the control.
-pub(super) fn check(workspace: &Workspace, rust: &BareTarget) -> Result<Tally> {
+pub(super) fn check(workspace: &Workspace, rust: &CrossRust) -> Result<Tally> {
     let log = workspace.scratch("log/test-no_std.log");
     let mut passed = 0;
     for name in DRY {
@@ -33,7 +33,7 @@ pub(super) fn check(workspace: &Workspace, rust: &BareTarget) -> Result<Tally> {
     Ok(Tally { passed: passed + 1, failed: 0 })
 }
 
-fn control(workspace: &Workspace, rust: &BareTarget, log: &Path) -> Result<()> {
+fn control(workspace: &Workspace, rust: &CrossRust, log: &Path) -> Result<()> {
     let folder = workspace.scratch("no-std-control");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let manifest = "[package]\nname = \"no-std-control\"\nedition = \"2024\"\n\n\
@@ -51,15 +51,8 @@ fn control(workspace: &Workspace, rust: &BareTarget, log: &Path) -> Result<()> {
     }
 }
 
-fn build(workspace: &Workspace, rust: &BareTarget) -> Command {
-    let mut cargo = match rust {
-        BareTarget::Toolchain => Command::new("cargo"),
-        BareTarget::Debian(debian) => {
-            let mut cargo = debian.command();
-            cargo.arg("-Zbuild-std=core,alloc");
-            cargo
-        }
-    };
+fn build(workspace: &Workspace, rust: &CrossRust) -> Command {
+    let mut cargo = rust.bare_cargo();
     cargo
         .args(["build", "--target", BARE_TARGET])
         .env("CARGO_TARGET_DIR", workspace.target().join("bare"))

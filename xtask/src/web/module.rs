@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::process;
-use crate::setup::{DebianRust, Tools, WASM_TARGET, WasmRust};
+use crate::setup::{CrossRust, Tools, WASM_TARGET};
 use crate::web::{Flavour, seconds};
 use crate::workspace::Workspace;
 
@@ -24,23 +24,17 @@ const IMMEDIATE_ABORT: [&str; 2] = ["-Zunstable-options", "-Cpanic=immediate-abo
 const OPTIMISE_LIMIT: Duration = Duration::from_secs(120);
 
 /// Everything but the sources that decides what the module looks like.
-pub(super) fn settings(rust: &WasmRust, wasm_opt: Option<&Path>, flavour: Flavour) -> String {
-    let compiler = match rust {
-        WasmRust::Toolchain => process::probe("rustc", &["-vV"]).unwrap_or_default(),
-        WasmRust::Debian(debian) => format!("debian {}", debian.version),
-    };
+pub(super) fn settings(rust: &CrossRust, wasm_opt: Option<&Path>, flavour: Flavour) -> String {
+    let CrossRust { name, sources, .. } = rust;
     // The text of this file stands for the flags in it.
-    format!("{compiler} {wasm_opt:?} {} {}", flavour.name(), include_str!("module.rs"))
+    format!("{name} {sources:?} {wasm_opt:?} {} {}", flavour.name(), include_str!("module.rs"))
 }
 
 /// Compiles, writes the glue to `client-web/wasm/`, optimises.
 pub(super) fn build(workspace: &Workspace, tools: &Tools, flavour: Flavour) -> Result<()> {
     let start = Instant::now();
-    let by = match &tools.wasm {
-        WasmRust::Toolchain => "with its prebuilt std".to_owned(),
-        WasmRust::Debian(debian) => format!("and std, by Debian's Rust {}", debian.version),
-    };
-    println!("web: module    compiling the client for the browser, {by}");
+    let what = if tools.wasm.sources.is_some() { "the client and std" } else { "the client" };
+    println!("web: module    compiling {what} for the browser by {}", tools.wasm.name);
     let compiled = compile(workspace, &tools.wasm, flavour)?;
     let out = workspace.path("client-web/wasm");
     bind(&compiled, &out, flavour).context("wasm-bindgen cannot write the module's glue")?;
@@ -52,17 +46,9 @@ pub(super) fn build(workspace: &Workspace, tools: &Tools, flavour: Flavour) -> R
 }
 
 /// Runs cargo in a target directory of its own, so that its flags never touch the native build.
-fn compile(workspace: &Workspace, rust: &WasmRust, flavour: Flavour) -> Result<PathBuf> {
+fn compile(workspace: &Workspace, rust: &CrossRust, flavour: Flavour) -> Result<PathBuf> {
     let target = workspace.target().join("wasm");
-    let mut cargo = match rust {
-        WasmRust::Toolchain => Command::new("cargo"),
-        WasmRust::Debian(debian) => {
-            let mut cargo = debian.command();
-            cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", &debian.wasm_linker);
-            cargo.arg("-Zbuild-std=std,panic_abort");
-            cargo
-        }
-    };
+    let mut cargo = rust.wasm_cargo();
     cargo
         .args(["build", "--package", "tidekeep-client-web", "--lib"])
         .args(["--profile", "wasm", "--target", WASM_TARGET])
@@ -76,7 +62,7 @@ fn compile(workspace: &Workspace, rust: &WasmRust, flavour: Flavour) -> Result<P
     Ok(target.join(WASM_TARGET).join("wasm/tidekeep_client_web.wasm"))
 }
 
-fn rustflags(workspace: &Workspace, rust: &WasmRust, flavour: Flavour) -> Result<Vec<String>> {
+fn rustflags(workspace: &Workspace, rust: &CrossRust, flavour: Flavour) -> Result<Vec<String>> {
     let mut flags = vec![STACK.to_owned()];
     let mut hide = |prefix: PathBuf| {
         flags.push(format!("--remap-path-prefix={}=.", prefix.display()));
@@ -90,9 +76,9 @@ fn rustflags(workspace: &Workspace, rust: &WasmRust, flavour: Flavour) -> Result
             hide(registry.path());
         }
     }
-    if let WasmRust::Debian(debian) = rust {
-        hide(debian.sources.clone());
-        hide(debian.sources.canonicalize().context("cannot find Debian's Rust sources")?);
+    if let Some(sources) = &rust.sources {
+        hide(sources.clone());
+        hide(sources.canonicalize().context("cannot find the sources of Rust's library")?);
         if flavour == Flavour::Release {
             flags.extend(IMMEDIATE_ABORT.map(str::to_owned));
         }
@@ -136,18 +122,5 @@ fn optimise(workspace: &Workspace, wasm_opt: &Path, module: &Path) {
         let why = error.to_string();
         let why = why.lines().next().unwrap_or_default();
         println!("web: module    stays unoptimised: {why}; see {}", log.display());
-    }
-}
-
-impl DebianRust {
-    /// Debian's cargo, cut off from the rustup toolchain whose child xtask is.
-    pub(crate) fn command(&self) -> Command {
-        let mut cargo = Command::new(&self.cargo);
-        cargo.env("RUSTC", &self.rustc).env("RUSTC_BOOTSTRAP", "1");
-        // `cargo run` sets these for xtask; they would lead to another compiler's libraries.
-        for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTDOC", "LD_LIBRARY_PATH"] {
-            cargo.env_remove(name);
-        }
-        cargo
     }
 }
