@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use tidekeep_protocol::codec;
 use tidekeep_protocol::error::{Code, Outcome};
 use tidekeep_protocol::frame::kind;
-use tidekeep_protocol::op::{Class, Operation};
+use tidekeep_protocol::op::{Class, Operation, Spec};
 
 use crate::calls::{Calls, SLOTS_MAX, Stage};
 use crate::config::{CallOptions, Config, Queue};
@@ -133,6 +133,21 @@ impl Core {
             return self.refuse(refusal.into());
         }
         self.place(now, spec.kind, spec.class, options, |body| codec::encode(request, body))
+    }
+
+    /// Makes a call whose body the driver has encoded, as one in another language does. Only its
+    /// length is held against the server's limits here; the server looks at the rest.
+    pub fn call_encoded(
+        &mut self,
+        now: Millis,
+        spec: &'static Spec,
+        body: &[u8],
+        options: CallOptions,
+    ) -> CallId {
+        if spec.class == Class::Watch {
+            return self.refuse(Error::new(Code::InvalidInput, "a watch is no call"));
+        }
+        self.place(now, spec.kind, spec.class, options, |out| out.extend_from_slice(body))
     }
 
     /// Asks the server whether it is there; settles with an empty reply.
@@ -511,7 +526,8 @@ impl Core {
             Begin::Plain => {}
             Begin::Reset => {
                 let watch = WatchId(self.watches.id(slot));
-                self.outputs.push_back(Output::Watch { watch, event: WatchEvent::Reset });
+                let event = WatchEvent::Reset;
+                self.outputs.push_back(Output::Watch { watch, event, body: &[] });
             }
         }
     }

@@ -56,8 +56,9 @@ impl<'a> Drain<'a> {
             }
             Found::Watch { watch, body } => {
                 // It decoded when it was found, so there always is a message.
-                let message = codec::decode(self.core.bytes(&body)).ok()?;
-                Output::Watch { watch, event: WatchEvent::Message(message) }
+                let body = self.core.bytes(&body);
+                let message = codec::decode(body).ok()?;
+                Output::Watch { watch, event: WatchEvent::Message(message), body }
             }
         })
     }

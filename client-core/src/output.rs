@@ -60,6 +60,8 @@ pub enum Output<'a> {
         watch: WatchId,
         /// What.
         event: WatchEvent<'a>,
+        /// The message as it came, for drivers in another language; empty for a reset.
+        body: &'a [u8],
     },
     /// A watch has ended for good.
     WatchFailed {

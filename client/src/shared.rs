@@ -284,7 +284,7 @@ impl Inner {
                         let _gone = settle.send(Err(error.into()));
                     }
                 }
-                Output::Watch { watch, event } => {
+                Output::Watch { watch, event, .. } => {
                     if let Some(feed) = watches.get_mut(&watch.0) {
                         feed.push(event);
                         if feed.bytes() > shared.watch_bytes && !feed.paused {
