@@ -130,17 +130,19 @@ fn measure(
 
 fn figures(json: &[u8]) -> Result<Figures> {
     let value: Value = serde_json::from_slice(json)?;
-    let number =
-        |name: &str| value[name].as_f64().with_context(|| format!("it has no number `{name}`"));
-    let errors = number("errors")?;
+    let number = |pointer: &str| {
+        let found = value.pointer(pointer).and_then(Value::as_f64);
+        found.with_context(|| format!("it has no number at {pointer}"))
+    };
+    let errors = number("/errors")?;
     if errors > 0.0 {
         bail!("{errors} of the operations failed");
     }
     Ok(Figures {
-        per_second: number("operations_per_second")?,
-        p50_us: number("p50_us")?,
-        p99_us: number("p99_us")?,
-        p999_us: number("p99_9_us")?,
+        per_second: number("/ops_per_second")?,
+        p50_us: number("/latency_us/p50")?,
+        p99_us: number("/latency_us/p99")?,
+        p999_us: number("/latency_us/p99_9")?,
     })
 }
 
@@ -217,8 +219,7 @@ mod tests {
     fn a_run_with_errors_gives_no_figures() {
         let json = |errors: u32| {
             format!(
-                "{{\"operations_per_second\":1.5,\"p50_us\":1,\"p99_us\":2,\"p99_9_us\":3,\
-                 \"errors\":{errors}}}"
+                r#"{{"ops_per_second":1.5,"latency_us":{{"p50":1,"p99":2,"p99_9":3}},"errors":{errors}}}"#
             )
         };
         assert!(figures(json(0).as_bytes()).is_ok());
