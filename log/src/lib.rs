@@ -17,6 +17,7 @@
 //! Drawn field by field in docs/disk.md, and in the modules `segment`, `envelope`, `snapshot` and
 //! `manifest`.
 
+pub mod commit;
 pub mod disk;
 mod envelope;
 mod error;
@@ -32,6 +33,10 @@ mod ticket;
 mod walk;
 mod writer;
 
+pub use commit::{
+    Answers, Call, Changed, Changes, Commit, Failed, Identity, Lost, Pending, PendingView, Promise,
+    Standing, TooOld,
+};
 pub use envelope::MAX_PAYLOAD;
 pub use error::{BoxError, Failure, OpenError, Refused, SnapshotError};
 pub use log::{Log, Permit};
@@ -40,3 +45,7 @@ pub use options::{Durability, Options, Stats};
 pub use recover::{Recovery, Report};
 pub use snapshot::{Published, SnapshotInfo};
 pub use ticket::Ticket;
+pub use tidekeep_store::change::{Change, Event, EventKind};
+pub use tidekeep_store::entry::Entry;
+pub use tidekeep_store::reply::Reply;
+pub use tidekeep_store::view::View;

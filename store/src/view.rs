@@ -9,7 +9,6 @@ use tidekeep_protocol::range::{KeyRange, successor};
 use crate::entry::Entry;
 use crate::leaf::{self, Leaf};
 use crate::merge::{Direction, merge};
-use crate::read::PageLimits;
 use crate::shard::Shard;
 
 /// What a range held at one revision.
@@ -38,9 +37,10 @@ impl View {
         self.revision
     }
 
-    /// The next entries behind `after`, in key order; empty at the end. Entries whose time was over
-    /// when the cut was made are left out.
-    pub fn page(&self, after: Option<&[u8]>, limits: PageLimits) -> Vec<Entry> {
+    /// The next entries behind the key `after`, in key order: at most `entries` of them, of `bytes`
+    /// in sum, but at least one; empty at the end. Entries whose time was over when the cut was made
+    /// are left out.
+    pub fn page(&self, after: Option<&[u8]>, entries: usize, bytes: usize) -> Vec<Entry> {
         let mut range = self.range.clone();
         if let Some(after) = after {
             range.start = successor(after);
@@ -48,10 +48,10 @@ impl View {
         let range = range.as_range();
         let runs = self.runs.iter().map(|run| leaf::ascending(run, range));
         let mut page = Vec::new();
-        let mut bytes = 0;
+        let mut taken = 0;
         for entry in merge(runs, Direction::Ascending).filter(|entry| !entry.expired(self.now)) {
-            bytes += entry.as_bytes().len();
-            let full = page.len() >= limits.entries || bytes > limits.bytes;
+            taken += entry.as_bytes().len();
+            let full = page.len() >= entries || taken > bytes;
             if full && !page.is_empty() {
                 break;
             }

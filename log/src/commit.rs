@@ -1,0 +1,197 @@
+//! The seam: how a batch of requests becomes order. What is above (sessions, metrics) knows this
+//! trait alone; [`crate::Solo`] implements it by the local log. Object-safe and without a runtime:
+//! every wait is a plain future.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tidekeep_protocol::error::Refusal;
+use tidekeep_protocol::op::Request;
+use tidekeep_protocol::range::KeyRange;
+use tidekeep_store::change::Change;
+use tidekeep_store::reply::Reply;
+use tidekeep_store::view::View;
+
+use crate::error::Failure;
+
+/// One request, decoded, and the bytes of its body as they came. The bytes are what is logged.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The request; of a class that reads or writes.
+    pub request: &'a Request<'a>,
+    /// The body that the request was decoded from.
+    pub body: &'a [u8],
+}
+
+/// One answer for each call, in the order of the calls.
+pub type Answers = Vec<Result<Reply, Refusal>>;
+
+/// One group's data and its order.
+pub trait Commit: Send + Sync {
+    /// Runs the calls in order, reads and writes mixed. Resolves with one answer for each once all
+    /// that the answers show is safe; never blocks on the disk. `answers` is a spare list to use.
+    /// The calls count from the moment of this call on, whether or not the result is awaited,
+    /// unless the log is busy: then those that did not fit in any more run when it is polled.
+    fn submit(&self, calls: &[Call<'_>], answers: Answers) -> Pending;
+
+    /// A frozen cut of a range. It is safe to show when it resolves.
+    fn view(&self, range: &KeyRange) -> PendingView;
+
+    /// The newest revision that is safe to show, and that a reply may have shown already.
+    fn revision(&self) -> u64;
+
+    /// The changes after a revision that are safe to show, oldest first: at most `bytes` of memory,
+    /// but at least one if there is one.
+    ///
+    /// # Errors
+    /// [`TooOld`]: some of them have been forgotten.
+    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld>;
+
+    /// Resolves when there is a safe change after a revision, or when it has been forgotten.
+    fn changed(&self, after: u64) -> Changed;
+
+    /// Which store this is.
+    fn identity(&self) -> Identity;
+
+    /// What can be asked of it now.
+    fn standing(&self) -> Standing;
+
+    /// Gives each figure by name, with its unit last.
+    fn figures(&self, each: &mut dyn FnMut(&'static str, u64));
+
+    /// Resolves with the reason, once storage has failed for good.
+    fn failed(&self) -> Failed;
+
+    /// Writes everything to disk and stops the threads. Blocks until that is done. Writes are
+    /// refused from now on.
+    ///
+    /// # Errors
+    /// Why not everything is on disk.
+    fn close(&self) -> Result<(), String>;
+}
+
+/// The answers to a batch, once they may be shown.
+pub type Pending = Promise<Result<Answers, Lost>>;
+
+/// A view, once it may be shown.
+pub type PendingView = Promise<Result<View, Lost>>;
+
+/// That there is a change.
+pub type Changed = Promise<Result<(), Lost>>;
+
+/// That storage has failed, and how.
+pub type Failed = Promise<String>;
+
+/// A value that is there, or will be. A plain future: whoever polls it need not know who makes it.
+#[must_use = "a promise does nothing unless it is awaited"]
+pub struct Promise<T>(State<T>);
+
+enum State<T> {
+    Ready(Option<T>),
+    Later(Pin<Box<dyn Future<Output = T> + Send>>),
+}
+
+impl<T> Promise<T> {
+    /// A value that is there.
+    pub fn ready(value: T) -> Self {
+        Self(State::Ready(Some(value)))
+    }
+
+    /// A value that `future` will make.
+    pub fn later(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(State::Later(Box::pin(future)))
+    }
+
+    /// The value, if it is there without waiting; else the promise.
+    pub fn into_ready(self) -> Result<T, Self> {
+        match self.0 {
+            State::Ready(Some(value)) => Ok(value),
+            state => Err(Self(state)),
+        }
+    }
+}
+
+impl<T: Unpin> Future for Promise<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        match &mut self.get_mut().0 {
+            State::Ready(value) => {
+                Poll::Ready(value.take().expect("a future is not polled after it was ready"))
+            }
+            State::Later(future) => future.as_mut().poll(context),
+        }
+    }
+}
+
+/// A run of changes that is safe to show.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// The changes, oldest first, with no revision left out.
+    pub changes: Vec<Arc<Change>>,
+    /// Everything up to this revision has been given, now or before: the last change's when more
+    /// follow, else the newest safe one.
+    pub through: u64,
+}
+
+/// The changes asked for have been forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooOld {
+    /// Changes after this revision are still known.
+    pub oldest: u64,
+}
+
+impl fmt::Display for TooOld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "only changes after revision {} are still known", self.oldest)
+    }
+}
+
+impl std::error::Error for TooOld {}
+
+/// Storage failed while this was waited for: what it wrote may or may not be there after a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost(Arc<str>);
+
+impl Lost {
+    /// A loss with its cause, for people.
+    pub fn new(cause: &str) -> Self {
+        Self(cause.into())
+    }
+}
+
+impl From<Failure> for Lost {
+    fn from(failure: Failure) -> Self {
+        Self::new(&failure.to_string())
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Lost {}
+
+/// Which store, and which history of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Tells this store from any other.
+    pub store_id: [u8; 16],
+    /// Tells this history from any other with the same positions.
+    pub incarnation: u64,
+}
+
+/// What can be asked of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Reads and writes.
+    Ready,
+    /// Reads, and writes that free space; the refusal that others get.
+    ReadOnly(Refusal),
+    /// Nothing any more: why.
+    Failed(String),
+}
