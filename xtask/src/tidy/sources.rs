@@ -20,6 +20,10 @@ const WASM: [&str; 2] =
 /// The only folder that may know that it runs in a browser.
 const WASM_HOME: &str = "client-web/";
 
+/// The page lives on what the npm package makes public.
+const PAGE: &str = "www/src/";
+const BEHIND_THE_PACKAGE: [&str; 2] = ["client-web/", "tidekeep/dist/"];
+
 /// Checks one file.
 pub(super) fn check(source: &Source, findings: &mut Findings) {
     if source.has_extension(&["rs", "ts"]) {
@@ -59,6 +63,13 @@ fn check_line(source: &Source, place: &str, line: &str, findings: &mut Findings)
     if !source.name.starts_with(WASM_HOME) && WASM.iter().any(|cfg| line.contains(cfg)) {
         findings.error(place, "only client-web may ask whether it runs in a browser");
     }
+    let imports = line.contains(" from ") || line.contains("import");
+    if source.name.starts_with(PAGE)
+        && imports
+        && BEHIND_THE_PACKAGE.iter().any(|path| line.contains(path))
+    {
+        findings.error(place, "the page may import only what `tidekeep` exports");
+    }
 }
 
 fn has_issue_number(text: &str) -> bool {
@@ -95,6 +106,13 @@ mod tests {
         let lines = |count: usize| "let a = 1;\n".repeat(count);
         assert!(errors("a.ts", &lines(HARD_LINES)).is_empty());
         assert_eq!(errors("a.ts", &lines(HARD_LINES + 1)).len(), 1);
+    }
+
+    #[test]
+    fn the_page_imports_the_package_only() {
+        let import = |from: &str| format!("import {{ connect }} from \"{from}\";\n");
+        assert!(errors("www/src/app.ts", &import("tidekeep")).is_empty());
+        assert_eq!(errors("www/src/app.ts", &import("../../client-web/ts/client.ts")).len(), 1);
     }
 
     #[test]
