@@ -26,6 +26,14 @@ pub struct Stamp {
     pub revision: u64,
 }
 
+impl Stamp {
+    /// The revision that the command takes if it changes something. No group gets to the last one;
+    /// bytes that are no true record may claim to.
+    fn next(&self) -> u64 {
+        self.revision.saturating_add(1)
+    }
+}
+
 /// Applies one command.
 ///
 /// # Errors
@@ -46,7 +54,7 @@ pub fn apply<G: DerefMut<Target = Shard>>(
     };
     let Transition { events, .. } = transition;
     let change = (!events.is_empty()).then(|| Change {
-        revision: stamp.revision + 1,
+        revision: stamp.next(),
         at_ms: stamp.now_ms,
         events,
     });
@@ -84,10 +92,14 @@ pub(crate) struct Transition<'t, 'a, G> {
     undo: Vec<Undo>,
 }
 
-/// How a key was before it was written.
-enum Undo {
-    Restore(Entry),
-    Remove(Entry),
+/// How a key and its shard were before a write.
+struct Undo {
+    /// The entry that was there, or else the one that came.
+    entry: Entry,
+    /// Whether it was there.
+    kept: bool,
+    /// The shard's newest revision.
+    written: u64,
 }
 
 impl<G: DerefMut<Target = Shard>> Transition<'_, '_, G> {
@@ -97,12 +109,12 @@ impl<G: DerefMut<Target = Shard>> Transition<'_, '_, G> {
 
     /// The revision of everything this command writes.
     pub(crate) fn next_revision(&self) -> u64 {
-        self.stamp.revision + 1
+        self.stamp.next()
     }
 
     /// What a reply bears as its revision: the command's own if it changed something.
     pub(crate) fn revision(&self) -> u64 {
-        self.stamp.revision + u64::from(!self.events.is_empty())
+        if self.events.is_empty() { self.stamp.revision } else { self.stamp.next() }
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Shard> {
@@ -132,14 +144,14 @@ impl<G: DerefMut<Target = Shard>> Transition<'_, '_, G> {
         let meta = Meta {
             created: before.as_ref().map_or(revision, Entry::created),
             modified: revision,
-            version: before.as_ref().map_or(1, |entry| entry.version() + 1),
+            version: before.as_ref().map_or(1, |entry| entry.version().saturating_add(1)),
             expires_at: self.end(expiry, before.as_ref()),
         };
-        let (entry, displaced) = self.writing.shard(key).put(key, value, meta);
-        self.undo.push(match displaced {
-            Some(displaced) => Undo::Restore(displaced),
-            None => Undo::Remove(entry.clone()),
-        });
+        let shard = self.writing.shard(key);
+        let written = shard.written();
+        let (entry, displaced) = shard.put(key, value, meta);
+        let kept = displaced.is_some();
+        self.undo.push(Undo { entry: displaced.unwrap_or_else(|| entry.clone()), kept, written });
         let event = Event { kind: EventKind::Put, entry: entry.clone(), previous: before };
         self.events.push(event);
         entry
@@ -148,22 +160,17 @@ impl<G: DerefMut<Target = Shard>> Transition<'_, '_, G> {
     /// Removes `entry`, which is there.
     pub(crate) fn remove(&mut self, entry: Entry, kind: EventKind) {
         let revision = self.next_revision();
-        self.writing.shard(entry.key()).remove(entry.key(), revision);
-        self.undo.push(Undo::Restore(entry.clone()));
+        let shard = self.writing.shard(entry.key());
+        let written = shard.written();
+        shard.remove(entry.key(), revision);
+        self.undo.push(Undo { entry: entry.clone(), kept: true, written });
         self.events.push(Event { kind, previous: Some(entry.clone()), entry });
     }
 
     /// Takes back everything this command has done.
     pub(crate) fn undo(&mut self) {
-        while let Some(undo) = self.undo.pop() {
-            match undo {
-                Undo::Restore(entry) => {
-                    self.writing.shard(entry.key()).insert(entry);
-                }
-                Undo::Remove(entry) => {
-                    self.writing.shard(entry.key()).remove(entry.key(), 0);
-                }
-            }
+        while let Some(Undo { entry, kept, written }) = self.undo.pop() {
+            self.writing.shard(entry.key()).restore(entry, kept, written);
         }
         self.events.clear();
     }

@@ -83,7 +83,7 @@ impl Entry {
 
     /// Whether the entry's time is over at `now`, in milliseconds since the Unix epoch.
     pub fn expired(&self, now: u64) -> bool {
-        self.number(24) <= now
+        self.expires_at().is_some_and(|at| at <= now)
     }
 
     /// The metadata, as the wire has it.

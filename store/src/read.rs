@@ -20,9 +20,11 @@ pub struct PageLimits {
     pub bytes: usize,
 }
 
-/// Reads one entry.
+/// Reads one entry. That there is none may be the work of any write to the shard so far.
 pub fn get(shard: &Shard, key: &[u8], now: u64, revision: u64) -> Got {
-    Got { revision, entry: live(shard, key, now).cloned() }
+    let kept = shard.get(key);
+    let shows = kept.map_or(shard.written(), Entry::modified);
+    Got { revision, entry: kept.filter(|entry| !entry.expired(now)).cloned(), shows }
 }
 
 /// The entry of `key`, unless its time is over.
@@ -88,14 +90,16 @@ fn count<'a>(
     now: u64,
     revision: u64,
 ) -> Page {
-    let limit = if limit == 0 { u64::MAX } else { u64::from(limit) };
-    let counted: u64 = shards
+    let limit = bounded(limit, usize::MAX);
+    let counted = shards
         .into_iter()
-        .map(|shard| shard.ascending(range).filter(|entry| !entry.expired(now)).count() as u64)
-        .sum();
+        .flat_map(|shard| shard.ascending(range))
+        .filter(|entry| !entry.expired(now))
+        .take(limit.saturating_add(1))
+        .count();
     Page {
         revision,
-        count: counted.min(limit),
+        count: counted.min(limit) as u64,
         more: counted > limit,
         keys_only: true,
         entries: Vec::new(),
@@ -115,7 +119,7 @@ pub fn children<'a>(
     let most = bounded(request.limit, limits.entries);
     let mut names = Names { revision, more: false, names: Vec::new() };
     let mut bytes = 0;
-    let mut from = Some(first_key(request));
+    let mut from = first_key(request);
     while let Some(start) = from.take() {
         let range = Range { start: &start, end: end.as_deref() };
         let next = shards
@@ -124,7 +128,8 @@ pub fn children<'a>(
             .min_by(|a, b| a.key().cmp(b.key()));
         let Some(entry) = next else { break };
         let (name, branch) = split_name(&entry.key()[prefix.len()..], request.delimiter);
-        if names.names.len() >= most || bytes + name.len() > limits.bytes {
+        let full = names.names.len() >= most || bytes + name.len() > limits.bytes;
+        if full && !names.names.is_empty() {
             names.more = true;
             break;
         }
@@ -136,14 +141,12 @@ pub fn children<'a>(
     names
 }
 
-/// The first key that the page may show something of.
-fn first_key(request: &Children<'_>) -> Vec<u8> {
-    let Some(after) = request.after else { return request.prefix.to_vec() };
+/// The first key that the page may show something of; none when all keys are behind it.
+fn first_key(request: &Children<'_>) -> Option<Vec<u8>> {
+    let Some(after) = request.after else { return Some(request.prefix.to_vec()) };
     let full = [request.prefix, after].concat();
-    match after.ends_with(request.delimiter) {
-        true => prefix_end(&full).unwrap_or_else(|| successor(&full)),
-        false => successor(&full),
-    }
+    let branch = !request.delimiter.is_empty() && after.ends_with(request.delimiter);
+    if branch { prefix_end(&full) } else { Some(successor(&full)) }
 }
 
 /// A name up to and with the delimiter, and whether it goes on behind it.

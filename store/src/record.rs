@@ -103,16 +103,13 @@ impl<'a> Record<'a> {
             if rest.is_empty() {
                 return None;
             }
-            match split_command(rest) {
-                Some((kind, body, tail)) => {
-                    rest = tail;
-                    Some(command(kind, body))
-                }
-                None => {
-                    rest = &[];
-                    Some(Err(BadRecord::Cut))
-                }
-            }
+            let split = split_command(rest).ok_or(BadRecord::Cut);
+            let command = split.and_then(|(kind, body, _)| command(kind, body));
+            rest = match split {
+                Ok((_, _, tail)) if command.is_ok() => tail,
+                _ => &[],
+            };
+            Some(command)
         })
     }
 }

@@ -41,6 +41,8 @@ pub struct Got {
     pub revision: u64,
     /// The entry, if there is one.
     pub entry: Option<Entry>,
+    /// The newest revision that the answer shows something of, absence included.
+    pub shows: u64,
 }
 
 /// What a put or a delete did.
@@ -113,7 +115,11 @@ impl Reply {
             Self::Put(written) | Self::Delete(written) => entry_bytes(written.entry.as_ref()),
             Self::Touch(_) | Self::Increment(_) | Self::DeleteRange(_) => SMALL_BYTES,
             Self::Scan(page) => {
-                SMALL_BYTES + page.entries.iter().map(|e| entry_bytes(Some(e))).sum::<usize>()
+                let listed = |entry: &Entry| match page.keys_only {
+                    true => LISTED_BYTES + entry.key().len(),
+                    false => LISTED_BYTES + entry.key().len() + entry.value().len(),
+                };
+                SMALL_BYTES + page.entries.iter().map(listed).sum::<usize>()
             }
             Self::Children(names) => {
                 SMALL_BYTES + names.names.iter().map(|(name, _)| name.len() + 6).sum::<usize>()
@@ -126,9 +132,8 @@ impl Reply {
 
     /// The revision that this reply shows something of: it must be safe before the reply is.
     pub fn shows(&self) -> u64 {
-        let entry = |entry: &Option<Entry>| entry.as_ref().map_or(0, Entry::modified);
         match self {
-            Self::Get(got) => entry(&got.entry),
+            Self::Get(got) => got.shows,
             Self::Scan(page) => page.revision,
             Self::Children(names) => names.revision,
             Self::Put(written) | Self::Delete(written) => written.revision,
@@ -142,6 +147,9 @@ impl Reply {
 
 /// More than the numbers of any reply take.
 const SMALL_BYTES: usize = 96;
+
+/// More than the metadata and the lengths of an entry in a list take.
+const LISTED_BYTES: usize = 56;
 
 fn entry_bytes(entry: Option<&Entry>) -> usize {
     SMALL_BYTES + entry.map_or(0, |entry| entry.as_bytes().len())

@@ -40,19 +40,24 @@ impl Shard {
     /// Packs and keeps an entry; gives it and what it displaced.
     pub fn put(&mut self, key: &[u8], value: &[u8], meta: Meta) -> (Entry, Option<Entry>) {
         let entry = Entry::new(key, value, meta, &mut self.scratch);
-        let displaced = self.insert(entry.clone());
+        let displaced = self.keep(&entry);
         (entry, displaced)
     }
 
     /// Keeps an entry; gives what it displaced.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        self.written = self.written.max(entry.modified());
-        self.account_for(&entry);
-        let displaced = self.place(entry);
-        if let Some(displaced) = &displaced {
-            self.forget(displaced);
+        self.keep(&entry)
+    }
+
+    /// Takes back a write: puts its key's entry back, or takes it out if it was not kept before,
+    /// and with it the shard's newest revision.
+    pub(crate) fn restore(&mut self, entry: Entry, kept: bool, written: u64) {
+        if kept {
+            self.keep(&entry);
+        } else {
+            self.remove(entry.key(), written);
         }
-        displaced
+        self.written = written;
     }
 
     /// Takes the entry of `key` out, as part of the write with this revision.
@@ -109,6 +114,18 @@ impl Shard {
     /// The newest revision that wrote to this shard.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// What is displaced is forgotten first: it can be the same entry in all its bytes, when a
+    /// transaction writes a key twice that ends at once.
+    fn keep(&mut self, entry: &Entry) -> Option<Entry> {
+        let displaced = self.place(entry.clone());
+        if let Some(displaced) = &displaced {
+            self.forget(displaced);
+        }
+        self.account_for(entry);
+        self.written = self.written.max(entry.modified());
+        displaced
     }
 
     fn place(&mut self, entry: Entry) -> Option<Entry> {

@@ -33,7 +33,7 @@ impl Spread {
         for chunk in key.chunks(8) {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            let wide = u128::from(hash ^ u64::from_le_bytes(word)) * 0x9E37_79B9_7F4A_7C15_F39C;
+            let wide = u128::from(hash ^ u64::from_le_bytes(word)) * MULTIPLIER;
             hash = (wide >> 64) as u64 ^ wide as u64 ^ self.seed;
         }
         ((u128::from(hash) * self.shards as u128) >> 64) as usize
@@ -78,6 +78,9 @@ fn txn_key<'a>(op: &TxnOp<'a>) -> Option<&'a [u8]> {
         TxnOp::DeleteRange(_) => None,
     }
 }
+
+/// The golden ratio's fraction, in 64 bits: a product with it fits into 128.
+const MULTIPLIER: u128 = 0x9E37_79B9_7F4A_7C15;
 
 /// The shards that a command needs, in ascending order, which is the order to lock them in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -79,9 +79,10 @@ pub fn entries(chunk: &[u8]) -> impl Iterator<Item = Option<Entry>> {
         if rest.is_empty() {
             return None;
         }
-        let entry = split_entry(rest);
-        rest = entry.map_or(&[], |(_, tail)| tail);
-        Some(entry.and_then(|(bytes, _)| Entry::from_bytes(bytes)))
+        let split = split_entry(rest);
+        let entry = split.and_then(|(bytes, _)| Entry::from_bytes(bytes));
+        rest = split.filter(|_| entry.is_some()).map_or(&[], |(_, tail)| tail);
+        Some(entry)
     })
 }
 

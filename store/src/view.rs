@@ -43,7 +43,7 @@ impl View {
     pub fn page(&self, after: Option<&[u8]>, entries: usize, bytes: usize) -> Vec<Entry> {
         let mut range = self.range.clone();
         if let Some(after) = after {
-            range.start = successor(after);
+            range.start = range.start.max(successor(after));
         }
         let range = range.as_range();
         let runs = self.runs.iter().map(|run| leaf::ascending(run, range));

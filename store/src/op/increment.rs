@@ -27,6 +27,7 @@ fn number(entry: Option<&Entry>) -> Result<i64, Refusal> {
     let Some(entry) = entry else { return Ok(0) };
     core::str::from_utf8(entry.value())
         .ok()
+        .filter(|text| !text.starts_with('+'))
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| Refusal::new(Code::InvalidInput, "the value is no decimal number"))
 }

@@ -37,7 +37,8 @@ fn step<G: DerefMut<Target = Shard>>(
     let reply = match op {
         TxnOp::Get(get) => {
             let entry = transition.live(get.key);
-            return Ok(Reply::Get(Got { revision: transition.revision(), entry }));
+            let revision = transition.revision();
+            return Ok(Reply::Get(Got { revision, entry, shows: revision }));
         }
         TxnOp::Put(put) => Reply::Put(put::run(transition, put)),
         TxnOp::Delete(delete) => Reply::Delete(delete::run(transition, delete)),
