@@ -7,9 +7,10 @@ mod rust;
 mod testing;
 
 use std::fmt;
+use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::setup::apt::Apt;
 pub(crate) use crate::setup::node::Node;
@@ -77,7 +78,7 @@ impl Teller {
 pub(crate) fn run(workspace: &Workspace, need: Need, talk: Talk) -> Result<Tools> {
     let teller = Teller(talk);
     let wasm = rust::wasm(workspace, &teller)?;
-    let wasm_opt = wasm_opt(workspace, &teller);
+    let wasm_opt = wasm_opt(workspace, &teller)?;
     let node = node::prepare(workspace, &teller)?;
     let tests = match need {
         Need::Page => None,
@@ -87,9 +88,11 @@ pub(crate) fn run(workspace: &Workspace, need: Need, talk: Talk) -> Result<Tools
 }
 
 /// Debian's optimiser, installed when that needs no password; otherwise the build goes on without.
-fn wasm_opt(workspace: &Workspace, teller: &Teller) -> Option<PathBuf> {
+fn wasm_opt(workspace: &Workspace, teller: &Teller) -> Result<Option<PathBuf>> {
     let mut found = on_path("wasm-opt");
-    if let (None, Ok(apt)) = (&found, Apt::open(workspace, &["binaryen"])) {
+    if let (None, Ok(apt)) = (&found, Apt::open(workspace, &["binaryen"]))
+        && first_time(workspace, "binaryen")?
+    {
         teller.doing("wasm-opt", "installing Debian's binaryen, to make the module 5 % smaller");
         if let Err(error) = apt.install(&["binaryen"]) {
             teller.doing("wasm-opt", &format!("going on without it: {error:#}"));
@@ -100,7 +103,19 @@ fn wasm_opt(workspace: &Workspace, teller: &Teller) -> Option<PathBuf> {
         Some(path) => teller.found("wasm-opt", &path.display().to_string()),
         None => teller.found("wasm-opt", "absent; the module stays about 5 % larger"),
     }
-    found
+    Ok(found)
+}
+
+/// Whether an attempt is the first one: what is optional is tried once, or every run would wait
+/// where it cannot be had. `cargo clean` forgets it.
+fn first_time(workspace: &Workspace, attempt: &str) -> Result<bool> {
+    let mark = workspace.scratch(&format!("tried/{attempt}"));
+    if mark.exists() {
+        return Ok(false);
+    }
+    fs::create_dir_all(workspace.scratch("tried")).context("cannot write to the target folder")?;
+    fs::write(&mark, "").with_context(|| format!("cannot write {}", mark.display()))?;
+    Ok(true)
 }
 
 /// Where the shell would find a program.

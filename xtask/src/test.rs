@@ -118,6 +118,8 @@ struct Run<'a> {
 impl Run<'_> {
     fn step(&self, step: &Step) -> Tally {
         println!("test: {:<8} {}", step.name, step.what);
+        // Or the counts of an earlier run would be taken for this one's.
+        drop(fs::remove_file(self.log(step.name)));
         let start = Instant::now();
         match (step.run)(self) {
             Ok(tally) => {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::setup::apt::{self, Apt};
-use crate::setup::{NeedsYou, Teller, on_path};
+use crate::setup::{NeedsYou, Teller, first_time, on_path};
 use crate::workspace::Workspace;
 
 /// The browser's target.
@@ -92,12 +92,9 @@ pub(super) fn wasm(workspace: &Workspace, teller: &Teller) -> Result<CrossRust> 
     if rust.sources.is_some() {
         return Ok(rust);
     }
-    // Asked for once only: where there is no way to rustup's downloads, every run would wait.
-    let asked = workspace.scratch("rust-src-asked");
-    if on_path("rustup").is_some() && !asked.exists() {
+    if on_path("rustup").is_some() && first_time(workspace, "rust-src")? {
         teller.doing("wasm", "adding Rust's library sources by rustup, for a smaller module");
         by_rustup(workspace, &["component", "add", "rust-src"]);
-        fs::write(&asked, "").with_context(|| format!("cannot write {}", asked.display()))?;
     }
     Ok(CrossRust { sources: toolchain_sources(), ..rust })
 }
