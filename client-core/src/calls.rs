@@ -2,13 +2,12 @@
 //! A slab: the low half of a call's id is its slot, the high half tells the slot's tenants apart, so
 //! that a late reply never meets the wrong call.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use tidekeep_protocol::frame::{self, HEADER_BYTES, LENGTH_BYTES, ext, kind};
+use tidekeep_protocol::frame::{HEADER_BYTES, LENGTH_BYTES, kind};
 use tidekeep_protocol::op::Class;
 
-use crate::outbox::has_room;
+use crate::outbox::{has_room, write_frame};
 use crate::receive::Joining;
 use crate::time::Millis;
 
@@ -56,8 +55,10 @@ pub(crate) struct Call {
 pub(crate) struct Calls {
     slots: Vec<Call>,
     free: Vec<u16>,
-    /// Ids in the order in which they are to be sent; those settled meanwhile are skipped.
-    queue: VecDeque<u32>,
+    /// Ids in the order in which they are to be sent, from `head` on; those settled meanwhile are
+    /// skipped.
+    queue: Vec<u32>,
+    head: usize,
     queued: usize,
     sent: usize,
     bytes: usize,
@@ -87,47 +88,40 @@ impl Calls {
         self.refused << 16 | SLOTS_MAX as u32
     }
 
-    /// Takes a slot and puts the call at the end of the queue; `write` appends the request's body.
-    /// None when every slot is taken.
-    pub(crate) fn insert(
-        &mut self,
-        kind: u8,
-        class: Class,
-        deadline: Millis,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Option<u32> {
-        let id = self.take_slot(kind, class, deadline)?;
-        let call = &mut self.slots[index(id)];
-        write(&mut call.body);
-        self.bytes += call.body.len();
+    /// Takes a slot for a call, at the end of the queue, whose request is to be written into its
+    /// body before [`Calls::count_body`]. None when every slot is taken.
+    pub(crate) fn insert(&mut self, kind: u8, class: Class, deadline: Millis) -> Option<u32> {
+        self.made += 1;
+        let (stage, order) = (Stage::Queued, self.made);
+        let id = match self.free.pop() {
+            Some(slot) => {
+                let call = &mut self.slots[usize::from(slot)];
+                call.id = next_tenant(call.id);
+                (call.kind, call.class, call.stage) = (kind, class, stage);
+                (call.deadline, call.order) = (deadline, order);
+                call.id
+            }
+            None if self.slots.len() == SLOTS_MAX => return None,
+            None => {
+                let id = next_tenant(self.slots.len() as u32);
+                let (body, joined) = (Vec::new(), Vec::new());
+                self.slots.push(Call { id, kind, class, stage, deadline, body, joined, order });
+                id
+            }
+        };
+        self.queued += 1;
+        self.queue.push(id);
         Some(id)
     }
 
-    fn take_slot(&mut self, kind: u8, class: Class, deadline: Millis) -> Option<u32> {
-        let index = match self.free.pop() {
-            Some(index) => usize::from(index),
-            None if self.slots.len() == SLOTS_MAX => return None,
-            None => {
-                let id = self.slots.len() as u32;
-                let (body, joined) = (Vec::new(), Vec::new());
-                let stage = Stage::Free;
-                self.slots.push(Call { id, kind, class, stage, deadline, body, joined, order: 0 });
-                id as usize
-            }
-        };
-        self.made += 1;
-        let call = &mut self.slots[index];
-        call.id = next_tenant(call.id);
-        call.kind = kind;
-        call.class = class;
-        call.stage = Stage::Queued;
-        call.deadline = deadline;
-        call.order = self.made;
-        self.queued += 1;
-        self.drop_settled();
-        let id = self.slots[index].id;
-        self.queue.push_back(id);
-        Some(id)
+    /// The request's body is written.
+    pub(crate) fn count_body(&mut self, id: u32) {
+        self.bytes += self.slots[index(id)].body.len();
+    }
+
+    /// Where the request's body is to be written.
+    pub(crate) fn body(&mut self, id: u32) -> &mut Vec<u8> {
+        &mut self.slots[index(id)].body
     }
 
     /// The call with this id, if it is not settled.
@@ -166,10 +160,8 @@ impl Calls {
         let order = call.order;
         self.sent -= 1;
         self.queued += 1;
-        let later = |&id: &u32| {
-            let call = &self.slots[index(id)];
-            call.id == id && call.stage == Stage::Queued && call.order > order
-        };
+        self.drop_settled();
+        let later = |&id: &u32| self.slots[index(id)].order > order;
         let place = self.queue.iter().position(later).unwrap_or(self.queue.len());
         self.queue.insert(place, id);
     }
@@ -201,30 +193,33 @@ impl Calls {
         max_bytes: usize,
         in_flight: usize,
     ) {
-        while let Some(&id) = self.queue.front() {
-            let Some(call) = self.slots.get_mut(index(id)).filter(|call| call.waits(id)) else {
-                self.queue.pop_front();
-                continue;
-            };
-            if self.sent >= in_flight || !has_room(out, ENVELOPE_BYTES + call.body.len(), max_bytes)
-            {
-                return;
+        while let Some(&id) = self.queue.get(self.head) {
+            let call = &mut self.slots[index(id)];
+            if call.waits(id) {
+                let bytes = ENVELOPE_BYTES + call.body.len();
+                if self.sent >= in_flight || !has_room(out, bytes, max_bytes) {
+                    break;
+                }
+                call.write(now, out);
+                call.stage = Stage::Sent;
+                self.queued -= 1;
+                self.sent += 1;
             }
-            call.write(now, out);
-            call.stage = Stage::Sent;
-            self.queue.pop_front();
-            self.queued -= 1;
-            self.sent += 1;
+            self.head += 1;
+        }
+        if self.head == self.queue.len() {
+            self.queue.clear();
+            self.head = 0;
+        } else if self.queue.len() > 2 * self.queued + 64 {
+            self.drop_settled();
         }
     }
 
-    /// Keeps the queue within twice the calls that wait in it: those that settled before they were
-    /// sent leave their ids behind.
+    /// Leaves in the queue only what waits in it.
     fn drop_settled(&mut self) {
-        if self.queue.len() > 2 * self.queued + 32 {
-            let slots = &self.slots;
-            self.queue.retain(|&id| slots[index(id)].waits(id));
-        }
+        let slots = &self.slots;
+        self.queue.retain(|&id| slots[index(id)].waits(id));
+        self.head = 0;
     }
 }
 
@@ -244,15 +239,9 @@ impl Call {
     }
 
     fn write(&self, now: Millis, out: &mut Vec<u8>) {
-        if self.kind == kind::PING {
-            frame::write(out, self.kind, 0, self.id, &[], |_| {});
-            return;
-        }
         let left_ms = u32::try_from(self.deadline.since(now)).unwrap_or(u32::MAX).max(1);
-        let deadline = (ext::DEADLINE, &left_ms.to_le_bytes()[..]);
-        frame::write(out, self.kind, 0, self.id, &[deadline], |out| {
-            out.extend_from_slice(&self.body);
-        });
+        let deadline_ms = (self.kind != kind::PING).then_some(left_ms);
+        write_frame(out, self.kind, self.id, deadline_ms, &self.body);
     }
 }
 

@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use tidekeep_protocol::codec;
-use tidekeep_protocol::error::{Code, Outcome};
+use tidekeep_protocol::error::{Code, Outcome, Refusal};
 use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::op::{Class, Operation, Spec};
 
@@ -17,7 +17,7 @@ use crate::drain::Drain;
 use crate::error::Error;
 use crate::link::{Link, Phase, ServerInfo};
 use crate::outbox::{Control, Outbox};
-use crate::output::{CallId, Input, Output, State, WatchEvent, WatchId};
+use crate::output::{CallId, Input, Output, State, WatchId};
 use crate::receive::{Joining, Receive};
 use crate::replay::{self, Verdict};
 use crate::time::Millis;
@@ -124,15 +124,15 @@ impl Core {
 
     /// Makes a call. A refusal of any kind arrives as [`Output::Failed`], like every other end.
     pub fn call<O: Operation>(&mut self, now: Millis, request: &O, options: CallOptions) -> CallId {
+        let checked = self.link.limits().map_or(Ok(()), |limits| request.check(limits));
         let spec = O::SPEC;
-        if spec.class == Class::Watch {
-            return self.refuse(Error::new(Code::InvalidInput, "a watch is no call"));
+        match self.begin_call(now, spec.kind, spec.class, checked, options) {
+            Ok(id) => {
+                codec::encode(request, self.calls.body(id));
+                self.end_call(id)
+            }
+            Err(refused) => refused,
         }
-        let limits = self.link.limits();
-        if let Some(Err(refusal)) = limits.map(|limits| request.check(limits)) {
-            return self.refuse(refusal.into());
-        }
-        self.place(now, spec.kind, spec.class, options, |body| codec::encode(request, body))
     }
 
     /// Makes a call whose body the driver has encoded, as one in another language does. Only its
@@ -144,15 +144,21 @@ impl Core {
         body: &[u8],
         options: CallOptions,
     ) -> CallId {
-        if spec.class == Class::Watch {
-            return self.refuse(Error::new(Code::InvalidInput, "a watch is no call"));
+        match self.begin_call(now, spec.kind, spec.class, Ok(()), options) {
+            Ok(id) => {
+                self.calls.body(id).extend_from_slice(body);
+                self.end_call(id)
+            }
+            Err(refused) => refused,
         }
-        self.place(now, spec.kind, spec.class, options, |out| out.extend_from_slice(body))
     }
 
     /// Asks the server whether it is there; settles with an empty reply.
     pub fn ping(&mut self, now: Millis, options: CallOptions) -> CallId {
-        self.place(now, kind::PING, Class::Server, options, |_| {})
+        match self.begin_call(now, kind::PING, Class::Server, Ok(()), options) {
+            Ok(id) => self.end_call(id),
+            Err(refused) => refused,
+        }
     }
 
     /// Gives a call up: it settles with `cancelled`. A write that was sent may still be applied.
@@ -246,30 +252,33 @@ impl Core {
 
 /// Calls: how they come in and how they are given up.
 impl Core {
-    fn place(
+    /// Takes a slot for a call whose body is then written, or refuses the call. Apart from the
+    /// encoding, which is another for every operation, so that this exists once.
+    #[inline(never)]
+    fn begin_call(
         &mut self,
         now: Millis,
         kind: u8,
         class: Class,
+        checked: Result<(), Refusal>,
         options: CallOptions,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> CallId {
+    ) -> Result<u32, CallId> {
         self.connect(now);
-        if let Err(error) = self.admit_call() {
-            return self.refuse(error);
-        }
+        let admitted = checked.map_err(Error::from).and_then(|()| self.admit_call(class));
         let deadline = self.now.after(options.timeout_ms.unwrap_or(self.config.timeout_ms));
-        let Some(id) = self.calls.insert(kind, class, deadline, write) else {
-            return self.refuse(too_many_calls());
-        };
-        self.timers.bring_forward(Timer::Calls, deadline);
-        self.placed(id);
-        CallId(id)
+        match admitted.map(|()| self.calls.insert(kind, class, deadline)) {
+            Ok(Some(id)) => Ok(id),
+            Ok(None) => Err(self.refuse(too_many_calls())),
+            Err(error) => Err(self.refuse(error)),
+        }
     }
 
-    fn admit_call(&self) -> Result<(), Error> {
+    fn admit_call(&self, class: Class) -> Result<(), Error> {
         if self.closing {
             return Err(closed());
+        }
+        if class == Class::Watch {
+            return Err(Error::new(Code::InvalidInput, "a watch is no call"));
         }
         if let Some(error) = &self.link.turned_away {
             return Err(error.clone());
@@ -283,9 +292,13 @@ impl Core {
         Ok(())
     }
 
-    /// Looks at the request now that its length is known.
-    fn placed(&mut self, id: u32) {
-        let frame_bytes = self.calls.find(id).map_or(0, |call| call.frame_bytes());
+    /// The call's body is written: holds its length against the bounds.
+    #[inline(never)]
+    fn end_call(&mut self, id: u32) -> CallId {
+        self.calls.count_body(id);
+        let Some(call) = self.calls.find(id) else { return CallId(id) };
+        let (frame_bytes, deadline) = (call.frame_bytes(), call.deadline);
+        self.timers.bring_forward(Timer::Calls, deadline);
         let too_large = self.link.limits().is_some_and(|l| frame_bytes > l.frame_bytes as usize);
         if too_large {
             self.fail(id, too_large_to_send());
@@ -293,6 +306,7 @@ impl Core {
             let message = "too many bytes of requests wait for their replies";
             self.fail(id, Error::new(Code::ResourceExhausted, message));
         }
+        CallId(id)
     }
 
     fn refuse(&mut self, error: Error) -> CallId {
@@ -526,8 +540,7 @@ impl Core {
             Begin::Plain => {}
             Begin::Reset => {
                 let watch = WatchId(self.watches.id(slot));
-                let event = WatchEvent::Reset;
-                self.outputs.push_back(Output::Watch { watch, event, body: &[] });
+                self.outputs.push_back(Output::WatchReset { watch });
             }
         }
     }

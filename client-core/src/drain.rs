@@ -7,7 +7,7 @@ use tidekeep_protocol::codec;
 use tidekeep_protocol::error::{Code, ErrorBody};
 use tidekeep_protocol::frame::{FrameError, kind};
 use tidekeep_protocol::hello::{GoingAway, Welcome};
-use tidekeep_protocol::op::{Operation, Watch, WatchMessage};
+use tidekeep_protocol::op::{Operation, Watch, WatchHead};
 
 use crate::backoff::Backoff;
 use crate::calls::{Stage, WATCH_BIT};
@@ -15,7 +15,7 @@ use crate::core::Core;
 use crate::error::Error;
 use crate::link::Phase;
 use crate::outbox::Control;
-use crate::output::{CallId, Output, WatchEvent, WatchId};
+use crate::output::{CallId, Output, WatchId};
 use crate::receive::{Arrived, KEPT_BYTES, Place, Receive};
 use crate::replay::{self, Verdict};
 use crate::timers::Timer;
@@ -54,12 +54,7 @@ impl<'a> Drain<'a> {
             Found::Reply { call, kind, body } => {
                 Output::Reply { call, kind, body: self.core.bytes(&body) }
             }
-            Found::Watch { watch, body } => {
-                // It decoded when it was found, so there always is a message.
-                let body = self.core.bytes(&body);
-                let message = codec::decode(body).ok()?;
-                Output::Watch { watch, event: WatchEvent::Message(message), body }
-            }
+            Found::Watch { watch, body } => Output::Watch { watch, body: self.core.bytes(&body) },
         })
     }
 }
@@ -233,7 +228,7 @@ impl Core {
             }
         };
         let Core { receive, joined, watches, .. } = self;
-        let message = codec::decode::<WatchMessage<'_>>(bytes(receive, joined, &body));
+        let message = WatchHead::decode(bytes(receive, joined, &body));
         if !message.is_ok_and(|message| watches.note(slot, &message)) {
             self.break_off(misbehaved("a watch message is malformed"));
             return None;

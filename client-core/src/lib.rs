@@ -25,7 +25,7 @@
 //!         Output::Close => println!("drop the transport"),
 //!         Output::Reply { call, body, .. } => println!("{call:?} has {} bytes", body.len()),
 //!         Output::Failed { call, error } => println!("{call:?}: {error}"),
-//!         Output::Watch { .. } | Output::WatchFailed { .. } => {}
+//!         Output::Watch { .. } | Output::WatchReset { .. } | Output::WatchFailed { .. } => {}
 //!         Output::State(_) | Output::LinkDown(_) => {}
 //!     }
 //! }
@@ -77,6 +77,6 @@ pub use crate::core::Core;
 pub use crate::drain::Drain;
 pub use crate::error::Error;
 pub use crate::link::ServerInfo;
-pub use crate::output::{CallId, Input, Output, State, WatchEvent, WatchId};
+pub use crate::output::{CallId, Input, Output, State, WatchId};
 pub use crate::time::Millis;
 pub use crate::watch::WatchRequest;

@@ -1,10 +1,10 @@
-//! Control frames that wait to be sent. They go before requests, each of them is small, and their
-//! number is bounded by what is in flight.
+//! Control frames that wait to be sent, and how every frame is written. Control frames go before
+//! requests, each of them is small, and their number is bounded by what is in flight.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use tidekeep_protocol::frame::{self, HEADER_BYTES, kind};
+use tidekeep_protocol::codec;
+use tidekeep_protocol::frame::{self, HEADER_BYTES, ext, kind};
 use tidekeep_protocol::hello::{Hello, PREFACE, feature};
 use tidekeep_protocol::{OLDEST_VERSION, VERSION};
 
@@ -31,7 +31,7 @@ pub(crate) enum Control {
 /// The control frames in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    waiting: VecDeque<Control>,
+    waiting: Vec<Control>,
     pongs: usize,
 }
 
@@ -43,7 +43,7 @@ impl Outbox {
             }
             self.pongs += 1;
         }
-        self.waiting.push_back(control);
+        self.waiting.push(control);
     }
 
     pub(crate) fn clear(&mut self) {
@@ -53,23 +53,43 @@ impl Outbox {
 
     /// Moves frames to `out` while it has room; whether all of them went.
     pub(crate) fn transmit(&mut self, out: &mut Vec<u8>, max_bytes: usize, software: &str) -> bool {
-        while let Some(&control) = self.waiting.front() {
+        let mut went = 0;
+        for &control in &self.waiting {
             if !has_room(out, control_bytes(control), max_bytes) {
-                return false;
+                break;
             }
-            self.waiting.pop_front();
-            match control {
-                Control::Greeting => write_greeting(out, software),
-                Control::Ping => frame::write(out, kind::PING, 0, 0, &[], |_| {}),
+            went += 1;
+            let (kind, id) = match control {
+                Control::Greeting => {
+                    write_greeting(out, software);
+                    continue;
+                }
+                Control::Ping => (kind::PING, 0),
                 Control::Pong(id) => {
                     self.pongs -= 1;
-                    frame::write(out, kind::PONG, 0, id, &[], |_| {});
+                    (kind::PONG, id)
                 }
-                Control::Cancel(id) => frame::write(out, kind::CANCEL, 0, id, &[], |_| {}),
-            }
+                Control::Cancel(id) => (kind::CANCEL, id),
+            };
+            write_frame(out, kind, id, None, &[]);
         }
-        true
+        self.waiting.drain(..went);
+        self.waiting.is_empty()
     }
+}
+
+/// Appends a frame. All frames are written here, so that the code for it exists once.
+pub(crate) fn write_frame(
+    out: &mut Vec<u8>,
+    kind: u8,
+    id: u32,
+    deadline_ms: Option<u32>,
+    body: &[u8],
+) {
+    let data = deadline_ms.unwrap_or_default().to_le_bytes();
+    let extensions = [(ext::DEADLINE, &data[..])];
+    let extensions = if deadline_ms.is_some() { &extensions[..] } else { &[] };
+    frame::write(out, kind, 0, id, extensions, |out| out.extend_from_slice(body));
 }
 
 /// Whether a frame of `bytes` may be appended: it fits, or it would never fit.
@@ -79,6 +99,7 @@ pub(crate) fn has_room(out: &[u8], bytes: usize, max_bytes: usize) -> bool {
 
 fn control_bytes(control: Control) -> usize {
     match control {
+        // More than fits beside anything else: it goes alone.
         Control::Greeting => usize::MAX / 2,
         Control::Ping | Control::Pong(_) | Control::Cancel(_) => HEADER_BYTES,
     }
@@ -92,5 +113,48 @@ fn write_greeting(out: &mut Vec<u8>, software: &str) {
         features: feature::NONE,
         software: &software[..software.floor_char_boundary(SOFTWARE_BYTES)],
     };
-    frame::write_value(out, kind::HELLO, 0, &hello);
+    let mut body = Vec::new();
+    codec::encode(&hello, &mut body);
+    write_frame(out, kind::HELLO, 0, None, &body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidekeep_protocol::frame::Frame;
+
+    #[test]
+    fn pongs_are_bounded_while_nothing_can_be_sent() {
+        let mut outbox = Outbox::default();
+        for id in 0..10_000 {
+            outbox.push(Control::Pong(id));
+        }
+        let mut out = Vec::new();
+        assert!(outbox.transmit(&mut out, 64 << 10, ""));
+        assert_eq!(out.len(), PONGS_MAX * HEADER_BYTES);
+        outbox.push(Control::Pong(7));
+        assert!(outbox.transmit(&mut out, 64 << 10, ""));
+        assert_eq!(out.len(), (PONGS_MAX + 1) * HEADER_BYTES);
+    }
+
+    #[test]
+    fn frames_stop_at_the_end_of_the_buffer_and_go_on_in_the_next() {
+        let mut outbox = Outbox::default();
+        outbox.push(Control::Greeting);
+        outbox.push(Control::Ping);
+        outbox.push(Control::Cancel(3));
+        let long = "é".repeat(300);
+        let mut out = Vec::new();
+        assert!(!outbox.transmit(&mut out, 10, &long));
+        let (hello, total) = Frame::decode(&out[PREFACE.len()..], 4096).unwrap().unwrap();
+        assert_eq!((hello.kind, PREFACE.len() + total), (kind::HELLO, out.len()));
+        let hello: Hello<'_> = codec::decode(hello.body).unwrap();
+        assert_eq!(hello.software, "é".repeat(SOFTWARE_BYTES / 2));
+        out.clear();
+        assert!(!outbox.transmit(&mut out, 2 * HEADER_BYTES - 1, ""));
+        assert_eq!(out.len(), HEADER_BYTES);
+        out.clear();
+        assert!(outbox.transmit(&mut out, 2 * HEADER_BYTES - 1, ""));
+        assert_eq!(out.len(), HEADER_BYTES);
+    }
 }

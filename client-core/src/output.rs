@@ -1,7 +1,5 @@
 //! What goes into the core and what comes out of it.
 
-use tidekeep_protocol::op::WatchMessage;
-
 use crate::error::Error;
 
 /// Names a call until it settles; never 0, not used again for a long time.
@@ -54,13 +52,18 @@ pub enum Output<'a> {
         /// Why.
         error: Error,
     },
-    /// Something came for a watch.
+    /// Where a watch was can no longer be resumed: what it has shown is to be forgotten. The range's
+    /// content follows, then a caught-up message.
+    WatchReset {
+        /// The watch.
+        watch: WatchId,
+    },
+    /// The next message of a watch's stream; none is ever missing or repeated.
     Watch {
         /// The watch.
         watch: WatchId,
-        /// What.
-        event: WatchEvent<'a>,
-        /// The message as it came, for drivers in another language; empty for a reset.
+        /// The body of a [`tidekeep_protocol::op::WatchMessage`], never empty. Only its head was
+        /// looked at: whoever cannot decode it has met a broken server and should end the watch.
         body: &'a [u8],
     },
     /// A watch has ended for good.
@@ -70,16 +73,6 @@ pub enum Output<'a> {
         /// Why.
         error: Error,
     },
-}
-
-/// What comes for a watch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WatchEvent<'a> {
-    /// Where the watch was can no longer be resumed: what it has shown is to be forgotten. The
-    /// range's content follows, then a caught-up message.
-    Reset,
-    /// The next message of the stream; none is ever missing or repeated.
-    Message(WatchMessage<'a>),
 }
 
 /// The state of the connection.

@@ -13,14 +13,14 @@ use alloc::vec::Vec;
 use tidekeep_protocol::codec;
 use tidekeep_protocol::cursor::CURSOR_BYTES_MAX;
 use tidekeep_protocol::error::Code;
-use tidekeep_protocol::frame::{self, HEADER_BYTES, LENGTH_BYTES};
-use tidekeep_protocol::op::{self, Operation, WatchFrom, WatchMessage};
+use tidekeep_protocol::frame::{HEADER_BYTES, LENGTH_BYTES};
+use tidekeep_protocol::op::{self, Operation, WatchFrom, WatchHead};
 use tidekeep_protocol::range::KeyRange;
 
 use crate::backoff::Backoff;
 use crate::calls::{SLOTS_MAX, WATCH_BIT, index, next_tenant};
 use crate::error::Error;
-use crate::outbox::has_room;
+use crate::outbox::{has_room, write_frame};
 use crate::receive::Joining;
 use crate::time::Millis;
 
@@ -221,22 +221,22 @@ impl Watches {
     /// Notes what a message means for resuming, before it is given out. False when the server may
     /// not say this: a cursor no server makes, content where none was asked for.
     #[must_use]
-    pub(crate) fn note(&mut self, slot: usize, message: &WatchMessage<'_>) -> bool {
+    pub(crate) fn note(&mut self, slot: usize, message: &WatchHead<'_>) -> bool {
         let watch = &mut self.slots[slot];
         let cursor = match message {
-            WatchMessage::Content(_) => {
+            WatchHead::Content => {
                 watch.shown = true;
                 return watch.stage == Stage::Filling && watch.request.content;
             }
-            WatchMessage::CaughtUp { cursor, .. } => {
+            WatchHead::CaughtUp { cursor, .. } => {
                 watch.backoff.reset();
                 cursor
             }
-            WatchMessage::Events { cursor, .. } => {
+            WatchHead::Events { cursor, .. } => {
                 watch.shown = true;
                 cursor
             }
-            WatchMessage::Bookmark { cursor, .. } => cursor,
+            WatchHead::Bookmark { cursor, .. } => cursor,
         };
         if cursor.len() > CURSOR_BYTES_MAX {
             return false;
@@ -341,9 +341,9 @@ impl Watch {
             None => (WatchFrom::Now, Stage::Filling),
         };
         let request = op::Watch { range: range.as_range(), from, previous: *previous };
-        frame::write(out, op::Watch::SPEC.kind, 0, self.wire, &[], |out| {
-            codec::encode(&request, out);
-        });
+        let mut body = Vec::new();
+        codec::encode(&request, &mut body);
+        write_frame(out, op::Watch::SPEC.kind, self.wire, None, &body);
         self.stage = stage;
     }
 }

@@ -284,9 +284,14 @@ impl Inner {
                         let _gone = settle.send(Err(error.into()));
                     }
                 }
-                Output::Watch { watch, event, .. } => {
+                Output::WatchReset { watch } => {
                     if let Some(feed) = watches.get_mut(&watch.0) {
-                        feed.push(event);
+                        feed.reset();
+                    }
+                }
+                Output::Watch { watch, body } => {
+                    if let Some(feed) = watches.get_mut(&watch.0) {
+                        feed.push(body);
                         if feed.bytes() > shared.watch_bytes && !feed.paused {
                             feed.paused = true;
                             full.push(watch);

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use tidekeep_client_core::{WatchEvent as CoreEvent, WatchId, WatchRequest};
+use tidekeep_client_core::{WatchId, WatchRequest};
+use tidekeep_protocol::codec;
 use tidekeep_protocol::entry::Stored;
 use tidekeep_protocol::op::{Event, WatchMessage};
 
@@ -158,11 +159,27 @@ impl Feed {
         self.bytes
     }
 
-    pub(crate) fn push(&mut self, event: CoreEvent<'_>) {
-        let (bytes, event) = own(event);
-        self.bytes += bytes;
-        self.events.push_back((bytes, Ok(event)));
-        self.wake();
+    pub(crate) fn reset(&mut self) {
+        self.append(EVENT_BYTES, WatchEvent::Reset);
+    }
+
+    /// Adds a message. One that does not decode ends the watch: what it said is lost.
+    pub(crate) fn push(&mut self, body: &[u8]) {
+        match codec::decode(body) {
+            Ok(message) => {
+                let (bytes, event) = own(message);
+                self.append(bytes, event);
+            }
+            Err(malformed) => self.end(Some(malformed.into())),
+        }
+    }
+
+    fn append(&mut self, bytes: usize, event: WatchEvent) {
+        if !self.ended {
+            self.bytes += bytes;
+            self.events.push_back((bytes, Ok(event)));
+            self.wake();
+        }
     }
 
     /// Nothing more will come but this error.
@@ -197,8 +214,7 @@ impl Feed {
 }
 
 /// An event with its own copy of the bytes, and how many they are with all that comes with them.
-fn own(event: CoreEvent<'_>) -> (usize, WatchEvent) {
-    let CoreEvent::Message(message) = event else { return (EVENT_BYTES, WatchEvent::Reset) };
+fn own(message: WatchMessage<'_>) -> (usize, WatchEvent) {
     match message {
         WatchMessage::Content(entries) => {
             let mut copy = Copying::default();

@@ -25,6 +25,11 @@ pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
     }
 }
 
+/// Reads the value that `body` begins with and leaves what follows alone.
+pub(crate) fn decode_head<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
+    postcard::take_from_bytes(body).map(|(value, _)| value).map_err(|_| Malformed)
+}
+
 /// Reads a list of at most `MAX` items. An item can take far more memory than bytes on the wire, so
 /// lists that come from clients are bounded while they are read.
 pub(crate) fn bounded_list<'de, D, T, const MAX: usize>(from: D) -> Result<Vec<T>, D::Error>
@@ -79,11 +84,13 @@ struct Append<'a>(&'a mut Vec<u8>);
 impl Flavor for Append<'_> {
     type Output = ();
 
+    #[inline]
     fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
         self.0.extend_from_slice(data);
         Ok(())
     }
 
+    #[inline]
     fn try_push(&mut self, data: u8) -> postcard::Result<()> {
         self.0.push(data);
         Ok(())

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec::{self, Malformed};
 use crate::entry::{Entry, Stored};
 use crate::error::Refusal;
 use crate::limits::{Bounded, Limits};
@@ -75,6 +76,45 @@ pub enum WatchMessage<'a> {
     },
 }
 
+/// The head of a [`WatchMessage`], in the same encoding: what a client must know to resume a watch,
+/// without the entries and events behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum WatchHead<'a> {
+    /// A page of content.
+    Content,
+    /// The content, or the changes since the cursor, are complete.
+    CaughtUp {
+        /// The revision up to which everything was sent.
+        revision: u64,
+        /// Resumes here.
+        #[serde(borrow, with = "serde_bytes")]
+        cursor: &'a [u8],
+    },
+    /// Changes that one revision made.
+    Events {
+        /// The revision.
+        revision: u64,
+        /// Resumes here.
+        #[serde(borrow, with = "serde_bytes")]
+        cursor: &'a [u8],
+    },
+    /// Nothing in the range changed up to this revision.
+    Bookmark {
+        /// The revision.
+        revision: u64,
+        /// Resumes here.
+        #[serde(borrow, with = "serde_bytes")]
+        cursor: &'a [u8],
+    },
+}
+
+impl<'a> WatchHead<'a> {
+    /// Reads the head of a message's body. What follows it is not looked at.
+    pub fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
+        codec::decode_head(body)
+    }
+}
+
 /// A change to one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event<'a> {
@@ -110,5 +150,33 @@ pub enum Event<'a> {
 impl Bounded for Watch<'_> {
     fn check(&self, limits: &Limits) -> Result<(), Refusal> {
         self.range.check(limits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(message: &WatchMessage<'_>) -> Vec<u8> {
+        let mut body = Vec::new();
+        codec::encode(message, &mut body);
+        body
+    }
+
+    #[test]
+    fn the_head_of_every_message_is_what_the_message_says() {
+        let (revision, cursor) = (300, &b"cursor"[..]);
+        let events = alloc::vec![Event::Delete { key: b"k", previous: None }; 3];
+        let content = encoded(&WatchMessage::Content(Vec::new()));
+        assert_eq!(WatchHead::decode(&content), Ok(WatchHead::Content));
+        let caught_up = encoded(&WatchMessage::CaughtUp { revision, cursor });
+        assert_eq!(WatchHead::decode(&caught_up), Ok(WatchHead::CaughtUp { revision, cursor }));
+        let events = encoded(&WatchMessage::Events { revision, cursor, events });
+        assert_eq!(WatchHead::decode(&events), Ok(WatchHead::Events { revision, cursor }));
+        let bookmark = encoded(&WatchMessage::Bookmark { revision, cursor });
+        assert_eq!(WatchHead::decode(&bookmark), Ok(WatchHead::Bookmark { revision, cursor }));
+        assert_eq!(WatchHead::decode(&caught_up[..5]), Err(Malformed));
+        assert_eq!(WatchHead::decode(&[4]), Err(Malformed));
+        assert_eq!(WatchHead::decode(b""), Err(Malformed));
     }
 }
