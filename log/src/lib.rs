@@ -17,18 +17,26 @@
 //! Drawn field by field in docs/disk.md, and in the modules `segment`, `envelope`, `snapshot` and
 //! `manifest`.
 
+pub mod clock;
 pub mod commit;
 pub mod disk;
 mod envelope;
 mod error;
+mod expiry;
+mod group;
+mod load;
 mod log;
 mod manifest;
 mod options;
+mod positions;
 mod prepare;
 mod recover;
 mod segment;
 mod shared;
 pub mod snapshot;
+mod snapshots;
+mod solo;
+mod tail;
 mod ticket;
 mod walk;
 mod writer;
@@ -44,6 +52,7 @@ pub use manifest::Manifest;
 pub use options::{Durability, Options, Stats};
 pub use recover::{Recovery, Report};
 pub use snapshot::{Published, SnapshotInfo};
+pub use solo::{Solo, SoloOptions};
 pub use ticket::Ticket;
 pub use tidekeep_store::change::{Change, Event, EventKind};
 pub use tidekeep_store::entry::Entry;

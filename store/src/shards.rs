@@ -58,9 +58,7 @@ impl Spread {
                         None => return Footprint::All,
                     }
                 }
-                some.sort_unstable();
-                some.dedup();
-                Footprint::Some(some)
+                Footprint::of(some)
             }
             Request::Scan(_) | Request::Children(_) | Request::DeleteRange(_) => Footprint::All,
             Request::Watch(_) | Request::Status(_) => Footprint::Some(Vec::new()),
@@ -94,6 +92,14 @@ pub enum Footprint {
 }
 
 impl Footprint {
+    /// These shards, named in any order and any number of times.
+    pub fn of(indexes: impl IntoIterator<Item = usize>) -> Self {
+        let mut indexes: Vec<_> = indexes.into_iter().collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        Self::Some(indexes)
+    }
+
     /// The shards' numbers, of `count` that there are.
     pub fn indexes(&self, count: usize) -> impl Iterator<Item = usize> + '_ {
         let (one, some, all) = match self {

@@ -1,0 +1,122 @@
+//! The recent changes, kept for watchers: bounded by bytes, oldest forgotten first. Revisions follow
+//! each other without a hole, so a position is found by subtraction.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tidekeep_store::change::Change;
+
+use crate::commit::{Changes, TooOld};
+
+/// The newest changes of a group.
+pub(crate) struct Tail {
+    kept: Mutex<Kept>,
+    bytes_max: usize,
+}
+
+struct Kept {
+    changes: VecDeque<Arc<Change>>,
+    bytes: usize,
+    /// The revision before the oldest change kept.
+    oldest: u64,
+}
+
+impl Tail {
+    /// A tail that begins behind `revision` and keeps changes worth `bytes_max`.
+    pub(crate) fn new(revision: u64, bytes_max: usize) -> Self {
+        let kept = Kept { changes: VecDeque::new(), bytes: 0, oldest: revision };
+        Self { kept: Mutex::new(kept), bytes_max }
+    }
+
+    /// Adds changes whose revisions follow those before.
+    pub(crate) fn extend(&self, changes: impl IntoIterator<Item = Change>) {
+        let mut kept = self.kept.lock();
+        for change in changes {
+            debug_assert_eq!(change.revision, kept.oldest + kept.changes.len() as u64 + 1);
+            kept.bytes += change.cost();
+            kept.changes.push_back(Arc::new(change));
+        }
+        while kept.bytes > self.bytes_max {
+            let Some(forgotten) = kept.changes.pop_front() else { break };
+            kept.bytes -= forgotten.cost();
+            kept.oldest = forgotten.revision;
+        }
+    }
+
+    /// The changes after `after`, up to and with `through`, as many as `bytes` hold.
+    pub(crate) fn read(&self, after: u64, through: u64, bytes: usize) -> Result<Changes, TooOld> {
+        let kept = self.kept.lock();
+        if after < kept.oldest {
+            return Err(TooOld { oldest: kept.oldest });
+        }
+        let mut read = Changes { changes: Vec::new(), through };
+        let mut left = bytes;
+        for change in kept.changes.iter().skip((after - kept.oldest) as usize) {
+            if change.revision > through {
+                break;
+            }
+            if left == 0 {
+                read.through = change.revision - 1;
+                break;
+            }
+            left = left.saturating_sub(change.cost());
+            read.changes.push(Arc::clone(change));
+        }
+        Ok(read)
+    }
+
+    /// How many changes are kept, and what they cost in bytes.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let kept = self.kept.lock();
+        (kept.changes.len(), kept.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidekeep_protocol::entry::Meta;
+    use tidekeep_store::change::{Event, EventKind};
+    use tidekeep_store::entry::Entry;
+
+    use super::*;
+
+    fn change(revision: u64) -> Change {
+        let meta = Meta { created: revision, modified: revision, version: 1, expires_at: None };
+        let entry = Entry::new(b"key", b"value", meta, &mut Vec::new());
+        let event = Event { kind: EventKind::Put, entry, previous: None };
+        Change { revision, at_ms: 0, events: vec![event] }
+    }
+
+    fn revisions(changes: &Changes) -> Vec<u64> {
+        changes.changes.iter().map(|change| change.revision).collect()
+    }
+
+    #[test]
+    fn reads_what_is_safe_after_a_position() {
+        let tail = Tail::new(10, usize::MAX);
+        tail.extend((11..=20).map(change));
+        let read = tail.read(12, 15, usize::MAX).unwrap();
+        assert_eq!((revisions(&read), read.through), (vec![13, 14, 15], 15));
+        let read = tail.read(15, 15, usize::MAX).unwrap();
+        assert_eq!((revisions(&read), read.through), (vec![], 15));
+    }
+
+    #[test]
+    fn gives_at_least_one_change_and_says_how_far_it_got() {
+        let tail = Tail::new(0, usize::MAX);
+        tail.extend((1..=3).map(change));
+        let read = tail.read(0, 3, 1).unwrap();
+        assert_eq!((revisions(&read), read.through), (vec![1], 1));
+    }
+
+    #[test]
+    fn forgets_the_oldest_and_says_so() {
+        let cost = change(1).cost();
+        let tail = Tail::new(0, 3 * cost);
+        tail.extend((1..=10).map(change));
+        assert_eq!(tail.read(6, 10, usize::MAX).unwrap_err(), TooOld { oldest: 7 });
+        assert_eq!(revisions(&tail.read(7, 10, usize::MAX).unwrap()), [8, 9, 10]);
+        assert_eq!(tail.size(), (3, 3 * cost));
+    }
+}
