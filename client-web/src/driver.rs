@@ -3,14 +3,18 @@
 
 use js_sys::{Function, Uint8Array};
 use tidekeep_client_core::{
-    CallId, CallOptions, Config, Core, Drain, Input, Millis, Output, State, WatchId,
+    CallId, CallOptions, Config, Core, Drain, Input, Millis, Output, State, WatchId, WatchRequest,
 };
+use tidekeep_protocol::codec;
+use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::hello::WEBSOCKET_SUBPROTOCOL;
+use tidekeep_protocol::op::{self, Watch, WatchFrom};
+use tidekeep_protocol::range::KeyRange;
 use wasm_bindgen::prelude::*;
 use web_sys::{BinaryType, MessageEvent, WebSocket};
 
-use crate::packed::{Packer, Unpacker};
-use crate::{reply, request, with};
+use crate::packed::{pack, pack_welcome};
+use crate::with;
 
 /// Longest message before the server has told its limit, in bytes.
 const MESSAGE_BYTES: usize = 4096;
@@ -88,17 +92,28 @@ impl Driver {
         }
     }
 
-    pub(crate) fn call(&mut self, packed: &[u8], timeout_ms: u32) -> Option<CallId> {
+    pub(crate) fn call(&mut self, kind: u8, body: &[u8], timeout_ms: u32) -> Option<CallId> {
+        let now = now(&self.host);
         let options = CallOptions { timeout_ms: Some(timeout_ms) };
-        request::call(&mut self.core, now(&self.host), Unpacker::new(packed), options)
+        if kind == kind::PING {
+            return Some(self.core.ping(now, options));
+        }
+        Some(self.core.call_encoded(now, op::spec(kind)?, body, options))
     }
 
     pub(crate) fn cancel(&mut self, call: CallId) {
         self.core.cancel(now(&self.host), call);
     }
 
-    pub(crate) fn watch(&mut self, packed: &[u8]) -> Option<WatchId> {
-        let request = request::watch(Unpacker::new(packed))?;
+    pub(crate) fn watch(&mut self, body: &[u8]) -> Option<WatchId> {
+        let Watch { range, from, previous } = codec::decode(body).ok()?;
+        let range = KeyRange { start: range.start.to_vec(), end: range.end.map(<[u8]>::to_vec) };
+        let (content, cursor) = match from {
+            WatchFrom::Now => (false, None),
+            WatchFrom::Content => (true, None),
+            WatchFrom::Cursor(cursor) => (false, Some(cursor.to_vec())),
+        };
+        let request = WatchRequest { range, content, previous, cursor };
         Some(self.core.watch(now(&self.host), request))
     }
 
@@ -143,7 +158,7 @@ impl Driver {
         if link.ready
             && let Some(server) = self.core.server()
         {
-            reply::welcome(&mut Packer::new(&mut self.packed), server);
+            pack_welcome(&mut self.packed, server);
         }
         self.send();
         self.arm(now);
@@ -233,14 +248,13 @@ impl Link {
 /// Packs a drain's outputs, but for those that are for the driver.
 fn take(mut drain: Drain<'_>, packed: &mut Vec<u8>) -> Link {
     let mut link = Link { wish: None, ready: false };
-    let mut packer = Packer::new(packed);
     while let Some(output) = drain.next() {
         match output {
             Output::Open => link.wish = Some(Wish::Open),
             Output::Close => link.wish = Some(Wish::Close),
             output => {
                 link.ready |= matches!(output, Output::State(State::Ready));
-                reply::output(&mut packer, output);
+                pack(packed, output);
             }
         }
     }

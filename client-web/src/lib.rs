@@ -6,8 +6,6 @@
 
 mod driver;
 mod packed;
-mod reply;
-mod request;
 
 use std::cell::RefCell;
 
@@ -37,10 +35,11 @@ pub fn start(host: Host, seed: u32, calls_max: u32, backoff_min_ms: u32, backoff
     DRIVER.with_borrow_mut(|place| *place = Some(driver));
 }
 
-/// Takes a packed request and gives back its call's id; 0 when it is not what `packed` draws.
+/// Makes a call and gives back its id; 0 for a kind that is no operation. `kind` is the number of
+/// the operation or of a ping, `body` the request's body.
 #[wasm_bindgen]
-pub fn call(request: &[u8], timeout_ms: u32) -> u32 {
-    with(|driver| driver.call(request, timeout_ms)).flatten().map_or(0, |CallId(id)| id)
+pub fn call(kind: u8, body: &[u8], timeout_ms: u32) -> u32 {
+    with(|driver| driver.call(kind, body, timeout_ms)).flatten().map_or(0, |CallId(id)| id)
 }
 
 /// Gives a call up.
@@ -49,10 +48,10 @@ pub fn cancel(call: u32) {
     with(|driver| driver.cancel(CallId(call)));
 }
 
-/// Opens a packed watch and gives back its id; 0 when it is not what `packed` draws.
+/// Opens a watch and gives back its id; 0 when `body` is no watch request's body.
 #[wasm_bindgen]
-pub fn watch(request: &[u8]) -> u32 {
-    with(|driver| driver.watch(request)).flatten().map_or(0, |WatchId(id)| id)
+pub fn watch(body: &[u8]) -> u32 {
+    with(|driver| driver.watch(body)).flatten().map_or(0, |WatchId(id)| id)
 }
 
 /// Ends a watch.

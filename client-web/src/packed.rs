@@ -1,178 +1,139 @@
-//! The boundary's bytes. A request goes in as one buffer; what a turn leaves comes out as one
-//! buffer of records, read by `ts/packed.ts`. `test/packed.txt` has an example of each, and both
-//! sides are held to them.
-//!
-//! All little-endian: `u8`, `u32`, `num` (an f64: revisions, times and counts are below 2^53),
-//! `bytes` (u32 length, then the bytes), `flag` (u8, 0 or 1), `opt X` (a flag, then X if it is 1).
+//! The boundary's bytes. A turn leaves one buffer of records, which the page reads in one go.
+//! Bodies cross as they came or as they will go, in the protocol's own encoding
+//! (docs/protocol.md), so that nothing is decoded on one side to be encoded for the other;
+//! `ts/codec.ts` reads and writes them, and is held to the protocol's golden vectors.
 //!
 //! ```text
-//! request    op u8 (protocol/src/op.rs; 0x03 is a ping), then
-//!   get          key bytes
-//!   put          key bytes · value bytes · condition · expiry · previous flag
-//!   delete       key bytes · condition · previous flag
-//!   scan         range · limit u32 · descending flag · projection u8 (full, keys, count)
-//!   children     prefix bytes · delimiter bytes · after opt bytes · limit u32
-//!   touch        key bytes · expiry · condition
-//!   increment    key bytes · by num · expiry
-//!   txn          compares u32 × (key bytes · condition) · then u32 × request · else u32 × request
-//!   delete_range range · limit u32
-//!   watch        range · content flag · previous flag · cursor opt bytes
-//! range      start bytes · end opt bytes
-//! condition  u8: 0 always · 1 absent · 2 present · 3 revision num · 4 value bytes
-//! expiry     u8: 0 never · 1 keep · 2 after num · 3 at num
+//! record   length u32 LE (of what follows) · what u8 · id u32 LE · content
 //!
-//! record     length u32 (of what follows) · what u8 · id u32, then
-//!   1 reply        reply, of the call's operation; nothing for a ping
-//!   2 failed       error
-//!   3 watch        u8: 0 content u32 × entry · 1 caught up: position · 2 changes: position · u32 × event
-//!                      3 bookmark: position · 4 reset
-//!   4 watch ended  error
-//!   5 state        the id is the state: idle, connecting, ready, reconnecting, closed
-//!   6 welcome      clock num (server's time = local clock + this) · protocol num · server id bytes
-//!                  store id bytes · software bytes · longest key num · longest value num
-//!                  calls in flight num · watches num · entries in a page num · txn operations num
-//!   7 link down    error
-//! reply
-//!   get          revision num · opt stored
-//!   put, delete  revision num · status u8 (applied, not found, refused) · opt stored
-//!   scan         revision num · count num · more flag · u32 × entry
-//!   children     revision num · more flag · u32 × (name bytes · branch flag)
-//!   touch        revision num · status u8 · opt meta
-//!   increment    revision num · value num
-//!   txn          revision num · succeeded flag · u32 × reply
-//!   delete_range revision num · deleted num · more flag
-//!   status       software bytes · durability bytes · u32 × (name bytes · value num)
-//! meta       created num · modified num · version num · expires at num (-1: never)
-//! stored     meta · value bytes
-//! entry      key bytes · stored
-//! event      u8 (0 put, 1 delete, 2 expire) · key bytes · stored (put only) · previous opt stored
-//! position   revision num · cursor bytes
-//! error      code u8 · retryable flag · outcome u8 · retry after num (ms) · message bytes
+//! what  id      content
+//! 1     call    reply: the body of its operation's reply; nothing for a ping
+//! 2     call    failed: error
+//! 3     watch   message: the body of a WatchMessage
+//! 4     watch   reset: nothing
+//! 5     watch   ended: error
+//! 6     state   nothing; the id is the state: idle, connecting, ready, reconnecting, closed
+//! 7     0       welcome: clock (server's time less the page's) · protocol · longest key
+//!               longest value · calls in flight · watches · entries in a page · operations in a
+//!               transaction (numbers) · server id · store id · software (bytes)
+//! 8     0       link down: error
+//!
+//! error    code · retryable · outcome · retry after in ms (numbers) · message (bytes)
+//! number   seven bits a byte, lowest first, the eighth says that more follow (as postcard does)
+//! bytes    length as a number, then the bytes
 //! ```
+
+use tidekeep_client_core::{Error, Output, ServerInfo, State};
+use tidekeep_protocol::error::Outcome;
+
+/// What a record is about, as its second field says.
+mod what {
+    pub(super) const REPLY: u8 = 1;
+    pub(super) const FAILED: u8 = 2;
+    pub(super) const MESSAGE: u8 = 3;
+    pub(super) const RESET: u8 = 4;
+    pub(super) const ENDED: u8 = 5;
+    pub(super) const STATE: u8 = 6;
+    pub(super) const WELCOME: u8 = 7;
+    pub(super) const LINK_DOWN: u8 = 8;
+}
 
 /// Bytes of a record's length.
 const LENGTH_BYTES: usize = 4;
 
-/// Appends records.
-pub(crate) struct Packer<'a> {
-    out: &'a mut Vec<u8>,
-}
-
-impl<'a> Packer<'a> {
-    pub(crate) fn new(out: &'a mut Vec<u8>) -> Self {
-        Self { out }
-    }
-
-    /// Appends one record; `fill` writes what comes behind the id.
-    pub(crate) fn record(&mut self, what: u8, id: u32, fill: impl FnOnce(&mut Self)) {
-        let start = self.out.len();
-        self.u32(0);
-        self.u8(what);
-        self.u32(id);
-        fill(self);
-        let length = (self.out.len() - start - LENGTH_BYTES) as u32;
-        self.out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
-    }
-
-    pub(crate) fn u8(&mut self, value: u8) {
-        self.out.push(value);
-    }
-
-    pub(crate) fn flag(&mut self, value: bool) {
-        self.u8(u8::from(value));
-    }
-
-    pub(crate) fn u32(&mut self, value: u32) {
-        self.out.extend_from_slice(&value.to_le_bytes());
-    }
-
-    pub(crate) fn number(&mut self, value: f64) {
-        self.out.extend_from_slice(&value.to_le_bytes());
-    }
-
-    /// A number that the protocol keeps below 2^53.
-    pub(crate) fn count(&mut self, value: u64) {
-        self.number(value as f64);
-    }
-
-    pub(crate) fn bytes(&mut self, value: &[u8]) {
-        self.u32(value.len() as u32);
-        self.out.extend_from_slice(value);
-    }
-
-    pub(crate) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
-        self.flag(value.is_some());
-        if let Some(value) = value {
-            write(self, value);
-        }
-    }
-
-    pub(crate) fn list<T>(&mut self, items: &[T], mut write: impl FnMut(&mut Self, &T)) {
-        self.u32(items.len() as u32);
-        for item in items {
-            write(self, item);
-        }
+/// Appends an output as a record. Those that are for the driver leave nothing.
+pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
+    match output {
+        Output::Open | Output::Close => {}
+        Output::Reply { call, body, .. } => record(out, what::REPLY, call.0, body),
+        Output::Failed { call, error } => failure(out, what::FAILED, call.0, &error),
+        Output::WatchReset { watch } => record(out, what::RESET, watch.0, &[]),
+        Output::Watch { watch, body } => record(out, what::MESSAGE, watch.0, body),
+        Output::WatchFailed { watch, error } => failure(out, what::ENDED, watch.0, &error),
+        Output::State(state) => record(out, what::STATE, state_number(state), &[]),
+        Output::LinkDown(error) => failure(out, what::LINK_DOWN, 0, &error),
     }
 }
 
-/// Reads a request; `None` where it ends too early or is not what the drawing says.
-pub(crate) struct Unpacker<'a> {
-    rest: &'a [u8],
+/// Appends what the server said of itself.
+pub(crate) fn pack_welcome(out: &mut Vec<u8>, server: &ServerInfo) {
+    let limits = &server.limits;
+    let start = begin(out, what::WELCOME, 0);
+    number(out, server.now_ms.saturating_sub(server.greeted_at.0));
+    for value in [
+        server.version.into(),
+        limits.key_bytes,
+        limits.value_bytes,
+        limits.in_flight,
+        limits.watches,
+        limits.scan_entries,
+        limits.txn_operations,
+    ] {
+        number(out, value.into());
+    }
+    for text in [&server.server_id[..], &server.store_id, server.software.as_bytes()] {
+        bytes(out, text);
+    }
+    finish(out, start);
 }
 
-impl<'a> Unpacker<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
-    }
+fn record(out: &mut Vec<u8>, what: u8, id: u32, content: &[u8]) {
+    let start = begin(out, what, id);
+    out.extend_from_slice(content);
+    finish(out, start);
+}
 
-    pub(crate) fn u8(&mut self) -> Option<u8> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*first)
+fn failure(out: &mut Vec<u8>, what: u8, id: u32, error: &Error) {
+    let outcome = match error.outcome {
+        Outcome::NotApplied => 0,
+        Outcome::Applied => 1,
+        Outcome::Unknown => 2,
+    };
+    let start = begin(out, what, id);
+    let code = error.code.number().into();
+    for value in [code, error.retryable.into(), outcome, error.retry_after_ms] {
+        number(out, value.into());
     }
+    bytes(out, error.message.as_bytes());
+    finish(out, start);
+}
 
-    pub(crate) fn flag(&mut self) -> Option<bool> {
-        self.u8().map(|value| value != 0)
+/// Writes a record's head and gives back where it begins.
+fn begin(out: &mut Vec<u8>, what: u8, id: u32) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[0; LENGTH_BYTES]);
+    out.push(what);
+    out.extend_from_slice(&id.to_le_bytes());
+    start
+}
+
+/// Writes the length of the record that began at `start`.
+fn finish(out: &mut [u8], start: usize) {
+    let length = (out.len() - start - LENGTH_BYTES) as u32;
+    if let Some(place) = out.get_mut(start..start + LENGTH_BYTES) {
+        place.copy_from_slice(&length.to_le_bytes());
     }
+}
 
-    pub(crate) fn u32(&mut self) -> Option<u32> {
-        let (first, rest) = self.rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(u32::from_le_bytes(*first))
+fn number(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
     }
+    out.push(value as u8);
+}
 
-    pub(crate) fn number(&mut self) -> Option<f64> {
-        let (first, rest) = self.rest.split_first_chunk()?;
-        self.rest = rest;
-        Some(f64::from_le_bytes(*first))
-    }
+fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    number(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
 
-    /// A whole number that is not below 0; the page has checked that it is one.
-    pub(crate) fn count(&mut self) -> Option<u64> {
-        self.number().map(|value| value as u64)
-    }
-
-    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = self.u32()? as usize;
-        let (first, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        Some(first)
-    }
-
-    /// `Some(None)` for what is left out.
-    pub(crate) fn optional_bytes(&mut self) -> Option<Option<&'a [u8]>> {
-        if self.flag()? { self.bytes().map(Some) } else { Some(None) }
-    }
-
-    pub(crate) fn list<T>(
-        &mut self,
-        mut read: impl FnMut(&mut Self) -> Option<T>,
-    ) -> Option<Vec<T>> {
-        let length = self.u32()?;
-        let mut items = Vec::new();
-        for _ in 0..length {
-            items.push(read(self)?);
-        }
-        Some(items)
+fn state_number(state: State) -> u32 {
+    match state {
+        State::Idle => 0,
+        State::Connecting => 1,
+        State::Ready => 2,
+        State::Reconnecting => 3,
+        State::Closed => 4,
     }
 }

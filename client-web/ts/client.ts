@@ -1,13 +1,15 @@
-// The client as users hold it: one method an operation, each a request packed and a reply read.
+// The client as users hold it: one method an operation, each a request written and a reply read.
 
-import { toBytes, toText } from "./entry.js";
+import { Kind } from "./codec.js";
+import type { Reader, Writer } from "./codec.js";
 import { Engine } from "./engine.js";
 import type { Parts } from "./engine.js";
-import { Op } from "./packed.js";
-import type { Packer, Reader } from "./packed.js";
+import { toBytes } from "./entry.js";
 import { PagedList } from "./pages.js";
 import { bounds, successor } from "./range.js";
 import * as replies from "./replies.js";
+import * as requests from "./requests.js";
+import { Projection } from "./requests.js";
 import { TxnBuilder } from "./txn.js";
 import type {
   Bytes,
@@ -38,9 +40,6 @@ import type {
 } from "./types.js";
 import { QueuedWatch } from "./watch.js";
 
-/** What of each entry a scan returns. */
-const Projection = { full: 0, keys: 1, count: 2 } as const;
-
 export class EngineClient implements Client {
   readonly #engine: Engine;
 
@@ -64,37 +63,32 @@ export class EngineClient implements Client {
     return this.#engine.on(event, listener);
   }
 
-  get(key: Bytes, options: CallOptions = {}): Promise<Entry | undefined> {
+  get(key: Bytes, options?: CallOptions): Promise<Entry | undefined> {
     const bytes = toBytes(key);
-    const pack = (packer: Packer) => packer.u8(Op.get).bytes(bytes);
-    return this.#engine.call(pack, (reply) => replies.got(reply, bytes), options);
+    const read = (reply: Reader) => replies.got(reply, bytes);
+    return this.#engine.call(Kind.get, (to) => requests.get(to, bytes), read, options);
   }
 
   put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<Written> {
     const bytes = toBytes(key);
-    const pack = (packer: Packer) =>
-      packer
-        .u8(Op.put)
-        .bytes(bytes)
-        .bytes(value)
-        .condition(options)
-        .expiry(options)
-        .flag(options.previous);
-    return this.#write(pack, (reply) => replies.written(reply, bytes), options);
+    const write = (to: Writer) => requests.put(to, bytes, value, options);
+    const read = (reply: Reader) => replies.written(reply, bytes);
+    return this.#engine.call(Kind.put, write, read, options, true);
   }
 
   delete(key: Bytes, options: DeleteOptions = {}): Promise<Deleted> {
     const bytes = toBytes(key);
-    const pack = (packer: Packer) =>
-      packer.u8(Op.delete).bytes(bytes).condition(options).flag(options.previous);
-    return this.#write(pack, (reply) => replies.deleted(reply, bytes), options);
+    const write = (to: Writer) => requests.remove(to, bytes, options);
+    const read = (reply: Reader) => replies.deleted(reply, bytes);
+    return this.#engine.call(Kind.delete, write, read, options, true);
   }
 
-  async deleteRange(range: Range, options: CallOptions = {}): Promise<RangeDeleted> {
+  async deleteRange(range: Range, options?: CallOptions): Promise<RangeDeleted> {
     const whole = bounds(range);
-    const pack = (packer: Packer) => packer.u8(Op.deleteRange).range(whole).u32(0);
+    const write = (to: Writer) => requests.deleteRange(to, whole);
     for (let deleted = 0; ; ) {
-      const page = await this.#write(pack, replies.rangeDeleted, options);
+      const read = replies.rangeDeleted;
+      const page = await this.#engine.call(Kind.deleteRange, write, read, options, true);
       deleted += page.deleted;
       if (!page.more) return { deleted, revision: page.revision };
     }
@@ -102,64 +96,41 @@ export class EngineClient implements Client {
 
   touch(key: Bytes, options: TouchOptions = {}): Promise<Touched | undefined> {
     const bytes = toBytes(key);
-    const pack = (packer: Packer) =>
-      packer.u8(Op.touch).bytes(bytes).expiry(options).condition(options);
-    return this.#write(pack, (reply) => replies.touched(reply, bytes), options);
+    const write = (to: Writer) => requests.touch(to, bytes, options);
+    const read = (reply: Reader) => replies.touched(reply, bytes);
+    return this.#engine.call(Kind.touch, write, read, options, true);
   }
 
   increment(key: Bytes, by = 1, options: IncrementOptions = {}): Promise<Incremented> {
-    const pack = (packer: Packer) =>
-      packer.u8(Op.increment).bytes(key).integer(by, "by").expiry(options);
-    return this.#write(pack, replies.incremented, options);
+    const write = (to: Writer) => requests.increment(to, key, by, options);
+    return this.#engine.call(Kind.increment, write, replies.incremented, options, true);
   }
 
   scan(range: Range, options: ScanOptions = {}): Pages<Entry> {
     const { reverse, keysOnly } = options;
     const projection = keysOnly ? Projection.keys : Projection.full;
     const whole = bounds(range);
-    return new PagedList(async (after, limit) => {
+    return new PagedList((after, limit) => {
       const start = after && !reverse ? successor(after) : whole.start;
       const end = after && reverse ? after : whole.end;
-      const pack = (packer: Packer) =>
-        packer.u8(Op.scan).range({ start, end }).u32(limit).flag(reverse).u8(projection);
-      return this.#engine.call(
-        pack,
-        (reply) => {
-          const revision = reply.number();
-          reply.number();
-          const more = reply.flag();
-          const items = reply.list(() => reply.entry());
-          return { items, revision, after: more ? items.at(-1)?.keyBytes : undefined };
-        },
-        options,
-      );
+      const write = (to: Writer) => requests.scan(to, { start, end }, limit, reverse, projection);
+      return this.#engine.call(Kind.scan, write, replies.scanned, options);
     }, options);
   }
 
-  count(range: Range, options: CallOptions & { limit?: number } = {}): Promise<number> {
+  async count(range: Range, options: CallOptions & { limit?: number } = {}): Promise<number> {
     const whole = bounds(range);
-    const limit = options.limit ?? 0;
-    const pack = (packer: Packer) =>
-      packer.u8(Op.scan).range(whole).u32(limit).flag(false).u8(Projection.count);
-    const read = (reply: Reader) => (reply.number(), reply.number());
-    return this.#engine.call(pack, read, options);
+    const write = (to: Writer) =>
+      requests.scan(to, whole, options.limit ?? 0, false, Projection.count);
+    return (await this.#engine.call(Kind.scan, write, replies.scanned, options)).count;
   }
 
   children(prefix: Bytes, delimiter: Bytes = "/", options: ChildrenOptions = {}): Pages<Child> {
     const above = toBytes(prefix);
-    return new PagedList(async (after, limit) => {
-      const pack = (packer: Packer) =>
-        packer.u8(Op.children).bytes(above).bytes(delimiter).optional(after).u32(limit);
-      return this.#engine.call(
-        pack,
-        (reply) => {
-          const revision = reply.number();
-          const more = reply.flag();
-          const items = reply.list(() => readChild(reply, above));
-          return { items, revision, after: more ? items.at(-1)?.nameBytes : undefined };
-        },
-        options,
-      );
+    return new PagedList((after, limit) => {
+      const write = (to: Writer) => requests.children(to, above, delimiter, after, limit);
+      const read = (reply: Reader) => replies.children(reply, above);
+      return this.#engine.call(Kind.children, write, read, options);
     }, options);
   }
 
@@ -171,22 +142,14 @@ export class EngineClient implements Client {
     return new TxnBuilder(this.#engine);
   }
 
-  async ping(options: CallOptions = {}): Promise<number> {
+  async ping(options?: CallOptions): Promise<number> {
     const start = performance.now();
-    await this.#engine.call((packer) => packer.u8(Op.ping), () => undefined, options);
+    await this.#engine.call(Kind.ping, (to) => to, () => undefined, options);
     return performance.now() - start;
   }
 
-  status(options: CallOptions = {}): Promise<ServerStatus> {
-    return this.#engine.call(
-      (packer) => packer.u8(Op.status),
-      (reply) => ({
-        software: reply.text(),
-        durability: reply.text(),
-        figures: Object.fromEntries(reply.list(() => [reply.text(), reply.number()])),
-      }),
-      options,
-    );
+  status(options?: CallOptions): Promise<ServerStatus> {
+    return this.#engine.call(Kind.status, (to) => to, replies.status, options);
   }
 
   close(): Promise<void> {
@@ -196,21 +159,4 @@ export class EngineClient implements Client {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-
-  #write<T>(
-    pack: (packer: Packer) => Packer,
-    read: (reply: Reader) => T,
-    options: CallOptions,
-  ): Promise<T> {
-    const { signal, timeoutMs } = options;
-    return this.#engine.call(pack, read, { signal, timeoutMs, write: true });
-  }
-}
-
-function readChild(reply: Reader, above: Uint8Array): Child {
-  const nameBytes = reply.bytes();
-  const keyBytes = new Uint8Array(above.length + nameBytes.length);
-  keyBytes.set(above);
-  keyBytes.set(nameBytes, above.length);
-  return { name: toText(nameBytes), nameBytes, keyBytes, branch: reply.flag() };
 }

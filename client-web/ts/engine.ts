@@ -4,9 +4,9 @@
 
 import makeGlue from "tidekeep-glue";
 import type { Glue } from "tidekeep-glue";
+import { Reader, Writer } from "./codec.js";
 import { codeOf, TidekeepError } from "./errors.js";
 import type { ErrorDetails, Outcome } from "./errors.js";
-import { Packer, Reader } from "./packed.js";
 import type {
   CallOptions,
   ClientEvents,
@@ -20,10 +20,11 @@ import type {
 const About = {
   reply: 1,
   failed: 2,
-  watch: 3,
-  watchEnded: 4,
-  state: 5,
-  welcome: 6,
+  message: 3,
+  reset: 4,
+  ended: 5,
+  state: 6,
+  welcome: 7,
 } as const;
 const STATES: ConnectionState[] = ["idle", "connecting", "ready", "reconnecting", "closed"];
 const OUTCOMES: Outcome[] = ["not-applied", "applied", "unknown"];
@@ -37,7 +38,7 @@ const TIMER_MAX_MS = 2 ** 31 - 1;
 /** A call that is under way. */
 interface Waiting {
   /** Whether a reply that never came leaves it open what happened. */
-  write: boolean;
+  writes: boolean;
   resolve(reply: Reader): void;
   reject(error: TidekeepError): void;
 }
@@ -45,6 +46,7 @@ interface Waiting {
 /** What a watch gets to hear. */
 export interface WatchSink {
   message(reader: Reader): void;
+  reset(): void;
   ended(error: TidekeepError): void;
 }
 
@@ -103,30 +105,32 @@ export class Engine {
     return () => this.#listeners[event].delete(listener);
   }
 
-  /** Sends a request and reads its reply. `write` says whether it may change something. */
+  /** Sends a request and reads its reply. `writes` says whether it may change something. */
   async call<T>(
-    pack: (packer: Packer) => Packer,
+    kind: number,
+    write: (to: Writer) => Writer,
     read: (reply: Reader) => T,
-    options: CallOptions & { write?: boolean } = {},
+    options: CallOptions = {},
+    writes = false,
   ): Promise<T> {
-    const { signal, write = false } = options;
+    const { signal } = options;
     const limit = options.timeoutMs ?? this.#parts.options.timeoutMs ?? TIMEOUT_MS;
     if (signal?.aborted) throw cancelled(signal.reason, "not-applied");
     if (!this.#glue) await this.#load();
     if (signal?.aborted) throw cancelled(signal.reason, "not-applied");
-    const request = pack(new Packer()).take();
+    const body = write(new Writer()).take();
     return new Promise<T>((resolve, reject) => {
-      const id = this.#run((glue) => glue.call(request, limit));
+      const id = this.#run((glue) => glue.call(kind, body, limit));
       if (!id) return reject(failed(undefined, "not-applied"));
       const settled = () => signal?.removeEventListener("abort", abort);
       const abort = () => {
         if (!this.#calls.delete(id)) return;
         this.#run((glue) => glue.cancel(id));
         this.#flushSoon();
-        reject(cancelled(signal?.reason, write ? "unknown" : "not-applied"));
+        reject(cancelled(signal?.reason, writes ? "unknown" : "not-applied"));
       };
       this.#calls.set(id, {
-        write,
+        writes,
         resolve(reply) {
           settled();
           try {
@@ -146,10 +150,10 @@ export class Engine {
   }
 
   /** Opens a watch, whose messages go to `sink`. */
-  async watch(pack: (packer: Packer) => Packer, sink: WatchSink): Promise<Subscription> {
+  async watch(write: (to: Writer) => Writer, sink: WatchSink): Promise<Subscription> {
     if (!this.#glue) await this.#load();
-    const request = pack(new Packer()).take();
-    const id = this.#run((glue) => glue.watch(request));
+    const body = write(new Writer()).take();
+    const id = this.#run((glue) => glue.watch(body));
     if (!id) throw failed(undefined, "not-applied");
     this.#watches.set(id, sink);
     this.#flushSoon();
@@ -264,17 +268,18 @@ export class Engine {
     }
   }
 
-  #deliver(reader: Reader): void {
-    while (!reader.done) {
-      const record = reader.record();
-      const about = record.u8();
+  #deliver(drained: Reader): void {
+    while (!drained.done) {
+      const record = drained.record();
+      const about = record.byte();
       const id = record.u32();
       if (about === About.reply) this.#settle(id)?.resolve(record);
       else if (about === About.failed) this.#settle(id)?.reject(readError(record));
-      else if (about === About.watch) this.#watches.get(id)?.message(record);
-      else if (about === About.watchEnded) this.#endWatch(id, readError(record));
-      else if (about === About.welcome) this.#welcome(record);
+      else if (about === About.message) this.#watches.get(id)?.message(record);
+      else if (about === About.reset) this.#watches.get(id)?.reset();
+      else if (about === About.ended) this.#endWatch(id, readError(record));
       else if (about === About.state) this.#moveTo(STATES[id]!);
+      else if (about === About.welcome) this.#welcome(record);
       else this.#emit("disconnect", readError(record));
     }
   }
@@ -297,26 +302,23 @@ export class Engine {
     this.#watches = new Map();
     const { code, message, retryable, cause } = error;
     const unknown = new TidekeepError(code, message, { retryable, cause, outcome: "unknown" });
-    for (const call of calls.values()) call.reject(call.write ? unknown : error);
+    for (const call of calls.values()) call.reject(call.writes ? unknown : error);
     for (const sink of watches.values()) sink.ended(error);
   }
 
   #welcome(reader: Reader): void {
     this.#serverClock = reader.number();
-    this.server = {
-      protocol: reader.number(),
-      serverId: hex(reader.bytes()),
-      storeId: hex(reader.bytes()),
-      software: reader.text(),
-      limits: {
-        keyBytes: reader.number(),
-        valueBytes: reader.number(),
-        inFlight: reader.number(),
-        watches: reader.number(),
-        scanEntries: reader.number(),
-        txnOperations: reader.number(),
-      },
+    const protocol = reader.number();
+    const limits = {
+      keyBytes: reader.number(),
+      valueBytes: reader.number(),
+      inFlight: reader.number(),
+      watches: reader.number(),
+      scanEntries: reader.number(),
+      txnOperations: reader.number(),
     };
+    const [serverId, storeId] = [hex(reader.bytes()), hex(reader.bytes())];
+    this.server = { protocol, limits, serverId, storeId, software: reader.text() };
   }
 
   #closed(error: TidekeepError): void {
@@ -348,10 +350,10 @@ export class Engine {
 
 /** An error as src/packed.rs draws it. */
 function readError(reader: Reader): TidekeepError {
-  const code = codeOf(reader.u8());
+  const code = codeOf(reader.number());
   const details: ErrorDetails = {
     retryable: reader.flag(),
-    outcome: OUTCOMES[reader.u8()] ?? "unknown",
+    outcome: OUTCOMES[reader.number()] ?? "unknown",
     retryAfterMs: reader.number(),
   };
   return new TidekeepError(code, reader.text(), details);

@@ -1,9 +1,11 @@
 // Entries and text: what arrives as bytes, shown as the types promise.
 
+import type { Meta } from "./codec.js";
 import type { Bytes, Entry } from "./types.js";
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+/** Values may begin with what looks like a byte order mark. */
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** Text as UTF-8; bytes as they are. */
 export function toBytes(bytes: Bytes): Uint8Array {
@@ -17,14 +19,21 @@ export function toText(bytes: Uint8Array): string {
 
 /** An entry whose texts are made when they are asked for. */
 export class StoredEntry implements Entry {
+  readonly created: number;
+  readonly revision: number;
+  readonly version: number;
+  readonly expiresAt: number | undefined;
+
   constructor(
     readonly keyBytes: Uint8Array,
     readonly value: Uint8Array,
-    readonly created: number,
-    readonly revision: number,
-    readonly version: number,
-    readonly expiresAt: number | undefined,
-  ) {}
+    meta: Meta,
+  ) {
+    this.created = meta.created;
+    this.revision = meta.revision;
+    this.version = meta.version;
+    this.expiresAt = meta.expiresAt;
+  }
 
   get key(): string {
     return toText(this.keyBytes);

@@ -11,9 +11,9 @@ declare module "tidekeep-glue" {
       backoffMinMs: number,
       backoffMaxMs: number,
     ): void;
-    call(request: Uint8Array, timeoutMs: number): number;
+    call(kind: number, body: Uint8Array, timeoutMs: number): number;
     cancel(call: number): void;
-    watch(request: Uint8Array): number;
+    watch(body: Uint8Array): number;
     unwatch(watch: number): void;
     pause(watch: number): void;
     resume(watch: number): void;

@@ -1,17 +1,32 @@
-// Replies as callers see them, read in the order in which src/packed.rs draws them.
+// Replies as callers see them, read in the order in which docs/protocol.md draws them.
 
-import { StoredEntry } from "./entry.js";
+import type { Meta, Reader } from "./codec.js";
+import { StoredEntry, toText } from "./entry.js";
 import { TidekeepError } from "./errors.js";
-import type { Reader } from "./packed.js";
-import type { Deleted, Entry, Incremented, RangeDeleted, Touched, Written } from "./types.js";
+import type {
+  Child,
+  Deleted,
+  Entry,
+  Incremented,
+  Page,
+  RangeDeleted,
+  ServerStatus,
+  Touched,
+  WatchEvent,
+  Written,
+} from "./types.js";
 
 /** Whether a write applied. */
 const Status = { applied: 0, notFound: 1, refused: 2 } as const;
+/** What a message of a watch is. */
+const Message = { content: 0, caughtUp: 1, events: 2, bookmark: 3 } as const;
+/** What happened to a key. */
+const Event = { put: 0, delete: 1, expire: 2 } as const;
 const NOTHING = new Uint8Array();
 
 export function got(reply: Reader, key: Uint8Array): Entry | undefined {
   reply.number();
-  return reply.optionalStored(key);
+  return reply.optional(() => reply.stored(key));
 }
 
 export function written(reply: Reader, key: Uint8Array): Written {
@@ -21,33 +36,84 @@ export function written(reply: Reader, key: Uint8Array): Written {
 
 export function deleted(reply: Reader, key: Uint8Array): Deleted {
   const revision = reply.number();
-  const status = reply.u8();
-  const entry = reply.optionalStored(key);
+  const status = reply.number();
+  const entry = reply.optional(() => reply.stored(key));
   if (status === Status.refused) throw conflict(entry);
   return { deleted: status === Status.applied, revision, previous: entry };
 }
 
 export function touched(reply: Reader, key: Uint8Array): Touched | undefined {
   const revision = reply.number();
-  const status = reply.u8();
-  if (!reply.flag()) {
-    if (status === Status.refused) throw conflict(undefined);
-    return undefined;
-  }
-  const [created, modified, version] = [reply.number(), reply.number(), reply.number()];
-  const expiresAt = reply.expiresAt();
-  if (status === Status.refused) {
-    throw conflict(new StoredEntry(key, NOTHING, created, modified, version, expiresAt));
-  }
-  return { revision, expiresAt };
+  const status = reply.number();
+  const meta: Meta | undefined = reply.optional(() => reply.meta());
+  if (status === Status.refused) throw conflict(meta && new StoredEntry(key, NOTHING, meta));
+  return meta && { revision, expiresAt: meta.expiresAt };
 }
 
 export function incremented(reply: Reader): Incremented {
-  return { revision: reply.number(), value: reply.number() };
+  return { revision: reply.number(), value: reply.signed() };
 }
 
 export function rangeDeleted(reply: Reader): RangeDeleted & { more: boolean } {
   return { revision: reply.number(), deleted: reply.number(), more: reply.flag() };
+}
+
+export function scanned(reply: Reader): Page<Entry> & { count: number } {
+  const revision = reply.number();
+  const count = reply.number();
+  const more = reply.flag();
+  const items = reply.list(() => reply.entry());
+  return { items, revision, count, after: more ? items.at(-1)?.keyBytes : undefined };
+}
+
+export function children(reply: Reader, above: Uint8Array): Page<Child> {
+  const revision = reply.number();
+  const more = reply.flag();
+  const items = reply.list(() => {
+    const nameBytes = reply.bytes();
+    const keyBytes = new Uint8Array(above.length + nameBytes.length);
+    keyBytes.set(above);
+    keyBytes.set(nameBytes, above.length);
+    return { name: toText(nameBytes), nameBytes, keyBytes, branch: reply.flag() };
+  });
+  return { items, revision, after: more ? items.at(-1)?.nameBytes : undefined };
+}
+
+export function status(reply: Reader): ServerStatus {
+  return {
+    software: reply.text(),
+    durability: reply.text(),
+    figures: Object.fromEntries(reply.list(() => [reply.text(), reply.number()])),
+  };
+}
+
+/** A message of a watch: its events, and the position behind them if it has one. */
+export interface WatchMessage {
+  events: WatchEvent[];
+  cursor?: Uint8Array;
+}
+
+export function watched(message: Reader): WatchMessage {
+  const what = message.number();
+  if (what === Message.content) {
+    return { events: message.list(() => ({ type: "entry", entry: message.entry() })) };
+  }
+  const revision = message.number();
+  const cursor = message.bytes();
+  if (what === Message.caughtUp) return { events: [{ type: "caught-up", revision }], cursor };
+  if (what !== Message.events) return { events: [], cursor };
+  return { events: message.list(() => changed(message, revision)), cursor };
+}
+
+function changed(message: Reader, revision: number): WatchEvent {
+  const what = message.number();
+  const keyBytes = message.bytes();
+  const key = toText(keyBytes);
+  const entry = what === Event.put ? message.stored(keyBytes) : undefined;
+  const previous = message.optional(() => message.stored(keyBytes));
+  if (entry) return { type: "put", key, keyBytes, revision, entry, previous };
+  const type = what === Event.expire ? "expire" : "delete";
+  return { type, key, keyBytes, revision, previous };
 }
 
 function conflict(current: Entry | undefined): TidekeepError {

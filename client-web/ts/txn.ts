@@ -1,12 +1,13 @@
-// Transactions: built up call by call, packed as one request, their results read one by one.
+// Transactions: built up call by call, written as one request, their results read one by one.
 
+import { Kind } from "./codec.js";
+import type { Reader, Writer } from "./codec.js";
 import { toBytes } from "./entry.js";
-import { TidekeepError } from "./errors.js";
 import type { Engine } from "./engine.js";
-import { Op } from "./packed.js";
-import type { Packer, Reader } from "./packed.js";
+import { TidekeepError } from "./errors.js";
 import { bounds } from "./range.js";
 import * as replies from "./replies.js";
+import * as requests from "./requests.js";
 import type {
   Bytes,
   CallOptions,
@@ -16,6 +17,9 @@ import type {
   TxnOpResult,
   TxnResult,
 } from "./types.js";
+
+/** In the order of the variants on the wire. */
+const OPS: TxnOp["op"][] = ["get", "put", "delete", "touch", "increment", "deleteRange"];
 
 export class TxnBuilder implements Txn {
   readonly #engine: Engine;
@@ -46,60 +50,49 @@ export class TxnBuilder implements Txn {
     return this;
   }
 
-  commit(options: CallOptions = {}): Promise<TxnResult> {
-    const pack = (packer: Packer) => {
-      packer.u8(Op.txn).u32(this.#compares.length);
-      for (const [key, condition] of this.#compares) packer.bytes(key).condition(condition);
-      for (const ops of [this.#then, this.#else]) {
-        packer.u32(ops.length);
-        for (const op of ops) packOp(packer, op);
-      }
-      return packer;
-    };
+  commit(options?: CallOptions): Promise<TxnResult> {
+    const [compares, then, otherwise] = [[...this.#compares], [...this.#then], [...this.#else]];
+    const write = (to: Writer) =>
+      to
+        .list(compares, ([key, condition]) => to.bytes(key).condition(condition))
+        .list(then, (op) => writeOp(to, op))
+        .list(otherwise, (op) => writeOp(to, op));
     const read = (reply: Reader): TxnResult => {
       const revision = reply.number();
       const succeeded = reply.flag();
-      const ran = succeeded ? this.#then : this.#else;
-      reply.u32();
-      return { revision, succeeded, results: ran.map((op) => readResult(reply, op)) };
+      const ops = (succeeded ? then : otherwise)[Symbol.iterator]();
+      return { revision, succeeded, results: reply.list(() => readResult(reply, ops.next().value)) };
     };
-    return this.#engine.call(pack, read, { ...options, write: true });
+    const writes = [...then, ...otherwise].some(({ op }) => op !== "get");
+    return this.#engine.call(Kind.txn, write, read, options, writes);
   }
 }
 
-function packOp(packer: Packer, op: TxnOp): void {
-  packer.u8(Op[op.op]);
-  switch (op.op) {
-    case "get":
-      packer.bytes(op.key);
-      break;
-    case "put":
-      packer.bytes(op.key).bytes(op.value).condition(op).expiry(op).flag(op.previous);
-      break;
-    case "delete":
-      packer.bytes(op.key).condition(op).flag(op.previous);
-      break;
-    case "touch":
-      packer.bytes(op.key).expiry(op).condition(op);
-      break;
-    case "increment":
-      packer.bytes(op.key).number(op.by ?? 1).expiry(op);
-      break;
-    case "deleteRange":
-      packer.range(bounds(op.range)).u32(0);
-  }
+function writeOp(to: Writer, op: TxnOp): void {
+  to.number(OPS.indexOf(op.op));
+  if (op.op === "get") requests.get(to, op.key);
+  else if (op.op === "put") requests.put(to, op.key, op.value, op);
+  else if (op.op === "delete") requests.remove(to, op.key, op);
+  else if (op.op === "touch") requests.touch(to, op.key, op);
+  else if (op.op === "increment") requests.increment(to, op.key, op.by ?? 1, op);
+  else if (op.op === "deleteRange") requests.deleteRange(to, bounds(op.range));
+  else throw new TidekeepError("invalid-input", "a transaction has no such operation");
 }
 
-function readResult(reply: Reader, op: TxnOp): TxnOpResult {
+function readResult(reply: Reader, op: TxnOp | undefined): TxnOpResult {
+  if (!op || OPS[reply.number()] !== op.op) {
+    throw new TidekeepError("protocol", "a transaction's results are not what was asked for");
+  }
+  const key = "key" in op ? toBytes(op.key) : new Uint8Array();
   switch (op.op) {
     case "get":
-      return { op: op.op, entry: replies.got(reply, toBytes(op.key)) };
+      return { op: op.op, entry: replies.got(reply, key) };
     case "put":
-      return { op: op.op, ...replies.written(reply, toBytes(op.key)) };
+      return { op: op.op, ...replies.written(reply, key) };
     case "delete":
-      return { op: op.op, ...replies.deleted(reply, toBytes(op.key)) };
+      return { op: op.op, ...replies.deleted(reply, key) };
     case "touch":
-      return { op: op.op, touched: replies.touched(reply, toBytes(op.key)) };
+      return { op: op.op, touched: replies.touched(reply, key) };
     case "increment":
       return { op: op.op, ...replies.incremented(reply) };
     case "deleteRange": {

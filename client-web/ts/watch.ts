@@ -2,16 +2,14 @@
 // falls behind, the stream is paused on the server and goes on from the same place later, so that
 // a slow reader costs bounded memory and still misses nothing.
 
-import { toText } from "./entry.js";
-import type { TidekeepError } from "./errors.js";
+import type { Reader, Writer } from "./codec.js";
 import type { Engine, Subscription, WatchSink } from "./engine.js";
-import { Op } from "./packed.js";
-import type { Packer, Reader } from "./packed.js";
+import type { TidekeepError } from "./errors.js";
 import { bounds } from "./range.js";
+import { watched } from "./replies.js";
+import * as requests from "./requests.js";
 import type { Range, Watch, WatchEvent, WatchOptions } from "./types.js";
 
-/** What a message of a watch is about, as src/packed.rs draws it. */
-const Message = { content: 0, caughtUp: 1, events: 2, reset: 4 } as const;
 const BUFFER = 10_000;
 
 /** An event that waits to be read, or a position that is reached when all before it was read. */
@@ -34,7 +32,7 @@ export class QueuedWatch implements Watch, WatchSink {
   readonly #abort = () => this.close();
 
   constructor(engine: Engine, range: Range, options: WatchOptions) {
-    const { content, previous, cursor, signal, buffer } = options;
+    const { cursor, signal, buffer } = options;
     const whole = bounds(range);
     this.#signal = signal;
     this.#buffer = buffer ?? BUFFER;
@@ -44,9 +42,8 @@ export class QueuedWatch implements Watch, WatchSink {
       return;
     }
     signal?.addEventListener("abort", this.#abort, { once: true });
-    const pack = (packer: Packer) =>
-      packer.u8(Op.watch).range(whole).flag(content).flag(previous).optional(cursor);
-    engine.watch(pack, this).then(
+    const write = (to: Writer) => requests.watch(to, whole, options);
+    engine.watch(write, this).then(
       (subscription) => {
         if (this.#ended) subscription.end();
         else this.#subscription = subscription;
@@ -94,22 +91,17 @@ export class QueuedWatch implements Watch, WatchSink {
   }
 
   message(reader: Reader): void {
-    const what = reader.u8();
-    if (what === Message.content) {
-      reader.list(() => this.#push({ type: "entry", entry: reader.entry() }));
-    } else if (what === Message.reset) {
-      this.#push({ type: "reset" });
-    } else {
-      const revision = reader.number();
-      const cursor = reader.bytes();
-      if (what === Message.events) reader.list(() => this.#push(readEvent(reader, revision)));
-      this.#reach(cursor);
-      if (what === Message.caughtUp) this.#push({ type: "caught-up", revision });
-    }
+    const { events, cursor } = watched(reader);
+    for (const event of events) this.#push(event);
+    if (cursor) this.#reach(cursor);
     if (!this.#paused && this.#queue.length - this.#head > this.#buffer) {
       this.#paused = true;
       this.#subscription?.pause();
     }
+  }
+
+  reset(): void {
+    this.#push({ type: "reset" });
   }
 
   ended(error: TidekeepError): void {
@@ -156,17 +148,4 @@ export class QueuedWatch implements Watch, WatchSink {
     }
     return event;
   }
-}
-
-function readEvent(reader: Reader, revision: number): WatchEvent {
-  const what = reader.u8();
-  const keyBytes = reader.bytes();
-  const key = toText(keyBytes);
-  if (what === 0) {
-    const entry = reader.stored(keyBytes);
-    const previous = reader.optionalStored(keyBytes);
-    return { type: "put", key, keyBytes, revision, entry, previous };
-  }
-  const previous = reader.optionalStored(keyBytes);
-  return { type: what === 1 ? "delete" : "expire", key, keyBytes, revision, previous };
 }
