@@ -85,7 +85,7 @@ export class EngineClient implements Client {
 
   async deleteRange(range: Range, options?: CallOptions): Promise<RangeDeleted> {
     const whole = bounds(range);
-    const write = (to: Writer) => requests.deleteRange(to, whole);
+    const write = (to: Writer) => requests.deleteRange(to, whole, 0);
     for (let deleted = 0; ; ) {
       const read = replies.rangeDeleted;
       const page = await this.#engine.call(Kind.deleteRange, write, read, options, true);

@@ -1,7 +1,7 @@
 // The encoding of bodies (postcard, as docs/protocol.md draws it): requests are written here and
 // replies read here. The golden vectors in protocol/vectors hold it to what Rust says.
 
-import { StoredEntry, toBytes, toText } from "./entry.js";
+import { StoredEntry, toBytes } from "./entry.js";
 import { TidekeepError } from "./errors.js";
 import type { Bounds } from "./range.js";
 import type { Bytes, ConditionOptions, Entry, ExpiryOptions } from "./types.js";
@@ -26,6 +26,7 @@ const SCRATCH_BYTES = 4096;
 /** A buffer that one large value has made longer than this is not kept. */
 const KEPT_BYTES = 1 << 20;
 
+const strict = new TextDecoder("utf-8", { fatal: true });
 let scratch = new Uint8Array(SCRATCH_BYTES);
 
 /** Writes one body. */
@@ -124,7 +125,7 @@ export class Writer {
   }
 }
 
-/** Reads a body; copies what outlives the buffer. Throws where the body ends too early. */
+/** Reads a body; copies what outlives the buffer. Throws where it is not what it should be. */
 export class Reader {
   readonly #bytes: Uint8Array;
   #at = 0;
@@ -150,25 +151,39 @@ export class Reader {
 
   number(): number {
     let sum = 0;
-    for (let scale = 1; ; scale *= 0x80) {
+    for (let scale = 1; scale < 2 ** 64; scale *= 0x80) {
       const byte = this.byte();
       sum += (byte & 0x7f) * scale;
       if (byte < 0x80) return sum;
     }
+    throw malformed();
   }
 
   /** A number that may be below 0, rounded where a JavaScript number ends. */
   signed(): number {
     let sum = 0n;
-    for (let shift = 0n; ; shift += 7n) {
+    for (let shift = 0n; shift < 64n; shift += 7n) {
       const byte = this.byte();
       sum |= BigInt(byte & 0x7f) << shift;
       if (byte < 0x80) return Number(sum & 1n ? -(sum >> 1n) - 1n : sum >> 1n);
     }
+    throw malformed();
+  }
+
+  /** The number of one of so many variants. */
+  variant(count: number): number {
+    const variant = this.number();
+    if (variant >= count) throw malformed();
+    return variant;
   }
 
   flag(): boolean {
-    return this.number() !== 0;
+    return this.variant(2) === 1;
+  }
+
+  /** Nothing may follow. */
+  end(): void {
+    if (!this.done) throw malformed();
   }
 
   bytes(): Uint8Array {
@@ -176,7 +191,12 @@ export class Reader {
   }
 
   text(): string {
-    return toText(this.#take(this.number()));
+    const bytes = this.#take(this.number());
+    try {
+      return strict.decode(bytes);
+    } catch {
+      throw malformed();
+    }
   }
 
   optional<T>(read: () => T): T | undefined {
@@ -215,9 +235,7 @@ export class Reader {
 
   #take(length: number): Uint8Array {
     const end = this.#at + length;
-    if (end > this.#bytes.length) {
-      throw new TidekeepError("protocol", "a message ends too early", { outcome: "unknown" });
-    }
+    if (end > this.#bytes.length) throw malformed();
     const bytes = this.#bytes.subarray(this.#at, end);
     this.#at = end;
     return bytes;
@@ -231,6 +249,11 @@ export type Meta = Pick<Entry, "created" | "revision" | "version" | "expiresAt">
 export function whole(value: number, name: string, least: number): number {
   if (Number.isSafeInteger(value) && value >= least) return value;
   throw new TidekeepError("invalid-input", `${name} must be a whole number, at least ${least}`);
+}
+
+function malformed(): TidekeepError {
+  const message = "what the server sent is not what the protocol says";
+  return new TidekeepError("protocol", message, { outcome: "unknown" });
 }
 
 function atMostOne(given: unknown[], names: string): void {

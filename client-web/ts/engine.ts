@@ -134,7 +134,9 @@ export class Engine {
         resolve(reply) {
           settled();
           try {
-            resolve(read(reply));
+            const result = read(reply);
+            reply.end();
+            resolve(result);
           } catch (error) {
             reject(error);
           }

@@ -36,7 +36,7 @@ export function written(reply: Reader, key: Uint8Array): Written {
 
 export function deleted(reply: Reader, key: Uint8Array): Deleted {
   const revision = reply.number();
-  const status = reply.number();
+  const status = reply.variant(3);
   const entry = reply.optional(() => reply.stored(key));
   if (status === Status.refused) throw conflict(entry);
   return { deleted: status === Status.applied, revision, previous: entry };
@@ -44,7 +44,7 @@ export function deleted(reply: Reader, key: Uint8Array): Deleted {
 
 export function touched(reply: Reader, key: Uint8Array): Touched | undefined {
   const revision = reply.number();
-  const status = reply.number();
+  const status = reply.variant(3);
   const meta: Meta | undefined = reply.optional(() => reply.meta());
   if (status === Status.refused) throw conflict(meta && new StoredEntry(key, NOTHING, meta));
   return meta && { revision, expiresAt: meta.expiresAt };
@@ -94,7 +94,7 @@ export interface WatchMessage {
 }
 
 export function watched(message: Reader): WatchMessage {
-  const what = message.number();
+  const what = message.variant(4);
   if (what === Message.content) {
     return { events: message.list(() => ({ type: "entry", entry: message.entry() })) };
   }
@@ -106,7 +106,7 @@ export function watched(message: Reader): WatchMessage {
 }
 
 function changed(message: Reader, revision: number): WatchEvent {
-  const what = message.number();
+  const what = message.variant(3);
   const keyBytes = message.bytes();
   const key = toText(keyBytes);
   const entry = what === Event.put ? message.stored(keyBytes) : undefined;

@@ -37,8 +37,9 @@ export function increment(to: Writer, key: Bytes, by: number, options: ExpiryOpt
   return to.bytes(key).signed(whole(by, "by", -Infinity)).expiry(options);
 }
 
-export function deleteRange(to: Writer, range: Bounds): Writer {
-  return to.range(range).number(0);
+/** A limit of 0 leaves it to the server how many go at once. */
+export function deleteRange(to: Writer, range: Bounds, limit: number): Writer {
+  return to.range(range).count(limit, "limit");
 }
 
 /** `bytes` is left to the server. */

@@ -75,12 +75,12 @@ function writeOp(to: Writer, op: TxnOp): void {
   else if (op.op === "delete") requests.remove(to, op.key, op);
   else if (op.op === "touch") requests.touch(to, op.key, op);
   else if (op.op === "increment") requests.increment(to, op.key, op.by ?? 1, op);
-  else if (op.op === "deleteRange") requests.deleteRange(to, bounds(op.range));
+  else if (op.op === "deleteRange") requests.deleteRange(to, bounds(op.range), op.limit ?? 0);
   else throw new TidekeepError("invalid-input", "a transaction has no such operation");
 }
 
 function readResult(reply: Reader, op: TxnOp | undefined): TxnOpResult {
-  if (!op || OPS[reply.number()] !== op.op) {
+  if (!op || OPS[reply.variant(OPS.length)] !== op.op) {
     throw new TidekeepError("protocol", "a transaction's results are not what was asked for");
   }
   const key = "key" in op ? toBytes(op.key) : new Uint8Array();
@@ -95,9 +95,7 @@ function readResult(reply: Reader, op: TxnOp | undefined): TxnOpResult {
       return { op: op.op, touched: replies.touched(reply, key) };
     case "increment":
       return { op: op.op, ...replies.incremented(reply) };
-    case "deleteRange": {
-      const { deleted, revision } = replies.rangeDeleted(reply);
-      return { op: op.op, deleted, revision };
-    }
+    case "deleteRange":
+      return { op: op.op, ...replies.rangeDeleted(reply) };
   }
 }

@@ -289,14 +289,17 @@ export interface Watch extends AsyncIterableIterator<WatchEvent> {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** One operation of a transaction. */
+/**
+ * One operation of a transaction. A `deleteRange` removes at most `limit` keys, or as many as the
+ * server removes at once; its result says whether there are more.
+ */
 export type TxnOp =
   | { op: "get"; key: Bytes }
   | ({ op: "put"; key: Bytes; value: Bytes; previous?: boolean } & ConditionOptions & ExpiryOptions)
   | ({ op: "delete"; key: Bytes; previous?: boolean } & ConditionOptions)
   | ({ op: "touch"; key: Bytes } & ConditionOptions & ExpiryOptions)
   | ({ op: "increment"; key: Bytes; by?: number } & ExpiryOptions)
-  | { op: "deleteRange"; range: Range };
+  | { op: "deleteRange"; range: Range; limit?: number };
 
 /** The result of one operation of a transaction. */
 export type TxnOpResult =
@@ -305,7 +308,7 @@ export type TxnOpResult =
   | ({ op: "delete" } & Deleted)
   | { op: "touch"; touched: Touched | undefined }
   | ({ op: "increment" } & Incremented)
-  | ({ op: "deleteRange" } & RangeDeleted);
+  | ({ op: "deleteRange"; more: boolean } & RangeDeleted);
 
 /** What a transaction did. */
 export interface TxnResult {
