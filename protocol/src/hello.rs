@@ -74,3 +74,25 @@ pub fn negotiate(hello: &Hello<'_>) -> Option<u16> {
     let version = hello.version_max.min(crate::VERSION);
     (version >= hello.version_min.max(crate::OLDEST_VERSION)).then_some(version)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agreed(version_min: u16, version_max: u16) -> Option<u16> {
+        negotiate(&Hello { version_min, version_max, features: 0, software: "" })
+    }
+
+    #[test]
+    fn the_newest_version_that_both_speak_is_taken() {
+        assert_eq!(agreed(crate::VERSION, crate::VERSION), Some(crate::VERSION));
+        assert_eq!(agreed(0, u16::MAX), Some(crate::VERSION));
+    }
+
+    #[test]
+    fn ends_without_a_common_version_part() {
+        assert_eq!(agreed(crate::VERSION + 1, u16::MAX), None);
+        assert_eq!(agreed(0, crate::OLDEST_VERSION - 1), None);
+        assert_eq!(agreed(u16::MAX, 0), None);
+    }
+}
