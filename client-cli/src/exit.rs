@@ -1,0 +1,100 @@
+//! What the process ends with: one number per class of outcome, the same table for scripts, for
+//! `--help` and for the code.
+
+use std::process::ExitCode;
+
+use tidekeep_protocol::error::Code;
+
+/// How a command ended. The numbers are part of the command line's promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// What was asked for is done.
+    Done = 0,
+    /// What the command names is not there.
+    NotFound = 1,
+    /// The command or its input makes no sense as it is.
+    Invalid = 2,
+    /// A condition did not hold; nothing changed.
+    Conflict = 3,
+    /// The store is full, or something is over a limit.
+    Limit = 4,
+    /// The server could not be reached in time, or the connection broke.
+    Network = 5,
+    /// The server does not do this, or not for this client.
+    Refused = 6,
+    /// The server's storage or its program failed.
+    Storage = 7,
+}
+
+/// The table as `--help` prints it.
+pub(crate) const TABLE: &str = "\
+Exit codes:
+  0  done
+  1  not found
+  2  usage or invalid input
+  3  condition failed
+  4  no space, or over a limit
+  5  network or timeout
+  6  refused by the server
+  7  storage failed";
+
+impl Exit {
+    /// The class that an error of this code belongs to.
+    pub(crate) fn of(code: Code) -> Self {
+        match code {
+            Code::NotFound => Self::NotFound,
+            Code::InvalidInput => Self::Invalid,
+            Code::Conflict => Self::Conflict,
+            Code::TooLarge | Code::NoSpace | Code::ResourceExhausted => Self::Limit,
+            Code::Network
+            | Code::Timeout
+            | Code::Cancelled
+            | Code::Unavailable
+            | Code::SlowReader
+            | Code::Closed => Self::Network,
+            Code::Unsupported
+            | Code::Protocol
+            | Code::Version
+            | Code::Forbidden
+            | Code::Unauthenticated
+            | Code::CursorTooOld => Self::Refused,
+            Code::Storage | Code::Internal => Self::Storage,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_its_number_in_the_table() {
+        let all = [
+            Exit::Done,
+            Exit::NotFound,
+            Exit::Invalid,
+            Exit::Conflict,
+            Exit::Limit,
+            Exit::Network,
+            Exit::Refused,
+            Exit::Storage,
+        ];
+        let numbers: Vec<String> =
+            TABLE.lines().skip(1).map(|line| line.trim_start()[..1].to_owned()).collect();
+        assert_eq!(numbers, all.map(|exit| (exit as u8).to_string()));
+    }
+
+    #[test]
+    fn no_error_ends_as_done() {
+        for &code in Code::ALL {
+            assert_ne!(Exit::of(code), Exit::Done, "{}", code.name());
+        }
+    }
+}
