@@ -193,13 +193,22 @@ impl Link {
     pub(crate) fn heard(&mut self, now: Millis, timers: &mut Timers) {
         self.probing = false;
         if self.limits().is_some() {
-            timers.set(Timer::Heartbeat, now.after(self.heartbeat_ms));
+            timers.set(
+                Timer::Heartbeat,
+                now.after(self.heartbeat_ms.saturating_add(self.slack_ms())),
+            );
         }
     }
 
-    /// It is time to ask whether the server is there; it has `patience_ms`, or a heartbeat, to
-    /// answer. False when it was asked already: after a heartbeat of silence that means the link is
-    /// dead. Counting from the question, not from the last byte, spares a machine that slept.
+    /// How much later than a heartbeat the question comes whether the server is there: its ping may
+    /// be on its way, and then nothing needs to be asked.
+    fn slack_ms(&self) -> u32 {
+        self.heartbeat_ms / 8
+    }
+
+    /// It is time to ask whether the server is there; it has `patience_ms`, or what is left of two
+    /// heartbeats, to answer. False when it was asked already: then the link is dead. Counting from
+    /// the question, not from the last byte, spares a machine that slept.
     #[must_use]
     pub(crate) fn probe(
         &mut self,
@@ -211,7 +220,8 @@ impl Link {
             return false;
         }
         self.probing = true;
-        let patience_ms = patience_ms.unwrap_or(self.heartbeat_ms).min(self.heartbeat_ms);
+        let rest_ms = self.heartbeat_ms - self.slack_ms();
+        let patience_ms = patience_ms.map_or(rest_ms, |patience_ms| patience_ms.min(rest_ms));
         timers.set(Timer::Heartbeat, now.after(patience_ms));
         true
     }

@@ -1,0 +1,11 @@
+//! What the client core promises, checked through its public door against a scripted server, in
+//! virtual time: no test waits for anything.
+
+mod bounds;
+mod calls;
+mod hostile;
+mod link;
+mod model;
+mod pair;
+mod resume;
+mod watches;

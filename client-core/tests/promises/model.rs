@@ -1,0 +1,444 @@
+//! A server that speaks the protocol from memory and misbehaves on request: it holds replies back,
+//! falls silent, turns clients away, forgets its history, cuts watches.
+
+use std::collections::BTreeMap;
+
+use tidekeep_client_core::protocol::codec;
+use tidekeep_client_core::protocol::cursor::Cursor;
+use tidekeep_client_core::protocol::entry::{Entry, Meta, Stored};
+use tidekeep_client_core::protocol::error::{Code, ErrorBody, Outcome};
+use tidekeep_client_core::protocol::frame::{self, Frame, kind};
+use tidekeep_client_core::protocol::hello::{GoingAway, Hello, PREFACE, Welcome};
+use tidekeep_client_core::protocol::limits::Limits;
+use tidekeep_client_core::protocol::op::{
+    Event, GetReply, Request, ScanReply, WatchFrom, WatchMessage, WriteReply, WriteStatus,
+};
+use tidekeep_client_core::protocol::range::KeyRange;
+
+pub(crate) type Key = Vec<u8>;
+
+/// One revision: its number and what it did to keys; `None` removed one.
+pub(crate) type Revision = (u64, Vec<(Key, Option<Vec<u8>>)>);
+
+/// The server and its store.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) limits: Limits,
+    pub(crate) heartbeat_ms: u32,
+    pub(crate) version: u16,
+    /// What a greeting is answered with instead of a welcome.
+    pub(crate) turn_away: Option<Code>,
+    /// Nothing is read and nothing is said: a black hole.
+    pub(crate) silent: bool,
+    /// Requests are done, their replies are not sent.
+    pub(crate) hold_replies: bool,
+    /// Requests with these kinds are refused as `unavailable`.
+    pub(crate) stopping: bool,
+    pub(crate) entries: BTreeMap<Key, (Vec<u8>, u64)>,
+    pub(crate) history: Vec<Revision>,
+    pub(crate) revision: u64,
+    /// Revisions up to here are forgotten.
+    pub(crate) floor: u64,
+    pub(crate) incarnation: u64,
+    /// Kind and id of every request of all connections, in order.
+    pub(crate) requests: Vec<(u8, u32)>,
+    /// Deadlines that requests bore, in the same order.
+    pub(crate) deadlines: Vec<Option<u32>>,
+    pub(crate) cancelled: Vec<u32>,
+    pub(crate) pings: u32,
+    pub(crate) pongs: u32,
+    session: Option<Session>,
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    inbox: Vec<u8>,
+    greeted: bool,
+    outbox: Vec<u8>,
+    watches: Vec<ServerWatch>,
+    /// Ids of requests whose replies are held back.
+    held: Vec<u32>,
+    over: bool,
+}
+
+#[derive(Debug)]
+struct ServerWatch {
+    id: u32,
+    range: KeyRange,
+    sent: u64,
+}
+
+impl Server {
+    pub(crate) fn new() -> Self {
+        Self {
+            limits: Limits { chunk_bytes: 64, ..Limits::DEFAULT },
+            heartbeat_ms: 10_000,
+            version: 1,
+            turn_away: None,
+            silent: false,
+            hold_replies: false,
+            stopping: false,
+            entries: BTreeMap::new(),
+            history: Vec::new(),
+            revision: 0,
+            floor: 0,
+            incarnation: 1,
+            requests: Vec::new(),
+            deadlines: Vec::new(),
+            cancelled: Vec::new(),
+            pings: 0,
+            pongs: 0,
+            session: None,
+        }
+    }
+
+    /// A client's transport is open.
+    pub(crate) fn accept(&mut self) {
+        self.session = Some(Session::default());
+    }
+
+    /// The transport is gone.
+    pub(crate) fn hang_up(&mut self) {
+        self.session = None;
+    }
+
+    /// The server wants the connection closed once everything is sent.
+    pub(crate) fn is_over(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.over && session.outbox.is_empty())
+    }
+
+    /// Bytes for the client.
+    pub(crate) fn outbox(&mut self) -> Option<&mut Vec<u8>> {
+        if self.silent { None } else { self.session.as_mut().map(|session| &mut session.outbox) }
+    }
+
+    /// Bytes from the client.
+    pub(crate) fn receive(&mut self, bytes: &[u8]) {
+        let Some(mut session) = self.session.take() else { return };
+        session.inbox.extend_from_slice(bytes);
+        while !session.over && self.take_frame(&mut session) {}
+        self.session = Some(session);
+        self.feed_watches();
+    }
+
+    fn take_frame(&mut self, session: &mut Session) -> bool {
+        let start = if session.greeted { 0 } else { PREFACE.len() };
+        if session.inbox.len() < start {
+            return false;
+        }
+        if !session.greeted {
+            assert_eq!(session.inbox[..start], PREFACE, "every connection begins with the preface");
+        }
+        let inbox = std::mem::take(&mut session.inbox);
+        let decoded = Frame::decode(&inbox[start..], self.limits.frame_bytes.max(4096));
+        let Some((frame, total)) = decoded.expect("the client's frames are well formed") else {
+            session.inbox = inbox;
+            return false;
+        };
+        if session.greeted {
+            self.take_request(session, &frame);
+        } else {
+            session.greeted = true;
+            self.greet(session, &frame);
+        }
+        session.inbox = inbox[start + total..].to_vec();
+        true
+    }
+
+    fn greet(&mut self, session: &mut Session, frame: &Frame<'_>) {
+        assert_eq!((frame.kind, frame.id), (kind::HELLO, 0));
+        let hello: Hello<'_> = codec::decode(frame.body).expect("hello decodes");
+        assert_eq!((hello.version_min, hello.version_max), (1, 1));
+        if let Some(code) = self.turn_away {
+            error(session, 0, code, "turned away");
+            session.over = true;
+            return;
+        }
+        let welcome = Welcome {
+            version: self.version,
+            features: 0,
+            limits: self.limits,
+            server_id: [1; 16],
+            store_id: [2; 16],
+            incarnation: self.incarnation,
+            heartbeat_ms: self.heartbeat_ms,
+            now_ms: 1_700_000_000_000,
+            software: "model",
+        };
+        frame::write_value(&mut session.outbox, kind::WELCOME, 0, &welcome);
+    }
+
+    fn take_request(&mut self, session: &mut Session, frame: &Frame<'_>) {
+        match frame.kind {
+            kind::PING => {
+                self.pings += 1;
+                if !(self.hold_replies && frame.id != 0) {
+                    frame::write(&mut session.outbox, kind::PONG, 0, frame.id, &[], |_| {});
+                }
+                return;
+            }
+            kind::PONG => {
+                self.pongs += 1;
+                return;
+            }
+            kind::CANCEL => return self.take_cancel(session, frame.id),
+            _ => {}
+        }
+        assert_ne!(frame.id, 0, "requests have ids");
+        self.requests.push((frame.kind, frame.id));
+        self.deadlines.push(frame.extensions.deadline_ms());
+        let request = Request::decode(frame.kind, frame.body);
+        let request = request.expect("a kind of the table").expect("requests decode");
+        request.check(&self.limits).expect("requests are held against the limits by the client");
+        if self.stopping {
+            return error(session, frame.id, Code::Unavailable, "the server is stopping");
+        }
+        if let Request::Watch(watch) = request {
+            return self.take_watch(session, frame.id, &watch);
+        }
+        let body = self.perform(&request);
+        if self.hold_replies {
+            session.held.push(frame.id);
+        } else {
+            self.reply(session, frame.kind, frame.id, &body);
+        }
+    }
+
+    fn reply(&self, session: &mut Session, kind: u8, id: u32, body: &[u8]) {
+        let chunk_bytes = self.limits.chunk_bytes as usize;
+        frame::write_chunked(&mut session.outbox, kind | kind::REPLY, 0, id, body, chunk_bytes);
+    }
+
+    fn perform(&mut self, request: &Request<'_>) -> Vec<u8> {
+        let mut body = Vec::new();
+        match request {
+            Request::Get(get) => {
+                let entry =
+                    self.entries.get(get.key).map(|(value, revision)| stored(value, *revision));
+                codec::encode(&GetReply { revision: self.revision, entry }, &mut body);
+            }
+            Request::Put(put) => {
+                let changes = vec![(put.key.to_vec(), Some(put.value.to_vec()))];
+                let revision = self.apply(changes);
+                let reply = WriteReply { revision, status: WriteStatus::Applied, entry: None };
+                codec::encode(&reply, &mut body);
+            }
+            Request::Scan(scan) => {
+                let range = scan.range;
+                let entries: Vec<Entry<'_>> = self
+                    .entries
+                    .iter()
+                    .filter(|(key, _)| range.contains(key))
+                    .map(|(key, (value, at))| Entry { key, stored: stored(value, *at) })
+                    .collect();
+                let count = entries.len() as u64;
+                let reply = ScanReply { revision: self.revision, count, more: false, entries };
+                codec::encode(&reply, &mut body);
+            }
+            other => panic!("the model does not know {other:?}"),
+        }
+        body
+    }
+
+    /// Makes a revision, as another client would.
+    pub(crate) fn apply(&mut self, changes: Vec<(Key, Option<Vec<u8>>)>) -> u64 {
+        self.revision += 1;
+        for (key, value) in &changes {
+            match value {
+                Some(value) => {
+                    self.entries.insert(key.clone(), (value.clone(), self.revision));
+                }
+                None => {
+                    self.entries.remove(key);
+                }
+            }
+        }
+        self.history.push((self.revision, changes));
+        self.feed_watches();
+        self.revision
+    }
+
+    /// The revisions after `after` that touch the range, with what they did to it.
+    pub(crate) fn changes(&self, range: &KeyRange, after: u64) -> Vec<Revision> {
+        let range = range.as_range();
+        let mut found = Vec::new();
+        for (revision, changes) in self.history.iter().filter(|(revision, _)| *revision > after) {
+            let inside: Vec<_> =
+                changes.iter().filter(|(key, _)| range.contains(key)).cloned().collect();
+            if !inside.is_empty() {
+                found.push((*revision, inside));
+            }
+        }
+        found
+    }
+
+    /// What the range holds.
+    pub(crate) fn content(&self, range: &KeyRange) -> BTreeMap<Key, (Vec<u8>, u64)> {
+        let range = range.as_range();
+        let inside = self.entries.iter().filter(|(key, _)| range.contains(key));
+        inside.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    fn take_cancel(&mut self, session: &mut Session, id: u32) {
+        self.cancelled.push(id);
+        let before = session.watches.len();
+        session.watches.retain(|watch| watch.id != id);
+        if session.watches.len() < before || session.held.contains(&id) {
+            session.held.retain(|&held| held != id);
+            error(session, id, Code::Cancelled, "as asked");
+        }
+    }
+
+    fn take_watch(
+        &mut self,
+        session: &mut Session,
+        id: u32,
+        watch: &tidekeep_client_core::protocol::op::Watch<'_>,
+    ) {
+        let range = KeyRange {
+            start: watch.range.start.to_vec(),
+            end: watch.range.end.map(<[u8]>::to_vec),
+        };
+        let mut sent = self.revision;
+        match watch.from {
+            WatchFrom::Now => {}
+            WatchFrom::Content => {
+                let content = self.content(&range);
+                let entries: Vec<Entry<'_>> = content
+                    .iter()
+                    .map(|(key, (value, at))| Entry { key, stored: stored(value, *at) })
+                    .collect();
+                for page in entries.chunks(3) {
+                    self.message(session, id, &WatchMessage::Content(page.to_vec()));
+                }
+            }
+            WatchFrom::Cursor(bytes) => {
+                let Ok(cursor) = Cursor::from_bytes(bytes) else {
+                    return error(session, id, Code::InvalidInput, "no cursor of this server");
+                };
+                sent = cursor.revisions[0];
+                if cursor.incarnation != self.incarnation
+                    || sent < self.floor
+                    || sent > self.revision
+                {
+                    return error(session, id, Code::CursorTooOld, "forgotten");
+                }
+                for (revision, changes) in self.changes(&range, sent) {
+                    self.events(session, id, revision, &changes);
+                }
+                sent = self.revision;
+            }
+        }
+        let cursor = Cursor::single(self.incarnation, sent).to_bytes();
+        let caught_up = WatchMessage::CaughtUp { revision: sent, cursor: &cursor };
+        self.message(session, id, &caught_up);
+        session.watches.push(ServerWatch { id, range, sent });
+    }
+
+    fn events(
+        &self,
+        session: &mut Session,
+        id: u32,
+        revision: u64,
+        changes: &[(Key, Option<Vec<u8>>)],
+    ) {
+        let cursor = Cursor::single(self.incarnation, revision).to_bytes();
+        let events = changes
+            .iter()
+            .map(|(key, value)| match value {
+                Some(value) => Event::Put {
+                    entry: Entry { key, stored: stored(value, revision) },
+                    previous: None,
+                },
+                None => Event::Delete { key, previous: None },
+            })
+            .collect();
+        let message = WatchMessage::Events { revision, cursor: &cursor, events };
+        self.message(session, id, &message);
+    }
+
+    fn message(&self, session: &mut Session, id: u32, message: &WatchMessage<'_>) {
+        let mut body = Vec::new();
+        codec::encode(message, &mut body);
+        self.reply(session, 0x19, id, &body);
+    }
+
+    fn feed_watches(&mut self) {
+        let Some(mut session) = self.session.take() else { return };
+        let mut watches = std::mem::take(&mut session.watches);
+        for watch in &mut watches {
+            for (revision, changes) in self.changes(&watch.range, watch.sent) {
+                self.events(&mut session, watch.id, revision, &changes);
+            }
+            watch.sent = self.revision;
+        }
+        session.watches = watches;
+        self.session = Some(session);
+    }
+
+    /// Tells every watch where it is.
+    pub(crate) fn bookmark(&mut self) {
+        let Some(mut session) = self.session.take() else { return };
+        let cursor = Cursor::single(self.incarnation, self.revision).to_bytes();
+        for id in session.watches.iter().map(|watch| watch.id).collect::<Vec<_>>() {
+            let bookmark = WatchMessage::Bookmark { revision: self.revision, cursor: &cursor };
+            self.message(&mut session, id, &bookmark);
+        }
+        self.session = Some(session);
+    }
+
+    /// Ends every watch with this error.
+    pub(crate) fn cut_watches(&mut self, code: Code) {
+        if let Some(session) = &mut self.session {
+            for watch in std::mem::take(&mut session.watches) {
+                error(session, watch.id, code, "cut");
+            }
+        }
+    }
+
+    /// Forgets the history: cursors are too old from now on.
+    pub(crate) fn forget(&mut self) {
+        self.floor = self.revision;
+    }
+
+    /// Says that it goes away, and takes nothing new.
+    pub(crate) fn go_away(&mut self, reconnect_after_ms: u32) {
+        self.stopping = true;
+        if let Some(session) = &mut self.session {
+            let notice = GoingAway { reconnect_after_ms };
+            frame::write_value(&mut session.outbox, kind::GOING_AWAY, 0, &notice);
+        }
+    }
+
+    /// Sends any frame.
+    pub(crate) fn say(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.session.as_mut().expect("a client is connected").outbox);
+    }
+
+    /// The watches that are open on the present connection.
+    pub(crate) fn watching(&self) -> Vec<u32> {
+        let session = self.session.iter();
+        session.flat_map(|session| session.watches.iter().map(|watch| watch.id)).collect()
+    }
+
+    /// Whether a client is connected.
+    pub(crate) fn connected(&self) -> bool {
+        self.session.is_some()
+    }
+}
+
+fn error(session: &mut Session, id: u32, code: Code, message: &str) {
+    let body = ErrorBody {
+        code: code.number(),
+        retryable: code.retryable(),
+        outcome: Outcome::NotApplied,
+        retry_after_ms: 0,
+        message,
+    };
+    frame::write_value(&mut session.outbox, kind::ERROR, id, &body);
+}
+
+fn stored(value: &[u8], revision: u64) -> Stored<'_> {
+    let meta = Meta { created: revision, modified: revision, version: 1, expires_at: None };
+    Stored { meta, value }
+}
