@@ -56,6 +56,8 @@ pub(crate) struct Pair {
     /// How often the transport broke.
     pub(crate) cuts: usize,
     wire: Wire,
+    /// When the server last said something.
+    server_said: u64,
 }
 
 impl Pair {
@@ -76,6 +78,7 @@ impl Pair {
             cut_after_out: None,
             cuts: 0,
             wire: Wire::None,
+            server_said: 0,
         }
     }
 
@@ -209,6 +212,7 @@ impl Pair {
         let over = self.server.is_over();
         let moved = !bytes.is_empty() || over || cut_after == 0;
         if !bytes.is_empty() {
+            self.server_said = self.now;
             self.handle(Input::Bytes(&bytes));
         }
         if let Some(left) = &mut self.cut_after_in {
@@ -230,7 +234,12 @@ impl Pair {
         let end = self.now + ms;
         self.run();
         loop {
-            let heartbeat = self.now + u64::from(self.server.heartbeat_ms);
+            let talks = self.server.connected() && !self.server.silent;
+            let heartbeat = if talks {
+                self.server_said + u64::from(self.server.heartbeat_ms)
+            } else {
+                u64::MAX
+            };
             let wait = self.core.wait().map_or(u64::MAX, |at| at.0);
             let next = wait.min(heartbeat).max(self.now);
             if next > end {
@@ -240,7 +249,7 @@ impl Pair {
             self.now = next;
             if next == wait {
                 self.handle(Input::Tick);
-            } else if self.server.connected() && !self.server.silent {
+            } else {
                 self.server.say(|out| {
                     use tidekeep_client_core::protocol::frame::{self, kind};
                     frame::write(out, kind::PING, 0, 9, &[], |_| {});
