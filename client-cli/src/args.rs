@@ -38,8 +38,10 @@ pub(crate) struct Global {
     #[arg(long, short, global = true, value_name = "URL", env = "TIDEKEEP_SERVER")]
     #[arg(hide_env_values = true)]
     pub(crate) server: Option<String>,
-    /// What results look like
+    /// What results look like: text for people, json for programs (one object a line), raw for
+    /// exactly the bytes
     #[arg(long, short, global = true, value_name = "FORMAT", default_value = "text")]
+    #[arg(hide_possible_values = true)]
     pub(crate) output: Format,
     /// How long a request may take
     #[arg(long, global = true, value_name = "DURATION", default_value = "10s")]

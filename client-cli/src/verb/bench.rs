@@ -26,8 +26,8 @@ they are stored before the measurement begins.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct BenchArgs {
-    /// What to ask for
-    #[arg(long, value_name = "OP", default_value = "mixed")]
+    /// What to ask for: get, put or mixed
+    #[arg(long, value_name = "OP", default_value = "mixed", hide_possible_values = true)]
     op: Op,
     /// How many of a hundred requests are puts, for `mixed`
     #[arg(long, value_name = "PERCENT", default_value_t = 20)]
@@ -54,8 +54,8 @@ pub(crate) struct BenchArgs {
     /// Threads that make the load [default: one for each core, at most one a connection]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// How to connect [default: as the server's address says]
-    #[arg(long, value_name = "TRANSPORT")]
+    /// How to connect: tcp or ws [default: as the server's address says]
+    #[arg(long, value_name = "TRANSPORT", hide_possible_values = true)]
     transport: Option<Transport>,
 }
 

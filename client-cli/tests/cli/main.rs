@@ -1,0 +1,14 @@
+//! What the command line promises: exact output and exit codes, against a real server process.
+//! One module for each group of promises.
+
+mod bulk;
+mod bytes;
+mod failures;
+mod help;
+mod lists;
+mod shell;
+mod store;
+mod tools;
+mod txns;
+mod watching;
+mod writes;
