@@ -1,0 +1,114 @@
+//! A group in one thread: shards without locks, a revision, and nothing on disk.
+
+use tidekeep_protocol::error::Refusal;
+use tidekeep_protocol::op::Request;
+use tidekeep_protocol::range::KeyRange;
+use tidekeep_store::apply::{Stamp, apply};
+use tidekeep_store::change::Change;
+use tidekeep_store::entry::Entry;
+use tidekeep_store::read::{self, PageLimits};
+use tidekeep_store::record::{BadRecord, Command, Record};
+use tidekeep_store::reply::Reply;
+use tidekeep_store::shard::Shard;
+use tidekeep_store::shards::{Footprint, Spread, Writing};
+use tidekeep_store::view::View;
+
+pub(crate) type Applied = Result<(Option<Reply>, Option<Change>), Refusal>;
+
+pub(crate) struct Group {
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) spread: Spread,
+    pub(crate) revision: u64,
+}
+
+impl Group {
+    pub(crate) fn new(shards: usize, seed: u64) -> Self {
+        let spread = Spread::new(seed, shards);
+        let shards = (0..spread.shards()).map(|_| Shard::default()).collect();
+        Self { shards, spread, revision: 0 }
+    }
+
+    /// Applies a command with just the shards of its footprint at hand.
+    pub(crate) fn apply(&mut self, now_ms: u64, command: &Command<'_>) -> Applied {
+        let footprint = match command {
+            Command::Request(request) => self.spread.footprint(request),
+            Command::Expire(_) => Footprint::All,
+        };
+        let wanted: Vec<usize> = footprint.indexes(self.shards.len()).collect();
+        let mut guards: Vec<(usize, &mut Shard)> = self
+            .shards
+            .iter_mut()
+            .enumerate()
+            .filter(|(index, _)| wanted.contains(index))
+            .collect();
+        let stamp = Stamp { now_ms, revision: self.revision };
+        let applied = apply(&mut Writing::new(self.spread, &mut guards), stamp, command);
+        if let Ok((_, Some(change))) = &applied {
+            self.revision = change.revision;
+        }
+        applied
+    }
+
+    /// Applies what a record holds.
+    pub(crate) fn replay(&mut self, record: &[u8]) -> Result<Vec<Applied>, BadRecord> {
+        let record = Record::decode(record)?;
+        assert_eq!(record.stamp.revision, self.revision, "records follow each other");
+        let mut applied = Vec::new();
+        for command in record.commands() {
+            applied.push(self.apply(record.stamp.now_ms, &command?));
+        }
+        Ok(applied)
+    }
+
+    /// Answers a read; none for what is no read of the store.
+    pub(crate) fn read(
+        &self,
+        request: &Request<'_>,
+        limits: PageLimits,
+        now: u64,
+    ) -> Option<Reply> {
+        match request {
+            Request::Get(get) => {
+                let shard = &self.shards[self.spread.shard_of(get.key)];
+                Some(Reply::Get(read::get(shard, get.key, now, self.revision)))
+            }
+            Request::Scan(scan) => {
+                Some(Reply::Scan(read::scan(&self.shards, scan, limits, now, self.revision)))
+            }
+            Request::Children(children) => {
+                let shards = self.shards.iter();
+                let names = read::children(shards, children, limits, now, self.revision);
+                Some(Reply::Children(names))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn view(&self, range: &KeyRange, now: u64) -> View {
+        View::freeze(&self.shards, range, now, self.revision)
+    }
+
+    /// Every entry in key order, those included whose time is over.
+    pub(crate) fn content(&self) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = self.view(&KeyRange::all(), 0).entries().cloned().collect();
+        entries.sort();
+        entries
+    }
+
+    pub(crate) fn keys(&self) -> usize {
+        self.shards.iter().map(Shard::keys).sum()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.shards.iter().map(Shard::bytes).sum()
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        self.shards.iter().map(Shard::digest).fold(0, u64::wrapping_add)
+    }
+
+    /// The entries whose time is over, the most overdue first in each shard.
+    pub(crate) fn due(&self, now: u64) -> Vec<Entry> {
+        self.shards.iter().flat_map(|shard| shard.due(now)).cloned().collect()
+    }
+}

@@ -1,0 +1,9 @@
+//! Properties of the store as its owner sees it: against a naive model, against itself when replayed
+//! or spread otherwise, and against bytes that mean harm.
+
+mod determinism;
+mod group;
+mod hostile;
+mod model;
+mod naive;
+mod wire;
