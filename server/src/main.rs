@@ -1,2 +1,113 @@
-//! Entry point.
-fn main() {}
+//! `tidekeep-server`: flags, a server, signals, an exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tidekeep_log::OpenError;
+use tidekeep_server::config::Config;
+use tidekeep_server::config::args::Args;
+use tidekeep_server::{Server, StartError, Stopped};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::error;
+
+/// What the process ends with; `--help` lists them.
+mod exit {
+    pub(crate) const DRAINED: u8 = 0;
+    pub(crate) const USAGE: u8 = 2;
+    pub(crate) const DATA_DIRECTORY: u8 = 3;
+    pub(crate) const DAMAGED: u8 = 4;
+    pub(crate) const CANNOT_LISTEN: u8 = 5;
+    pub(crate) const STORAGE_FAILED: u8 = 7;
+    /// As a shell reports a process that a signal ended.
+    pub(crate) const IMPATIENT: u8 = 130;
+}
+
+fn main() -> ExitCode {
+    let config = match Config::resolve(Args::parse()) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return exit::USAGE.into();
+        }
+    };
+    start_log(config.verbose);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            error!(%error, "cannot start threads");
+            return exit::CANNOT_LISTEN.into();
+        }
+    };
+    let code = runtime.block_on(run(config));
+    // Connections that were cut need not be waited for: everything is on disk.
+    runtime.shutdown_background();
+    code.into()
+}
+
+async fn run(config: Config) -> u8 {
+    let signals =
+        signal(SignalKind::terminate()).and_then(|t| Ok((t, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            error!(%error, "cannot listen for signals");
+            return exit::CANNOT_LISTEN;
+        }
+    };
+    let running = match Server::start(config).await {
+        Ok(running) => running,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return start_code(&error);
+        }
+    };
+    announce(&format!("listening on http://{}", running.address()));
+    let stopper = running.stopper();
+    let mut stopped = std::pin::pin!(running.wait());
+    tokio::select! {
+        stopped = &mut stopped => return stop_code(&stopped),
+        () = either(&mut terminate, &mut interrupt) => stopper.stop(),
+    }
+    tokio::select! {
+        stopped = &mut stopped => stop_code(&stopped),
+        () = either(&mut terminate, &mut interrupt) => exit::IMPATIENT,
+    }
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// The one line on standard output. Whoever started the server may have closed it; it serves all
+/// the same.
+fn announce(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+fn start_code(error: &StartError) -> u8 {
+    match error {
+        StartError::Listen { .. } => exit::CANNOT_LISTEN,
+        StartError::Open(OpenError::Locked { .. } | OpenError::Io { .. }) => exit::DATA_DIRECTORY,
+        StartError::Open(_) => exit::DAMAGED,
+    }
+}
+
+fn stop_code(stopped: &Stopped) -> u8 {
+    match stopped {
+        Stopped::Drained => exit::DRAINED,
+        Stopped::StorageFailed(reason) => {
+            eprintln!("error: storage failed: {reason}");
+            exit::STORAGE_FAILED
+        }
+    }
+}
+
+fn start_log(verbose: bool) {
+    let level = if verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,166 @@
+//! Flags of `tidekeep-server`, each with an environment variable behind it. Nothing is checked
+//! here beyond its syntax; see [`super::Config::resolve`].
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Parser, ValueEnum};
+
+use tidekeep_protocol::limits::Limits;
+
+use super::resolved::default;
+
+/// When an acknowledged write is safe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DurabilityMode {
+    /// A reply means that the disk has the write. Readers never see what could still be lost.
+    Always,
+    /// Replies at once, synced every --interval-ms. A power cut loses at most that much.
+    Interval,
+    /// Replies at once, synced when the system likes. For data that can be made again.
+    None,
+}
+
+const AFTER_HELP: &str = "\
+One port serves browsers (http://HOST:PORT/), WebSocket (/ws), native TCP clients, and
+/livez, /readyz, /metrics. Once it serves, one line goes to stdout:
+listening on http://HOST:PORT
+
+SIGTERM and SIGINT drain: no new connections, clients are told, what is in flight is finished
+and synced. A second signal ends the process at once.
+
+Exit codes: 0 drained, 2 wrong usage, 3 data directory in use or unreadable, 4 damaged data,
+5 cannot listen, 7 storage failed while running.";
+
+/// Tidekeep: live, durable keys and values for browsers, terminals and services on one port.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "tidekeep-server", version, after_help = AFTER_HELP)]
+pub struct Args {
+    /// Where to listen; port 0 takes a free one [default: KV_HOST:KV_PORT, else 127.0.0.1:8080]
+    ///
+    /// Anyone who can reach the address can read and write everything.
+    #[arg(long, value_name = "HOST:PORT", env = "TIDEKEEP_LISTEN")]
+    pub listen: Option<String>,
+
+    /// Host to listen on when --listen is not given.
+    #[arg(long, hide = true, env = "KV_HOST", default_value = "127.0.0.1")]
+    pub host: String,
+
+    /// Port to listen on when --listen is not given.
+    #[arg(long, hide = true, env = "KV_PORT", default_value_t = 8080)]
+    pub port: u16,
+
+    /// Data directory, made if it is missing; one server at a time
+    #[arg(long, value_name = "DIR", env = "TIDEKEEP_DATA", default_value = "./data")]
+    pub data: PathBuf,
+
+    /// When an acknowledged write is safe
+    #[arg(long, value_name = "MODE", env = "TIDEKEEP_DURABILITY", default_value = "always")]
+    pub durability: DurabilityMode,
+
+    /// Longest time between syncs with --durability interval
+    #[arg(long, value_name = "MS", env = "TIDEKEEP_INTERVAL_MS", default_value_t = default::INTERVAL_MS)]
+    pub interval_ms: u64,
+
+    /// Most connections at once; one more is told so and closed
+    #[arg(long, value_name = "N", env = "TIDEKEEP_MAX_CONNECTIONS", default_value_t = default::MAX_CONNECTIONS)]
+    pub max_connections: usize,
+
+    /// Longest request, in bytes; a transaction's values must fit into it together
+    #[arg(long, value_name = "BYTES", env = "TIDEKEEP_MAX_FRAME_BYTES", default_value_t = Limits::DEFAULT.frame_bytes)]
+    pub max_frame_bytes: u32,
+
+    /// Longest key, in bytes
+    #[arg(long, value_name = "BYTES", env = "TIDEKEEP_MAX_KEY_BYTES", default_value_t = Limits::DEFAULT.key_bytes)]
+    pub max_key_bytes: u32,
+
+    /// Longest value, in bytes
+    #[arg(long, value_name = "BYTES", env = "TIDEKEEP_MAX_VALUE_BYTES", default_value_t = Limits::DEFAULT.value_bytes)]
+    pub max_value_bytes: u32,
+
+    /// Time a new connection has to say who it is
+    #[arg(long, value_name = "MS", env = "TIDEKEEP_HANDSHAKE_TIMEOUT_MS", default_value_t = default::HANDSHAKE_MS)]
+    pub handshake_timeout_ms: u64,
+
+    /// Time that a request has to arrive whole once it began; large ones get a millisecond more
+    /// for every 16 bytes
+    #[arg(long, value_name = "MS", env = "TIDEKEEP_FRAME_TIMEOUT_MS", default_value_t = default::FRAME_MS)]
+    pub frame_timeout_ms: u64,
+
+    /// Replies that may wait for one connection's reader before its requests are left unread
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "TIDEKEEP_OUTPUT_BUFFER_BYTES",
+        default_value_t = default::OUTPUT_BYTES
+    )]
+    pub output_buffer_bytes: usize,
+
+    /// Time that a connection may leave what it was sent unread before it is closed
+    #[arg(
+        long,
+        value_name = "MS",
+        env = "TIDEKEEP_SLOW_READER_TIMEOUT_MS",
+        default_value_t = default::SLOW_READER_MS
+    )]
+    pub slow_reader_timeout_ms: u64,
+
+    /// Silence after which the server asks whether the other end is there; after three times this
+    /// without an answer the connection is closed
+    #[arg(long, value_name = "MS", env = "TIDEKEEP_HEARTBEAT_MS", default_value_t = default::HEARTBEAT_MS)]
+    pub heartbeat_ms: u32,
+
+    /// Site whose pages may open a WebSocket beside the server's own page (scheme://host:port);
+    /// may be given several times
+    #[arg(
+        long = "allow-origin",
+        value_name = "ORIGIN",
+        env = "TIDEKEEP_ALLOW_ORIGIN",
+        value_delimiter = ','
+    )]
+    pub allow_origins: Vec<String>,
+
+    /// Longest time that a drain may take before connections are cut
+    #[arg(long, value_name = "MS", env = "TIDEKEEP_DRAIN_TIMEOUT_MS", default_value_t = default::DRAIN_MS)]
+    pub drain_timeout_ms: u64,
+
+    /// Size of a log segment, in bytes; this much is reserved on disk ahead
+    #[arg(long, value_name = "BYTES", env = "TIDEKEEP_SEGMENT_BYTES", default_value_t = default::SEGMENT_BYTES)]
+    pub segment_bytes: u64,
+
+    /// Bytes of log after which a snapshot is written, so that a start has no more than this to
+    /// replay
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "TIDEKEEP_SNAPSHOT_LOG_BYTES",
+        default_value_t = default::SNAPSHOT_LOG_BYTES
+    )]
+    pub snapshot_log_bytes: u64,
+
+    /// Memory for recent changes, from which watches resume
+    #[arg(long, value_name = "BYTES", env = "TIDEKEEP_HISTORY_BYTES", default_value_t = default::HISTORY_BYTES)]
+    pub history_bytes: usize,
+
+    /// Log connections and requests that were refused, to stderr
+    #[arg(long, env = "KV_VERBOSE", value_parser = FalseyValueParser::new())]
+    pub verbose: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_has_a_variable_and_a_sentence() {
+        let command = Args::command();
+        command.clone().debug_assert();
+        for argument in command.get_arguments() {
+            let name = argument.get_id().as_str();
+            assert!(argument.get_env().is_some(), "{name} has no variable");
+            assert!(argument.get_help().is_some(), "{name} has no help");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What the server is told: [`args`] are the raw flags and variables, [`resolved`] the checked
+//! [`Config`] that everything else is made from.
+
+pub mod args;
+mod origin;
+mod resolved;
+
+pub(crate) use origin::Authority;
+pub use origin::Origin;
+pub use resolved::{Config, ConfigError};

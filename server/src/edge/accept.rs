@@ -1,0 +1,142 @@
+//! The accept loop. It never waits for a visitor: each gets a task of its own at once, in which it
+//! has to say who it is.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidekeep_protocol::error::{Code, Refusal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tracing::{debug, error, warn};
+
+use super::gate::Place;
+use super::response::Response;
+use super::sniff::{self, Visitor};
+use super::tcp::Tcp;
+use super::{connection, http, lingering};
+use crate::observe::{Transport, TurnedAway};
+use crate::server::Shared;
+use crate::session::turn_away;
+
+/// Bytes read before it is known who is there.
+const FIRST_BYTES: usize = 4 << 10;
+
+/// The pause after the system had no more descriptors or memory for a connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a visitor that finds no room may take to say who it is.
+const TURN_AWAY_TIME: Duration = Duration::from_secs(1);
+
+/// When a visitor that found no room should come again, in milliseconds.
+const COME_AGAIN_MS: u32 = 1_000;
+
+/// Takes connections until the drain begins, then gives back the tasks that serve them.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = shared.drain.begun() => return tasks,
+            Some(ended) = tasks.join_next() => {
+                if let Err(error) = ended {
+                    error!(%error, "a connection's task failed");
+                }
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                debug!(%address, "connection");
+                admit(stream, &shared, &mut tasks);
+            }
+            Err(error) if is_about_one_connection(&error) => debug!(%error, "accept"),
+            Err(error) => {
+                warn!(%error, "no connection can be taken at the moment");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(stream: TcpStream, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
+    if let Some(place) = shared.gate.enter() {
+        tasks.spawn(welcome(stream, place, Arc::clone(shared)));
+        return;
+    }
+    shared.metrics.turned_away(TurnedAway::Limit);
+    if let Some(place) = shared.gate.turn_away() {
+        tasks.spawn(async move {
+            // Whoever is too slow to be told is closed untold.
+            let _ = tokio::time::timeout(TURN_AWAY_TIME, refuse(stream)).await;
+            drop(place);
+        });
+    }
+}
+
+/// Finds out who is there and serves it; the place is taken as long as that lasts.
+async fn welcome(mut stream: TcpStream, place: Place, shared: Arc<Shared>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        return debug!(%error, "a connection broke at once");
+    }
+    let since = shared.clock.now();
+    let time = Duration::from_millis(shared.settings.handshake_ms);
+    let mut early = Vec::with_capacity(FIRST_BYTES);
+    let read = tokio::time::timeout(time, stream.read_buf(&mut early)).await;
+    let Some(&first) = early.first() else {
+        if !matches!(read, Ok(Ok(_))) {
+            shared.metrics.turned_away(TurnedAway::FirstBytes);
+        }
+        return;
+    };
+    match sniff::tell(first) {
+        Visitor::Native => {
+            let _visit = shared.gate.visit(Transport::Tcp);
+            connection::run(Tcp(stream), &early, since, shared).await;
+        }
+        Visitor::Http => http::serve(stream, early, shared).await,
+        visitor => {
+            debug!(?visitor, "not served");
+            shared.metrics.turned_away(TurnedAway::FirstBytes);
+            farewell(stream, visitor.farewell()).await;
+        }
+    }
+    drop(place);
+}
+
+/// Tells a visitor in its own language that there is no room.
+async fn refuse(mut stream: TcpStream) -> io::Result<()> {
+    let mut early = Vec::with_capacity(FIRST_BYTES);
+    stream.read_buf(&mut early).await?;
+    let Some(&first) = early.first() else { return Ok(()) };
+    let mut said = Vec::new();
+    let full = "the server has as many connections as it takes";
+    match sniff::tell(first) {
+        Visitor::Native => {
+            turn_away(&mut said, &Refusal::new(Code::ResourceExhausted, full), COME_AGAIN_MS);
+        }
+        Visitor::Http => Response::busy(full, COME_AGAIN_MS).write_to(&mut said, false),
+        Visitor::Resp => said.extend_from_slice(b"-ERR max number of clients reached\r\n"),
+        Visitor::Tls | Visitor::Unknown => {}
+    }
+    farewell(stream, &said).await;
+    Ok(())
+}
+
+async fn farewell(mut stream: TcpStream, said: &[u8]) {
+    // A visitor that has gone need not be told.
+    let _ = stream.write_all(said).await;
+    lingering::close(stream).await;
+}
+
+/// Errors of a connection that broke before it was taken: the next one may be well.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,387 @@
+//! The driver of a session: one task that reads all that has arrived, runs it as a batch, waits once
+//! for its answers, and writes once. It holds the futures and timers that a session must not know.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tidekeep_log::{Changed, Pending, PendingView};
+use tidekeep_protocol::error::Code;
+use tidekeep_protocol::frame::LENGTH_BYTES;
+use tidekeep_protocol::hello::PREFACE;
+use tokio::time::Sleep;
+use tracing::{debug, info};
+
+use super::input::Input;
+use super::lingering;
+use super::transport::{Received, Transport};
+use crate::observe::{Gauges, Metrics};
+use crate::server::Shared;
+use crate::service::{Scratch, Submitted};
+use crate::session::{Batch, Ending, Greeting, Millis, Session};
+
+/// How long a connection that ends may take to get its last bytes out.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Bytes of whole frames that may wait behind one that is not whole.
+const INPUT_SLACK_BYTES: usize = 64 << 10;
+
+struct Waiter {
+    key: u64,
+    since: Instant,
+    pending: Pending,
+}
+
+/// A session and the transport it lives on.
+struct Connection<T> {
+    transport: T,
+    shared: Arc<Shared>,
+    session: Session,
+    input: Input,
+    batch: Batch<'static>,
+    scratch: Scratch,
+    waiters: VecDeque<Waiter>,
+    views: Vec<(u32, PendingView)>,
+    changed: Option<Changed>,
+    timer: Pin<Box<Sleep>>,
+    /// What the timer is set to.
+    armed: Millis,
+    arrived: Millis,
+    hung_up: bool,
+    gauges: GaugeShare,
+}
+
+/// This connection's share of the server's gauges; goes with it.
+struct GaugeShare {
+    metrics: Arc<Metrics>,
+    now: Gauges,
+}
+
+impl GaugeShare {
+    fn set(&mut self, to: Gauges) {
+        self.metrics.move_gauges(self.now, to);
+        self.now = to;
+    }
+}
+
+impl Drop for GaugeShare {
+    fn drop(&mut self) {
+        self.set(Gauges::default());
+    }
+}
+
+/// How a connection ended.
+enum End {
+    /// The session says so.
+    Session(Ending),
+    /// The client has said all, and has been answered.
+    Client,
+    /// The socket broke.
+    Socket(io::Error),
+}
+
+/// Runs a native connection, which began at `since`, to its end. `early` was read from the socket
+/// already.
+pub(crate) async fn run<T: Transport>(
+    transport: T,
+    early: &[u8],
+    since: Millis,
+    shared: Arc<Shared>,
+) {
+    let mut connection = Connection::new(transport, early, since, shared);
+    let shared = Arc::clone(&connection.shared);
+    let mut draining = pin!(shared.drain.begun());
+    let (mut listening, mut told) = (false, false);
+    let end = poll_fn(|context| {
+        // Polled once, the future wakes this task; until then a look at a flag is cheaper.
+        if !told && (!listening || shared.drain.is_begun()) {
+            listening = true;
+            told = draining.as_mut().poll(context).is_ready();
+            if told {
+                connection.session.go_away(shared.drain.reconnect_after_ms());
+            }
+        }
+        connection.poll(context)
+    })
+    .await;
+    connection.report();
+    connection.close(end).await;
+}
+
+impl<T: Transport> Connection<T> {
+    fn new(transport: T, early: &[u8], since: Millis, shared: Arc<Shared>) -> Self {
+        let now = shared.clock.now();
+        let waited_ms = now.0.saturating_sub(since.0);
+        let unix_ms = crate::clock::unix_ms().saturating_sub(waited_ms);
+        let start = Greeting { now: since, unix_ms };
+        let session = Session::new(Arc::clone(&shared.settings), start);
+        let armed = session.wait();
+        let timer = Box::pin(tokio::time::sleep_until(shared.clock.instant(armed)));
+        let mut input = Input::new();
+        input.append(early);
+        count(&shared.metrics.traffic(T::KIND).received_bytes, early.len());
+        Self {
+            transport,
+            session,
+            input,
+            batch: Batch::default(),
+            scratch: Scratch::default(),
+            waiters: VecDeque::new(),
+            views: Vec::new(),
+            changed: None,
+            timer,
+            armed,
+            arrived: now,
+            hung_up: false,
+            gauges: GaugeShare { metrics: Arc::clone(&shared.metrics), now: Gauges::default() },
+            shared,
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let now = self.shared.clock.now();
+            self.poll_waiters(context);
+            let mut moved = self.run_input(now);
+            moved |= match self.poll_output(context, now) {
+                Ok(moved) => moved,
+                Err(error) => return Poll::Ready(End::Socket(error)),
+            };
+            moved |= self.poll_change(context);
+            self.report();
+            if let Some(ending) = self.session.ending() {
+                return Poll::Ready(End::Session(ending));
+            }
+            if self.hung_up && self.session.is_settled() && !self.transport.has_unsent() {
+                return Poll::Ready(End::Client);
+            }
+            match self.poll_input(context, now) {
+                Poll::Ready(Ok(())) => continue,
+                Poll::Ready(Err(error)) => return Poll::Ready(End::Socket(error)),
+                Poll::Pending if moved => continue,
+                Poll::Pending => {}
+            }
+            if self.poll_timer(context, now).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Hands the session what the commit has ready.
+    fn poll_waiters(&mut self, context: &mut Context<'_>) {
+        let mut at = 0;
+        while let Some(waiter) = self.waiters.get_mut(at) {
+            let Poll::Ready(result) = Pin::new(&mut waiter.pending).poll(context) else {
+                at += 1;
+                continue;
+            };
+            self.shared.metrics.batch_time.record(waiter.since.elapsed());
+            match result {
+                Ok(answers) => self.session.answer_waiting(waiter.key, answers),
+                Err(lost) => {
+                    debug!(%lost, "requests were lost");
+                    self.session.lose_waiting(waiter.key);
+                }
+            }
+            self.waiters.remove(at);
+        }
+        self.views.retain_mut(|(id, pending)| match Pin::new(pending).poll(context) {
+            Poll::Ready(Ok(view)) => {
+                self.session.view_ready(*id, view);
+                false
+            }
+            Poll::Ready(Err(lost)) => {
+                debug!(%lost, "a watch was lost");
+                self.session.view_lost(*id);
+                false
+            }
+            Poll::Pending => true,
+        });
+    }
+
+    /// Waits for the next change if live watches do; whether there is one.
+    fn poll_change(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(after) = self.session.waits_for_change() else {
+            self.changed = None;
+            return false;
+        };
+        let commit = &self.shared.service.commit;
+        let changed = self.changed.get_or_insert_with(|| commit.changed(after));
+        let Poll::Ready(result) = Pin::new(changed).poll(context) else { return false };
+        self.changed = None;
+        // After a failure of storage nothing changes any more; the server is about to end.
+        if result.is_ok() {
+            self.session.changed();
+        }
+        result.is_ok()
+    }
+
+    /// Runs the requests that have arrived; whether there were any.
+    fn run_input(&mut self, now: Millis) -> bool {
+        let mut moved = false;
+        while !self.input.is_empty() {
+            let batch = std::mem::take(&mut self.batch);
+            let mut batch: Batch<'_> = batch;
+            let bytes = self.input.unread();
+            let read = self.session.read(now, self.arrived, bytes, &mut batch);
+            let since = Instant::now();
+            let service = &self.shared.service;
+            let submitted =
+                service.run(&batch, &mut self.session, &mut self.scratch, &mut self.views);
+            let work = read > 0 || !batch.is_empty();
+            self.batch = batch.recycle();
+            self.input.consume(read);
+            if let Some(submitted) = submitted {
+                self.follow(submitted, since);
+            }
+            self.session.fill(now, &*self.shared.service.commit);
+            if !work {
+                break;
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    fn follow(&mut self, submitted: Submitted, since: Instant) {
+        let Submitted { tickets, pending } = submitted;
+        match pending.into_ready() {
+            Ok(result) => {
+                self.shared.metrics.batch_time.record(since.elapsed());
+                match result {
+                    Ok(answers) => self.session.answer(tickets, answers),
+                    Err(_) => self.session.lose(&tickets),
+                }
+            }
+            Err(pending) => {
+                let key = self.session.wait_for(tickets);
+                self.waiters.push_back(Waiter { key, since, pending });
+            }
+        }
+    }
+
+    /// Writes what there is to write; whether the socket took anything.
+    fn poll_output(&mut self, context: &mut Context<'_>, now: Millis) -> io::Result<bool> {
+        let mut moved = false;
+        loop {
+            self.session.fill(now, &*self.shared.service.commit);
+            let frames = self.session.output();
+            if frames.is_empty() && !self.transport.has_unsent() {
+                return Ok(moved);
+            }
+            match self.transport.poll_send(context, frames) {
+                Poll::Ready(Ok(taken)) => {
+                    self.session.taken(now, taken);
+                    count(&self.shared.metrics.traffic(T::KIND).sent_bytes, taken);
+                    if taken == 0 {
+                        return Ok(moved);
+                    }
+                    moved = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    self.session.taken(now, 0);
+                    return Ok(moved);
+                }
+            }
+        }
+    }
+
+    /// Reads what has arrived.
+    fn poll_input(&mut self, context: &mut Context<'_>, now: Millis) -> Poll<io::Result<()>> {
+        if self.hung_up || !self.session.may_read() {
+            return Poll::Pending;
+        }
+        let before = self.input.unread().len();
+        let limit = PREFACE.len() + LENGTH_BYTES + self.session.frame_limit() as usize;
+        let limit = limit + if self.session.is_greeted() { INPUT_SLACK_BYTES } else { 0 };
+        match self.transport.poll_receive(context, &mut self.input, limit) {
+            Poll::Ready(Ok(received)) => {
+                self.session.heard(now);
+                match received {
+                    Received::Bytes => {
+                        self.arrived = now;
+                        let got = self.input.unread().len() - before;
+                        count(&self.shared.metrics.traffic(T::KIND).received_bytes, got);
+                    }
+                    Received::Part => self.session.began(now),
+                    Received::Signs => {}
+                    Received::End => self.hung_up = true,
+                    Received::Broken(refusal) => self.session.fail(&refusal),
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Acts on what is due and sets the timer to the next thing.
+    fn poll_timer(&mut self, context: &mut Context<'_>, now: Millis) -> Poll<()> {
+        let due = self.session.wait();
+        if due <= now {
+            self.session.tick(now);
+            self.session.rest();
+            self.input.rest();
+            return Poll::Ready(());
+        }
+        // A timer that fires too early only leads back here, so a later time need not move it.
+        if due < self.armed || self.armed <= now {
+            self.armed = due;
+            self.timer.as_mut().reset(self.shared.clock.instant(due));
+        }
+        self.timer.as_mut().poll(context).map(|()| self.armed = Millis(0))
+    }
+
+    /// Adds to the metrics what was done since the last time.
+    fn report(&mut self) {
+        let tally = self.session.tally();
+        if tally.touched {
+            self.shared.metrics.add(tally);
+        }
+        self.gauges.set(Gauges {
+            requests_waiting: self.session.requests_waiting(),
+            watches: self.session.watches(),
+        });
+    }
+
+    /// Gets the last bytes out and says goodbye.
+    async fn close(mut self, end: End) {
+        let peer = self.session.peer().to_owned();
+        let code = match end {
+            End::Socket(error) => return debug!(%error, peer, "a connection broke"),
+            End::Client => Code::Closed,
+            End::Session(ending) if !ending.flush => {
+                info!(code = ending.code.name(), peer, "a connection was cut");
+                return self.shared.metrics.ended(ending.code);
+            }
+            End::Session(ending) => ending.code,
+        };
+        if code != Code::Closed && code != Code::Unavailable {
+            info!(code = code.name(), peer, "a connection was refused");
+            self.shared.metrics.ended(code);
+        }
+        let goodbye = poll_fn(|context| {
+            let now = self.shared.clock.now();
+            match self.poll_output(context, now) {
+                Ok(_) if !self.session.output().is_empty() || self.transport.has_unsent() => {
+                    Poll::Pending
+                }
+                Ok(_) => self.transport.poll_finish(context, code),
+                Err(error) => Poll::Ready(Err(error)),
+            }
+        });
+        if let Ok(Ok(())) = tokio::time::timeout(LAST_WORDS, goodbye).await {
+            lingering::close(self.transport.into_stream()).await;
+        }
+    }
+}
+
+fn count(counter: &std::sync::atomic::AtomicU64, bytes: usize) {
+    counter.fetch_add(bytes as u64, Ordering::Relaxed);
+}

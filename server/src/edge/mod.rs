@@ -1,0 +1,22 @@
+//! Where visitors' bytes come in: the accept loop, telling visitors apart by their first bytes, and
+//! a driver for each transport that moves bytes between a socket and a session.
+
+mod accept;
+mod connection;
+mod encoding;
+mod gate;
+mod http;
+mod input;
+mod lingering;
+mod page;
+mod request;
+mod response;
+mod sniff;
+mod tcp;
+mod transport;
+mod upgrade;
+mod ws;
+
+pub(crate) use accept::serve;
+pub(crate) use gate::Gate;
+pub(crate) use upgrade::Hosts;

@@ -1,0 +1,20 @@
+//! The door of Tidekeep: one port on which browsers, terminals and services read, write and watch
+//! the same data.
+//!
+//! ```text
+//! socket ─▶ edge (who is there, bytes) ─▶ session (frames, batches; dry) ─▶ service (by class)
+//!                                                                              │
+//!        ◀─ edge (one write) ◀─────────── session (outbox, watches) ◀── tidekeep_log::Commit
+//! ```
+//! `config` says how a server runs, `observe` what it says of itself, `drain` how it ends.
+
+mod clock;
+pub mod config;
+mod drain;
+mod edge;
+mod observe;
+mod server;
+mod service;
+mod session;
+
+pub use server::{Running, Server, StartError, Stopped, Stopper};

@@ -1,0 +1,242 @@
+//! A server as a whole: opens the store, listens, serves, drains. `main` and tests use it alike.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidekeep_log::clock::SystemClock;
+use tidekeep_log::disk::real::RealDisk;
+use tidekeep_log::{Commit, OpenError, Solo, SoloOptions};
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::drain::Drain;
+use crate::edge::{self, Gate, Hosts};
+use crate::observe::Metrics;
+use crate::service::{Service, Status};
+use crate::session::Settings;
+
+/// Name and version, as told in the welcome and by `status`.
+const SOFTWARE: &str = concat!("tidekeep-server ", env!("CARGO_PKG_VERSION"));
+
+/// Descriptors that a server needs beside its connections: the log, snapshots, the listener.
+const SPARE_DESCRIPTORS: u64 = 64;
+
+/// What every connection of a server shares.
+pub(crate) struct Shared {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) service: Service,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) hosts: Hosts,
+    pub(crate) drain: Drain,
+    pub(crate) clock: Clock,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used, or the data in it are damaged.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// What was asked for.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stopped {
+    /// It was told to, and everything is on disk.
+    Drained,
+    /// Storage failed; what was not acknowledged may be lost.
+    StorageFailed(String),
+}
+
+/// Tells a server to stop, from wherever it is needed.
+#[derive(Clone)]
+pub struct Stopper(Arc<Shared>);
+
+impl Stopper {
+    /// Begins the drain.
+    pub fn stop(&self) {
+        self.0.drain.begin();
+    }
+}
+
+/// Starts servers.
+#[derive(Debug)]
+pub struct Server;
+
+/// A server that serves.
+pub struct Running {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    serving: JoinHandle<JoinSet<()>>,
+    drain_time: Duration,
+}
+
+impl Server {
+    /// Opens the data directory, listens and begins to serve, on the runtime that this is called in.
+    ///
+    /// # Errors
+    /// When the directory or the address cannot be used.
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        // The address first: it is quickly told, while a large store takes a while to load.
+        let listener = listen(&config.listen).await?;
+        let store = config.clone();
+        let open = tokio::task::spawn_blocking(move || open_store(&store));
+        let commit = match open.await {
+            Ok(opened) => Arc::new(opened?),
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        };
+        Self::start_with(config, listener, commit)
+    }
+
+    /// Serves another store than the one in the data directory.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn start_with(
+        config: Config,
+        listener: TcpListener,
+        commit: Arc<dyn Commit>,
+    ) -> Result<Running, StartError> {
+        let address = listener
+            .local_addr()
+            .map_err(|source| StartError::Listen { address: config.listen.clone(), source })?;
+        let drain_time = Duration::from_millis(config.drain_ms);
+        let shared = Arc::new(share(config, commit));
+        let serving = tokio::spawn(edge::serve(listener, Arc::clone(&shared)));
+        Ok(Running { address, shared, serving, drain_time })
+    }
+}
+
+impl Running {
+    /// Where it listens; with port 0 in the configuration, the port that it got.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Begins the drain: [`Self::wait`] returns when it is done.
+    pub fn shutdown(&self) {
+        self.shared.drain.begin();
+    }
+
+    /// A handle that begins the drain while somebody waits.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.shared))
+    }
+
+    /// Waits until the server was drained or storage has failed; either way it is closed then.
+    pub async fn wait(self) -> Stopped {
+        let commit = Arc::clone(&self.shared.service.commit);
+        let failed = tokio::select! {
+            () = self.shared.drain.begun() => None,
+            reason = commit.failed() => Some(reason),
+        };
+        if let Some(reason) = &failed {
+            warn!(reason, "storage failed");
+        }
+        self.shared.drain.begin();
+        self.finish_connections().await;
+        let closed = tokio::task::spawn_blocking(move || commit.close()).await;
+        match (failed, closed) {
+            (Some(reason), _) | (None, Ok(Err(reason))) => Stopped::StorageFailed(reason),
+            (None, Ok(Ok(()))) => Stopped::Drained,
+            (None, Err(panicked)) => Stopped::StorageFailed(panicked.to_string()),
+        }
+    }
+
+    async fn finish_connections(self) {
+        info!(connections = self.shared.gate.native(), "draining");
+        let Ok(mut tasks) = self.serving.await else { return };
+        let finished = tokio::time::timeout(self.drain_time, self.shared.gate.emptied()).await;
+        if finished.is_err() {
+            warn!(connections = self.shared.gate.native(), "connections were cut");
+        }
+        tasks.shutdown().await;
+    }
+}
+
+async fn listen(address: &str) -> Result<TcpListener, StartError> {
+    let failed = |source| StartError::Listen { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    if listener.local_addr().is_ok_and(|address| !address.ip().is_loopback()) {
+        warn!(address, "everybody who can reach this address can read and write everything");
+    }
+    Ok(listener)
+}
+
+fn open_store(config: &Config) -> Result<Solo, OpenError> {
+    let disk = Arc::new(RealDisk::open(&config.data)?);
+    let options = SoloOptions::new(disk, Arc::new(SystemClock), || fastrand::u64(..));
+    Solo::open(SoloOptions {
+        durability: config.durability,
+        limits: config.limits,
+        segment_bytes: config.segment_bytes,
+        snapshot_log_bytes: config.snapshot_log_bytes,
+        history_bytes: config.history_bytes,
+        ..options
+    })
+}
+
+fn share(config: Config, commit: Arc<dyn Commit>) -> Shared {
+    let (metrics, clock) = (Arc::new(Metrics::default()), Clock::start());
+    let identity = commit.identity();
+    let settings = Settings {
+        limits: config.limits,
+        handshake_ms: config.handshake_ms,
+        frame_ms: config.frame_ms,
+        heartbeat_ms: config.heartbeat_ms,
+        slow_reader_ms: config.slow_reader_ms,
+        output_bytes: config.output_bytes,
+        server_id: fastrand::u128(..).to_le_bytes(),
+        store_id: identity.store_id,
+        incarnation: identity.incarnation,
+        software: SOFTWARE.to_owned(),
+    };
+    let status = Status {
+        software: SOFTWARE.to_owned(),
+        durability: config.durability,
+        metrics: Arc::clone(&metrics),
+        clock,
+    };
+    let limit = connection_limit(config.max_connections);
+    Shared {
+        settings: Arc::new(settings),
+        service: Service { commit, status },
+        gate: Arc::new(Gate::new(limit, Arc::clone(&metrics))),
+        hosts: Hosts::new(&config.listen, config.allow_origins),
+        drain: Drain::default(),
+        metrics,
+        clock,
+    }
+}
+
+/// Asks the system for as many descriptors as connections may need, and takes fewer connections if
+/// there are not so many.
+fn connection_limit(wanted: usize) -> usize {
+    let needed = (wanted as u64).saturating_add(SPARE_DESCRIPTORS);
+    match rlimit::increase_nofile_limit(needed) {
+        Ok(allowed) if allowed < needed => {
+            let limit = allowed.saturating_sub(SPARE_DESCRIPTORS).max(1) as usize;
+            warn!(wanted, limit, "the system allows fewer open files than connections need");
+            limit
+        }
+        Ok(_) => wanted,
+        Err(error) => {
+            warn!(%error, "the limit of open files is not known");
+            wanted
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Runs a batch: admission, then by class to the commit, to the watches or to the server itself.
+
+use std::sync::Arc;
+
+use tidekeep_log::{Call, Commit, Pending, PendingView};
+use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_protocol::op::{Class, Request};
+
+use super::status::Status;
+use crate::session::{Batch, Session, Ticket, WatchStart, recycle};
+
+/// What requests are run against.
+pub(crate) struct Service {
+    pub(crate) commit: Arc<dyn Commit>,
+    pub(crate) status: Status,
+}
+
+/// A batch that was handed to the commit.
+pub(crate) struct Submitted {
+    /// Who asked.
+    pub(crate) tickets: Vec<Ticket>,
+    /// The answers, one for each.
+    pub(crate) pending: Pending,
+}
+
+/// Lists whose memory is used again from batch to batch.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    calls: Vec<Call<'static>>,
+}
+
+impl Service {
+    /// Runs a batch of requests that arrived together. Answers that need no commit go to the
+    /// session at once; views that watches begin with are added to `views`.
+    pub(crate) fn run(
+        &self,
+        batch: &Batch<'_>,
+        session: &mut Session,
+        scratch: &mut Scratch,
+        views: &mut Vec<(u32, PendingView)>,
+    ) -> Option<Submitted> {
+        match batch.class()? {
+            Class::Read | Class::Write => self.submit(batch, session, scratch),
+            Class::Watch => {
+                self.open_watches(batch, session, views);
+                None
+            }
+            Class::Server => {
+                self.answer(batch, session);
+                None
+            }
+        }
+    }
+
+    fn submit(
+        &self,
+        batch: &Batch<'_>,
+        session: &mut Session,
+        scratch: &mut Scratch,
+    ) -> Option<Submitted> {
+        let (mut tickets, answers) = session.take_spare();
+        let mut calls: Vec<Call<'_>> = std::mem::take(&mut scratch.calls);
+        let requests = batch.requests.iter().zip(&batch.bodies).zip(&batch.tickets);
+        for ((request, body), ticket) in requests {
+            match request.check(session.limits()) {
+                Ok(()) => {
+                    calls.push(Call { request, body });
+                    tickets.push(*ticket);
+                }
+                Err(refusal) => session.refuse(ticket, &refusal),
+            }
+        }
+        let submitted = if calls.is_empty() {
+            None
+        } else {
+            Some(Submitted { pending: self.commit.submit(&calls, answers), tickets })
+        };
+        scratch.calls = recycle(calls);
+        submitted
+    }
+
+    fn open_watches(
+        &self,
+        batch: &Batch<'_>,
+        session: &mut Session,
+        views: &mut Vec<(u32, PendingView)>,
+    ) {
+        for (request, ticket) in batch.requests.iter().zip(&batch.tickets) {
+            let opened = match request {
+                Request::Watch(watch) => request
+                    .check(session.limits())
+                    .map(|()| session.open_watch(ticket, watch, &*self.commit)),
+                _ => Err(no_way(ticket)),
+            };
+            match opened {
+                Ok(WatchStart::View(range)) => views.push((ticket.id, self.commit.view(&range))),
+                Ok(WatchStart::Open | WatchStart::Refused) => {}
+                Err(refusal) => session.refuse(ticket, &refusal),
+            }
+        }
+    }
+
+    fn answer(&self, batch: &Batch<'_>, session: &mut Session) {
+        for (request, ticket) in batch.requests.iter().zip(&batch.tickets) {
+            match request {
+                Request::Status(_) => {
+                    session.reply(ticket, |body| self.status.encode(&*self.commit, body));
+                }
+                _ => session.refuse(ticket, &no_way(ticket)),
+            }
+        }
+    }
+}
+
+/// An operation whose row in the table says a class that nothing here handles.
+fn no_way(ticket: &Ticket) -> Refusal {
+    let message = format!("operation {:#04x} is not served", ticket.kind);
+    Refusal::new(Code::Unsupported, message)
+}

@@ -1,0 +1,8 @@
+//! What is done with requests: held against the limits, sorted by their class from the table of
+//! operations, and handed to the commit. Adding an operation changes nothing here.
+
+mod dispatch;
+mod status;
+
+pub(crate) use dispatch::{Scratch, Service, Submitted};
+pub(crate) use status::Status;

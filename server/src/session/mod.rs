@@ -1,0 +1,26 @@
+//! One client's conversation, without I/O: bytes that arrived become a batch of requests, replies
+//! become bytes to send. Dry by rule: no socket, no runtime, no clock; time is an argument.
+//!
+//! ```text
+//! bytes ─▶ machine ─▶ batch ─▶ (service runs it) ─▶ answers ─▶ outbox ─▶ bytes
+//!              └─ control frames ───────────────────────────────▶ │
+//!                 watch ◀─ changes of the commit (pulled as there is room) ─▶ │
+//! ```
+
+mod answers;
+mod batch;
+mod handshake;
+mod machine;
+mod outbox;
+mod tally;
+mod timing;
+mod waiting;
+mod watch;
+mod watch_message;
+
+pub(crate) use batch::{Batch, Ticket, recycle};
+pub(crate) use handshake::{Greeting, Settings};
+pub(crate) use machine::{Ending, Session, turn_away};
+pub(crate) use tally::{OPERATION_COUNT, Tally};
+pub(crate) use timing::{Millis, SLOWEST_BYTES_PER_MS};
+pub(crate) use watch::WatchStart;

@@ -1,0 +1,68 @@
+//! Watch messages made of what the store hands out.
+
+use tidekeep_log::{Change, Entry, Event, EventKind};
+use tidekeep_protocol::codec;
+use tidekeep_protocol::cursor::Cursor;
+use tidekeep_protocol::op::WatchMessage;
+use tidekeep_protocol::range::Range;
+
+/// More than an event, or a message, takes beside its keys and values.
+const OVERHEAD_BYTES: usize = 64;
+
+/// What one change did to a range.
+#[derive(Clone, Copy)]
+pub(crate) struct Events<'a> {
+    pub(crate) change: &'a Change,
+    pub(crate) range: Range<'a>,
+    /// Whether the entries before are wanted.
+    pub(crate) previous: bool,
+    pub(crate) incarnation: u64,
+}
+
+impl Events<'_> {
+    /// At least how long the body is, without writing it.
+    pub(crate) fn size_bound(&self) -> usize {
+        let inside = self.change.events.iter().filter(|event| self.range.contains(event.key()));
+        let sizes = inside.map(|event| size_bound(event, self.previous));
+        OVERHEAD_BYTES + sizes.sum::<usize>()
+    }
+
+    /// Appends the message's body.
+    pub(crate) fn encode(&self, body: &mut Vec<u8>) {
+        let inside = self.change.events.iter().filter(|event| self.range.contains(event.key()));
+        let events = inside.map(|event| event.to_wire(self.previous)).collect();
+        let revision = self.change.revision;
+        let cursor = cursor(self.incarnation, revision);
+        codec::encode(&WatchMessage::Events { revision, cursor: &cursor, events }, body);
+    }
+}
+
+fn size_bound(event: &Event, previous: bool) -> usize {
+    let now = match event.kind {
+        EventKind::Put => event.entry.as_bytes().len(),
+        EventKind::Delete | EventKind::Expire => event.key().len(),
+    };
+    let before = event.previous.as_ref().filter(|_| previous);
+    OVERHEAD_BYTES + now + before.map_or(0, |entry| entry.as_bytes().len())
+}
+
+/// Appends the body of a page of content.
+pub(crate) fn content(page: &[Entry], body: &mut Vec<u8>) {
+    codec::encode(&WatchMessage::Content(page.iter().map(Entry::to_wire).collect()), body);
+}
+
+/// Appends the body of the message that says that everything up to `revision` was sent.
+pub(crate) fn caught_up(incarnation: u64, revision: u64, body: &mut Vec<u8>) {
+    let cursor = cursor(incarnation, revision);
+    codec::encode(&WatchMessage::CaughtUp { revision, cursor: &cursor }, body);
+}
+
+/// Appends the body of the message that says that nothing changed up to `revision`.
+pub(crate) fn bookmark(incarnation: u64, revision: u64, body: &mut Vec<u8>) {
+    let cursor = cursor(incarnation, revision);
+    codec::encode(&WatchMessage::Bookmark { revision, cursor: &cursor }, body);
+}
+
+fn cursor(incarnation: u64, revision: u64) -> Vec<u8> {
+    Cursor::single(incarnation, revision).to_bytes()
+}
