@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use tidekeep_client::{
     ChangeKind, Client, DeleteOptions, KeyRange, Options, PutOptions, ScanOptions, WatchEvent,
     WatchOptions,
@@ -98,7 +97,7 @@ impl Writer {
         loop {
             self.next += 1;
             let key = format!("{:02}/{:02}", self.name, self.next % KEYS_PER_CLIENT).into_bytes();
-            let deletes = self.next % 7 == 0;
+            let deletes = self.next.is_multiple_of(7);
             let value = (!deletes).then(|| format!("{}", self.next).into_bytes());
             let known = self.keys.entry(key.clone()).or_default();
             known.unanswered = Some(value.clone());

@@ -39,7 +39,7 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_refuses_writes_and_still_serves() {
     let disk = SmallDisk::mount();
-    let server = ServerProcess::start(disk.path(), &["--segment-bytes", "4194304"]);
+    let server = ServerProcess::start(disk.path(), &["--segment-bytes", "5242880"]);
     let value = vec![b'x'; VALUE_BYTES];
 
     let refused = (0..2 * DISK_BYTES / VALUE_BYTES)
@@ -56,7 +56,7 @@ fn a_full_disk_refuses_writes_and_still_serves() {
     assert_eq!(tidekeep(server.address(), &["get", "big/0"], b"").code, 1);
     assert_eq!(server.terminate().code(), Some(0));
 
-    let server = ServerProcess::start(disk.path(), &["--segment-bytes", "4194304"]);
+    let server = ServerProcess::start(disk.path(), &["--segment-bytes", "5242880"]);
     assert_eq!(tidekeep(server.address(), &["get", "big/0"], b"").code, 1);
     assert_eq!(tidekeep(server.address(), &["get", "big/1", "--output", "raw"], b"").stdout, value);
 }

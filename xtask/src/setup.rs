@@ -8,11 +8,11 @@ mod testing;
 
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::setup::apt::Apt;
 pub(crate) use crate::setup::node::Node;
 pub(crate) use crate::setup::rust::{BARE_TARGET, CrossRust, WASM_TARGET};
 pub(crate) use crate::setup::testing::TestTools;
@@ -78,7 +78,7 @@ impl Teller {
 pub(crate) fn run(workspace: &Workspace, need: Need, talk: Talk) -> Result<Tools> {
     let teller = Teller(talk);
     let wasm = rust::wasm(workspace, &teller)?;
-    let wasm_opt = wasm_opt(workspace, &teller)?;
+    let wasm_opt = wasm_opt(&teller);
     let node = node::prepare(workspace, &teller)?;
     let tests = match need {
         Need::Page => None,
@@ -87,23 +87,27 @@ pub(crate) fn run(workspace: &Workspace, need: Need, talk: Talk) -> Result<Tools
     Ok(Tools { wasm, node, wasm_opt, tests })
 }
 
-/// Debian's optimiser, installed when that needs no password; otherwise the build goes on without.
-fn wasm_opt(workspace: &Workspace, teller: &Teller) -> Result<Option<PathBuf>> {
-    let mut found = on_path("wasm-opt");
-    if let (None, Ok(apt)) = (&found, Apt::open(workspace, &["binaryen"]))
-        && first_time(workspace, "binaryen")?
-    {
-        teller.doing("wasm-opt", "installing Debian's binaryen, to make the module 5 % smaller");
-        if let Err(error) = apt.install(&["binaryen"]) {
-            teller.doing("wasm-opt", &format!("going on without it: {error:#}"));
-        }
-        found = on_path("wasm-opt");
-    }
+/// Binaryen's optimiser, if one is installed that understands what today's compiler makes of a
+/// module: Debian 12's (108) gives the table of JavaScript values a wrong index. It saves a tenth,
+/// so it is not worth an installation.
+fn wasm_opt(teller: &Teller) -> Option<PathBuf> {
+    let found = on_path("wasm-opt")
+        .filter(|path| binaryen_version(path).is_some_and(|version| version >= BINARYEN_OLDEST));
     match &found {
         Some(path) => teller.found("wasm-opt", &path.display().to_string()),
-        None => teller.found("wasm-opt", "absent; the module stays about 5 % larger"),
+        None => teller.found("wasm-opt", "absent or too old; the module stays a little larger"),
     }
-    Ok(found)
+    found
+}
+
+/// The oldest version of binaryen whose result was seen to load.
+const BINARYEN_OLDEST: u32 = 117;
+
+/// The number in `wasm-opt version 132 (...)`.
+fn binaryen_version(wasm_opt: &Path) -> Option<u32> {
+    let output = Command::new(wasm_opt).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.split_whitespace().find_map(|word| word.parse().ok())
 }
 
 /// Whether an attempt is the first one: what is optional is tried once, or every run would wait

@@ -107,13 +107,14 @@ fn bind(compiled: &Path, out: &Path, flavour: Flavour) -> Result<()> {
         .generate(out)
 }
 
-/// Shrinks the module in place; a failure costs 5 % of size and is told, nothing more.
+/// Shrinks the module in place; a failure costs a tenth of the size and is told, nothing more.
 fn optimise(workspace: &Workspace, wasm_opt: &Path, module: &Path) {
     let smaller = module.with_extension("opt.wasm");
     let mut command = Command::new(wasm_opt);
     // No feature flags: the module names the features it uses in a section of its own, which is
     // read first and stripped last. `--all-features` would produce what no engine loads.
-    command.arg(module).args(["-Oz", "--strip-target-features", "-o"]).arg(&smaller);
+    // Inlining makes a module shorter as it is and longer once compressed.
+    command.arg(module).args(["-Oz", "-ocimfs=10", "--strip-target-features", "-o"]).arg(&smaller);
     let log = workspace.scratch("log/wasm-opt.log");
     let done = process::quiet(&mut command, &log, OPTIMISE_LIMIT)
         .and_then(|()| fs::rename(&smaller, module).context("cannot replace the module"));
