@@ -110,6 +110,7 @@ impl Calls {
             }
         };
         self.queued += 1;
+        self.bound_queue();
         self.queue.push(id);
         Some(id)
     }
@@ -160,10 +161,13 @@ impl Calls {
         let order = call.order;
         self.sent -= 1;
         self.queued += 1;
-        self.drop_settled();
-        let later = |&id: &u32| self.slots[index(id)].order > order;
-        let place = self.queue.iter().position(later).unwrap_or(self.queue.len());
-        self.queue.insert(place, id);
+        let later = |&id: &u32| {
+            let call = &self.slots[index(id)];
+            call.waits(id) && call.order > order
+        };
+        let waiting = &self.queue[self.head..];
+        let place = waiting.iter().position(later).unwrap_or(waiting.len());
+        self.queue.insert(self.head + place, id);
     }
 
     /// Any call for which `chosen` holds, at or behind slot `from`; its slot and its id. For walks
@@ -210,16 +214,19 @@ impl Calls {
         if self.head == self.queue.len() {
             self.queue.clear();
             self.head = 0;
-        } else if self.queue.len() > 2 * self.queued + 64 {
-            self.drop_settled();
         }
+        self.bound_queue();
     }
 
-    /// Leaves in the queue only what waits in it.
-    fn drop_settled(&mut self) {
-        let slots = &self.slots;
-        self.queue.retain(|&id| slots[index(id)].waits(id));
-        self.head = 0;
+    /// Keeps the queue within about twice the calls that wait in it: those that are sent, and those
+    /// that settled before, leave their ids behind.
+    fn bound_queue(&mut self) {
+        if self.queue.len() > 2 * self.queued + 64 {
+            self.queue.drain(..self.head);
+            self.head = 0;
+            let slots = &self.slots;
+            self.queue.retain(|&id| slots[index(id)].waits(id));
+        }
     }
 }
 
@@ -262,4 +269,78 @@ pub(crate) fn index(id: u32) -> usize {
 pub(crate) fn next_tenant(id: u32) -> u32 {
     let tenant = (id & !WATCH_BIT) >> 16;
     (tenant % 0x7FFF + 1) << 16 | (id & 0xFFFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calls(count: usize) -> (Calls, Vec<u32>) {
+        let mut calls = Calls::default();
+        let insert = |calls: &mut Calls| calls.insert(0x10, Class::Read, Millis(9)).unwrap();
+        let ids = (0..count).map(|_| insert(&mut calls)).collect();
+        (calls, ids)
+    }
+
+    fn send(calls: &mut Calls, count: usize) -> Vec<u32> {
+        let mut out = Vec::new();
+        let in_flight = calls.sent() + count;
+        calls.transmit(Millis(0), &mut out, usize::MAX, in_flight);
+        let id = |frame: &[u8]| u32::from_le_bytes(frame[8..12].try_into().unwrap());
+        out.chunks(ENVELOPE_BYTES).map(id).collect()
+    }
+
+    #[test]
+    fn ids_are_never_zero_never_a_watchs_and_differ_between_tenants() {
+        let mut joining = Joining::default();
+        let (mut calls, _) = calls(0);
+        let mut last = 0;
+        for _ in 0..70_000 {
+            let id = calls.insert(0x10, Class::Read, Millis(9)).unwrap();
+            assert!(id != 0 && id & WATCH_BIT == 0 && id != last);
+            assert!(calls.find(last).is_none());
+            calls.settle(id, &mut joining);
+            last = id;
+        }
+    }
+
+    #[test]
+    fn calls_are_sent_in_the_order_in_which_they_were_made_also_the_second_time() {
+        let mut joining = Joining::default();
+        let (mut calls, ids) = calls(8);
+        assert_eq!(send(&mut calls, 5), ids[..5]);
+        calls.settle(ids[1], &mut joining);
+        calls.settle(ids[6], &mut joining);
+        for again in [3, 0, 4, 2] {
+            calls.queue_again(ids[again], &mut joining);
+        }
+        let order = [0, 2, 3, 4, 5, 7].map(|place| ids[place]);
+        assert_eq!(send(&mut calls, 100), order);
+        assert_eq!((calls.live(), calls.sent()), (6, 6));
+    }
+
+    #[test]
+    fn queue_does_not_grow_with_calls_that_have_settled() {
+        let mut joining = Joining::default();
+        let (mut calls, keep) = calls(1);
+        for _ in 0..10_000 {
+            let id = calls.insert(0x10, Class::Read, Millis(9)).unwrap();
+            calls.settle(id, &mut joining);
+        }
+        assert!(calls.queue.len() < 100, "{}", calls.queue.len());
+        assert_eq!(calls.slots.len(), 2);
+        assert_eq!(send(&mut calls, 100), keep);
+    }
+
+    #[test]
+    fn slots_run_out_and_come_back() {
+        let mut joining = Joining::default();
+        let (mut calls, ids) = calls(SLOTS_MAX);
+        assert_eq!(calls.insert(0x10, Class::Read, Millis(9)), None);
+        assert_ne!(calls.refused_id(), calls.refused_id());
+        let refused = calls.refused_id();
+        assert!(calls.find(refused).is_none());
+        calls.settle(ids[7], &mut joining);
+        assert!(calls.insert(0x10, Class::Read, Millis(9)).is_some());
+    }
 }

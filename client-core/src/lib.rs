@@ -43,7 +43,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `core` | [`Core`]: the public calls, and what the parts do together |
+//! | `core` | [`Core`]: the public calls; in its folder what the parts do together |
 //! | `drain` | [`Drain`]: from arrived bytes to outputs |
 //! | `link` | the connection's life: idle, opening, greeting, ready, leaving, resting |
 //! | `calls`, `replay` | requests until they settle; what may be sent again after a break |

@@ -1,6 +1,7 @@
 //! What the client core promises, checked through its public door against a scripted server, in
 //! virtual time: no test waits for anything.
 
+mod allocations;
 mod bounds;
 mod calls;
 mod hostile;

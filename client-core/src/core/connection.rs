@@ -1,0 +1,169 @@
+//! The link: what its changes mean for calls and watches, and what each timer does.
+
+use alloc::borrow::Cow;
+use alloc::string::String;
+
+use tidekeep_protocol::error::{Code, Outcome};
+use tidekeep_protocol::op::Class;
+
+use crate::calls::{Call, Stage};
+use crate::config::Queue;
+use crate::core::{Core, closed, too_large_to_send};
+use crate::error::Error;
+use crate::link::Phase;
+use crate::outbox::Control;
+use crate::output::Output;
+use crate::replay::{self, Verdict};
+use crate::time::Millis;
+use crate::timers::Timer;
+
+impl Core {
+    pub(super) fn advance_to(&mut self, now: Millis) {
+        self.now = self.now.max(now);
+    }
+
+    pub(super) fn open(&mut self) {
+        self.link.rested();
+        self.link.open(self.now, &self.config, &mut self.timers);
+        self.outputs.push_back(Output::Open);
+        self.show_state();
+    }
+
+    pub(crate) fn show_state(&mut self) {
+        let state = self.link.state();
+        if state != self.shown {
+            self.shown = state;
+            self.outputs.push_back(Output::State(state));
+        }
+    }
+
+    /// The server has greeted: everything that waited may go.
+    pub(crate) fn ready(&mut self) {
+        self.show_state();
+        let limit = self.link.limits().map_or(usize::MAX, |limits| limits.frame_bytes as usize);
+        let mut from = 0;
+        let too_long = |call: &Call| call.frame_bytes() > limit;
+        while let Some((slot, id)) = self.calls.next_where(from, too_long) {
+            self.fail(id, too_large_to_send());
+            from = slot + 1;
+        }
+        let mut from = 0;
+        while let Some(slot) = self.watches.next(from) {
+            self.subscribe(slot);
+            from = slot + 1;
+        }
+    }
+
+    pub(super) fn transport_closed(&mut self, why: &str) {
+        if !self.link.attached() {
+            return;
+        }
+        let message = match why {
+            "" => Cow::Borrowed("the connection ended"),
+            why => Cow::Owned(String::from(why)),
+        };
+        self.end_link(Error::new(Code::Network, message));
+    }
+
+    /// The core gives the transport up: it is dead, the server leaves or broke the protocol.
+    pub(crate) fn break_off(&mut self, error: Error) {
+        self.outputs.push_back(Output::Close);
+        self.end_link(error);
+    }
+
+    pub(super) fn end_link(&mut self, error: Error) {
+        self.receive.clear();
+        self.outbox.clear();
+        self.watches.detach_all(&mut self.joining);
+        self.link.rest(self.now, &error, &self.config, &mut self.timers);
+        self.settle_broken(&error);
+        self.outputs.push_back(Output::LinkDown(error.clone()));
+        if self.closing {
+            self.fail_queued(&closed());
+            self.finish();
+        } else if self.link.turned_away.is_some() || self.config.queue == Queue::FailFast {
+            self.fail_queued(&error.with_outcome(Outcome::NotApplied));
+        }
+        self.show_state();
+    }
+
+    /// What was sent is either to be sent again or settled with its outcome.
+    pub(super) fn settle_broken(&mut self, error: &Error) {
+        let mut from = 0;
+        while let Some((slot, id)) = self.calls.next_where(from, |call| call.stage == Stage::Sent) {
+            let class = self.calls.find(id).map_or(Class::Read, |call| call.class);
+            match replay::after_break(class) {
+                Verdict::SendAgain => self.calls.queue_again(id, &mut self.joining),
+                Verdict::Fail(outcome) => {
+                    let message = error.message.clone();
+                    self.fail(id, Error::new(Code::Network, message).with_outcome(outcome));
+                }
+            }
+            from = slot + 1;
+        }
+    }
+
+    pub(super) fn finish(&mut self) {
+        if self.link.attached() {
+            self.outputs.push_back(Output::Close);
+        }
+        self.receive.clear();
+        self.outbox.clear();
+        self.timers.clear_all();
+        self.link.phase = Phase::Closed;
+        self.show_state();
+    }
+
+    pub(super) fn tick(&mut self) {
+        while let Some(timer) = self.timers.take_due(self.now) {
+            match timer {
+                Timer::Reconnect => self.open(),
+                Timer::Attempt => {
+                    let error = Error::new(Code::Network, "the server did not answer in time");
+                    self.break_off(error);
+                }
+                Timer::Heartbeat => self.heartbeat_due(),
+                Timer::Stable => self.link.stable(),
+                Timer::Calls => self.expire_calls(),
+                Timer::Watches => self.retry_watches(),
+                Timer::Close => {
+                    while let Some((_, id)) = self.calls.next_where(0, |_| true) {
+                        self.give_up(id, closed());
+                    }
+                    self.finish();
+                }
+            }
+        }
+    }
+
+    pub(super) fn heartbeat_due(&mut self) {
+        if self.link.probe(self.now, None, &mut self.timers) {
+            self.outbox.push(Control::Ping);
+        } else {
+            let error = Error::new(Code::Network, "the server fell silent");
+            self.break_off(error);
+        }
+    }
+
+    pub(super) fn woke(&mut self) {
+        if self.link.may_hurry() {
+            self.timers.set(Timer::Reconnect, self.now);
+        } else if self.link.limits().is_some() {
+            let patience_ms = Some(self.config.woke_probe_ms);
+            if self.link.probe(self.now, patience_ms, &mut self.timers) {
+                self.outbox.push(Control::Ping);
+            }
+        }
+        self.tick();
+    }
+
+    /// A leaving server is left, and a closing core closes, once no call waits for it. The drain
+    /// asks this when there is nothing else to give out, so nothing borrowed is lost with the link.
+    pub(crate) fn part_when_done(&mut self) {
+        if self.closing && self.link.phase != Phase::Closed && self.calls.live() == 0 {
+            self.finish();
+        } else if self.link.phase == Phase::Leaving && self.calls.sent() == 0 {
+            self.break_off(Error::new(Code::Unavailable, "the server goes away"));
+        }
+    }
+}

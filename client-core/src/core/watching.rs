@@ -1,0 +1,52 @@
+//! Watches: how they come in, and how they are put on a connection.
+
+use tidekeep_protocol::error::Code;
+
+use crate::calls::SLOTS_MAX;
+use crate::core::{Core, closed, too_large_to_send};
+use crate::error::Error;
+use crate::link::Phase;
+use crate::output::{Output, WatchId};
+use crate::timers::Timer;
+use crate::watch::{self, Begin, WatchRequest};
+
+impl Core {
+    pub(super) fn admit_watch(&self, request: &WatchRequest) -> Result<(), Error> {
+        if self.closing {
+            return Err(closed());
+        }
+        let limits = self.link.limits();
+        let most = limits.map_or(u32::MAX, |limits| limits.watches).min(self.config.watches);
+        if self.watches.live() >= (most as usize).min(SLOTS_MAX) {
+            return Err(Error::new(Code::ResourceExhausted, "too many watches"));
+        }
+        let most = limits.map_or(u32::MAX, |limits| limits.frame_bytes) as usize;
+        if watch::request_bytes_max(request) > most {
+            return Err(too_large_to_send());
+        }
+        Ok(())
+    }
+
+    /// Puts a watch on the connection, if there is one.
+    pub(crate) fn subscribe(&mut self, slot: usize) {
+        if self.link.phase != Phase::Ready {
+            return;
+        }
+        match self.watches.subscribe(slot) {
+            Begin::Plain => {}
+            Begin::Reset => {
+                let watch = WatchId(self.watches.id(slot));
+                self.outputs.push_back(Output::WatchReset { watch });
+            }
+        }
+    }
+
+    pub(super) fn retry_watches(&mut self) {
+        while let Some(slot) = self.watches.take_due(self.now) {
+            self.subscribe(slot);
+        }
+        if let Some(earliest) = self.watches.earliest_retry() {
+            self.timers.set(Timer::Watches, earliest);
+        }
+    }
+}
