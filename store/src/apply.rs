@@ -12,7 +12,7 @@ use tidekeep_protocol::op::Request;
 use crate::change::{Change, Event, EventKind};
 use crate::entry::Entry;
 use crate::op;
-use crate::record::Command;
+use crate::record::{Command, Expired};
 use crate::reply::Reply;
 use crate::shard::Shard;
 use crate::shards::Writing;
@@ -34,31 +34,47 @@ impl Stamp {
     }
 }
 
-/// Applies one command.
+/// Applies one command of a record.
 ///
 /// # Errors
-/// The command cannot be done as it stands (a transaction's refused condition, an increment of what
-/// is no number, a request that writes nothing); the state is as it was.
+/// As [`apply_request`].
 pub fn apply<G: DerefMut<Target = Shard>>(
     writing: &mut Writing<'_, G>,
     stamp: Stamp,
     command: &Command<'_>,
 ) -> Result<(Option<Reply>, Option<Change>), Refusal> {
-    let mut transition = Transition { writing, stamp, events: Vec::new(), undo: Vec::new() };
-    let reply = match command {
-        Command::Request(request) => Some(run(&mut transition, request)?),
-        Command::Expire(expired) => {
-            op::expire::run(&mut transition, expired);
-            None
+    match command {
+        Command::Request(request) => {
+            apply_request(writing, stamp, request).map(|(reply, change)| (Some(reply), change))
         }
-    };
-    let Transition { events, .. } = transition;
-    let change = (!events.is_empty()).then(|| Change {
-        revision: stamp.next(),
-        at_ms: stamp.now_ms,
-        events,
-    });
-    Ok((reply, change))
+        Command::Expire(expired) => Ok((None, apply_expire(writing, stamp, expired))),
+    }
+}
+
+/// Applies a client's write.
+///
+/// # Errors
+/// It cannot be done as it stands (a transaction's refused condition, an increment of what is no
+/// number, a request that writes nothing); the state is as it was.
+pub fn apply_request<G: DerefMut<Target = Shard>>(
+    writing: &mut Writing<'_, G>,
+    stamp: Stamp,
+    request: &Request<'_>,
+) -> Result<(Reply, Option<Change>), Refusal> {
+    let mut transition = Transition::new(writing, stamp);
+    let reply = run(&mut transition, request)?;
+    Ok((reply, transition.into_change()))
+}
+
+/// Removes those of the entries whose time is still over.
+pub fn apply_expire<G: DerefMut<Target = Shard>>(
+    writing: &mut Writing<'_, G>,
+    stamp: Stamp,
+    expired: &[Expired<'_>],
+) -> Option<Change> {
+    let mut transition = Transition::new(writing, stamp);
+    op::expire::run(&mut transition, expired);
+    transition.into_change()
 }
 
 fn run<G: DerefMut<Target = Shard>>(
@@ -102,7 +118,17 @@ struct Undo {
     written: u64,
 }
 
-impl<G: DerefMut<Target = Shard>> Transition<'_, '_, G> {
+impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
+    fn new(writing: &'t mut Writing<'a, G>, stamp: Stamp) -> Self {
+        Self { writing, stamp, events: Vec::new(), undo: Vec::new() }
+    }
+
+    /// What it changed, if anything.
+    fn into_change(self) -> Option<Change> {
+        let (revision, at_ms) = (self.stamp.next(), self.stamp.now_ms);
+        (!self.events.is_empty()).then_some(Change { revision, at_ms, events: self.events })
+    }
+
     pub(crate) fn now(&self) -> u64 {
         self.stamp.now_ms
     }

@@ -14,7 +14,7 @@
 //! | [`apply`] | one command to a reply and its changes; `op/` has a file for each writing operation |
 //! | [`read`] | get, scan, children |
 //! | [`change`] | what watchers see |
-//! | [`view`], [`snapshot`] | a frozen cut of a range, and the bytes of a snapshot |
+//! | [`view`], [`snapshot`], [`history`] | a frozen cut of a range, and the bytes of a snapshot |
 //! | [`reply`] | the answers, and their bytes on the wire |
 #![no_std]
 
@@ -23,6 +23,7 @@ extern crate alloc;
 pub mod apply;
 pub mod change;
 pub mod entry;
+pub mod history;
 pub mod leaf;
 mod merge;
 mod op;

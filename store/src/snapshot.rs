@@ -1,8 +1,10 @@
-//! The bytes of a snapshot: a head with the cut's place in the order, then packed entries in chunks.
+//! The bytes of a snapshot: a head with the cut's place in the order, then packed entries in chunks,
+//! then what is remembered of the changes before the cut (see [`crate::history`]).
 //!
 //! ```text
-//! head chunk:  | version u8 = 1 | revision u64 | now_ms u64 | keys u64 | digest u64 |
-//! other chunk: entries, each | length u32 | packed entry |
+//! head chunk:     | version u8 = 1 | revision u64 | now_ms u64 | keys u64 | digest u64 |
+//! entries chunks: `keys` entries in all, each | length u32 | packed entry |
+//! history chunks: the rest
 //! ```
 
 use alloc::vec::Vec;
@@ -58,18 +60,42 @@ impl Head {
 }
 
 /// Gives the entries of a view in chunks; stops at the first error of `write`.
-pub fn write<E>(view: &View, mut write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-    let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+pub fn write<E>(view: &View, write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    let mut chunks = Chunks::new(write);
     for entry in view.entries() {
-        let bytes = entry.as_bytes();
-        chunk.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-        chunk.extend_from_slice(bytes);
-        if chunk.len() >= CHUNK_BYTES {
-            write(&chunk)?;
-            chunk.clear();
-        }
+        chunks.push(&[], entry)?;
     }
-    if chunk.is_empty() { Ok(()) } else { write(&chunk) }
+    chunks.finish()
+}
+
+/// Gathers entries into chunks. One that is longer than a chunk makes a chunk of its own.
+pub(crate) struct Chunks<W> {
+    chunk: Vec<u8>,
+    write: W,
+}
+
+impl<E, W: FnMut(&[u8]) -> Result<(), E>> Chunks<W> {
+    pub(crate) fn new(write: W) -> Self {
+        Self { chunk: Vec::with_capacity(CHUNK_BYTES), write }
+    }
+
+    /// Adds an entry, with its length, behind a few bytes that say what it is.
+    pub(crate) fn push(&mut self, label: &[u8], entry: &Entry) -> Result<(), E> {
+        let bytes = entry.as_bytes();
+        let len = label.len() + size_of::<u32>() + bytes.len();
+        if !self.chunk.is_empty() && self.chunk.len() + len > CHUNK_BYTES {
+            (self.write)(&self.chunk)?;
+            self.chunk.clear();
+        }
+        self.chunk.extend_from_slice(label);
+        self.chunk.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        self.chunk.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self) -> Result<(), E> {
+        if self.chunk.is_empty() { Ok(()) } else { (self.write)(&self.chunk) }
+    }
 }
 
 /// The entries of a chunk; none stands for bytes that are no entry, and is the last item.
@@ -86,7 +112,7 @@ pub fn entries(chunk: &[u8]) -> impl Iterator<Item = Option<Entry>> {
     })
 }
 
-fn split_entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split_entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     rest.split_at_checked(u32::from_le_bytes(*length) as usize)
 }

@@ -1,0 +1,181 @@
+//! The recent changes as a snapshot keeps them, so that watches resume behind a restart although
+//! the log before the snapshot is not read again.
+//!
+//! ```text
+//! item: | kind u8 | revision u64 | at_ms u64 | length u32 | packed entry |
+//! kind: 0 put, 1 delete, 2 expire, 3 the entry before the put that follows
+//! ```
+//! Little-endian. A revision's events are items in a row. An entry that was removed is the entry
+//! before as well.
+
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+
+use crate::change::{Change, Event, EventKind};
+use crate::entry::Entry;
+use crate::snapshot::{Chunks, split_entry};
+
+const PUT: u8 = 0;
+const DELETE: u8 = 1;
+const EXPIRE: u8 = 2;
+const BEFORE: u8 = 3;
+const LABEL_BYTES: usize = 17;
+
+/// Gives changes in chunks; stops at the first error of `write`.
+pub fn write<E>(
+    changes: impl IntoIterator<Item = impl Borrow<Change>>,
+    write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut chunks = Chunks::new(write);
+    for change in changes {
+        let change: &Change = change.borrow();
+        for event in &change.events {
+            let kind = match event.kind {
+                EventKind::Put => PUT,
+                EventKind::Delete => DELETE,
+                EventKind::Expire => EXPIRE,
+            };
+            if let (EventKind::Put, Some(previous)) = (event.kind, &event.previous) {
+                chunks.push(&label(BEFORE, change), previous)?;
+            }
+            chunks.push(&label(kind, change), &event.entry)?;
+        }
+    }
+    chunks.finish()
+}
+
+fn label(kind: u8, change: &Change) -> [u8; LABEL_BYTES] {
+    let mut label = [kind; LABEL_BYTES];
+    label[1..9].copy_from_slice(&change.revision.to_le_bytes());
+    label[9..].copy_from_slice(&change.at_ms.to_le_bytes());
+    label
+}
+
+/// Puts changes together again from their chunks.
+#[derive(Debug, Default)]
+pub struct Reader {
+    changes: Vec<Change>,
+    /// The entry before the put that follows.
+    before: Option<Entry>,
+}
+
+impl Reader {
+    /// Takes in the next chunk. None if it is no chunk of changes, each one revision after the one
+    /// before it.
+    #[must_use = "what cannot be read must not be passed over"]
+    pub fn read(&mut self, chunk: &[u8]) -> Option<()> {
+        let mut rest = chunk;
+        while let Some((label, behind)) = rest.split_first_chunk::<LABEL_BYTES>() {
+            let (entry, behind) = split_entry(behind)?;
+            self.take(label, Entry::from_bytes(entry)?)?;
+            rest = behind;
+        }
+        rest.is_empty().then_some(())
+    }
+
+    /// The changes, oldest first; none if they end in the middle.
+    pub fn into_changes(self) -> Option<Vec<Change>> {
+        self.before.is_none().then_some(self.changes)
+    }
+
+    fn take(&mut self, label: &[u8; LABEL_BYTES], entry: Entry) -> Option<()> {
+        let number = |at: usize| u64::from_le_bytes(core::array::from_fn(|i| label[at + i]));
+        let (revision, at_ms) = (number(1), number(9));
+        let before = self.before.take();
+        let (kind, previous) = match (label[0], before) {
+            (BEFORE, None) => {
+                self.before = Some(entry);
+                return Some(());
+            }
+            (PUT, before) => (EventKind::Put, before),
+            (DELETE, None) => (EventKind::Delete, Some(entry.clone())),
+            (EXPIRE, None) => (EventKind::Expire, Some(entry.clone())),
+            _ => return None,
+        };
+        let event = Event { kind, entry, previous };
+        match self.changes.last_mut() {
+            Some(last) if last.revision == revision => last.events.push(event),
+            Some(last) if last.revision.checked_add(1) != Some(revision) => return None,
+            _ => self.changes.push(Change { revision, at_ms, events: alloc::vec![event] }),
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use tidekeep_protocol::entry::Meta;
+
+    use super::*;
+
+    fn entry(key: &[u8], revision: u64, value: &[u8]) -> Entry {
+        let meta = Meta { created: 1, modified: revision, version: 1, expires_at: None };
+        Entry::new(key, value, meta, &mut Vec::new())
+    }
+
+    fn changes() -> Vec<Change> {
+        let (old, new) = (entry(b"a", 4, b"old"), entry(b"a", 5, b"new"));
+        let put = |entry, previous| Event { kind: EventKind::Put, entry, previous };
+        let gone = |kind, entry: Entry| Event { kind, previous: Some(entry.clone()), entry };
+        vec![
+            Change { revision: 4, at_ms: 40, events: vec![put(old.clone(), None)] },
+            Change {
+                revision: 5,
+                at_ms: 50,
+                events: vec![
+                    put(new.clone(), Some(old)),
+                    gone(EventKind::Delete, new),
+                    put(entry(b"b", 5, &[7; 300_000]), None),
+                ],
+            },
+            Change {
+                revision: 6,
+                at_ms: 60,
+                events: vec![gone(EventKind::Expire, entry(b"c", 2, b""))],
+            },
+        ]
+    }
+
+    fn chunks(changes: &[Change]) -> Vec<Vec<u8>> {
+        let mut chunks = Vec::new();
+        write(changes, |chunk| {
+            chunks.push(chunk.to_vec());
+            Ok::<(), ()>(())
+        })
+        .unwrap();
+        chunks
+    }
+
+    fn read<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<Change>> {
+        let mut reader = Reader::default();
+        for chunk in chunks {
+            reader.read(chunk)?;
+        }
+        reader.into_changes()
+    }
+
+    #[test]
+    fn changes_come_back_as_they_were() {
+        let chunks = chunks(&changes());
+        assert!(chunks.len() > 1, "a long entry has a chunk of its own");
+        assert_eq!(read(chunks.iter().map(Vec::as_slice)), Some(changes()));
+        assert_eq!(read([]), Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_cut_or_has_a_hole_is_refused() {
+        let whole = chunks(&changes()[..1]).concat();
+        for end in 1..whole.len() {
+            assert_eq!(read([&whole[..end]]), None);
+        }
+        let hole = chunks(&[changes().remove(0), changes().remove(2)]).concat();
+        assert_eq!(read([&hole[..]]), None);
+        let before = chunks(&changes()[..1]).concat();
+        let alone = [&[BEFORE][..], &before[1..]].concat();
+        assert_eq!(read([&alone[..]]), None, "an entry before nothing");
+        let unknown = [&[9][..], &before[1..]].concat();
+        assert_eq!(read([&unknown[..]]), None);
+    }
+}
