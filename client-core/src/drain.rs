@@ -83,7 +83,6 @@ impl Core {
             }
             self.part_when_done();
             if !self.link.listening() {
-                *input = &[];
                 return self.outputs.pop_front().map(Found::Owned);
             }
             let limit = self.link.frame_limit(&self.config);

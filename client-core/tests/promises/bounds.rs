@@ -172,6 +172,7 @@ fn reply_that_never_ends_is_cut_and_fails_only_its_call() {
     pair.run();
     let error = pair.settled(endless).expect_err("too long");
     assert_eq!((error.code, error.outcome), (Code::TooLarge, Outcome::Unknown));
+    assert_eq!(pair.server.cancelled, [endless.0]);
     assert_eq!(pair.settled(other), Ok(vec![1]));
     assert_eq!(pair.core.state(), State::Ready);
 }

@@ -57,6 +57,21 @@ fn broken_frames_and_bodies_end_the_connection() {
 }
 
 #[test]
+fn reply_to_what_was_not_sent_yet_ends_the_connection() {
+    for kind in [0x90, kind::ERROR] {
+        let mut pair = Pair::new();
+        pair.server.limits.in_flight = 1;
+        pair.server.hold_replies = true;
+        let (_sent, waiting) = (pair.get(b"k"), pair.get(b"k"));
+        pair.run();
+        pair.server.say(|out| frame::write(out, kind, 0, waiting.0, &[], |_| {}));
+        pair.run();
+        assert_eq!(pair.downs()[0].code, Code::Protocol);
+        assert!(pair.ends(waiting).is_empty());
+    }
+}
+
+#[test]
 fn what_a_later_server_may_say_is_skipped() {
     let mut pair = Pair::ready();
     pair.server.say(|out| {

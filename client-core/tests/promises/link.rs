@@ -88,6 +88,23 @@ fn waits_begin_at_the_shortest_again_only_after_a_stable_connection() {
 }
 
 #[test]
+fn connection_that_did_not_last_does_not_shorten_the_waits_after_it() {
+    let mut pair = Pair::new();
+    pair.reachable = false;
+    pair.core.connect(Millis(pair.now));
+    pair.pass(120_000);
+    pair.reachable = true;
+    while pair.core.state() != State::Ready {
+        pair.pass(1);
+    }
+    pair.cut();
+    pair.reachable = false;
+    pair.take();
+    pair.pass(120_000);
+    assert!(pair.opens() <= 15, "{} attempts in two minutes", pair.opens());
+}
+
+#[test]
 fn waking_up_ends_the_wait_at_once() {
     let mut pair = Pair::new();
     pair.reachable = false;
@@ -116,8 +133,10 @@ fn waking_up_on_a_dead_connection_finds_it_out_soon() {
 fn waking_up_on_a_live_connection_changes_nothing() {
     let mut pair = Pair::ready();
     pair.handle(Input::Woke);
-    pair.pass(5_000);
-    assert_eq!(pair.server.pings, 1);
+    pair.pass(60_000);
+    pair.handle(Input::Woke);
+    pair.pass(60_000);
+    assert_eq!(pair.server.pings, 2);
     assert_eq!(pair.take(), []);
 }
 
@@ -264,6 +283,9 @@ fn rest_that_a_server_asks_for_is_bounded() {
     pair.server.stopping = false;
     pair.pass(60_000);
     assert_eq!(pair.core.state(), State::Ready);
+    pair.cut();
+    pair.pass(100);
+    assert_eq!(pair.core.state(), State::Ready, "the next break is one like any other");
 }
 
 #[test]
@@ -308,6 +330,21 @@ fn closing_gives_calls_up_in_the_end_and_says_what_is_unknown() {
     assert_eq!(pair.core.state(), State::Closed);
     let outcome = |call| pair.settled(call).expect_err("given up").outcome;
     assert_eq!((outcome(read), outcome(write)), (Outcome::NotApplied, Outcome::Unknown));
+}
+
+#[test]
+fn closing_ends_with_the_connection_if_that_breaks() {
+    let mut pair = Pair::ready();
+    pair.server.hold_replies = true;
+    let (read, write) = (pair.get(b"k"), pair.put(b"k", b"v"));
+    pair.run();
+    pair.core.close(Millis(pair.now));
+    pair.cut();
+    pair.run();
+    assert_eq!(pair.core.state(), State::Closed);
+    let error = pair.settled(read).expect_err("closed");
+    assert_eq!((error.code, error.outcome), (Code::Closed, Outcome::NotApplied));
+    assert_eq!(pair.settled(write).expect_err("broken").outcome, Outcome::Unknown);
 }
 
 #[test]

@@ -129,6 +129,28 @@ fn too_old_cursor_means_reset_then_the_content() {
 }
 
 #[test]
+fn reset_is_not_told_again_before_something_new_was_shown() {
+    for at in 0..260 {
+        for direction_out in [true, false] {
+            let mut pair = Pair::ready();
+            let watch = pair.watch(b"", true);
+            set(&mut pair, "a", "1");
+            pair.run();
+            pair.cut();
+            set(&mut pair, "b", "1");
+            pair.server.forget();
+            let cut = if direction_out { &mut pair.cut_after_out } else { &mut pair.cut_after_in };
+            *cut = Some(at);
+            pair.pass(1_000);
+            let story = story(&mut pair, watch);
+            assert!(story.windows(2).all(|two| two != ["reset", "reset"]), "{at}: {story:?}");
+            let reset = story.iter().rposition(|what| what == "reset").expect("it was too old");
+            assert_eq!(story[reset + 1..][..2], ["content a b", "caught up 2"], "{at}");
+        }
+    }
+}
+
+#[test]
 fn given_cursor_that_is_too_old_resets_too() {
     let mut pair = Pair::ready();
     set(&mut pair, "a", "1");
@@ -201,20 +223,65 @@ fn slow_reader_is_resumed_without_a_gap() {
 #[test]
 fn watch_that_is_cut_again_and_again_spares_the_server() {
     let mut pair = Pair::ready();
-    let watch = pair.watch(b"", false);
+    let (watch, _other) = (pair.watch(b"", false), pair.watch(b"b", false));
     pair.run();
     let before = pair.server.requests.len();
     pair.server.stopping = true;
     pair.server.cut_watches(Code::Unavailable);
     pair.pass(60_000);
     let tries = pair.server.requests.len() - before;
-    assert!((6..60).contains(&tries), "{tries} tries in a minute");
+    assert!((12..120).contains(&tries), "{tries} tries of both in a minute");
     pair.server.stopping = false;
     pair.pass(20_000);
+    assert_eq!(pair.server.watching().len(), 2);
+    set(&mut pair, "a", "1");
+    pair.run();
+    assert_eq!(story(&mut pair, watch).last().map(String::as_str), Some("events 1"));
+}
+
+#[test]
+fn watch_that_recovers_is_tried_soon_again_the_next_time() {
+    let mut pair = Pair::ready();
+    pair.watch(b"", false);
+    for _ in 0..20 {
+        pair.run();
+        assert_eq!(pair.server.watching().len(), 1);
+        pair.server.cut_watches(Code::SlowReader);
+        pair.pass(100);
+    }
+}
+
+#[test]
+fn try_that_falls_due_on_a_leaving_server_waits_for_the_next_one() {
+    let mut pair = Pair::ready();
+    let watch = pair.watch(b"", false);
+    pair.server.hold_replies = true;
+    let call = pair.get(b"a");
+    pair.run();
+    pair.server.cut_watches(Code::Unavailable);
+    pair.server.go_away(500);
+    pair.pass(1_000);
+    assert_eq!(pair.server.requests.len(), 2, "nothing new is asked of it");
+    pair.server.hold_replies = false;
+    pair.server.stopping = false;
+    pair.core.cancel(Millis(pair.now), call);
+    pair.pass(500);
     assert_eq!(pair.server.watching().len(), 1);
     set(&mut pair, "a", "1");
     pair.run();
     assert_eq!(story(&mut pair, watch).last().map(String::as_str), Some("events 1"));
+}
+
+#[test]
+fn pause_ends_with_its_watch() {
+    let mut pair = Pair::ready();
+    let paused = pair.watch(b"", false);
+    pair.run();
+    pair.core.pause(Millis(pair.now), paused);
+    pair.core.unwatch(Millis(pair.now), paused);
+    let next = pair.watch(b"", false);
+    pair.run();
+    assert_eq!(story(&mut pair, next), ["caught up 0"]);
 }
 
 #[test]
