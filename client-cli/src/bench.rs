@@ -114,7 +114,7 @@ fn start(
             let ready = ready.clone();
             thread::Builder::new()
                 .name(format!("load-{number}"))
-                .spawn(move || worker.run(&ready))
+                .spawn(move || worker.run(ready))
                 .map_err(|error| Failure::invalid(format!("no thread for the load: {error}")))
         })
         .collect()

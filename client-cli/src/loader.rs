@@ -138,6 +138,7 @@ impl<'a> Loader<'a> {
     fn start_waiting(&mut self) -> Result<(), Failure> {
         while self.puts.len() < self.plan.in_flight && self.bytes < IN_FLIGHT_BYTES {
             let Some(line) = self.waiting.pop_front() else { return Ok(()) };
+            self.next_line = line.number;
             match line.record {
                 Ok(record) if self.keys.contains(&record.key) => {
                     self.waiting.push_front(Line { record: Ok(record), ..line });

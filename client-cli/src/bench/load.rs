@@ -54,14 +54,14 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Works until the load stops.
-    pub(super) fn run(self, ready: &mpsc::UnboundedSender<Ready>) -> Measured {
+    /// Works until the load stops. `ready` is dropped once this thread can begin.
+    pub(super) fn run(self, ready: mpsc::UnboundedSender<Ready>) -> Measured {
         let runtime = Builder::new_current_thread().enable_all().build();
         let measured = Rc::new(RefCell::new(Measured::new()));
         match runtime {
             Ok(runtime) => {
                 let local = LocalSet::new();
-                local.block_on(&runtime, self.work(ready.clone(), Rc::clone(&measured)));
+                local.block_on(&runtime, self.work(ready, Rc::clone(&measured)));
             }
             Err(_) => measured.borrow_mut().errors += 1,
         }

@@ -1,6 +1,6 @@
 //! `shell`: the same verbs, a line each, with history and completion.
 
-use std::io::IsTerminal;
+use std::io::{BufRead, IsTerminal};
 
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches};
@@ -42,16 +42,40 @@ pub(crate) async fn run(args: ShellArgs, session: &mut Session) -> Result<Exit, 
         // The shell may be opened before the server is: each line tries again.
         report(&failure);
     }
+    if std::io::stdin().is_terminal() {
+        interactive(&args, &address, session).await
+    } else {
+        script(session).await
+    }
+}
+
+/// Runs the lines of standard input; a line of its own for each command.
+async fn script(session: &mut Session) -> Result<Exit, Failure> {
+    let mut last = Exit::Done;
+    loop {
+        let mut line = Vec::new();
+        // Locked for one line at a time: a value given as `-` reads what follows.
+        let read = std::io::stdin().lock().read_until(b'\n', &mut line);
+        if read.map_err(|error| unreadable(&error))? == 0 || leaves(&line) {
+            return Ok(last);
+        }
+        last = run_line(&line, session).await.unwrap_or(last);
+    }
+}
+
+async fn interactive(
+    args: &ShellArgs,
+    address: &str,
+    session: &mut Session,
+) -> Result<Exit, Failure> {
     let mut editor = editor(session)?;
-    let history = history::path().filter(|_| !args.no_history && std::io::stdin().is_terminal());
+    let history = history::path().filter(|_| !args.no_history);
     if let Some(path) = &history {
         // A first start has no history yet.
         let _ = editor.load_history(path);
     }
-    if std::io::stdin().is_terminal() {
-        note("`--help` lists the verbs, Tab completes, Ctrl-D leaves");
-    }
-    let exit = read_lines(&mut editor, &address, session).await;
+    note("`--help` lists the verbs, Tab completes, Ctrl-D leaves");
+    let exit = type_lines(&mut editor, address, session).await;
     if let Some(path) = &history
         && let Err(error) = history::save(&mut editor, path)
     {
@@ -76,7 +100,7 @@ fn editor(session: &Session) -> Result<ShellEditor, Failure> {
     Ok(editor)
 }
 
-async fn read_lines(
+async fn type_lines(
     editor: &mut ShellEditor,
     address: &str,
     session: &mut Session,
@@ -87,13 +111,11 @@ async fn read_lines(
         // The connection goes on on the runtime's other thread while this one waits for a person.
         let line = tokio::task::block_in_place(|| editor.readline(&prompt));
         match line {
-            Ok(line) if matches!(line.trim(), "exit" | "quit") => return Ok(last),
-            Ok(line) => last = run_line(&line, session).await.unwrap_or(last),
+            Ok(line) if leaves(line.as_bytes()) => return Ok(last),
+            Ok(line) => last = run_line(line.as_bytes(), session).await.unwrap_or(last),
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => return Ok(last),
-            Err(error) => {
-                return Err(Failure::invalid(format!("the input cannot be read: {error}")));
-            }
+            Err(error) => return Err(unreadable(&error)),
         }
         if let Some(helper) = editor.helper_mut() {
             helper.set_client(session.connected());
@@ -101,9 +123,17 @@ async fn read_lines(
     }
 }
 
+fn leaves(line: &[u8]) -> bool {
+    matches!(line.trim_ascii(), b"exit" | b"quit")
+}
+
+fn unreadable(error: &impl std::fmt::Display) -> Failure {
+    Failure::invalid(format!("the input cannot be read: {error}"))
+}
+
 /// Runs one line; `None` when there is nothing on it.
-async fn run_line(line: &str, session: &mut Session) -> Option<Exit> {
-    let words = match words::split(line.as_bytes()) {
+async fn run_line(line: &[u8], session: &mut Session) -> Option<Exit> {
+    let words = match words::split(line) {
         Ok(words) if words.is_empty() => return None,
         Ok(words) => words,
         Err(error) => {

@@ -17,12 +17,13 @@ fn lines_run_as_commands() {
 fn a_wrong_line_is_told_and_the_shell_goes_on() {
     let store = Store::start(&[]);
     let run = store.run_with(&["shell"], b"fetch x\nget nobody\nput k \"open\nshell\nput k v\n");
-    assert_eq!(run.code, 2, "an open quote takes in the rest of the input");
+    assert_eq!((run.code, run.text()), (0, "revision 1\n"));
+    assert!(run.stderr.contains("column 7: the quote is not closed"), "{}", run.stderr);
     assert!(run.stderr.contains("unrecognized subcommand 'fetch'"), "{}", run.stderr);
     assert!(run.stderr.contains("there is no key \"nobody\" (not-found)"), "{}", run.stderr);
     let run = store.run_with(&["shell"], b"shell\nput k v\n");
     assert!(run.stderr.contains("this is the shell already"), "{}", run.stderr);
-    assert_eq!((run.code, run.text()), (0, "revision 1\n"));
+    assert_eq!((run.code, run.text()), (0, "revision 2\n"));
     let run = store.run_with(&["shell"], b"get k\nget nobody\n");
     assert_eq!(run.code, 1, "the exit code is the last line's");
 }
