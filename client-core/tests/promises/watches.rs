@@ -243,9 +243,10 @@ fn watch_that_is_cut_again_and_again_spares_the_server() {
 fn watch_that_recovers_is_tried_soon_again_the_next_time() {
     let mut pair = Pair::ready();
     pair.watch(b"", false);
+    pair.watch(b"", false);
     for _ in 0..20 {
         pair.run();
-        assert_eq!(pair.server.watching().len(), 1);
+        assert_eq!(pair.server.watching().len(), 2);
         pair.server.cut_watches(Code::SlowReader);
         pair.pass(100);
     }
