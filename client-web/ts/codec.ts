@@ -22,21 +22,25 @@ export const Kind = {
   status: 0x1a,
 } as const;
 
-const SCRATCH_BYTES = 4096;
 /** A buffer that one large value has made longer than this is not kept. */
 const KEPT_BYTES = 1 << 20;
 
 const strict = new TextDecoder("utf-8", { fatal: true });
-let scratch = new Uint8Array(SCRATCH_BYTES);
+/** The buffer that the next writer takes over, so that small requests allocate none. */
+let spare = new Uint8Array();
 
 /** Writes one body. */
 export class Writer {
-  #bytes = scratch;
+  #bytes = spare;
   #length = 0;
+
+  constructor() {
+    spare = new Uint8Array();
+  }
 
   /** What was written; valid until the next writer is made. */
   take(): Uint8Array {
-    if (this.#bytes.length <= KEPT_BYTES) scratch = this.#bytes;
+    if (this.#bytes.length <= KEPT_BYTES) spare = this.#bytes;
     return this.#bytes.subarray(0, this.#length);
   }
 
@@ -119,7 +123,7 @@ export class Writer {
   #reserve(more: number): void {
     const needed = this.#length + more;
     if (needed <= this.#bytes.length) return;
-    const longer = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    const longer = new Uint8Array(Math.max(needed, this.#bytes.length * 2, 256));
     longer.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = longer;
   }

@@ -12,8 +12,11 @@ import type { Range, Watch, WatchEvent, WatchOptions } from "./types.js";
 
 const BUFFER = 10_000;
 
-/** An event that waits to be read, or a position that is reached when all before it was read. */
-type Queued = WatchEvent | { type: "position"; cursor: Uint8Array };
+/** An event that waits to be read, and the position that is reached with it, if it is the last. */
+interface Queued {
+  event: WatchEvent;
+  cursor?: Uint8Array;
+}
 type Result = IteratorResult<WatchEvent, undefined>;
 const END: Result = { done: true, value: undefined };
 
@@ -122,30 +125,30 @@ export class QueuedWatch implements Watch, WatchSink {
   #push(event: WatchEvent): void {
     const reader = this.#readers.shift();
     if (reader) reader.resolve({ done: false, value: event });
-    else this.#queue.push(event);
+    else this.#queue.push({ event });
   }
 
   #reach(cursor: Uint8Array): void {
-    if (this.#head === this.#queue.length) this.#cursor = cursor;
-    else this.#queue.push({ type: "position", cursor });
+    const last = this.#queue.at(-1);
+    if (last) last.cursor = cursor;
+    else this.#cursor = cursor;
   }
 
-  /** The next event. Positions right behind it count as reached, so none is ever in front. */
   #shift(): WatchEvent | undefined {
-    if (this.#head === this.#queue.length) return undefined;
-    const event = this.#queue[this.#head++] as WatchEvent;
-    for (let next = this.#queue[this.#head]; next?.type === "position"; ) {
-      this.#cursor = next.cursor;
-      next = this.#queue[++this.#head];
-    }
-    if (this.#head === this.#queue.length) {
-      this.#queue = [];
-      this.#head = 0;
-      if (this.#paused) {
-        this.#paused = false;
-        this.#subscription?.resume();
-      }
-    }
-    return event;
+    const next = this.#queue[this.#head];
+    if (!next) return undefined;
+    this.#head++;
+    this.#cursor = next.cursor ?? this.#cursor;
+    if (this.#head === this.#queue.length) this.#drained();
+    return next.event;
+  }
+
+  /** Everything was read: the stream may go on. */
+  #drained(): void {
+    this.#queue = [];
+    this.#head = 0;
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#subscription?.resume();
   }
 }
