@@ -1,0 +1,38 @@
+// Bundles the page into dist/: index.html, and script, style and icon under names that change with
+// their content, so that browsers may keep them for ever.
+
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+import { build } from "esbuild";
+
+const root = new URL("..", import.meta.url);
+const path = (name) => fileURLToPath(new URL(name, root));
+
+const { outputFiles } = await build({
+  entryPoints: [path("src/app.ts"), path("style.css")],
+  outdir: path("dist"),
+  bundle: true,
+  write: false,
+  minify: process.env.TIDEKEEP_FLAVOUR !== "debug",
+  format: "esm",
+  target: "es2022",
+  legalComments: "none",
+  logLevel: "warning",
+});
+const assets = new Map(outputFiles.map((file) => [file.path.split("/").at(-1), file.contents]));
+assets.set("icon.svg", readFileSync(path("icon.svg")));
+
+rmSync(path("dist"), { recursive: true, force: true });
+mkdirSync(path("dist"));
+let html = readFileSync(path("index.html"), "utf8");
+for (const [name, contents] of assets) {
+  const hash = createHash("sha256").update(contents).digest("hex").slice(0, 10);
+  const [stem, extension] = name.split(".");
+  const hashed = `${stem}-${hash}.${extension}`;
+  if (!html.includes(`"${name}"`)) throw new Error(`index.html does not mention ${name}`);
+  html = html.replaceAll(`"${name}"`, `"/${hashed}"`);
+  writeFileSync(path(`dist/${hashed}`), contents);
+}
+writeFileSync(path("dist/index.html"), html);
