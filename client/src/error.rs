@@ -43,7 +43,7 @@ impl Error {
         self.0.cause.retryable
     }
 
-    /// What became of a write. Reads change nothing and are always `NotApplied`.
+    /// What became of a write. Of a read it says nothing that matters: it changes nothing.
     pub fn outcome(&self) -> Outcome {
         self.0.cause.outcome
     }

@@ -124,7 +124,9 @@ impl Shared {
         let now = self.now();
         let mut inner = self.lock();
         let call = make(&mut inner.core, now);
-        if !inner.gone {
+        if inner.gone {
+            inner.discard_outputs();
+        } else {
             inner.calls.insert(call.0, settle);
         }
         drop(inner);
@@ -150,6 +152,7 @@ impl Shared {
         let watch = inner.core.watch(now, request);
         let mut feed = Feed::default();
         if inner.gone {
+            inner.discard_outputs();
             feed.end(Some(closed()));
         }
         inner.watches.insert(watch.0, feed);
@@ -194,8 +197,11 @@ impl Shared {
 
     /// The driver is gone: nobody waits for what cannot come.
     pub(crate) fn abandon(&self) {
+        let now = self.now();
         let mut inner = self.lock();
         inner.gone = true;
+        inner.core.close(now);
+        inner.discard_outputs();
         inner.calls.clear();
         inner.first = None;
         for feed in inner.watches.values_mut() {
@@ -244,6 +250,12 @@ impl Shared {
 }
 
 impl Inner {
+    /// Nobody is left to act on outputs; they must not pile up either.
+    fn discard_outputs(&mut self) {
+        let mut drain = self.core.drain();
+        while drain.next().is_some() {}
+    }
+
     /// Hands every output to whom it concerns; returns the watches whose readers are behind.
     fn take_outputs(
         &mut self,
