@@ -13,6 +13,7 @@ import type { Form } from "../model/value.js";
 import type { Session } from "../session.js";
 import { toast } from "./toast.js";
 
+const NOTHING_CHOSEN = "Choose a key on the left, or make a new one.";
 const encoder = new TextEncoder();
 
 export class EditorView {
@@ -36,7 +37,7 @@ export class EditorView {
   ) {
     setInterval(() => this.#tick(), 200);
     this.#value.addEventListener("input", () => this.#validate());
-    this.close();
+    this.#leave(NOTHING_CHOSEN);
   }
 
   get raw(): Raw | undefined {
@@ -71,9 +72,8 @@ export class EditorView {
     if (this.#element.contains(this.#value)) void this.#save(this.#entry?.revision);
   }
 
-  close(note = "Choose a key on the left, or make a new one."): void {
-    this.#reset(undefined, "text", "");
-    this.#element.replaceChildren(h("p", { class: "empty" }, note));
+  close(note = NOTHING_CHOSEN): void {
+    this.#leave(note);
     this.opened(undefined);
   }
 
@@ -89,6 +89,11 @@ export class EditorView {
       this.#conflict = { entry };
       this.#draw();
     }
+  }
+
+  #leave(note: string): void {
+    this.#reset(undefined, "text", "");
+    this.#element.replaceChildren(h("p", { class: "empty" }, note));
   }
 
   #fill(entry: Entry): void {
