@@ -1,0 +1,101 @@
+// What the page's tests stand on: a real server on a directory of its own, a real browser whose every
+// complaint fails the test, and a second client to look from outside.
+
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+import { chromium } from "playwright-core";
+import { connect } from "tidekeep";
+import WebSocket from "ws";
+
+const BROWSER_ARGUMENTS = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+/** A server process that can be killed and started again on the same port and data. */
+export class Server {
+  #data = mkdtempSync(join(tmpdir(), "tidekeep-page-"));
+  #child;
+  #port = 0;
+
+  async start() {
+    const flags = ["--listen", `127.0.0.1:${this.#port}`, "--data", this.#data];
+    this.#child = spawn(program(), [...flags, "--segment-bytes", "8388608"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const lines = createInterface({ input: this.#child.stdout });
+    for await (const line of lines) {
+      const [, port] = /^listening on http:\/\/127\.0\.0\.1:(\d+)$/.exec(line) ?? [];
+      if (!port) throw new Error(`the server said ${line}`);
+      this.#port = Number(port);
+      return;
+    }
+    throw new Error("the server ended before it listened");
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.#port}/`;
+  }
+
+  /** `kill -9`. */
+  async kill() {
+    const gone = new Promise((resolve) => this.#child.once("exit", resolve));
+    this.#child.kill("SIGKILL");
+    await gone;
+  }
+
+  async remove() {
+    await this.kill();
+    rmSync(this.#data, { recursive: true, force: true });
+  }
+
+  /** A client beside the page. */
+  client() {
+    return connect(`ws://127.0.0.1:${this.#port}/ws`, { WebSocket });
+  }
+}
+
+function program() {
+  const named = process.env.TIDEKEEP_SERVER_BIN;
+  if (named) return named;
+  const built = ["release", "debug"].map((profile) =>
+    fileURLToPath(new URL(`../../target/${profile}/tidekeep-server`, import.meta.url)),
+  );
+  const found = built.find(existsSync);
+  if (!found) throw new Error("build the server first: cargo build --package tidekeep-server");
+  return found;
+}
+
+/** A browser; close it after the tests. */
+export function launch() {
+  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+  return chromium.launch({ executablePath, args: BROWSER_ARGUMENTS });
+}
+
+/**
+ * Opens the page and waits until it is live. `complaints` collects errors, policy violations and
+ * failed requests; `allow` names those that a test brings about on purpose.
+ */
+export async function openPage(browser, url, { colorScheme = "light", viewport, allow } = {}) {
+  const context = await browser.newContext({ colorScheme, viewport: viewport ?? { width: 1280, height: 800 } });
+  const page = await context.newPage();
+  const complaints = [];
+  const complain = (text) => allow?.test(text) || complaints.push(text);
+  page.on("pageerror", (error) => complain(error.message));
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) complain(message.text());
+  });
+  await page.goto(url);
+  await page.locator('#connection[data-state="ready"]').waitFor();
+  return { page, complaints };
+}
