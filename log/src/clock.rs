@@ -1,6 +1,7 @@
 //! The time of day as the group sees it: asked of a clock that tests replace, and never going
 //! backwards, so that what has expired stays expired.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,13 +22,23 @@ impl Clock for SystemClock {
     }
 }
 
-/// The latest time that was given out; a clock that is set back stands still until it has passed.
-#[derive(Debug, Default)]
-pub(crate) struct Floor(AtomicU64);
+/// A clock that stands still where the one behind it goes back.
+pub(crate) struct Monotone {
+    clock: Arc<dyn Clock>,
+    latest: AtomicU64,
+}
 
-impl Floor {
-    /// The clock's time, or the latest one given out before.
-    pub(crate) fn raise(&self, now_ms: u64) -> u64 {
-        self.0.fetch_max(now_ms, Ordering::Relaxed).max(now_ms)
+impl Monotone {
+    /// A clock that begins at `latest` at the earliest.
+    pub(crate) fn new(clock: Arc<dyn Clock>, latest: u64) -> Self {
+        Self { clock, latest: AtomicU64::new(latest) }
+    }
+
+    /// Milliseconds since the Unix epoch, never fewer than anybody was told before.
+    pub(crate) fn now_ms(&self) -> u64 {
+        let now = self.clock.now_ms();
+        let latest = self.latest.load(Ordering::Relaxed);
+        // Most calls fall into a millisecond that has been noted, and need not write.
+        if now <= latest { latest } else { self.latest.fetch_max(now, Ordering::Relaxed).max(now) }
     }
 }

@@ -1,39 +1,52 @@
-//! The thread that proposes to remove what has expired. It sleeps until the next entry ends, but
-//! never long, since an entry that ends sooner may be written at any time.
+//! The thread that removes what has expired, in steps that fit a record each. It sleeps until the
+//! next entry ends; whoever puts one that ends sooner wakes it.
 
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use crate::background::Tally;
 use crate::error::Refused;
 use crate::group::Group;
-use crate::solo::Progress;
 
-/// The longest nap: what an expire event may be late by.
-const NAP: Duration = Duration::from_millis(40);
+/// The longest sleep while any entry is to end: what a clock that jumps can make an event late by.
+const NAP: Duration = Duration::from_millis(100);
+
+/// The pause after the log had no room.
+const AFTER_FAILURE: Duration = Duration::from_millis(40);
 
 /// Entries in one expire command.
-const BATCH: usize = 512;
+const STEP: usize = 512;
 
-pub(crate) fn run(group: &Group, progress: &Progress) {
-    while !progress.closing.load(Ordering::Acquire) {
-        let now = group.clock.now_ms();
-        let next = group.shards.iter().filter_map(|shard| shard.read().next_due()).min();
-        let Some(late) = next.and_then(|due| now.checked_sub(due)) else {
-            let nap = next.map_or(NAP, |due| NAP.min(Duration::from_millis(due - now)));
-            thread::park_timeout(nap);
+pub(crate) fn run(group: &Group, tally: &Tally) {
+    group.alarm.wake_me();
+    while !tally.closing() {
+        group.alarm.clear();
+        let Some(due_ms) = group.next_due() else {
+            thread::park();
             continue;
         };
-        progress.expiry_lag_ms.store(late, Ordering::Relaxed);
-        match group.expire(BATCH) {
-            Ok(expired) => {
-                progress.expired.fetch_add(expired as u64, Ordering::Relaxed);
+        group.alarm.set(due_ms);
+        let now_ms = group.clock.now_ms();
+        match now_ms.checked_sub(due_ms) {
+            None => thread::park_timeout(NAP.min(Duration::from_millis(due_ms - now_ms))),
+            Some(lag_ms) => {
+                tally.expiry_lag_ms.store(lag_ms, Ordering::Relaxed);
+                step(group, now_ms, tally);
             }
-            Err(Refused::Busy(room)) => {
-                // Woken by room or not, the next round asks again.
-                let _ = room.wait_for(NAP);
-            }
-            Err(_) => thread::park_timeout(NAP),
         }
+    }
+}
+
+fn step(group: &Group, now_ms: u64, tally: &Tally) {
+    match group.expire(&group.due(now_ms, STEP)) {
+        Ok(expired) => {
+            tally.expired.fetch_add(expired as u64, Ordering::Relaxed);
+        }
+        Err(Refused::Busy(room)) => {
+            // Whether or not room has come, the next round asks again.
+            let _ = room.wait_for(NAP);
+        }
+        Err(_) => thread::park_timeout(AFTER_FAILURE),
     }
 }

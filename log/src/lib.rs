@@ -17,6 +17,9 @@
 //! Drawn field by field in docs/disk.md, and in the modules `segment`, `envelope`, `snapshot` and
 //! `manifest`.
 
+mod alarm;
+mod background;
+mod batch;
 pub mod clock;
 pub mod commit;
 pub mod disk;
@@ -38,6 +41,7 @@ mod snapshots;
 mod solo;
 mod tail;
 mod ticket;
+mod turn;
 mod walk;
 mod writer;
 

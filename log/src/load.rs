@@ -6,23 +6,38 @@ use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock};
 use tidekeep_store::apply::apply;
+use tidekeep_store::history;
 use tidekeep_store::record::Record;
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::{Spread, Writing};
 use tidekeep_store::snapshot::{self, Head};
 
-use crate::clock::Floor;
+use crate::alarm::Alarm;
+use crate::clock::Monotone;
 use crate::commit::Identity;
 use crate::error::{BoxError, OpenError};
-use crate::group::Group;
+use crate::group::{Group, digest};
 use crate::options::Options;
 use crate::positions::Positions;
 use crate::recover::Recovery;
 use crate::solo::SoloOptions;
 use crate::tail::Tail;
 
-/// Loads a store; `seed` spreads its keys. Gives the group, who it is, and the snapshot's head.
-pub(crate) fn load(options: SoloOptions, seed: u64) -> Result<(Group, Identity, Head), OpenError> {
+/// Writes that arrive together share a record up to this many bytes.
+const RECORD_BYTES: u64 = 1 << 20;
+
+/// A store that was loaded.
+pub(crate) struct Loaded {
+    pub(crate) group: Group,
+    pub(crate) identity: Identity,
+    /// The snapshot that it was loaded from.
+    pub(crate) snapshot: Option<Head>,
+}
+
+/// Loads a store, or makes an empty one where there has never been any.
+pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
+    let spread = Spread::new((options.random)(), options.shards);
+    let record_bytes = RECORD_BYTES.min(options.segment_bytes / 4) as usize;
     let log_options = Options {
         durability: options.durability,
         segment_bytes: options.segment_bytes,
@@ -32,98 +47,114 @@ pub(crate) fn load(options: SoloOptions, seed: u64) -> Result<(Group, Identity, 
     let manifest = recovery.manifest();
     let identity =
         Identity { store_id: manifest.store_id.to_be_bytes(), incarnation: manifest.incarnation };
-    let mut loading = Loading::new(Spread::new(seed, options.shards));
-    recovery.load_snapshot(|chunk| loading.chunk(chunk))?;
-    let head = loading.head.unwrap_or(Head { revision: 0, now_ms: 0, keys: 0, digest: 0 });
-    if let Some(info) = recovery.snapshot() {
-        loading.check_snapshot().map_err(|source| OpenError::Replay {
-            file: "the snapshot".into(),
-            index: info.index,
-            source,
-        })?;
-    }
-    let tail = Tail::new(head.revision, options.history_bytes);
-    loading.revision = head.revision;
-    loading.now_ms = head.now_ms;
-    let (log, report) = recovery.replay(|_, payload| loading.record(payload, &tail))?;
-    tracing::info!(
-        records = report.replayed,
-        revision = loading.revision,
-        keys = loading.shards.iter().map(|(_, shard)| shard.keys()).sum::<usize>(),
-        "the store is loaded"
-    );
-    let floor = Floor::default();
-    floor.raise(loading.now_ms);
-    let revision = loading.revision;
+    let mut state = State::new(spread);
+    recovery.load_snapshot(|chunk| state.take(chunk))?;
+    let tail = match recovery.snapshot() {
+        None => Tail::new(0, options.history_bytes),
+        Some(info) => state.begin_tail(options.history_bytes).map_err(|source| {
+            let file = "the snapshot".into();
+            OpenError::Replay { file, index: info.index, source }
+        })?,
+    };
+    let (log, report) = recovery.replay(|_, payload| state.replay(payload, &tail))?;
+    let State { shards, snapshot, revision, now_ms, .. } = state;
     let group = Group {
-        positions: Arc::new(Positions::new(log, revision)),
+        positions: Positions::new(log, revision),
         tail,
-        shards: loading.shards.into_iter().map(|(_, shard)| RwLock::new(*shard)).collect(),
-        spread: loading.spread,
-        clock: options.clock,
-        floor,
+        clock: Monotone::new(options.clock, now_ms),
+        alarm: Alarm::new(),
+        shards: shards.into_iter().map(|(_, shard)| RwLock::new(*shard)).collect(),
+        spread,
         limits: options.limits,
+        record_bytes,
         revision: AtomicU64::new(revision),
         order: Mutex::default(),
     };
-    Ok((group, identity, head))
+    let (keys, _) = group.size();
+    tracing::info!(records = report.replayed, revision, keys, "the store is loaded");
+    Ok(Loaded { group, identity, snapshot })
 }
 
 /// A state on its way from the disk.
-struct Loading {
+struct State {
     spread: Spread,
     shards: Vec<(usize, Box<Shard>)>,
-    head: Option<Head>,
+    snapshot: Option<Head>,
+    /// Entries of the snapshot that are yet to come.
+    entries_left: u64,
+    history: history::Reader,
     revision: u64,
     now_ms: u64,
 }
 
-impl Loading {
+impl State {
     fn new(spread: Spread) -> Self {
-        let shards = (0..spread.shards()).map(|index| (index, Box::default())).collect();
-        Self { spread, shards, head: None, revision: 0, now_ms: 0 }
+        Self {
+            spread,
+            shards: (0..spread.shards()).map(|index| (index, Box::default())).collect(),
+            snapshot: None,
+            entries_left: 0,
+            history: history::Reader::default(),
+            revision: 0,
+            now_ms: 0,
+        }
     }
 
-    fn chunk(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
-        if self.head.is_none() {
-            self.head = Some(Head::decode(chunk).ok_or("its head cannot be read")?);
+    /// Takes in a chunk of a snapshot: its head, then its entries, then the changes before it.
+    fn take(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
+        if self.snapshot.is_none() {
+            let head = Head::decode(chunk).ok_or("its head cannot be read")?;
+            (self.revision, self.now_ms) = (head.revision, head.now_ms);
+            self.entries_left = head.keys;
+            self.snapshot = Some(head);
             return Ok(());
+        }
+        if self.entries_left == 0 {
+            return Ok(self.history.read(chunk).ok_or("its history cannot be read")?);
         }
         for entry in snapshot::entries(chunk) {
             let entry = entry.ok_or("an entry in it cannot be read")?;
             let shard = self.spread.shard_of(entry.key());
             self.shards[shard].1.insert(entry);
+            self.entries_left = self.entries_left.checked_sub(1).ok_or("it has too many keys")?;
         }
         Ok(())
     }
 
-    fn check_snapshot(&self) -> Result<(), BoxError> {
-        let head = self.head.ok_or("it is empty")?;
+    /// Checks that the snapshot adds up, and begins the tail with the changes it remembers.
+    fn begin_tail(&mut self, history_bytes: usize) -> Result<Tail, BoxError> {
+        let head = self.snapshot.ok_or("it is empty")?;
         let keys: usize = self.shards.iter().map(|(_, shard)| shard.keys()).sum();
-        let digest =
-            self.shards.iter().fold(0, |sum: u64, (_, shard)| sum.wrapping_add(shard.digest()));
+        let digest = digest(self.shards.iter().map(|(_, shard)| &**shard));
         if (keys as u64, digest) != (head.keys, head.digest) {
             return Err("its entries do not add up to its head".into());
         }
-        Ok(())
+        let history = std::mem::take(&mut self.history);
+        let changes = history.into_changes().ok_or("its history ends in the middle")?;
+        let (first, last) = (changes.first(), changes.last());
+        if last.is_some_and(|last| last.revision != head.revision) {
+            return Err("its history does not lead to its revision".into());
+        }
+        let before = first.map_or(head.revision, |first| first.revision.saturating_sub(1));
+        let tail = Tail::new(before, history_bytes);
+        tail.extend(changes.into_iter().map(Arc::new), head.revision);
+        Ok(tail)
     }
 
-    fn record(&mut self, payload: &[u8], tail: &Tail) -> Result<(), BoxError> {
+    /// Applies a record of the log.
+    fn replay(&mut self, payload: &[u8], tail: &Tail) -> Result<(), BoxError> {
         let record = Record::decode(payload)?;
-        if record.stamp.revision != self.revision {
-            return Err(format!(
-                "it follows revision {}, the state has {}",
-                record.stamp.revision, self.revision
-            )
-            .into());
-        }
         let mut stamp = record.stamp;
+        if stamp.revision != self.revision {
+            let (found, expected) = (stamp.revision, self.revision);
+            return Err(format!("it follows revision {found}, the state has {expected}").into());
+        }
         for command in record.commands() {
             let mut writing = Writing::new(self.spread, &mut self.shards);
             let (_, change) = apply(&mut writing, stamp, &command?)?;
             let change = change.ok_or("a command that changed something changes nothing now")?;
             stamp.revision = change.revision;
-            tail.extend([change]);
+            tail.extend([Arc::new(change)], stamp.revision);
         }
         self.revision = stamp.revision;
         self.now_ms = self.now_ms.max(stamp.now_ms);

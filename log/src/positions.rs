@@ -2,114 +2,109 @@
 //! and watchers know revisions; what they wait for is a record.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 
 use crate::error::Failure;
 use crate::log::Log;
-use crate::ticket::{Progress, Ticket};
+use crate::ticket::Ticket;
 
-/// Revisions and the records that made them.
+/// Revisions, and the records that made them.
 pub(crate) struct Positions {
     log: Log,
-    /// Records that were not safe when last looked at, each with the last revision it made.
-    pending: Mutex<VecDeque<Pair>>,
+    pending: Mutex<Pending>,
+    /// The newest revision known to be safe. Others may be, too: see [`Positions::safe`].
     safe: AtomicU64,
-    appended: Arc<Progress>,
 }
 
-struct Pair {
+struct Pending {
+    /// Records that were not safe when last looked at, oldest first.
+    records: VecDeque<Made>,
+    /// Index of the last record, appended or about to be.
+    last: u64,
+    /// The revision after it.
+    revision: u64,
+}
+
+/// A record and the last revision it made.
+struct Made {
     index: u64,
     revision: u64,
 }
 
 impl Positions {
-    /// Everything up to `revision` is safe.
+    /// Everything in the log is safe, and comes to `revision`.
     pub(crate) fn new(log: Log, revision: u64) -> Self {
-        Self {
-            log,
-            pending: Mutex::default(),
-            safe: AtomicU64::new(revision),
-            appended: Progress::new(revision),
-        }
+        let last = log.appended();
+        let pending = Pending { records: VecDeque::new(), last, revision };
+        Self { log, pending: Mutex::new(pending), safe: AtomicU64::new(revision) }
     }
 
     pub(crate) fn log(&self) -> &Log {
         &self.log
     }
 
-    /// Notes that the record `index` made the revisions up to `revision`.
-    pub(crate) fn appended(&self, index: u64, revision: u64) {
-        self.pending.lock().push_back(Pair { index, revision });
-        self.appended.advance(revision);
+    /// Notes the record that is about to be appended and makes the revisions up to `revision`. Call
+    /// it under the lock that decides the order, before appending: whoever is woken by the record
+    /// finds it here.
+    pub(crate) fn note(&self, revision: u64) -> u64 {
+        let mut pending = self.pending.lock();
+        pending.last += 1;
+        pending.revision = revision;
+        let index = pending.last;
+        pending.records.push_back(Made { index, revision });
+        index
     }
 
-    /// The newest revision whose record was appended.
-    pub(crate) fn last(&self) -> u64 {
-        self.appended.reached()
+    /// Index of the last record, and the revision after it.
+    pub(crate) fn last(&self) -> (u64, u64) {
+        let pending = self.pending.lock();
+        (pending.last, pending.revision)
     }
 
     /// The newest revision that may be shown.
     pub(crate) fn safe(&self) -> u64 {
-        if self.safe.load(Ordering::Acquire) < self.last() {
-            self.settle(&mut self.pending.lock());
-        }
+        self.settle(&mut self.pending.lock())
+    }
+
+    /// A revision that may be shown: the newest one that was asked for so far.
+    pub(crate) fn known_safe(&self) -> u64 {
         self.safe.load(Ordering::Acquire)
     }
 
-    /// What to wait for until `revision` may be shown; none if it may be already. The record that
-    /// made it has been appended.
+    /// What to wait for until `revision` may be shown; none if it may be already. A revision that
+    /// was applied but not noted yet is made by the record that comes next.
     pub(crate) fn ticket(&self, revision: u64) -> Option<Ticket> {
-        if revision <= self.safe.load(Ordering::Acquire) {
+        if revision <= self.known_safe() {
             return None;
         }
         let mut pending = self.pending.lock();
-        self.settle(&mut pending);
-        let at = pending.partition_point(|pair| pair.revision < revision);
-        pending.get(at).map(|pair| self.log.ticket(pair.index))
+        if revision <= self.settle(&mut pending) {
+            return None;
+        }
+        let at = pending.records.partition_point(|made| made.revision < revision);
+        let index = pending.records.get(at).map_or(pending.last + 1, |made| made.index);
+        Some(self.log.ticket(index))
     }
 
     /// Resolves when a revision after `after` may be shown.
-    pub(crate) fn changed(self: &Arc<Self>, after: u64) -> ChangeTicket {
-        let ticket = self.appended.ticket(after + 1);
-        ChangeTicket { positions: Arc::clone(self), after, ticket }
+    ///
+    /// # Errors
+    /// The log has failed.
+    pub(crate) async fn changed(&self, after: u64) -> Result<(), Failure> {
+        // After a revision that is yet to come, several records may go by.
+        while let Some(ticket) = self.ticket(after.saturating_add(1)) {
+            ticket.await?;
+        }
+        Ok(())
     }
 
-    fn settle(&self, pending: &mut VecDeque<Pair>) {
+    fn settle(&self, pending: &mut Pending) -> u64 {
         let durable = self.log.durable();
-        while let Some(pair) = pending.pop_front_if(|pair| pair.index <= durable) {
-            self.safe.fetch_max(pair.revision, Ordering::AcqRel);
+        while let Some(made) = pending.records.pop_front_if(|made| made.index <= durable) {
+            self.safe.fetch_max(made.revision, Ordering::AcqRel);
         }
-    }
-}
-
-/// Waits first for a change to be made, then for it to be safe.
-pub(crate) struct ChangeTicket {
-    positions: Arc<Positions>,
-    after: u64,
-    ticket: Ticket,
-}
-
-impl ChangeTicket {
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        loop {
-            if self.positions.safe() > self.after {
-                return Poll::Ready(Ok(()));
-            }
-            match Pin::new(&mut self.ticket).poll(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
-                Poll::Ready(Ok(())) => {}
-            }
-            match self.positions.ticket(self.after + 1) {
-                Some(ticket) => self.ticket = ticket,
-                None => return Poll::Ready(Ok(())),
-            }
-        }
+        self.known_safe()
     }
 }

@@ -1,33 +1,41 @@
 //! The thread that shortens the log: when it has grown enough since the last snapshot, it freezes
 //! the state at an exact record and writes it out, while reads and writes go on.
+//!
+//! A snapshot ends with the remembered changes, so that it does not shorten what watches can resume
+//! from after a restart, and no older snapshot has to be loaded for their sake.
 
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use tidekeep_protocol::range::KeyRange;
-use tidekeep_store::snapshot::{self, Head};
-use tidekeep_store::view::View;
+use tidekeep_store::{history, snapshot};
 
+use crate::background::Tally;
 use crate::error::SnapshotError;
 use crate::group::Group;
-use crate::solo::Progress;
+use crate::snapshot::Writer;
 
+/// Time between two looks at the log's length.
 const LOOK: Duration = Duration::from_millis(100);
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
-pub(crate) fn run(group: &Group, progress: &Progress, log_bytes: u64) {
-    while !progress.closing.load(Ordering::Acquire) {
+/// Runs until the store is closed or its log has failed.
+pub(crate) fn run(group: &Group, tally: &Tally, log_bytes: u64, segment_bytes: u64) {
+    while !tally.closing() {
         thread::park_timeout(LOOK);
-        let grown = group.positions.log().bytes_since_snapshot();
-        if grown < log_bytes || grown < data_bytes(group) / 2 {
+        let grown = group.log().bytes_since_snapshot();
+        // On a full disk, a snapshot of what is left after deletes releases segments.
+        let wanted =
+            if group.log().stats().full { log_bytes.min(segment_bytes) } else { log_bytes };
+        if grown < wanted.max(1) || (grown < group.size().1 / 2 && !group.log().stats().full) {
             continue;
         }
-        match write(group, progress) {
+        match write(group, tally) {
             Ok(()) => {}
             Err(SnapshotError::Failed(_)) => return,
+            Err(_) if tally.closing() => return,
             Err(why) => {
-                progress.snapshots_failed.fetch_add(1, Ordering::Relaxed);
+                tally.snapshots_failed.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%why, "no snapshot could be written; the log grows on");
                 thread::park_timeout(AFTER_FAILURE);
             }
@@ -35,16 +43,23 @@ pub(crate) fn run(group: &Group, progress: &Progress, log_bytes: u64) {
     }
 }
 
-/// Writes a snapshot of the state as it is now.
-pub(crate) fn write(group: &Group, progress: &Progress) -> Result<(), SnapshotError> {
-    let cut = Cut::freeze(group);
-    let written = group.positions.log().write_snapshot(cut.index, cut.head.now_ms, |out| {
+/// Writes a snapshot of the state as it is now. Given up when the store is closed.
+pub(crate) fn write(group: &Group, tally: &Tally) -> Result<(), SnapshotError> {
+    let cut = group.cut();
+    // Before the entries, since writing these takes time in which changes are forgotten.
+    let changes = group.tail.read_all(cut.head.revision);
+    let written = group.log().write_snapshot(cut.index, cut.head.now_ms, |out| {
+        let chunk = |out: &mut Writer, chunk: &[u8]| match tally.closing() {
+            true => Err(SnapshotError::Feed("the store is being closed".into())),
+            false => out.write(chunk),
+        };
         out.write(&cut.head.encode())?;
-        snapshot::write(&cut.view, |chunk| out.write(chunk))
+        snapshot::write(&cut.view, |bytes| chunk(out, bytes))?;
+        history::write(changes.iter().map(|change| &**change), |bytes| chunk(out, bytes))
     })?;
-    progress.snapshots.fetch_add(1, Ordering::Relaxed);
-    progress.snapshot_revision.store(cut.head.revision, Ordering::Relaxed);
-    progress.snapshot_at_ms.store(cut.head.now_ms, Ordering::Relaxed);
+    tally.snapshots.fetch_add(1, Ordering::Relaxed);
+    tally.snapshot_revision.store(cut.head.revision, Ordering::Relaxed);
+    tally.snapshot_at_ms.store(cut.head.now_ms, Ordering::Relaxed);
     tracing::info!(
         revision = cut.head.revision,
         keys = cut.head.keys,
@@ -53,31 +68,4 @@ pub(crate) fn write(group: &Group, progress: &Progress) -> Result<(), SnapshotEr
         "a snapshot was written"
     );
     Ok(())
-}
-
-/// The whole state between two records.
-struct Cut {
-    index: u64,
-    head: Head,
-    view: View,
-}
-
-impl Cut {
-    fn freeze(group: &Group) -> Self {
-        // Under the order lock no record is half applied or half appended.
-        let _order = group.order.lock();
-        let index = group.positions.log().appended();
-        let now_ms = group.now();
-        let shards = group.read_all();
-        let revision = group.revision.load(Ordering::Acquire);
-        let keys = shards.iter().map(|shard| shard.keys() as u64).sum();
-        let digest = shards.iter().fold(0, |sum: u64, shard| sum.wrapping_add(shard.digest()));
-        let shards = shards.iter().map(|shard| &**shard);
-        let view = View::freeze(shards, &KeyRange::all(), now_ms, revision);
-        Self { index, head: Head { revision, now_ms, keys, digest }, view }
-    }
-}
-
-fn data_bytes(group: &Group) -> u64 {
-    group.shards.iter().map(|shard| shard.read().bytes() as u64).sum()
 }

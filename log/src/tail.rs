@@ -29,41 +29,68 @@ impl Tail {
         Self { kept: Mutex::new(kept), bytes_max }
     }
 
-    /// Adds changes whose revisions follow those before.
-    pub(crate) fn extend(&self, changes: impl IntoIterator<Item = Change>) {
+    /// Adds changes whose revisions follow those before. What nobody may have seen yet, being after
+    /// `safe`, is kept whatever its size.
+    pub(crate) fn extend(&self, changes: impl IntoIterator<Item = Arc<Change>>, safe: u64) {
         let mut kept = self.kept.lock();
         for change in changes {
             debug_assert_eq!(change.revision, kept.oldest + kept.changes.len() as u64 + 1);
             kept.bytes += change.cost();
-            kept.changes.push_back(Arc::new(change));
+            kept.changes.push_back(change);
         }
         while kept.bytes > self.bytes_max {
-            let Some(forgotten) = kept.changes.pop_front() else { break };
+            let Some(forgotten) = kept.changes.pop_front_if(|change| change.revision <= safe)
+            else {
+                break;
+            };
             kept.bytes -= forgotten.cost();
             kept.oldest = forgotten.revision;
         }
     }
 
-    /// The changes after `after`, up to and with `through`, as many as `bytes` hold.
+    /// The changes after `after`, up to and with `through`, as many as `bytes` hold, but one at
+    /// least if there is one.
     pub(crate) fn read(&self, after: u64, through: u64, bytes: usize) -> Result<Changes, TooOld> {
         let kept = self.kept.lock();
-        if after < kept.oldest {
+        let Some(known) = after.checked_sub(kept.oldest) else {
             return Err(TooOld { oldest: kept.oldest });
-        }
+        };
         let mut read = Changes { changes: Vec::new(), through };
         let mut left = bytes;
-        for change in kept.changes.iter().skip((after - kept.oldest) as usize) {
+        let known = usize::try_from(known).unwrap_or(usize::MAX);
+        for change in kept.changes.range(known.min(kept.changes.len())..) {
             if change.revision > through {
                 break;
             }
-            if left == 0 {
+            let cost = change.cost();
+            if cost > left && !read.changes.is_empty() {
                 read.through = change.revision - 1;
                 break;
             }
-            left = left.saturating_sub(change.cost());
+            left = left.saturating_sub(cost);
             read.changes.push(Arc::clone(change));
         }
         Ok(read)
+    }
+
+    /// The changes up to and with `through` that are kept, gathered in steps, so that nobody waits
+    /// for long.
+    pub(crate) fn read_all(&self, through: u64) -> Vec<Arc<Change>> {
+        let mut all: Vec<Arc<Change>> = Vec::new();
+        let mut after = self.kept.lock().oldest;
+        while after < through {
+            match self.read(after, through, STEP_BYTES) {
+                Ok(mut read) => {
+                    after = read.through;
+                    all.append(&mut read.changes);
+                }
+                Err(TooOld { oldest }) => {
+                    after = oldest;
+                    all.clear();
+                }
+            }
+        }
+        all
     }
 
     /// How many changes are kept, and what they cost in bytes.
@@ -73,6 +100,9 @@ impl Tail {
     }
 }
 
+/// Bytes of changes that are gathered at once.
+const STEP_BYTES: usize = 1 << 20;
+
 #[cfg(test)]
 mod tests {
     use tidekeep_protocol::entry::Meta;
@@ -81,42 +111,57 @@ mod tests {
 
     use super::*;
 
-    fn change(revision: u64) -> Change {
+    fn change(revision: u64) -> Arc<Change> {
         let meta = Meta { created: revision, modified: revision, version: 1, expires_at: None };
         let entry = Entry::new(b"key", b"value", meta, &mut Vec::new());
         let event = Event { kind: EventKind::Put, entry, previous: None };
-        Change { revision, at_ms: 0, events: vec![event] }
+        Arc::new(Change { revision, at_ms: 0, events: vec![event] })
     }
 
-    fn revisions(changes: &Changes) -> Vec<u64> {
-        changes.changes.iter().map(|change| change.revision).collect()
+    fn revisions(changes: &[Arc<Change>]) -> Vec<u64> {
+        changes.iter().map(|change| change.revision).collect()
     }
 
     #[test]
     fn reads_what_is_safe_after_a_position() {
         let tail = Tail::new(10, usize::MAX);
-        tail.extend((11..=20).map(change));
+        tail.extend((11..=20).map(change), 10);
         let read = tail.read(12, 15, usize::MAX).unwrap();
-        assert_eq!((revisions(&read), read.through), (vec![13, 14, 15], 15));
+        assert_eq!((revisions(&read.changes), read.through), (vec![13, 14, 15], 15));
         let read = tail.read(15, 15, usize::MAX).unwrap();
-        assert_eq!((revisions(&read), read.through), (vec![], 15));
+        assert_eq!((revisions(&read.changes), read.through), (vec![], 15));
+        let read = tail.read(u64::MAX, 15, usize::MAX).unwrap();
+        assert_eq!((revisions(&read.changes), read.through), (vec![], 15));
     }
 
     #[test]
     fn gives_at_least_one_change_and_says_how_far_it_got() {
         let tail = Tail::new(0, usize::MAX);
-        tail.extend((1..=3).map(change));
+        tail.extend((1..=3).map(change), 3);
         let read = tail.read(0, 3, 1).unwrap();
-        assert_eq!((revisions(&read), read.through), (vec![1], 1));
+        assert_eq!((revisions(&read.changes), read.through), (vec![1], 1));
+        let read = tail.read(1, 3, 2 * change(1).cost()).unwrap();
+        assert_eq!((revisions(&read.changes), read.through), (vec![2, 3], 3));
     }
 
     #[test]
     fn forgets_the_oldest_and_says_so() {
         let cost = change(1).cost();
         let tail = Tail::new(0, 3 * cost);
-        tail.extend((1..=10).map(change));
+        tail.extend((1..=10).map(change), 10);
         assert_eq!(tail.read(6, 10, usize::MAX).unwrap_err(), TooOld { oldest: 7 });
-        assert_eq!(revisions(&tail.read(7, 10, usize::MAX).unwrap()), [8, 9, 10]);
+        assert_eq!(revisions(&tail.read(7, 10, usize::MAX).unwrap().changes), [8, 9, 10]);
         assert_eq!(tail.size(), (3, 3 * cost));
+        assert_eq!(revisions(&tail.read_all(9)), [8, 9]);
+        assert!(tail.read_all(5).is_empty());
+    }
+
+    #[test]
+    fn keeps_what_nobody_may_have_seen_yet() {
+        let tail = Tail::new(0, 1);
+        tail.extend((1..=3).map(change), 1);
+        assert_eq!(revisions(&tail.read(1, 3, usize::MAX).unwrap().changes), [2, 3]);
+        tail.extend([change(4)], 3);
+        assert_eq!(revisions(&tail.read(3, 4, usize::MAX).unwrap().changes), [4]);
     }
 }

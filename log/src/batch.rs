@@ -1,0 +1,221 @@
+//! A batch: the calls of one connection that arrived together. They run on their caller's thread, in
+//! parts that take one record each; what remains is to wait for the log, without a lock.
+//!
+//! ```text
+//! part ─▶ admitted by the log ─▶ turn: gets and writes in order ─▶ record ─▶ next part … ─▶ safe
+//!            └ busy: the rest is kept, and runs when there is room
+//! ```
+
+use std::sync::Arc;
+
+use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_protocol::op::{Class, Request, TxnOp};
+use tidekeep_store::record;
+
+use crate::commit::{Answers, Call, Lost, Pending, Promise};
+use crate::envelope::MAX_PAYLOAD;
+use crate::error::Refused;
+use crate::group::Group;
+use crate::log::Permit;
+use crate::ticket::Ticket;
+use crate::turn::Turn;
+
+/// The longest record that is admitted: an entry in it, with all that a snapshot keeps beside its
+/// key and value, must fit into a chunk.
+const RECORD_MAX: usize = MAX_PAYLOAD - 1024;
+
+/// Runs a batch as far as it goes without waiting.
+pub(crate) fn run(group: &Arc<Group>, calls: &[Call<'_>], mut answers: Answers) -> Pending {
+    answers.clear();
+    answers.reserve(calls.len());
+    let mut batch = Batch { answers, shows: 0 };
+    match batch.advance(group, calls) {
+        None => match group.positions.ticket(batch.shows) {
+            None => Promise::ready(Ok(batch.answers)),
+            Some(safe) => Promise::later(async move {
+                safe.await?;
+                Ok(batch.answers)
+            }),
+        },
+        Some(rest) => Promise::later(batch.finish(Arc::clone(group), rest)),
+    }
+}
+
+/// What is answered so far.
+struct Batch {
+    answers: Answers,
+    /// The newest revision that an answer shows something of.
+    shows: u64,
+}
+
+/// What is left to do when there is room.
+struct Rest {
+    room: Ticket,
+    calls: Vec<Kept>,
+}
+
+/// A call that outlives the buffer it came in.
+struct Kept {
+    kind: u8,
+    body: Vec<u8>,
+}
+
+impl Batch {
+    async fn finish(mut self, group: Arc<Group>, mut rest: Rest) -> Result<Answers, Lost> {
+        loop {
+            rest.room.await?;
+            let calls = rest.calls;
+            let decoded: Vec<_> = calls
+                .iter()
+                .filter_map(|call| Some((Request::decode(call.kind, &call.body)?.ok()?, call)))
+                .collect();
+            debug_assert_eq!(decoded.len(), calls.len(), "each was decoded before it was kept");
+            let calls: Vec<_> =
+                decoded.iter().map(|(request, call)| Call { request, body: &call.body }).collect();
+            match self.advance(&group, &calls) {
+                Some(more) => rest = more,
+                None => break,
+            }
+        }
+        if let Some(safe) = group.positions.ticket(self.shows) {
+            safe.await?;
+        }
+        Ok(self.answers)
+    }
+
+    /// Runs part after part until all is done or the log is busy.
+    fn advance(&mut self, group: &Group, calls: &[Call<'_>]) -> Option<Rest> {
+        let mut left = calls;
+        while !left.is_empty() {
+            let (part, behind) = left.split_at(part_of(left, group.record_bytes));
+            match Admission::ask(group, part) {
+                Ok(admission) => self.run(group, part, admission),
+                Err(room) => {
+                    let kept = |call: &Call<'_>| Kept {
+                        kind: call.request.spec().kind,
+                        body: call.body.to_vec(),
+                    };
+                    return Some(Rest { room, calls: left.iter().map(kept).collect() });
+                }
+            }
+            left = behind;
+        }
+        None
+    }
+
+    /// Runs the calls of one part.
+    fn run(&mut self, group: &Group, part: &[Call<'_>], admission: Admission<'_>) {
+        let mut turn: Option<Turn<'_>> = None;
+        for call in part {
+            let answer = match call.request.spec().class {
+                Class::Write => admission.of(call.request).and_then(|()| {
+                    let turn = turn.get_or_insert_with(|| Turn::begin(group));
+                    let answer = turn.write(call);
+                    // Whatever was decided was decided by all that came before.
+                    self.shows = turn.revision();
+                    answer
+                }),
+                Class::Read | Class::Watch | Class::Server => {
+                    let now_ms = turn.as_ref().map_or_else(|| group.clock.now_ms(), Turn::now_ms);
+                    group.read(call.request, now_ms, &mut self.shows)
+                }
+            };
+            self.answers.push(answer);
+        }
+        if let (Some(turn), Admission::All(permit) | Admission::Freeing(permit)) = (turn, admission)
+        {
+            turn.finish(permit);
+        }
+    }
+}
+
+/// Which writes of a part may run.
+enum Admission<'a> {
+    /// All of them.
+    All(Permit<'a>),
+    /// Those that free space: the disk is full.
+    Freeing(Permit<'a>),
+    /// None of them.
+    Refused(Refusal),
+    /// There are none.
+    NotNeeded,
+}
+
+impl<'a> Admission<'a> {
+    /// Asks the log for room, or gives what to wait for before asking again.
+    fn ask(group: &'a Group, part: &[Call<'_>]) -> Result<Self, Ticket> {
+        let writes = || part.iter().filter(|call| call.request.spec().class == Class::Write);
+        if writes().next().is_none() {
+            return Ok(Self::NotNeeded);
+        }
+        let bytes = record::bytes_for(writes().map(|call| call.body.len()));
+        if bytes > RECORD_MAX {
+            return Ok(Self::Refused(too_large()));
+        }
+        match group.log().admit(1, bytes) {
+            Ok(permit) => Ok(Self::All(permit)),
+            Err(Refused::Full) => {
+                let freeing = writes().filter(|call| frees(call.request));
+                let bytes = record::bytes_for(freeing.map(|call| call.body.len()));
+                group.log().admit_freeing(1, bytes).map(Self::Freeing).or_else(Self::refused)
+            }
+            Err(refused) => Self::refused(refused),
+        }
+    }
+
+    fn refused(refused: Refused) -> Result<Self, Ticket> {
+        Ok(Self::Refused(match refused {
+            Refused::Busy(room) => return Err(room),
+            Refused::Full => no_space(),
+            Refused::TooLarge { .. } => too_large(),
+            Refused::Failed(failure) => Refusal::new(Code::Storage, failure.to_string()),
+            Refused::Closed => Refusal::new(Code::Unavailable, "the server is stopping"),
+        }))
+    }
+
+    /// Whether this write may run.
+    fn of(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        match self {
+            Self::All(_) => Ok(()),
+            Self::Freeing(_) if frees(request) => Ok(()),
+            Self::Freeing(_) => Err(no_space()),
+            Self::Refused(refusal) => Err(refusal.clone()),
+            Self::NotNeeded => Err(Refusal::new(Code::Internal, "a write was taken for a read")),
+        }
+    }
+}
+
+/// How many calls, from the first on, make a part. A page is read on its own, so that no write
+/// waits for it in the middle of a turn.
+fn part_of(calls: &[Call<'_>], record_bytes: usize) -> usize {
+    let mut left = record_bytes;
+    let fits = |call: &&Call<'_>| {
+        let page = matches!(call.request, Request::Scan(_) | Request::Children(_));
+        match left.checked_sub(call.body.len()) {
+            Some(rest) if !page => left = rest,
+            _ => return false,
+        }
+        true
+    };
+    calls.iter().take_while(fits).count().max(1)
+}
+
+/// Whether a write only ever makes the store smaller.
+fn frees(request: &Request<'_>) -> bool {
+    let freeing =
+        |op: &TxnOp<'_>| matches!(op, TxnOp::Get(_) | TxnOp::Delete(_) | TxnOp::DeleteRange(_));
+    match request {
+        Request::Delete(_) | Request::DeleteRange(_) => true,
+        Request::Txn(txn) => txn.then.iter().chain(&txn.otherwise).all(freeing),
+        _ => false,
+    }
+}
+
+/// What writes get while the disk is full.
+pub(crate) fn no_space() -> Refusal {
+    Refusal::new(Code::NoSpace, "the disk is full; reads and deletes still work")
+}
+
+fn too_large() -> Refusal {
+    Refusal::new(Code::TooLarge, "the write is longer than a record of the server's log")
+}

@@ -1,0 +1,112 @@
+//! What is there after a restart is what was there before it: entries, order, identity, history.
+
+use tidekeep_log::disk::Disk;
+use tidekeep_log::disk::faulty::Crash;
+use tidekeep_log::{Commit, Durability, OpenError};
+
+use crate::watch::churn;
+use crate::world::{Content, Follower, World, content, delete, figure, put, until};
+
+/// No entry is about to end, so that what is read does not depend on the moment.
+fn settle(world: &World, store: &tidekeep_log::Solo) {
+    world.clock.advance(10);
+    until("nothing is due", || content(store).1.len() as u64 == figure(store, "keys"));
+}
+
+#[test]
+fn everything_is_the_same_after_a_restart() {
+    for (durability, snapshot_log_bytes) in [
+        (Durability::Always, u64::MAX),
+        (Durability::Always, 8 << 10),
+        (Durability::None, 8 << 10),
+        (Durability::INTERVAL, u64::MAX),
+    ] {
+        let world = World { durability, snapshot_log_bytes, ..World::new(1) };
+        let store = world.open();
+        churn(&store, 1, 500);
+        settle(&world, &store);
+        if snapshot_log_bytes != u64::MAX {
+            until("there is a snapshot", || figure(&store, "snapshot_revision") > 0);
+        }
+        let before = (store.digest(), store.revision(), content(&store), store.identity());
+        store.close().expect("it closes");
+        drop(store);
+
+        let world = world.on(world.disk.crash(Crash::Drop));
+        let store = world.open();
+        let after = (store.digest(), store.revision(), content(&store), store.identity());
+        assert_eq!(before, after);
+        assert_eq!(put(&store, b"next", b""), before.1 + 1, "revisions go on");
+    }
+}
+
+#[test]
+fn watches_resume_behind_a_restart_and_behind_snapshots() {
+    let world = World::new(2);
+    let store = world.open();
+    let mut follower = Follower { at: 0, content: Content::new() };
+    churn(&store, 2, 100);
+    follower.follow_through(&store, store.revision() / 2);
+    let left_at = follower.at;
+    for seed in 3..6 {
+        churn(&store, seed, 100);
+        store.snapshot().expect("it is written");
+    }
+    settle(&world, &store);
+    store.close().expect("it closes");
+    drop(store);
+
+    let world = world.on(world.disk.crash(Crash::Drop));
+    let store = world.open();
+    assert!(figure(&store, "snapshot_revision") > left_at, "a snapshot lies in between");
+    follower.follow_through(&store, store.revision());
+    assert_eq!(follower.content, content(&store).1);
+
+    let mut from_the_first = Follower { at: 0, content: Content::new() };
+    from_the_first.follow(&store);
+    assert_eq!(from_the_first.content, follower.content);
+}
+
+#[test]
+fn history_is_bounded_in_snapshots_too() {
+    let world = World { history_bytes: 8 << 10, ..World::new(3) };
+    let store = world.open();
+    for i in 0..500 {
+        put(&store, format!("key-{}", i % 10).as_bytes(), &[7; 50]);
+    }
+    store.snapshot().expect("it is written");
+    let oldest = store.changes(0, usize::MAX).expect_err("it is forgotten").oldest;
+    drop(store);
+    let world = world.on(world.disk.crash(Crash::Drop));
+    let store = world.open();
+    let again = store.changes(0, usize::MAX).expect_err("it is forgotten").oldest;
+    assert_eq!(again, oldest);
+    assert_eq!(store.changes(oldest, usize::MAX).expect("it is known").through, 500);
+}
+
+#[test]
+fn a_store_that_was_never_written_to_stays_empty() {
+    let world = World::new(4);
+    let identity = world.open().identity();
+    let world = world.on(world.disk.crash(Crash::Drop));
+    let store = world.open();
+    assert_eq!((store.identity(), store.revision()), (identity, 0));
+    assert_eq!(content(&store).1.len(), 0);
+    assert_eq!(delete(&store, b"nothing"), None);
+}
+
+#[test]
+fn a_damaged_log_is_named_and_not_opened() {
+    let world = World::new(5);
+    let store = world.open();
+    for i in 0..20 {
+        put(&store, format!("key-{i}").as_bytes(), b"value");
+    }
+    drop(store);
+    let disk = world.disk.crash(Crash::Drop);
+    let segment = disk.list().expect("the disk works").into_iter().find(|name| {
+        disk.content(name).is_some_and(|bytes| bytes.len() as u64 == world.segment_bytes)
+    });
+    disk.flip_bit(&segment.expect("there is a segment"), 8 * 200);
+    assert!(matches!(world.on(disk).try_open(), Err(OpenError::Damaged { .. })));
+}
