@@ -35,7 +35,9 @@ fn batch(number: u64, store: &Solo) -> Option<Answers> {
         ])),
         _ => requests.extend(keys.iter().map(|key| put_request(key, &value))),
     }
-    ask_all(store, &requests).ok()
+    let answers = ask_all(store, &requests).ok()?;
+    // After the failure, writes are refused rather than lost.
+    answers.iter().all(Result::is_ok).then_some(answers)
 }
 
 /// Runs batches until the disk fails or `batches` are done, and notes what they are to lead to.
@@ -66,7 +68,14 @@ fn check(store: &Solo, told: &Told, context: &str) -> usize {
             None => found.is_empty(),
             Some(last) => told.after[last] == found,
         })
-        .unwrap_or_else(|| panic!("no state that may be there: {context}\n{found:?}"));
+        .unwrap_or_else(|| {
+            panic!(
+                "none of states {} to {}, revision {}: {context}\n{found:?}",
+                told.answered,
+                told.after.len(),
+                store.revision()
+            )
+        });
     let mut follower = Follower { at: 0, content: Content::new() };
     follower.follow(store);
     assert_eq!(follower.at, store.revision(), "{context}");
