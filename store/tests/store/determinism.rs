@@ -43,7 +43,9 @@ fn run(group: &mut Group, batches: &[Batch]) -> (Vec<Vec<u8>>, Vec<Applied>) {
         for write in writes {
             let (kind, body) = write.bytes();
             record::push_request(kind, &body, &mut record);
-            let request = Request::decode(kind, &body).unwrap().unwrap();
+            let request = Request::decode(kind, &body)
+                .expect("a known kind")
+                .expect("a body that was just written");
             applied.push(group.apply(now_ms, &Command::Request(request)));
         }
         records.push(record);

@@ -24,7 +24,7 @@ enum Step {
     Write(Write),
     /// Time goes on.
     Pass(u64),
-    /// What was due at the last look is proposed, out of date as it may be; then looks again.
+    /// What was noticed last time is proposed, out of date as it may be; then looks again.
     Expire,
     Freeze(KeyRange),
     Scan {
@@ -151,8 +151,18 @@ impl Run {
         assert_eq!(reply, None);
         let happened = self.naive.expire(self.now, &self.noticed);
         self.changed(before, change.as_ref(), &happened);
-        let due = self.group.due(self.now);
-        self.noticed = due.iter().map(|due| (due.key().to_vec(), due.modified())).collect();
+        self.notice();
+    }
+
+    /// Proposes whatever has an end, whether or not it is near, and now and then of another write.
+    fn notice(&mut self) {
+        let content = self.group.content();
+        let ending = content.iter().filter(|entry| entry.expires_at().is_some());
+        let seen = |entry: &Entry| match entry.modified() {
+            modified if modified % 4 == 0 => modified - 1,
+            modified => modified,
+        };
+        self.noticed = ending.map(|entry| (entry.key().to_vec(), seen(entry))).collect();
     }
 
     fn changed(&self, before: u64, change: Option<&Change>, happened: &[Happened]) {
