@@ -1,5 +1,9 @@
 //! The disk of Tidekeep: one ordered log, the snapshots that shorten it, and the way back from
-//! both after a crash. Payloads are opaque bytes here; what they mean is the business of `store`.
+//! both after a crash; and on top of it the group, the only door to the data.
+//!
+//! Two halves. The log itself ([`Log`], [`Recovery`], `writer`, `segment`, `snapshot`) knows payloads
+//! as opaque bytes. The state half ([`Commit`], [`Solo`], `batch`, `turn`, `group`, `load`) puts
+//! `store`'s commands into it, and shows nothing that is not safe yet.
 //!
 //! # What a reply promises
 //! | [`Durability`] | a confirmed write survives the process | … a power cut |
