@@ -75,6 +75,7 @@ fn ends_outlast_a_restart_and_time_never_goes_back() {
     assert_eq!(get(&store, b"soon"), None);
     assert_eq!(get(&store, b"late").expect("it is there").expires_at(), Some(START_MS + 5000));
     until("it is removed", || figure(&store, "keys") == 1);
+    wait(store.changed(2)).expect("storage works");
     let written_at = store.changes(2, usize::MAX).expect("nothing is forgotten").changes[0].at_ms;
     store.close().expect("it closes");
     drop(store);
