@@ -1,4 +1,4 @@
-/// <reference lib="esnext.disposable" />
+/// <reference lib="esnext.disposable" preserve="true" />
 // The public surface, written by hand: what a user of the package reads first. Nothing here runs.
 
 import type { TidekeepError } from "./errors.js";
