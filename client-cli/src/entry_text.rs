@@ -3,6 +3,7 @@
 use serde::Serialize;
 use tidekeep_client::Error;
 use tidekeep_protocol::error::Code;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::escape::{escape, safe_text};
 use crate::failure::Failure;
@@ -34,12 +35,20 @@ pub(crate) fn lifetime(expires_at: Option<u64>) -> Option<String> {
     })
 }
 
-/// The start of a text that fits into `width` columns, with a mark where it was cut.
-pub(crate) fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+/// The start of a text that fits into so many columns, with a mark where it was cut.
+pub(crate) fn cut(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
         return text.to_owned();
     }
-    let mut start: String = text.chars().take(width.saturating_sub(1)).collect();
+    let mut start = String::new();
+    let mut left = columns.saturating_sub(1);
+    for character in text.chars() {
+        match left.checked_sub(character.width().unwrap_or_default()) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+        start.push(character);
+    }
     start.push('…');
     start
 }
@@ -68,5 +77,20 @@ pub(crate) fn condition_failed(out: &mut Out, key: &[u8], error: &Error) -> Fail
             Failure::new(Code::Conflict, message)
                 .hint("read the key again with `get --output json` and decide on what it is now")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn a_text_is_cut_to_the_columns_it_fills() {
+        assert_eq!(cut("short", 5), "short");
+        assert_eq!(cut("longer", 5), "long…");
+        assert_eq!(cut("日本語", 6), "日本語");
+        assert_eq!(cut("日本語", 5), "日本…");
+        assert_eq!(cut("日本語", 4), "日…");
+        assert_eq!(cut("x", 0), "…");
     }
 }

@@ -25,19 +25,22 @@ pub(crate) enum Exit {
     Refused = 6,
     /// The server's storage or its program failed.
     Storage = 7,
+    /// Ctrl-C, as shells report it.
+    Interrupted = 130,
 }
 
 /// The table as `--help` prints it.
 pub(crate) const TABLE: &str = "\
 Exit codes:
-  0  done
-  1  not found
-  2  usage or invalid input
-  3  condition failed
-  4  no space, or over a limit
-  5  network or timeout
-  6  refused by the server
-  7  storage failed";
+    0  done
+    1  not found
+    2  usage or invalid input
+    3  condition failed
+    4  no space, or over a limit
+    5  network or timeout
+    6  refused by the server
+    7  storage failed
+  130  interrupted";
 
 impl Exit {
     /// The class that an error of this code belongs to.
@@ -85,9 +88,10 @@ mod tests {
             Exit::Network,
             Exit::Refused,
             Exit::Storage,
+            Exit::Interrupted,
         ];
-        let numbers: Vec<String> =
-            TABLE.lines().skip(1).map(|line| line.trim_start()[..1].to_owned()).collect();
+        let rows = TABLE.lines().skip(1);
+        let numbers: Vec<&str> = rows.filter_map(|row| row.split_whitespace().next()).collect();
         assert_eq!(numbers, all.map(|exit| (exit as u8).to_string()));
     }
 

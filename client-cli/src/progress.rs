@@ -49,10 +49,9 @@ impl Progress {
         Self { shown: Shown::Nothing, begun: Instant::now() }
     }
 
-    /// Moves to `position` of the length, `records` done so far.
-    pub(crate) fn set(&mut self, position: u64, records: u64) {
-        let text =
-            || format!("{} records, {}/s", HumanCount(records), HumanCount(self.rate(records)));
+    /// Moves to `position` of the length, with so many records done.
+    pub(crate) fn set(&mut self, position: u64, done: u64) {
+        let text = || format!("{}, {}/s", records(done), HumanCount(self.rate(done)));
         match &self.shown {
             Shown::Bar(bar) => {
                 bar.set_position(position);
@@ -87,9 +86,15 @@ impl Progress {
     }
 
     /// Records a second since the beginning.
-    pub(crate) fn rate(&self, records: u64) -> u64 {
+    fn rate(&self, records: u64) -> u64 {
         (records as f64 / self.begun.elapsed().as_secs_f64().max(1e-3)) as u64
     }
+}
+
+/// How many records, in words.
+pub(crate) fn records(count: u64) -> String {
+    let noun = if count == 1 { "record" } else { "records" };
+    format!("{} {noun}", HumanCount(count))
 }
 
 fn bar(length: Length) -> ProgressBar {

@@ -4,6 +4,7 @@
 use std::future::Future;
 
 use tidekeep_client::{Client, Code, Error, Options, State};
+use tidekeep_protocol::limits::Limits;
 use tokio::runtime::Handle;
 
 use crate::address;
@@ -51,12 +52,32 @@ impl Session {
         tracing::debug!(%url, "connecting");
         let connecting = Client::connect(&url, options);
         match tokio::time::timeout(self.global.timeout, connecting).await {
-            Ok(Ok(client)) => Ok(client),
+            Ok(Ok(client)) => {
+                self.log_connection(&client);
+                Ok(client)
+            }
             Ok(Err(error)) => Err(unreachable(&url, &error)),
             Err(_) => {
                 let message = format!("{url} did not answer within {:?}", self.global.timeout);
                 Err(Failure::new(Code::Timeout, message).hint(WHERE_HINT))
             }
+        }
+    }
+
+    /// With `-v`, tells who answered and every change of the connection.
+    fn log_connection(&self, client: &Client) {
+        if let Some(server) = client.server() {
+            let software = &*server.software;
+            let Limits { key_bytes, value_bytes, .. } = server.limits;
+            tracing::debug!(software, server.version, key_bytes, value_bytes, "connected");
+        }
+        if self.global.verbose {
+            let mut states = client.states();
+            self.runtime.spawn(async move {
+                while states.changed().await.is_ok() {
+                    tracing::debug!("the connection is {}", states.borrow_and_update().name());
+                }
+            });
         }
     }
 

@@ -37,6 +37,24 @@ pub(crate) fn runtime(verb: &Verb) -> io::Result<Runtime> {
     }
 }
 
+/// Whether the verb ends in its own way on Ctrl-C: with a summary, or after cleaning up.
+pub(crate) fn minds_interrupt(verb: &Verb) -> bool {
+    match verb {
+        Verb::Watch(_) | Verb::Import(_) | Verb::Ping(_) | Verb::Test(_) | Verb::Bench(_) => true,
+        Verb::Get(_)
+        | Verb::Put(_)
+        | Verb::Delete(_)
+        | Verb::List(_)
+        | Verb::Touch(_)
+        | Verb::Incr(_)
+        | Verb::Txn(_)
+        | Verb::Export(_)
+        | Verb::Status(_)
+        | Verb::Shell(_)
+        | Verb::Completions(_) => false,
+    }
+}
+
 /// Runs one verb.
 pub(crate) async fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failure> {
     match verb {

@@ -1,13 +1,12 @@
 //! `export`: writes keys and values as JSON lines, a page at a time.
 
 use clap::Args;
-use indicatif::HumanCount;
 use tidekeep_client::ScanOptions;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::note;
-use crate::progress::{Length, Progress};
+use crate::progress::{Length, Progress, records};
 use crate::range_args::RangeArgs;
 use crate::record;
 use crate::session::Session;
@@ -55,7 +54,7 @@ pub(crate) async fn run(args: ExportArgs, session: &mut Session) -> Result<Exit,
     session.out().flush()?;
     progress.finish();
     if !session.out().terminal() && std::io::IsTerminal::is_terminal(&std::io::stderr()) {
-        note(format_args!("exported {} records", HumanCount(written)));
+        note(format_args!("exported {}", records(written)));
     }
     Ok(Exit::Done)
 }

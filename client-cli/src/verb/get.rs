@@ -37,8 +37,10 @@ pub(crate) async fn run(args: GetArgs, session: &mut Session) -> Result<Exit, Fa
     let keys = args.keys.iter().map(|key| reading.key(key)).collect::<Result<Vec<_>, Failure>>()?;
     let client = session.client().await?;
     let several = keys.len() > 1;
-    for key in &keys {
-        match client.get(key).await? {
+    // All are asked for before the first one is printed.
+    let replies: Vec<_> = keys.iter().map(|key| client.get(key)).collect();
+    for (key, reply) in keys.iter().zip(replies) {
+        match reply.await? {
             Some(entry) => print(session, &entry, several)?,
             None => return Err(Failure::no_key(key)),
         }

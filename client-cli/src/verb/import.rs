@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::loader::lines::{self, Line};
 use crate::loader::{Loader, Plan, Tally};
 use crate::output::{Format, note, report};
-use crate::progress::{Length, Progress};
+use crate::progress::{Length, Progress, records};
 use crate::session::{Session, until_interrupted};
 use crate::time::{duration, short};
 
@@ -95,16 +95,17 @@ pub(crate) async fn run(args: ImportArgs, session: &mut Session) -> Result<Exit,
     progress.finish();
     let seconds = progress.elapsed().as_secs_f64();
     print(session, &tally, seconds, false)?;
+    // The summary comes first, whatever else there is to say.
+    session.out().flush()?;
     match result {
         Some(Ok(())) if tally.bad > 0 => Err(Failure::Said(Exit::Invalid)),
         Some(Ok(())) => Ok(Exit::Done),
         Some(Err(failure)) => {
-            session.out().flush()?;
             Err(failure.hint(format!("`--from-line {resume_line}` goes on from there")))
         }
         None => {
             note(format_args!("interrupted; `--from-line {resume_line}` goes on from there"));
-            Err(Failure::Said(Exit::Network))
+            Err(Failure::Said(Exit::Interrupted))
         }
     }
 }
@@ -161,7 +162,7 @@ fn print(session: &mut Session, tally: &Tally, seconds: f64, dry_run: bool) -> R
         return out.json(&Summary { imported, skipped, bad, bytes, seconds, dry_run });
     }
     let done = if dry_run { "well-formed" } else { "imported" };
-    let mut text = format!("{done}: {} records, {}", HumanCount(imported), BinaryBytes(bytes));
+    let mut text = format!("{done}: {}, {}", records(imported), BinaryBytes(bytes));
     if skipped > 0 {
         text += &format!("; left alone: {}", HumanCount(skipped));
     }

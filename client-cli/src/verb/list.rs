@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use clap::Args;
 use serde::Serialize;
 use tidekeep_client::{Child, Entry, KeyRange, Order, ScanOptions};
+use unicode_width::UnicodeWidthStr;
 
 use crate::entry_text::{cut, lifetime};
 use crate::escape::escape;
@@ -174,17 +175,17 @@ impl Lines {
     /// For a person: values stand below each other and are cut to the terminal's width.
     fn print_columns(&self, out: &mut Out, page: &[Entry], width: usize) -> Result<(), Failure> {
         let keys: Vec<String> = page.iter().map(|entry| escape(&entry.key)).collect();
-        let widest = keys.iter().map(|key| key.chars().count()).max().unwrap_or_default();
+        let widest = keys.iter().map(|key| key.width()).max().unwrap_or_default();
         let column = if self.keys_only { 0 } else { widest.min(width / 2) };
         for (key, entry) in keys.iter().zip(page) {
-            let mut left = width.saturating_sub(key.chars().count().max(column) + GAP);
+            let gap = GAP + column.saturating_sub(key.width());
             let end = lifetime(entry.expires_at).map(|text| format!("  ({text})"));
-            left = left.saturating_sub(end.as_deref().map_or(0, str::len));
-            let name = out.paint(KEY, format_args!("{key:column$}"));
+            let end = end.unwrap_or_default();
+            let left = width.saturating_sub(key.width() + gap + end.width());
             let value =
                 if self.keys_only { String::new() } else { cut(&escape(&entry.value), left) };
-            let end = out.paint(DIM, end.unwrap_or_default());
-            let line = format!("{name}{:GAP$}{value}{end}", "");
+            let (name, end) = (out.paint(KEY, key), out.paint(DIM, end));
+            let line = format!("{name}{:gap$}{value}{end}", "");
             out.bytes(line.trim_end().as_bytes())?;
             out.bytes(self.end)?;
         }

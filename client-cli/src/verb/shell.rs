@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::input::argument;
 use crate::output::{note, report};
-use crate::session::{self, Session};
+use crate::session::{self, Session, until_interrupted};
 use crate::shell::{Keys, ShellHelper, history};
 use crate::words;
 
@@ -150,11 +150,12 @@ async fn run_line(line: &[u8], session: &mut Session) -> Option<Exit> {
         }
     };
     let mut inner = session.for_line(cli.global);
-    let result = tokio::select! {
-        // The verb comes first: one that listens for Ctrl-C itself ends in its own way.
-        biased;
-        result = Box::pin(verb_of_line(cli.verb, &mut inner)) => result,
-        _ = tokio::signal::ctrl_c() => Err(Failure::Said(Exit::Network)),
+    let minds_interrupt = crate::verb::minds_interrupt(&cli.verb);
+    let running = Box::pin(verb_of_line(cli.verb, &mut inner));
+    let result = if minds_interrupt {
+        running.await
+    } else {
+        until_interrupted(running).await.unwrap_or(Err(Failure::Said(Exit::Interrupted)))
     };
     let exit = session::settle(&mut inner, result);
     session.adopt(inner);

@@ -52,7 +52,7 @@ pub(crate) async fn run(_: TestArgs, session: &mut Session) -> Result<Exit, Fail
     if let Err(error) = cleaned {
         note(format_args!("keys below {prefix} could not be removed: {}", error.message()));
     }
-    result.unwrap_or(Err(Failure::Said(Exit::Network)))
+    result.unwrap_or(Err(Failure::Said(Exit::Interrupted)))
 }
 
 async fn all(client: &Client, prefix: &str, session: &mut Session) -> Result<Exit, Failure> {

@@ -57,7 +57,7 @@ fn a_bad_line_is_named_and_the_import_stops() {
     let lines = b"{\"key\":\"a\",\"value\":\"1\"}\n\nnonsense\n{\"key\":\"b\",\"value\":\"2\"}\n";
     let run = store.run_with(&["import", "-"], lines);
     assert_eq!(run.code, 2);
-    assert!(run.text().starts_with("imported: 1 records, 2 B; bad lines: 1"), "{}", run.text());
+    assert!(run.text().starts_with("imported: 1 record, 2 B; bad lines: 1"), "{}", run.text());
     assert!(run.stderr.starts_with("error: line 3: "), "{}", run.stderr);
     assert!(run.stderr.contains("--from-line 3"), "{}", run.stderr);
     assert_eq!(store.ok(&["list", "-k"]), "a\n");
@@ -91,7 +91,7 @@ fn keep_going_names_every_bad_line() {
 fn a_dry_run_needs_no_server() {
     let good = offline(&["import", "-", "--dry-run"], b"{\"key\":\"a\",\"value\":\"1\"}\n");
     assert_eq!(good.code, 0, "{}", good.stderr);
-    assert!(good.text().starts_with("well-formed: 1 records, 2 B"), "{}", good.text());
+    assert!(good.text().starts_with("well-formed: 1 record, 2 B"), "{}", good.text());
     let bad = offline(&["import", "-", "--dry-run"], b"{\"key\":\"a\",\"value\":1}\n");
     assert_eq!(bad.code, 2);
     assert!(bad.stderr.starts_with("error: line 1: invalid type: integer `1`"), "{}", bad.stderr);
