@@ -1,12 +1,16 @@
-// The tarball as users get it: installed into an empty project, it runs in Node, builds with Vite,
-// and its types hold under strict settings.
+// The tarball as users get it: installed into an empty project, it runs in Node and in a browser,
+// builds with Vite, and its types hold under strict settings.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { extname, join, resolve } from "node:path";
 import { after, before, test } from "node:test";
+
+import { chromium } from "playwright-core";
 
 import { ServerProcess } from "./server.js";
 
@@ -68,6 +72,40 @@ test("Vite builds it without any setting", () => {
   run("node", [resolve("node_modules/vite/bin/vite.js"), "build", "--logLevel", "error"]);
   const [bundle] = readdirSync(join(project, "dist/assets")).filter((name) => name.endsWith(".js"));
   assert.ok(bundle, "Vite wrote no bundle");
+});
+
+test("a browser runs it unbundled, straight from the package", async () => {
+  const types: Record<string, string> = { ".js": "text/javascript", ".wasm": "application/wasm" };
+  const dist = join(project, "node_modules/tidekeep/dist");
+  const files = createServer((request, response) => {
+    const name = request.url ?? "/";
+    const type = types[extname(name)];
+    response.setHeader("content-type", type ?? "text/html");
+    response.end(type ? readFileSync(join(dist, name)) : "<!doctype html><title>page</title>");
+  });
+  await new Promise<void>((resolve) => files.listen(0, "127.0.0.1", resolve));
+  const origin = `http://127.0.0.1:${(files.address() as AddressInfo).port}`;
+  const open = await ServerProcess.start(undefined, "--allow-origin", origin);
+  const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+  const args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"];
+  const browser = await chromium.launch({ executablePath, args });
+  try {
+    const page = await browser.newPage();
+    await page.goto(origin);
+    for (const entry of ["index", "slim"]) {
+      const source = `(async () => {
+        const { connect } = await import("/${entry}.js");
+        const client = connect("${open.url}");
+        await client.put("from", "${entry}");
+        return (await client.get("from")).text();
+      })()`;
+      assert.equal(await page.evaluate(source), entry);
+    }
+  } finally {
+    await browser.close();
+    await open.stop();
+    files.close();
+  }
 });
 
 test("its types hold under strict settings", () => {
