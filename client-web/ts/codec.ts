@@ -99,7 +99,8 @@ export class Writer {
 
   expiry(options: ExpiryOptions): this {
     const { ttlMs, expiresAt, keepTtl } = options;
-    atMostOne([keepTtl, ttlMs !== undefined, expiresAt !== undefined], "ttlMs, expiresAt and keepTtl");
+    const given = [keepTtl, ttlMs !== undefined, expiresAt !== undefined];
+    atMostOne(given, "ttlMs, expiresAt and keepTtl");
     if (keepTtl) return this.number(1);
     if (ttlMs !== undefined) return this.number(2).count(Math.ceil(ttlMs), "ttlMs");
     if (expiresAt !== undefined) return this.number(3).count(Math.ceil(+expiresAt), "expiresAt");

@@ -211,8 +211,8 @@ export class Engine {
       return glue;
     } catch (cause) {
       const message = `the client cannot start: ${String(cause)}`;
-      const error =
-        cause instanceof TidekeepError ? cause : new TidekeepError("unsupported", message, { cause });
+      const unsupported = new TidekeepError("unsupported", message, { cause });
+      const error = cause instanceof TidekeepError ? cause : unsupported;
       this.#closed(error);
       throw error;
     }

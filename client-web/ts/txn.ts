@@ -61,7 +61,8 @@ export class TxnBuilder implements Txn {
       const revision = reply.number();
       const succeeded = reply.flag();
       const ops = (succeeded ? then : otherwise)[Symbol.iterator]();
-      return { revision, succeeded, results: reply.list(() => readResult(reply, ops.next().value)) };
+      const results = reply.list(() => readResult(reply, ops.next().value));
+      return { revision, succeeded, results };
     };
     const writes = [...then, ...otherwise].some(({ op }) => op !== "get");
     return this.#engine.call(Kind.txn, write, read, options, writes);

@@ -1,0 +1,86 @@
+// The page's models by themselves: keys as people see them, times, values, the tree, the rows.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { build } from "esbuild";
+
+const folder = fileURLToPath(new URL("../src/model", import.meta.url));
+const names = ["bytes", "rows", "time", "tree", "value"];
+const { outputFiles } = await build({
+  stdin: { contents: names.map((name) => `export * from "./${name}.js";`).join("\n"), resolveDir: folder },
+  bundle: true,
+  write: false,
+  format: "esm",
+});
+const model = await import(`data:text/javascript,${encodeURIComponent(outputFiles[0].text)}`);
+
+test("keys are shown so that each can be typed again, whatever its bytes", () => {
+  const shown = new Set();
+  for (const raw of ["a/b", "\\", "\\x41", "\xff\x00", "\xc3\xa4", "\xc3", "\xe2\x80\x8b", "\n\t"]) {
+    const text = model.escapeKey(raw);
+    assert.equal(model.parseKey(text), raw, text);
+    assert.equal(model.percentDecode(model.percentEncode(raw)), raw, text);
+    shown.add(text);
+  }
+  assert.equal(shown.size, 8);
+  assert.equal(model.escapeKey("\xc3\xa4"), "ä");
+  assert.equal(model.escapeKey("\xff"), "\\xff");
+  assert.equal(model.parseKey("\\q"), undefined);
+  assert.equal(model.percentDecode("%zz"), undefined);
+});
+
+test("times to live are read and counted down", () => {
+  assert.equal(model.parseDuration("1h 30m"), 5_400_000);
+  assert.equal(model.parseDuration("90"), 90_000);
+  assert.equal(model.parseDuration("250ms"), 250);
+  assert.equal(model.parseDuration("soon"), undefined);
+  assert.equal(model.parseDuration("0"), undefined);
+  assert.equal(model.countdown(90_000), "1m 30s");
+  assert.equal(model.countdown(0), "now");
+});
+
+test("values are told apart, and hex goes there and back", () => {
+  const bytes = (text) => new TextEncoder().encode(text);
+  assert.equal(model.formOf(bytes("plain")), "text");
+  assert.equal(model.formOf(bytes('{"a":1}')), "json");
+  assert.equal(model.formOf(new Uint8Array([0xff, 0])), "hex");
+  const value = Uint8Array.from({ length: 40 }, (_, index) => index * 5);
+  assert.deepEqual(model.fromHex(model.toHex(value)), value);
+  assert.equal(model.fromHex("abc"), undefined);
+  assert.equal(model.survivesPretty('{"n":12345678901234567890}'), false);
+});
+
+const page = (raws, revision, after) => ({
+  items: raws.map((raw) => ({ raw, branch: raw.endsWith("/") })),
+  revision,
+  after: after && new TextEncoder().encode(after),
+});
+const put = (raw, revision) => ({ raw, revision, removed: false });
+const removal = (raw, revision) => ({ raw, revision, removed: true });
+const children = (tree) => tree.root.children.map(({ raw }) => raw);
+
+test("the tree takes changes over, those amid a load too", () => {
+  const tree = new model.Tree();
+  tree.begin(tree.root);
+  tree.apply(put("c", 12));
+  tree.apply(removal("a", 13));
+  tree.apply(put("old", 9));
+  tree.install(tree.root, page(["a", "b/"], 10));
+  assert.deepEqual(children(tree), ["b/", "c"]);
+  tree.apply(put("d/e", 14));
+  assert.deepEqual(children(tree), ["b/", "c", "d/"]);
+  assert.deepEqual(tree.apply(removal("b/x", 15)).map(({ raw }) => raw), ["b/"]);
+  tree.prune(tree.node("b/"));
+  assert.deepEqual(children(tree), ["c", "d/"]);
+});
+
+test("a key behind the last page waits for its page", () => {
+  const tree = new model.Tree();
+  tree.begin(tree.root);
+  tree.install(tree.root, page(["a", "c"], 10, "c"));
+  tree.apply(put("z", 11));
+  tree.apply(put("b", 12));
+  assert.deepEqual(children(tree), ["a", "b", "c"]);
+});
