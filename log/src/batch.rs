@@ -32,10 +32,14 @@ pub(crate) fn run(group: &Arc<Group>, calls: &[Call<'_>], mut answers: Answers) 
     match batch.advance(group, calls) {
         None => match group.positions.ticket(batch.shows) {
             None => Promise::ready(Ok(batch.answers)),
-            Some(safe) => Promise::later(async move {
-                safe.await?;
-                Ok(batch.answers)
-            }),
+            Some(safe) => {
+                let group = Arc::clone(group);
+                Promise::later(async move {
+                    safe.await?;
+                    group.positions.safe();
+                    Ok(batch.answers)
+                })
+            }
         },
         Some(rest) => Promise::later(batch.finish(Arc::clone(group), rest)),
     }
@@ -79,6 +83,7 @@ impl Batch {
         }
         if let Some(safe) = group.positions.ticket(self.shows) {
             safe.await?;
+            group.positions.safe();
         }
         Ok(self.answers)
     }

@@ -63,7 +63,8 @@ impl Positions {
         (pending.last, pending.revision)
     }
 
-    /// The newest revision that may be shown.
+    /// The newest revision that may be shown. Ask before giving out an answer that was waited for:
+    /// from then on [`Positions::known_safe`] is not behind it, and no later answer shows less.
     pub(crate) fn safe(&self) -> u64 {
         self.settle(&mut self.pending.lock())
     }

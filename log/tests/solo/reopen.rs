@@ -8,7 +8,7 @@ use crate::watch::churn;
 use crate::world::{Content, Follower, World, content, delete, figure, put, until};
 
 /// No entry is about to end, so that what is read does not depend on the moment.
-fn settle(world: &World, store: &tidekeep_log::Solo) {
+pub(crate) fn settle(world: &World, store: &tidekeep_log::Solo) {
     world.clock.advance(10);
     until("nothing is due", || content(store).1.len() as u64 == figure(store, "keys"));
 }

@@ -5,6 +5,7 @@ use std::thread;
 use tidekeep_log::Commit;
 use tidekeep_log::disk::faulty::Crash;
 
+use crate::reopen::settle;
 use crate::watch::churn;
 use crate::world::{World, add, content, figure, put, until};
 
@@ -26,6 +27,7 @@ fn a_snapshot_beside_running_writes_and_the_log_behind_it_make_the_state() {
         }
     });
     assert_eq!(figure(&store, "snapshots_failed"), 0);
+    settle(&world, &store);
     let digest = store.digest();
     let (revision, _) = content(&store);
     // The process dies: nothing is closed.

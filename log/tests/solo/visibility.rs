@@ -75,6 +75,19 @@ fn replies_that_show_an_unsafe_write_wait_for_it_and_others_do_not() {
 }
 
 #[test]
+fn no_answer_is_given_at_a_revision_before_one_that_was_answered() {
+    let store = World::new(5).open();
+    put(&store, b"old", b"1");
+    for _ in 0..20 {
+        let written = put(&store, b"new", b"2");
+        let answers = wait(submit(&store, &[get(b"old"), get(b"absent")])).expect("storage works");
+        for answer in &answers {
+            assert!(matches!(answer, Ok(Reply::Get(got)) if got.revision == written));
+        }
+    }
+}
+
+#[test]
 fn watchers_are_told_of_safe_changes_only() {
     with_held_syncs(2, |world, store| {
         let write = submit(store, &[put_request(b"new", b"2")]);
