@@ -210,3 +210,29 @@ impl TxnDone {
         TxnReply { revision: self.revision, succeeded: self.succeeded, results: results.collect() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use tidekeep_protocol::entry::Meta;
+
+    use super::*;
+
+    #[test]
+    fn the_estimate_covers_the_longest_numbers() {
+        let most = u64::MAX;
+        let meta =
+            Meta { created: most, modified: most, version: most, expires_at: Some(most - 1) };
+        let entry = Entry::new(&[7; 200], &[8; 300], meta, &mut Vec::new());
+        for keys_only in [false, true] {
+            let entries = vec![entry.clone(); 50];
+            let page = Page { revision: most, count: most, more: true, keys_only, entries };
+            let reply = Reply::Scan(page);
+            let mut body = Vec::new();
+            reply.encode(&mut body);
+            assert!(body.len() <= reply.body_bytes());
+            assert!(reply.body_bytes() < body.len() * 3 / 2, "values left out are not counted");
+        }
+    }
+}
