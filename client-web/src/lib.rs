@@ -78,7 +78,7 @@ pub fn flush() {
     driver::turn(None);
 }
 
-/// The time has come that [`Host`]'s timer was set for.
+/// The time has come that the host's timer was set for.
 #[wasm_bindgen]
 pub fn tick() {
     with(Driver::disarm);

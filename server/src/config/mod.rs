@@ -1,4 +1,4 @@
-//! What the server is told: [`args`] are the raw flags and variables, [`resolved`] the checked
+//! What the server is told: `args` are the raw flags and variables, `resolved` the checked
 //! [`Config`] that everything else is made from.
 
 pub mod args;
