@@ -8,6 +8,7 @@ mod help;
 mod lists;
 mod shell;
 mod store;
+mod terminal;
 mod tools;
 mod txns;
 mod watching;
