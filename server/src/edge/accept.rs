@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tidekeep_protocol::error::{Code, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +23,9 @@ use crate::session::turn_away;
 
 /// Bytes read before it is known who is there.
 const FIRST_BYTES: usize = 4 << 10;
+
+/// Bytes that the system may hold of one connection beyond those under way.
+const UNSENT_BYTES: u32 = 256 << 10;
 
 /// The pause after the system had no more descriptors or memory for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -77,7 +81,7 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
 
 /// Finds out who is there and serves it; the place is taken as long as that lasts.
 async fn welcome(mut stream: TcpStream, place: Place, shared: Arc<Shared>) {
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = tune(&stream) {
         return debug!(%error, "a connection broke at once");
     }
     let since = shared.clock.now();
@@ -103,6 +107,14 @@ async fn welcome(mut stream: TcpStream, place: Place, shared: Arc<Shared>) {
         }
     }
     drop(place);
+}
+
+/// Sends at once what is written, and keeps the system from buffering much that the network has not
+/// taken: what waits there can no longer be overtaken by a pong or a change.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)
 }
 
 /// Tells a visitor in its own language that there is no room.

@@ -10,8 +10,9 @@ use tokio::net::TcpStream;
 /// The longest wait for the other side's end.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// Bytes after which a visitor that goes on sending is cut off.
-const BYTES_MAX: usize = 1 << 20;
+/// Bytes after which a visitor that goes on sending is cut off. More than a request that is a little
+/// too long, so that its sender gets to read why.
+const BYTES_MAX: usize = 16 << 20;
 
 /// Ends the outgoing side, then reads until the other side ends too.
 pub(crate) async fn close(mut stream: TcpStream) {
@@ -19,7 +20,7 @@ pub(crate) async fn close(mut stream: TcpStream) {
         if stream.shutdown().await.is_err() {
             return;
         }
-        let (mut buffer, mut dropped) = ([0; 4096], 0);
+        let (mut buffer, mut dropped) = ([0; 8 << 10], 0);
         while dropped < BYTES_MAX {
             match stream.read(&mut buffer).await {
                 Ok(0) | Err(_) => return,

@@ -1,7 +1,9 @@
 //! Answers that wait for room in the outbox. They are turned into bytes one by one, as the socket
-//! takes what was written before, so that large pages do not pile up as bytes.
+//! takes what was written before, so that large pages do not pile up as bytes. Long ones step aside
+//! for short ones.
 
 use std::collections::VecDeque;
+use std::mem;
 
 use tidekeep_log::{Answers, Reply};
 use tidekeep_protocol::error::{Code, ErrorBody, Outcome, Refusal};
@@ -12,21 +14,42 @@ use super::batch::Ticket;
 use super::outbox::{Fit, Outbox};
 use super::tally::Tally;
 
-/// One batch's answers, the first `next` of which have been written.
+/// One batch's answers, the first `next` of which have been written or have stepped aside.
 struct Answered {
     tickets: Vec<Ticket>,
     answers: Answers,
     next: usize,
 }
 
-/// Answered batches, oldest first, and the memory of those that are done.
-#[derive(Default)]
+/// An answer that takes more than one frame.
+struct LongAnswer {
+    ticket: Ticket,
+    reply: Reply,
+    bytes: usize,
+}
+
+/// Answers, oldest first, and the memory of those that are done.
 pub(crate) struct AnswerQueue {
     batches: VecDeque<Answered>,
+    long: VecDeque<LongAnswer>,
+    /// What the long answers are about to take, in bytes.
+    long_bytes: usize,
+    chunk_bytes: usize,
     spare: Option<(Vec<Ticket>, Answers)>,
 }
 
 impl AnswerQueue {
+    /// A queue for which replies over `chunk_bytes` are long.
+    pub(crate) fn new(chunk_bytes: u32) -> Self {
+        Self {
+            batches: VecDeque::new(),
+            long: VecDeque::new(),
+            long_bytes: 0,
+            chunk_bytes: chunk_bytes.max(1) as usize,
+            spare: None,
+        }
+    }
+
     /// Adds a batch's answers, one for each ticket.
     pub(crate) fn push(&mut self, tickets: Vec<Ticket>, answers: Answers) {
         debug_assert_eq!(tickets.len(), answers.len(), "one answer for each request");
@@ -35,7 +58,17 @@ impl AnswerQueue {
 
     /// Whether no answer waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.batches.is_empty()
+        self.batches.is_empty() && self.long.is_empty()
+    }
+
+    /// Whether there are batches of which not everything was looked at.
+    pub(crate) fn has_batches(&self) -> bool {
+        !self.batches.is_empty()
+    }
+
+    /// What the long answers that wait are about to take, in bytes.
+    pub(crate) fn long_bytes(&self) -> usize {
+        self.long_bytes
     }
 
     /// Lists to use for the next batch.
@@ -43,25 +76,48 @@ impl AnswerQueue {
         self.spare.take().unwrap_or_default()
     }
 
-    /// Writes answers until `out` has got a share of about `share` bytes or is to get no more;
-    /// whether there was any.
-    pub(crate) fn write(&mut self, out: &mut Outbox, tally: &mut Tally, share: Share) -> bool {
+    /// Writes about one chunk of short answers and has long ones step aside; whether there were any.
+    pub(crate) fn write_short(&mut self, out: &mut Outbox, tally: &mut Tally) -> bool {
         let start = out.backlog();
-        let mut wrote = false;
-        while out.has_room()
-            && out.reply_backlog() < share.reply_backlog_max
-            && out.backlog() - start < share.bytes
-        {
+        let mut moved = false;
+        while out.has_room() && out.backlog() - start < self.chunk_bytes {
             let Some(batch) = self.batches.front_mut() else { break };
-            let (ticket, answer) = (&batch.tickets[batch.next], &batch.answers[batch.next]);
-            write_one(ticket, answer, out, tally);
-            wrote = true;
+            let ticket = batch.tickets[batch.next];
+            match &batch.answers[batch.next] {
+                Ok(reply) => match reply.body_bytes() {
+                    bytes if bytes > self.chunk_bytes => {
+                        let stepped = mem::replace(&mut batch.answers[batch.next], Err(GONE));
+                        if let Ok(reply) = stepped {
+                            self.long.push_back(LongAnswer { ticket, reply, bytes });
+                            self.long_bytes += bytes;
+                        }
+                    }
+                    _ => write_reply(&ticket, reply, out, tally),
+                },
+                Err(refusal) => {
+                    out.error(ticket.id, &refusal.body());
+                    tally.refused(ticket.operation, refusal.code);
+                }
+            }
+            moved = true;
             batch.next += 1;
             if batch.next == batch.answers.len() {
                 self.finish_first();
             }
         }
-        wrote
+        moved
+    }
+
+    /// Turns the next long answer into bytes; whether there was one.
+    pub(crate) fn write_long(&mut self, out: &mut Outbox, tally: &mut Tally) -> bool {
+        let Some(LongAnswer { ticket, reply, bytes }) = self.long.pop_front() else { return false };
+        self.long_bytes -= bytes;
+        if bytes > out.hopeless_bytes() {
+            refuse_too_long(&ticket, out, tally);
+        } else {
+            write_reply(&ticket, &reply, out, tally);
+        }
+        true
     }
 
     fn finish_first(&mut self) {
@@ -73,35 +129,14 @@ impl AnswerQueue {
     }
 }
 
-/// How much one turn may write.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Share {
-    /// Bytes of this turn.
-    pub(crate) bytes: usize,
-    /// Bytes of long replies at which no more are added.
-    pub(crate) reply_backlog_max: usize,
-}
+/// What stands in the place of an answer that has stepped aside.
+const GONE: Refusal =
+    Refusal { code: Code::Internal, message: std::borrow::Cow::Borrowed("answered already") };
 
-fn write_one(
-    ticket: &Ticket,
-    answer: &Result<Reply, Refusal>,
-    out: &mut Outbox,
-    tally: &mut Tally,
-) {
-    match answer {
-        Ok(reply) if reply.body_bytes() > out.hopeless_bytes() => {
-            refuse_too_long(ticket, out, tally);
-        }
-        Ok(reply) => {
-            match out.reply(ticket.kind | kind::REPLY, ticket.id, |body| reply.encode(body)) {
-                Fit::Taken => tally.answered(ticket.operation),
-                Fit::TooLong => refuse_too_long(ticket, out, tally),
-            }
-        }
-        Err(refusal) => {
-            out.error(ticket.id, &refusal.body());
-            tally.refused(ticket.operation, refusal.code);
-        }
+fn write_reply(ticket: &Ticket, reply: &Reply, out: &mut Outbox, tally: &mut Tally) {
+    match out.reply(ticket.kind | kind::REPLY, ticket.id, |body| reply.encode(body)) {
+        Fit::Taken => tally.answered(ticket.operation),
+        Fit::TooLong => refuse_too_long(ticket, out, tally),
     }
 }
 

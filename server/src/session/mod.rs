@@ -10,17 +10,20 @@
 mod answers;
 mod batch;
 mod handshake;
+mod incoming;
 mod machine;
 mod outbox;
+mod outgoing;
 mod tally;
 mod timing;
 mod waiting;
 mod watch;
 mod watch_message;
+mod watches;
 
 pub(crate) use batch::{Batch, Ticket, recycle};
 pub(crate) use handshake::{Greeting, Settings};
 pub(crate) use machine::{Ending, Session, turn_away};
 pub(crate) use tally::{OPERATION_COUNT, Tally};
 pub(crate) use timing::{Millis, SLOWEST_BYTES_PER_MS};
-pub(crate) use watch::WatchStart;
+pub(crate) use watches::WatchStart;

@@ -1,0 +1,192 @@
+//! The session's sending half: answers and watches become frames in the outbox, as the socket takes
+//! them.
+
+use tidekeep_log::{Answers, Commit, View};
+use tidekeep_protocol::error::{Code, ErrorBody, Outcome, Refusal};
+use tidekeep_protocol::frame::kind;
+use tidekeep_protocol::op::{Class, Watch};
+
+use super::answers::refuse_too_long;
+use super::batch::Ticket;
+use super::machine::{Ending, Session};
+use super::outbox::Fit;
+use super::tally::Tally;
+use super::timing::Millis;
+use super::watches::WatchStart;
+
+impl Session {
+    /// Refuses a request.
+    pub(crate) fn refuse(&mut self, ticket: &Ticket, refusal: &Refusal) {
+        self.out.error(ticket.id, &refusal.body());
+        self.tally.refused(ticket.operation, refusal.code);
+    }
+
+    /// Answers a request with a body that the server itself made.
+    pub(crate) fn reply(&mut self, ticket: &Ticket, body: impl FnOnce(&mut Vec<u8>)) {
+        match self.out.reply(ticket.kind | kind::REPLY, ticket.id, body) {
+            Fit::Taken => self.tally.answered(ticket.operation),
+            Fit::TooLong => refuse_too_long(ticket, &mut self.out, &mut self.tally),
+        }
+    }
+
+    /// Lists to use for the next batch's tickets and answers.
+    pub(crate) fn take_spare(&mut self) -> (Vec<Ticket>, Answers) {
+        self.answers.take_spare()
+    }
+
+    /// Notes that a batch waits for its answers; the key brings them to it.
+    pub(crate) fn wait_for(&mut self, tickets: Vec<Ticket>) -> u64 {
+        self.waiting.push(tickets)
+    }
+
+    /// Takes the answers of a batch that waited.
+    pub(crate) fn answer_waiting(&mut self, key: u64, answers: Answers) {
+        if let Some(tickets) = self.waiting.take(key) {
+            self.answer(tickets, answers);
+        }
+    }
+
+    /// Takes a batch's answers, one for each ticket.
+    pub(crate) fn answer(&mut self, tickets: Vec<Ticket>, answers: Answers) {
+        self.answers.push(tickets, answers);
+    }
+
+    /// Tells those who wait that storage failed.
+    pub(crate) fn lose_waiting(&mut self, key: u64) {
+        if let Some(tickets) = self.waiting.take(key) {
+            self.lose(&tickets);
+        }
+    }
+
+    /// Answers requests whose outcome nobody knows, because storage failed.
+    pub(crate) fn lose(&mut self, tickets: &[Ticket]) {
+        for ticket in tickets {
+            let outcome = match ticket.class {
+                Class::Write => Outcome::Unknown,
+                Class::Read | Class::Watch | Class::Server => Outcome::NotApplied,
+            };
+            let body = ErrorBody {
+                code: Code::Storage.number(),
+                retryable: Code::Storage.retryable(),
+                outcome,
+                retry_after_ms: 0,
+                message: "the server's storage failed",
+            };
+            self.out.error(ticket.id, &body);
+            self.tally.refused(ticket.operation, Code::Storage);
+        }
+    }
+
+    // Watches.
+
+    /// Opens a watch; if it begins with content, the driver is to get a view of its range.
+    pub(crate) fn open_watch(
+        &mut self,
+        ticket: &Ticket,
+        watch: &Watch<'_>,
+        commit: &dyn Commit,
+    ) -> WatchStart {
+        if self.watches.len() >= self.settings.limits.watches as usize {
+            let refusal = Refusal::new(Code::ResourceExhausted, "too many watches at once");
+            self.refuse(ticket, &refusal);
+            return WatchStart::Refused;
+        }
+        match self.watches.open(ticket.id, watch, commit, &mut self.out) {
+            Ok(start) => {
+                self.tally.answered(ticket.operation);
+                start
+            }
+            Err(refusal) => {
+                self.refuse(ticket, &refusal);
+                WatchStart::Refused
+            }
+        }
+    }
+
+    /// Gives a watch the view it begins with.
+    pub(crate) fn view_ready(&mut self, id: u32, view: View) {
+        self.watches.view_ready(id, view);
+    }
+
+    /// Ends a watch whose view cannot be made, because storage failed.
+    pub(crate) fn view_lost(&mut self, id: u32) {
+        if self.watches.end(id, &mut self.out) {
+            let refusal = Refusal::new(Code::Storage, "the server's storage failed");
+            self.out.error(id, &refusal.body());
+        }
+    }
+
+    /// The revision behind which the driver is to wait for a change; none while there is nothing
+    /// to wait for.
+    pub(crate) fn waits_for_change(&self) -> Option<u64> {
+        self.watches.waits_for_change()
+    }
+
+    /// Notes that there is a change to look at.
+    pub(crate) fn changed(&mut self) {
+        self.watches.changed();
+    }
+
+    /// Open watches.
+    pub(crate) fn watches(&self) -> usize {
+        self.watches.len()
+    }
+
+    // Bytes out.
+
+    /// Writes frames until two chunks are ready or there is nothing to write: control frames
+    /// first, then a share for watches, for answers and for long replies in turn.
+    pub(crate) fn fill(&mut self, now: Millis, commit: &dyn Commit) {
+        const LANES: u8 = 3;
+        self.out.release_control();
+        let mut idle_lanes = 0;
+        while idle_lanes < LANES && self.out.has_room() {
+            let moved = match self.turn {
+                0 => {
+                    let unix_ms = self.start.unix_ms_at(now);
+                    self.watches.feed(unix_ms, &mut self.out, commit, &mut self.tally)
+                }
+                1 => self.answers.write_short(&mut self.out, &mut self.tally),
+                _ => self.write_long(),
+            };
+            self.turn = (self.turn + 1) % LANES;
+            idle_lanes = if moved { 0 } else { idle_lanes + 1 };
+            self.out.release_control();
+        }
+        if self.is_finished() && self.ending.is_none() {
+            self.ending = Some(Ending { code: Code::Unavailable, flush: true });
+        }
+    }
+
+    /// Writes a chunk of one of the long replies that are bytes already, and makes bytes of another
+    /// while there are not too many; whether there was anything to do.
+    fn write_long(&mut self) -> bool {
+        let may_add = self.out.reply_backlog() < self.settings.output_bytes;
+        let added = may_add && self.answers.write_long(&mut self.out, &mut self.tally);
+        self.out.next_reply_chunk() || added
+    }
+
+    /// What is ready for the socket.
+    pub(crate) fn output(&self) -> &[u8] {
+        self.out.bytes()
+    }
+
+    /// Notes that the socket took `count` bytes of the output.
+    pub(crate) fn taken(&mut self, now: Millis, count: usize) {
+        self.out.taken(count);
+        if count > 0 {
+            self.beat.sent(now);
+        }
+        self.stall.update(now, count, self.out.bytes().len());
+    }
+
+    /// Gives memory back that a burst needed.
+    pub(crate) fn rest(&mut self) {
+        self.out.rest();
+    }
+
+    /// What was done since the last look.
+    pub(crate) fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+}

@@ -1,0 +1,330 @@
+//! Watches of one connection. They pull: nothing is queued for a watcher that does not read, it
+//! only falls behind, and is cut when what it has not seen is forgotten.
+//!
+//! ```text
+//! opening ─▶ content ─▶ behind ─▶ live          (from content)
+//!                        behind ─▶ live          (from a cursor)
+//!                                  live          (from now)
+//! ```
+//! Live watches share one walk over the changes. Each one behind has a walk of its own, in turns
+//! with the others and with the live ones, so that none waits for another.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use tidekeep_log::{Change, Commit, View};
+use tidekeep_protocol::cursor::Cursor;
+use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_protocol::op::{Watch as WatchRequest, WatchFrom};
+use tidekeep_protocol::range::KeyRange;
+
+use super::handshake::Settings;
+use super::outbox::Outbox;
+use super::tally::Tally;
+use super::timing::Millis;
+use super::watch::{Cut, REPLY_KIND, Stage, Watch, has_room, slow_reader, too_old};
+use super::watch_message;
+
+/// Time between bookmarks of a watch whose range is quiet while others change.
+const BOOKMARK_MS: u64 = 10_000;
+
+/// What the driver has to do for a new watch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum WatchStart {
+    /// Nothing.
+    Open,
+    /// Get a view of this range and hand it in.
+    View(KeyRange),
+    /// Nothing; it was refused.
+    Refused,
+}
+
+/// The watches of a connection.
+pub(crate) struct Watches {
+    table: BTreeMap<u32, Watch>,
+    /// Watches with content or older changes to send, in turn.
+    behind: VecDeque<u32>,
+    live: usize,
+    /// Every live watch has had all up to here.
+    live_at: u64,
+    /// Whether there may be a change after `live_at`.
+    due: bool,
+    incarnation: u64,
+    page_bytes: usize,
+    message_bytes: usize,
+    bookmarks_at: Millis,
+}
+
+impl Watches {
+    pub(crate) fn new(settings: &Settings, now: Millis) -> Self {
+        Self {
+            table: BTreeMap::new(),
+            behind: VecDeque::new(),
+            live: 0,
+            live_at: 0,
+            due: false,
+            incarnation: settings.incarnation,
+            page_bytes: settings.limits.chunk_bytes as usize,
+            message_bytes: settings.limits.reply_bytes as usize,
+            bookmarks_at: now.after(BOOKMARK_MS),
+        }
+    }
+
+    /// Open watches.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether this id is a watch's.
+    pub(crate) fn has(&self, id: u32) -> bool {
+        !self.table.is_empty() && self.table.contains_key(&id)
+    }
+
+    /// Opens a watch.
+    pub(crate) fn open(
+        &mut self,
+        id: u32,
+        request: &WatchRequest<'_>,
+        commit: &dyn Commit,
+        out: &mut Outbox,
+    ) -> Result<WatchStart, Refusal> {
+        let range = KeyRange {
+            start: request.range.start.to_vec(),
+            end: request.range.end.map(<[u8]>::to_vec),
+        };
+        let newest = commit.revision();
+        let (stage, after) = match request.from {
+            WatchFrom::Now | WatchFrom::Content => (Stage::Opening, newest),
+            WatchFrom::Cursor(bytes) => {
+                (Stage::Behind { fresh: true }, self.resume_after(bytes, newest)?)
+            }
+        };
+        let previous = request.previous;
+        let start = match request.from {
+            WatchFrom::Content => WatchStart::View(range.clone()),
+            WatchFrom::Now | WatchFrom::Cursor(_) => WatchStart::Open,
+        };
+        self.table.insert(id, Watch { range, previous, stage, after, told: after });
+        match request.from {
+            WatchFrom::Now => self.join(id, out),
+            WatchFrom::Cursor(_) => self.behind.push_back(id),
+            WatchFrom::Content => {}
+        }
+        Ok(start)
+    }
+
+    fn resume_after(&self, bytes: &[u8], newest: u64) -> Result<u64, Refusal> {
+        let cursor = Cursor::from_bytes(bytes)
+            .map_err(|_| Refusal::new(Code::InvalidInput, "the cursor is none of a watch"))?;
+        match cursor.revisions[..] {
+            [revision] if cursor.incarnation == self.incarnation && revision <= newest => {
+                Ok(revision)
+            }
+            _ => Err(too_old("the cursor is of another history")),
+        }
+    }
+
+    /// Gives a watch the view it begins with.
+    pub(crate) fn view_ready(&mut self, id: u32, view: View) {
+        let Some(watch) = self.table.get_mut(&id) else { return };
+        if matches!(watch.stage, Stage::Opening) {
+            watch.after = view.revision();
+            watch.told = watch.after;
+            watch.stage = Stage::Content { view, last_key: None };
+            self.behind.push_back(id);
+        }
+    }
+
+    /// The revision behind which live watches wait for a change.
+    pub(crate) fn waits_for_change(&self) -> Option<u64> {
+        (self.live > 0 && !self.due).then_some(self.live_at)
+    }
+
+    /// Notes that there is a change behind the live watches.
+    pub(crate) fn changed(&mut self) {
+        self.due = true;
+    }
+
+    /// Ends a watch; whether there was one.
+    pub(crate) fn end(&mut self, id: u32, out: &mut Outbox) -> bool {
+        let Some(watch) = self.table.remove(&id) else { return false };
+        if matches!(watch.stage, Stage::Live) {
+            self.live -= 1;
+        }
+        self.behind.retain(|behind| *behind != id);
+        out.forget_watch(id);
+        true
+    }
+
+    /// Ends every watch; their ids.
+    pub(crate) fn end_all(&mut self, out: &mut Outbox) -> Vec<u32> {
+        let ids: Vec<u32> = self.table.keys().copied().collect();
+        for id in &ids {
+            self.end(*id, out);
+        }
+        ids
+    }
+
+    /// Writes a share of what watches have to say; whether there was anything.
+    pub(crate) fn feed(
+        &mut self,
+        unix_ms: u64,
+        out: &mut Outbox,
+        commit: &dyn Commit,
+        tally: &mut Tally,
+    ) -> bool {
+        if self.table.is_empty() || out.next_watch_chunk() {
+            return !self.table.is_empty();
+        }
+        let live = self.live > 0 && self.due && self.feed_live(unix_ms, out, commit, tally);
+        let behind = has_room(out) && self.feed_behind(out, commit, tally);
+        live || behind
+    }
+
+    fn feed_live(
+        &mut self,
+        unix_ms: u64,
+        out: &mut Outbox,
+        commit: &dyn Commit,
+        tally: &mut Tally,
+    ) -> bool {
+        let found = match commit.changes(self.live_at, self.page_bytes) {
+            Ok(found) => found,
+            Err(_) => {
+                self.end_live(out);
+                return true;
+            }
+        };
+        if found.changes.is_empty() {
+            self.due = false;
+        }
+        for change in &found.changes {
+            if !self.send_live(change, out, tally) {
+                return true;
+            }
+            self.live_at = change.revision;
+            tally.watch_lag(unix_ms.saturating_sub(change.at_ms));
+        }
+        let all_through = self.live_at.max(found.through);
+        for watch in self.table.values_mut().filter(|watch| matches!(watch.stage, Stage::Live)) {
+            watch.after = watch.after.max(all_through);
+        }
+        self.live_at = all_through;
+        !found.changes.is_empty()
+    }
+
+    /// Sends one change to every live watch that has not had it; whether all have it now.
+    fn send_live(&mut self, change: &Arc<Change>, out: &mut Outbox, tally: &mut Tally) -> bool {
+        let mut over = Vec::new();
+        for (&id, watch) in &mut self.table {
+            if !matches!(watch.stage, Stage::Live) || watch.after >= change.revision {
+                continue;
+            }
+            match watch.send(id, change, self.incarnation, self.message_bytes, out, tally) {
+                Ok(()) => {}
+                Err(Cut::Full) => return false,
+                Err(Cut::Over(refusal)) => over.push((id, refusal)),
+            }
+        }
+        for (id, refusal) in over {
+            self.cut(id, &refusal, out);
+        }
+        true
+    }
+
+    fn feed_behind(&mut self, out: &mut Outbox, commit: &dyn Commit, tally: &mut Tally) -> bool {
+        let Some(id) = self.behind.pop_front() else { return false };
+        let Some(watch) = self.table.get_mut(&id) else { return true };
+        match &watch.stage {
+            Stage::Content { .. } => match watch.send_page(id, self.page_bytes, out) {
+                Ok(()) => self.behind.push_back(id),
+                Err(refusal) => self.cut(id, &refusal, out),
+            },
+            Stage::Behind { .. } => match self.catch_up(id, out, commit, tally) {
+                Ok(true) => self.join(id, out),
+                Ok(false) | Err(Cut::Full) => self.behind.push_back(id),
+                Err(Cut::Over(refusal)) => self.cut(id, &refusal, out),
+            },
+            Stage::Opening | Stage::Live => {}
+        }
+        true
+    }
+
+    /// Sends older changes to a watch; whether it has had all that the live ones have had.
+    fn catch_up(
+        &mut self,
+        id: u32,
+        out: &mut Outbox,
+        commit: &dyn Commit,
+        tally: &mut Tally,
+    ) -> Result<bool, Cut> {
+        let Some(watch) = self.table.get_mut(&id) else { return Err(Cut::Full) };
+        let limit = if self.live > 0 { self.live_at } else { u64::MAX };
+        if watch.after >= limit {
+            return Ok(true);
+        }
+        let found = commit.changes(watch.after, self.page_bytes).map_err(|_| watch.forgotten())?;
+        watch.stage = Stage::Behind { fresh: false };
+        if found.changes.is_empty() {
+            watch.after = watch.after.max(found.through.min(limit));
+            return Ok(true);
+        }
+        for change in found.changes.iter().take_while(|change| change.revision <= limit) {
+            watch.send(id, change, self.incarnation, self.message_bytes, out, tally)?;
+        }
+        watch.after = watch.after.max(found.through.min(limit));
+        Ok(watch.after >= limit)
+    }
+
+    /// Makes a watch a live one and says so to the client.
+    fn join(&mut self, id: u32, out: &mut Outbox) {
+        let Some(watch) = self.table.get_mut(&id) else { return };
+        watch.stage = Stage::Live;
+        if self.live == 0 {
+            self.live_at = watch.after;
+        }
+        self.live += 1;
+        self.due = true;
+        watch.told = watch.after;
+        let (incarnation, revision) = (self.incarnation, watch.after);
+        out.watch_message(REPLY_KIND, id, |body| {
+            watch_message::caught_up(incarnation, revision, body);
+        });
+    }
+
+    fn end_live(&mut self, out: &mut Outbox) {
+        let live = self.table.iter().filter(|(_, watch)| matches!(watch.stage, Stage::Live));
+        let ids: Vec<u32> = live.map(|(id, _)| *id).collect();
+        for id in ids {
+            self.cut(id, &slow_reader(), out);
+        }
+    }
+
+    fn cut(&mut self, id: u32, refusal: &Refusal, out: &mut Outbox) {
+        if self.end(id, out) {
+            out.error(id, &refusal.body());
+        }
+    }
+
+    /// Sends bookmarks when they are due.
+    pub(crate) fn tick(&mut self, now: Millis, out: &mut Outbox) {
+        if now < self.bookmarks_at || out.watch_busy() {
+            return;
+        }
+        self.bookmarks_at = now.after(BOOKMARK_MS);
+        for (&id, watch) in &mut self.table {
+            if matches!(watch.stage, Stage::Live) && watch.after > watch.told {
+                watch.told = watch.after;
+                let (incarnation, revision) = (self.incarnation, watch.after);
+                out.watch_message(REPLY_KIND, id, |body| {
+                    watch_message::bookmark(incarnation, revision, body);
+                });
+            }
+        }
+    }
+
+    /// When bookmarks are due, if there is a watch that may need one.
+    pub(crate) fn wait(&self, out: &Outbox) -> Option<Millis> {
+        (self.live > 0 && !out.watch_busy()).then_some(self.bookmarks_at)
+    }
+}

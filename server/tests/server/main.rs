@@ -1,0 +1,14 @@
+//! What a visitor gets from the server, over real sockets: one module for each kind of promise.
+#![expect(unreachable_pub, reason = "modules of one test binary")]
+
+mod bad_input;
+mod drain;
+mod handshake;
+mod harness;
+mod http;
+mod limits;
+mod requests;
+mod scan;
+mod slow;
+mod watch;
+mod web_socket;
