@@ -48,7 +48,8 @@ impl Session {
     /// A further connection of its own.
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
         let url = self.address()?;
-        let options = Options::default().timeout(self.global.timeout);
+        let mut options = Options::default().timeout(self.global.timeout);
+        options.config.backoff_max_ms = BACKOFF_MAX_MS;
         tracing::debug!(%url, "connecting");
         let connecting = Client::connect(&url, options);
         match tokio::time::timeout(self.global.timeout, connecting).await {
@@ -168,3 +169,6 @@ fn unreachable(url: &str, error: &Error) -> Failure {
 }
 
 const WHERE_HINT: &str = "start a server with `tidekeep-server`, or name another with --server";
+
+/// The longest pause between two attempts to reconnect: somebody is watching this terminal.
+const BACKOFF_MAX_MS: u32 = 2_000;
