@@ -103,7 +103,8 @@ pub(crate) async fn run<T: Transport>(
             listening = true;
             told = draining.as_mut().poll(context).is_ready();
             if told {
-                connection.session.go_away(shared.drain.reconnect_after_ms());
+                let now = shared.clock.now();
+                connection.session.go_away(now, shared.drain.reconnect_after_ms());
             }
         }
         connection.poll(context)

@@ -17,6 +17,10 @@ use super::timing::{Heartbeat, Millis, Stall};
 use super::waiting::Waiting;
 use super::watches::Watches;
 
+/// How long after it was told to go a client may still send requests, which are refused by name. One
+/// that was cut off instead would not know whether its last write was applied.
+const GRACE_MS: u64 = 1_000;
+
 /// How far the conversation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -52,6 +56,8 @@ pub(crate) struct Session {
     pub(super) stall: Stall,
     /// When the frame that has begun to arrive must be whole.
     pub(super) frame_due: Option<Millis>,
+    /// Until when a connection that is to end still refuses what its client sent before it knew.
+    pub(super) grace: Option<Millis>,
     pub(super) turn: u8,
     pub(super) ending: Option<Ending>,
     pub(super) tally: Tally,
@@ -72,6 +78,7 @@ impl Session {
             phase: Phase::Preface,
             waiting: Waiting::default(),
             frame_due: None,
+            grace: None,
             turn: 0,
             ending: None,
             tally: Tally::default(),
@@ -109,6 +116,7 @@ impl Session {
         if self.ending.is_some() {
             return;
         }
+        self.grace = self.grace.filter(|until| now < *until);
         if !self.is_greeted() && now >= self.start.now.after(self.settings.handshake_ms) {
             self.fail(&Refusal::new(Code::Timeout, "the handshake did not come in time"));
         } else if self.frame_due.is_some_and(|due| now >= due) {
@@ -133,15 +141,16 @@ impl Session {
     pub(crate) fn wait(&self) -> Millis {
         let handshake =
             (!self.is_greeted()).then(|| self.start.now.after(self.settings.handshake_ms));
-        let others = [handshake, self.frame_due, self.stall.wait(), self.watches.wait(&self.out)];
+        let watches = self.watches.wait(&self.out);
+        let others = [handshake, self.frame_due, self.grace, self.stall.wait(), watches];
         others.into_iter().flatten().fold(self.beat.wait(), Millis::min)
     }
 
     // The end.
 
     /// Tells the client to go and to come back after `reconnect_after_ms`. What is in flight is
-    /// finished, then the connection ends.
-    pub(crate) fn go_away(&mut self, reconnect_after_ms: u32) {
+    /// finished; the connection ends when the client closes it, or after a short grace.
+    pub(crate) fn go_away(&mut self, now: Millis, reconnect_after_ms: u32) {
         match self.phase {
             Phase::Preface | Phase::Hello => {
                 self.fail(&Refusal::new(Code::Unavailable, "the server is stopping"));
@@ -154,6 +163,7 @@ impl Session {
                     self.out.error(id, &refusal.body());
                 }
                 self.phase = Phase::Leaving;
+                self.grace = Some(now.after(GRACE_MS));
             }
             Phase::Leaving => {}
         }
@@ -184,6 +194,7 @@ impl Session {
 
     pub(super) fn is_finished(&self) -> bool {
         self.phase == Phase::Leaving
+            && self.grace.is_none()
             && self.waiting.is_empty()
             && self.answers.is_empty()
             && self.out.reply_backlog() == 0

@@ -1,7 +1,7 @@
 //! A server that is told to stop: tells its clients, finishes what it has, and ends.
 
 use tidekeep_protocol::codec;
-use tidekeep_protocol::error::Code;
+use tidekeep_protocol::error::{Code, Outcome};
 use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::hello::GoingAway;
 use tidekeep_protocol::op::{Get, Watch, WatchFrom};
@@ -31,6 +31,12 @@ fn clients_are_told_and_what_is_in_flight_is_finished() {
     assert_eq!((frame.kind, frame.id), (kind::GOING_AWAY, 0));
     let going: GoingAway = codec::decode(&frame.body).unwrap();
     assert!(going.reconnect_after_ms <= 2000);
+    // Sent by a client that has not read the notice yet: refused by name, not cut off.
+    idle.ask(3, &put(b"k", b"too late"));
+    let frame = idle.answer();
+    assert_eq!((frame.id, frame.code()), (3, Code::Unavailable));
+    assert_eq!(frame.error().outcome, Outcome::NotApplied);
+    idle.end();
     idle.is_closed();
     assert_eq!(busy.answer().kind, kind::GOING_AWAY);
     busy.ask(2, &Get { key: b"k" });
