@@ -1,6 +1,6 @@
 //! `tidekeep-server`: flags, a server, signals, an exit code.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -108,6 +108,11 @@ fn stop_code(stopped: &Stopped) -> u8 {
 }
 
 fn start_log(verbose: bool) {
-    let level = if verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    let level = if verbose { tracing::Level::DEBUG } else { tracing::Level::INFO };
+    let stderr = std::io::stderr;
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .init();
 }

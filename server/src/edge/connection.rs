@@ -364,7 +364,7 @@ impl<T: Transport> Connection<T> {
             End::Session(ending) => ending.code,
         };
         if code != Code::Closed && code != Code::Unavailable {
-            info!(code = code.name(), peer, "a connection was refused");
+            debug!(code = code.name(), peer, "a connection was refused");
             self.shared.metrics.ended(code);
         }
         let goodbye = poll_fn(|context| {

@@ -87,3 +87,53 @@ fn guard(response: Response) -> Response {
         .with("referrer-policy", "no-referrer")
         .with("cross-origin-opener-policy", "same-origin")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::request;
+    use super::*;
+
+    const ASSET: Asset = Asset {
+        path: "/app.abc.js",
+        content_type: "text/javascript; charset=utf-8",
+        etag: "\"abc\"",
+        immutable: true,
+        identity: b"plain",
+        brotli: Some(b"br"),
+        gzip: Some(b"gz"),
+    };
+
+    fn ask(headers: &str) -> String {
+        let text = format!("GET /app.abc.js HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+        let (request, _) = request::parse(text.as_bytes()).unwrap().unwrap();
+        let mut out = Vec::new();
+        serve_asset(&ASSET, &request).write_to(&mut out, true);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_file_comes_as_the_browser_takes_it() {
+        let plain = ask("");
+        assert!(plain.ends_with("\r\n\r\nplain") && !plain.contains("content-encoding"), "{plain}");
+        let brotli = ask("Accept-Encoding: gzip, br\r\n");
+        assert!(brotli.contains("content-encoding: br\r\n") && brotli.ends_with("br"), "{brotli}");
+        let gzip = ask("Accept-Encoding: br;q=0\r\nAccept-Encoding: gzip\r\n");
+        assert!(gzip.contains("content-encoding: gzip\r\n") && gzip.ends_with("gz"), "{gzip}");
+        for response in [plain, brotli, gzip] {
+            assert!(response.contains("vary: accept-encoding\r\n"));
+            assert!(response.contains("cache-control: public, max-age=31536000, immutable\r\n"));
+            assert!(response.contains("content-security-policy: default-src 'none'"));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_known_does_not_come_again() {
+        let known = ask("If-None-Match: \"other\", W/\"abc\"\r\n");
+        assert!(known.starts_with("HTTP/1.1 304 Not Modified\r\n"), "{known}");
+        assert!(known.ends_with("\r\n\r\n") && known.contains("etag: \"abc\"\r\n"));
+        let other_encoding = ask("If-None-Match: \"abc\"\r\nAccept-Encoding: br\r\n");
+        assert!(other_encoding.starts_with("HTTP/1.1 200 OK\r\n"), "{other_encoding}");
+        let same = ask("If-None-Match: \"abc-br\"\r\nAccept-Encoding: br\r\n");
+        assert!(same.starts_with("HTTP/1.1 304 "), "{same}");
+    }
+}

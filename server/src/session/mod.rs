@@ -15,6 +15,8 @@ mod machine;
 mod outbox;
 mod outgoing;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod timing;
 mod waiting;
 mod watch;

@@ -1,0 +1,211 @@
+//! What a session does as time passes, without sockets and without waiting.
+
+use std::sync::{Arc, Mutex};
+
+use tidekeep_log::{
+    Answers, Call, Change, Changed, Changes, Commit, Entry, Event, EventKind, Failed, Identity,
+    Pending, PendingView, Promise, Standing, TooOld,
+};
+use tidekeep_protocol::entry::Meta;
+use tidekeep_protocol::error::{Code, ErrorBody};
+use tidekeep_protocol::frame::{self, Frame, ext, kind};
+use tidekeep_protocol::hello::{Hello, PREFACE};
+use tidekeep_protocol::limits::Limits;
+use tidekeep_protocol::op::{Get, Operation, Request, Watch, WatchFrom, WatchMessage};
+use tidekeep_protocol::range::{KeyRange, Range};
+use tidekeep_protocol::{codec, op};
+
+use super::*;
+
+/// A store whose changes the test makes up; `oldest` is the last that was forgotten.
+#[derive(Default)]
+struct Scripted {
+    changes: Mutex<Vec<Arc<Change>>>,
+    oldest: Mutex<u64>,
+}
+
+impl Scripted {
+    fn change(&self, key: &[u8]) {
+        let mut changes = self.changes.lock().unwrap();
+        let revision = changes.len() as u64 + 1;
+        let meta = Meta { created: revision, modified: revision, version: 1, expires_at: None };
+        let entry = Entry::new(key, b"value", meta, &mut Vec::new());
+        let event = Event { kind: EventKind::Put, entry, previous: None };
+        changes.push(Arc::new(Change { revision, at_ms: 0, events: vec![event] }));
+    }
+}
+
+impl Commit for Scripted {
+    fn submit(&self, _: &[Call<'_>], answers: Answers) -> Pending {
+        Promise::ready(Ok(answers))
+    }
+
+    fn view(&self, _: &KeyRange) -> PendingView {
+        Promise::later(std::future::pending())
+    }
+
+    fn revision(&self) -> u64 {
+        self.changes.lock().unwrap().len() as u64
+    }
+
+    fn changes(&self, after: u64, _: usize) -> Result<Changes, TooOld> {
+        let oldest = *self.oldest.lock().unwrap();
+        if after < oldest {
+            return Err(TooOld { oldest });
+        }
+        let changes = self.changes.lock().unwrap();
+        let through = changes.len() as u64;
+        Ok(Changes { changes: changes[after as usize..].to_vec(), through })
+    }
+
+    fn changed(&self, _: u64) -> Changed {
+        Promise::later(std::future::pending())
+    }
+
+    fn identity(&self) -> Identity {
+        Identity { store_id: [0; 16], incarnation: 9 }
+    }
+
+    fn standing(&self) -> Standing {
+        Standing::Ready
+    }
+
+    fn figures(&self, _: &mut dyn FnMut(&'static str, u64)) {}
+
+    fn failed(&self) -> Failed {
+        Promise::later(std::future::pending())
+    }
+
+    fn close(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+fn settings() -> Arc<Settings> {
+    Arc::new(Settings {
+        limits: Limits::DEFAULT,
+        handshake_ms: 5_000,
+        frame_ms: 10_000,
+        heartbeat_ms: 60_000,
+        slow_reader_ms: 30_000,
+        output_bytes: 1 << 20,
+        server_id: [1; 16],
+        store_id: [2; 16],
+        incarnation: 9,
+        software: "test".to_owned(),
+    })
+}
+
+/// A session that has been greeted, at time 0.
+fn greeted() -> Session {
+    let start = Greeting { now: Millis(0), unix_ms: 1_000_000 };
+    let mut session = Session::new(settings(), start);
+    let mut bytes = PREFACE.to_vec();
+    let hello = Hello { version_min: 1, version_max: 1, features: 0, software: "test" };
+    frame::write_value(&mut bytes, kind::HELLO, 0, &hello);
+    let mut batch = Batch::default();
+    assert_eq!(session.read(Millis(0), Millis(0), &bytes, &mut batch), bytes.len());
+    assert!(session.is_greeted() && batch.is_empty());
+    session
+}
+
+/// What the session has to send: kind, id and body of each frame.
+fn sent(session: &mut Session, now: Millis, commit: &Scripted) -> Vec<(u8, u32, Vec<u8>)> {
+    let mut frames = Vec::new();
+    loop {
+        session.fill(now, commit);
+        let bytes = session.output().to_vec();
+        if bytes.is_empty() {
+            return frames;
+        }
+        let mut rest = &bytes[..];
+        while let Some((frame, length)) = Frame::decode(rest, u32::MAX).unwrap() {
+            frames.push((frame.kind, frame.id, frame.body.to_vec()));
+            rest = &rest[length..];
+        }
+        session.taken(now, bytes.len());
+    }
+}
+
+fn watch(session: &mut Session, commit: &Scripted, prefix: &[u8]) {
+    let range = KeyRange::prefix(prefix);
+    let range: Range<'_> = range.as_range();
+    let watch = Watch { range, from: WatchFrom::Now, previous: false };
+    let class = op::Class::Watch;
+    let ticket = Ticket { id: 5, kind: Watch::SPEC.kind, operation: 9, class };
+    assert_eq!(session.open_watch(&ticket, &watch, commit), WatchStart::Open);
+}
+
+#[test]
+fn a_quiet_watch_gets_bookmarks_while_others_keys_change() {
+    let (commit, mut session) = (Scripted::default(), greeted());
+    watch(&mut session, &commit, b"quiet/");
+    sent(&mut session, Millis(1), &commit);
+    session.tick(Millis(10_000));
+    assert_eq!(sent(&mut session, Millis(10_000), &commit), [], "nothing has moved");
+
+    for _ in 0..3 {
+        commit.change(b"busy");
+    }
+    session.changed();
+    assert_eq!(sent(&mut session, Millis(10_001), &commit), []);
+    assert_eq!(session.waits_for_change(), Some(3));
+    assert_eq!(session.wait(), Millis(20_000));
+    session.tick(Millis(20_000));
+    let frames = sent(&mut session, Millis(20_000), &commit);
+    let [(kind, 5, body)] = &frames[..] else { panic!("not one frame: {frames:?}") };
+    assert_eq!(*kind, Watch::SPEC.kind | kind::REPLY);
+    let message: WatchMessage<'_> = codec::decode(body).unwrap();
+    assert!(matches!(message, WatchMessage::Bookmark { revision: 3, .. }), "{message:?}");
+}
+
+#[test]
+fn a_watch_whose_changes_were_forgotten_is_cut_as_a_slow_reader() {
+    let (commit, mut session) = (Scripted::default(), greeted());
+    watch(&mut session, &commit, b"");
+    sent(&mut session, Millis(1), &commit);
+    for _ in 0..10 {
+        commit.change(b"key");
+    }
+    *commit.oldest.lock().unwrap() = 5;
+    session.changed();
+    let frames = sent(&mut session, Millis(2), &commit);
+    let [(kind::ERROR, 5, body)] = &frames[..] else { panic!("not one error: {frames:?}") };
+    let error: ErrorBody<'_> = codec::decode(body).unwrap();
+    assert_eq!(Code::from_number(error.code), Some(Code::SlowReader));
+    assert_eq!(session.watches(), 0);
+}
+
+#[test]
+fn a_request_whose_deadline_passed_while_it_waited_is_not_run() {
+    let (commit, mut session) = (Scripted::default(), greeted());
+    let mut bytes = Vec::new();
+    let deadline = (ext::DEADLINE, &100_u32.to_le_bytes()[..]);
+    frame::write(&mut bytes, Get::SPEC.kind, 0, 1, &[deadline], |out| {
+        Request::Get(Get { key: b"k" }).encode(out);
+    });
+    let mut batch = Batch::default();
+    session.read(Millis(150), Millis(50), &bytes, &mut batch);
+    assert_eq!(batch.len(), 1, "at its deadline a request still runs");
+    let mut batch = Batch::default();
+    session.read(Millis(151), Millis(50), &bytes, &mut batch);
+    assert!(batch.is_empty());
+    let frames = sent(&mut session, Millis(151), &commit);
+    let (_, _, body) = frames.last().expect("it is answered");
+    let error: ErrorBody<'_> = codec::decode(body).unwrap();
+    assert_eq!(Code::from_number(error.code), Some(Code::Timeout));
+}
+
+#[test]
+fn a_session_that_was_told_to_go_ends_after_its_grace() {
+    let (commit, mut session) = (Scripted::default(), greeted());
+    session.go_away(Millis(100), 7);
+    sent(&mut session, Millis(100), &commit);
+    session.tick(Millis(1_099));
+    session.fill(Millis(1_099), &commit);
+    assert_eq!(session.ending(), None);
+    assert_eq!(session.wait(), Millis(1_100));
+    session.tick(Millis(1_100));
+    session.fill(Millis(1_100), &commit);
+    assert_eq!(session.ending(), Some(Ending { code: Code::Unavailable, flush: true }));
+}
