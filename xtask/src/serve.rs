@@ -15,12 +15,16 @@ use crate::workspace::Workspace;
 pub(crate) fn run(workspace: &Workspace, dev: bool, args: &[String]) -> Result<()> {
     let tools = setup::run(workspace, Need::Page, Talk::Actions)?;
     web::run(workspace, &tools, Flavour::Release, Size::Shown)?;
+    // Both at once, as the tests build them: the command line is what a user types next.
     let mut cargo = Command::new("cargo");
-    cargo.args(["run", "--package", "tidekeep-server", "--manifest-path"]);
-    cargo.arg(workspace.path("Cargo.toml"));
+    cargo.args(["build", "--package", "tidekeep-server", "--package", "tidekeep-cli"]);
+    cargo.arg("--manifest-path").arg(workspace.path("Cargo.toml"));
+    let profile = if dev { "debug" } else { "release" };
     if !dev {
         cargo.arg("--release");
     }
-    cargo.arg("--").args(args);
-    process::become_it(cargo)
+    process::loud(&mut cargo)?;
+    let mut server = Command::new(workspace.program_in(profile, "tidekeep-server"));
+    server.args(args);
+    process::become_it(server)
 }

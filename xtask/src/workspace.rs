@@ -44,7 +44,12 @@ impl Workspace {
 
     /// A program as `cargo build --release` leaves it.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.target.join("release").join(format!("{name}{}", env::consts::EXE_SUFFIX))
+        self.program_in("release", name)
+    }
+
+    /// A program as cargo leaves it in a profile's folder.
+    pub(crate) fn program_in(&self, folder: &str, name: &str) -> PathBuf {
+        self.target.join(folder).join(format!("{name}{}", env::consts::EXE_SUFFIX))
     }
 
     /// xtask's own notes: fingerprints, logs of commands, tools from npm.
