@@ -89,6 +89,8 @@ export class Engine {
   constructor(parts: Parts) {
     this.#parts = parts;
     const { signal } = parts.options;
+    // A client that never loads waits for neither; a failure there would end a Node process.
+    Promise.all([parts.module, parts.socket]).catch(() => {});
     if (signal?.aborted) this.#closed(closed(signal.reason));
     else this.#load().catch(() => {});
     signal?.addEventListener("abort", () => void this.close(), { once: true });
