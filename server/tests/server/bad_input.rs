@@ -186,7 +186,7 @@ fn ids_that_are_zero_or_in_use_end_the_connection() {
 
 #[test]
 fn a_frame_that_is_cut_or_never_finished_ends_only_its_connection() {
-    let server = TestServer::with(|config| config.frame_ms = 150);
+    let server = TestServer::with(|config| config.frame_ms = 1000);
     let request = request_frame(1, &put(b"cut", b"value"));
 
     let mut cut = server.client();

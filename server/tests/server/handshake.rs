@@ -96,7 +96,7 @@ fn a_second_hello_ends_the_connection() {
 
 #[test]
 fn who_does_not_greet_in_time_is_closed() {
-    let server = TestServer::with(|config| config.handshake_ms = 200);
+    let server = TestServer::with(|config| config.handshake_ms = 600);
     let mut patient = server.client();
 
     let mut silent = Client::raw(server.address);

@@ -177,7 +177,7 @@ fn what_is_not_served_gets_its_status() {
 
 #[test]
 fn a_request_that_is_not_finished_in_time_is_closed() {
-    let server = TestServer::with(|config| config.handshake_ms = 150);
+    let server = TestServer::with(|config| config.handshake_ms = 600);
     let mut http = Http::connect(server.address);
     http.send("GET / HTTP/1.1\r\nHos");
     assert_eq!(http.page(true).status, 408);
