@@ -37,6 +37,8 @@ export class Session {
   revision = 0;
   roundTripMs: number | undefined;
   #held: Logged[] = [];
+  /** Folders that the server is being asked about, and whether it must be asked again. */
+  readonly #asking = new Map<Node, boolean>();
   readonly #listeners = new Set<(part: Part, change?: Change) => void>();
 
   constructor(url: string) {
@@ -155,7 +157,16 @@ export class Session {
 
   /** Only the server knows whether a folder that was never opened has lost its last key. */
   async #pruneIfEmpty(folder: Node): Promise<void> {
-    const left = await this.client.count({ prefix: fromRaw(folder.raw) }, { limit: 1 }).catch(() => 1);
+    // Thousands of keys may go at once: one question at a time, and one more for what came meanwhile.
+    const asked = this.#asking.has(folder);
+    this.#asking.set(folder, asked);
+    if (asked) return;
+    let left = 1;
+    do {
+      this.#asking.set(folder, false);
+      left = await this.client.count({ prefix: fromRaw(folder.raw) }, { limit: 1 }).catch(() => 1);
+    } while (this.#asking.get(folder));
+    this.#asking.delete(folder);
     if (left > 0) return;
     this.tree.prune(folder);
     this.#tell("tree");

@@ -157,6 +157,18 @@ describe("the page", () => {
     assert.deepEqual(complaints, []);
   });
 
+  test("takes a folder away when its last key goes, however many go at once", async () => {
+    for (let index = 0; index < 500; index++) void client.put(`many/${index}`, "x");
+    await client.put("stays", "x");
+    const { page, complaints } = await openPage(browser, server.url);
+    const folder = page.getByRole("treeitem", { name: "many/" });
+    await folder.waitFor();
+    await client.deleteRange({ prefix: "many/" });
+    await folder.waitFor({ state: "detached" });
+    await page.getByRole("treeitem", { name: "stays" }).waitFor();
+    assert.deepEqual(complaints, []);
+  });
+
   test("moves and takes away a key's end", async () => {
     await client.put("name", "x");
     const { page } = await openPage(browser, `${server.url}#/k/name`);
