@@ -392,7 +392,7 @@ class Live(unittest.TestCase):
                 with self.subTest(file=file, name=fields["name"]):
                     self.refused("invalid-input", self.answer, frame[4], frame[12:])
         self.refused("unsupported", self.answer, 0x7F, b"")
-        self.refused("unsupported", self.answer, 0x10, b"\x01k", [(0x82, b"")])
+        self.refused("unsupported", self.answer, 0x10, b"\x01k", [(0xFE, b"")])
         self.assertIsNone(self.client.get(self.key("still here")))
 
     def end(self, sent):

@@ -292,6 +292,8 @@ CODES = [
     "invalid-input", "too-large", "not-found", "conflict", "unsupported", "protocol", "version",
     "forbidden", "unauthenticated", "no-space", "resource-exhausted", "storage", "network",
     "timeout", "cancelled", "unavailable", "cursor-too-old", "slow-reader", "closed", "internal",
+    "memory-full", "rate-limited", "too-many-connections", "too-many-watches", "over-budget",
+    "outcome-unknown",
 ]
 
 # ---- Frames ----

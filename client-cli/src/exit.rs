@@ -49,13 +49,21 @@ impl Exit {
             Code::NotFound => Self::NotFound,
             Code::InvalidInput => Self::Invalid,
             Code::Conflict => Self::Conflict,
-            Code::TooLarge | Code::NoSpace | Code::ResourceExhausted => Self::Limit,
+            Code::TooLarge
+            | Code::NoSpace
+            | Code::ResourceExhausted
+            | Code::MemoryFull
+            | Code::RateLimited
+            | Code::TooManyConnections
+            | Code::TooManyWatches
+            | Code::OverBudget => Self::Limit,
             Code::Network
             | Code::Timeout
             | Code::Cancelled
             | Code::Unavailable
             | Code::SlowReader
-            | Code::Closed => Self::Network,
+            | Code::Closed
+            | Code::OutcomeUnknown => Self::Network,
             Code::Unsupported
             | Code::Protocol
             | Code::Version

@@ -30,6 +30,12 @@ const CODES = [
   "slow-reader",
   "closed",
   "internal",
+  "memory-full",
+  "rate-limited",
+  "too-many-connections",
+  "too-many-watches",
+  "over-budget",
+  "outcome-unknown",
 ] as const;
 
 /** Every failure of a call. */

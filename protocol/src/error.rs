@@ -58,9 +58,9 @@ codes! {
     Forbidden = 8, "forbidden", false;
     /// Who is asking must say who they are.
     Unauthenticated = 9, "unauthenticated", false;
-    /// The disk or the memory limit is full; reads and deletes still work.
+    /// The disk is full; reads and deletes still work.
     NoSpace = 10, "no-space", true;
-    /// Too many connections, requests or watches at once.
+    /// Too many requests at once.
     ResourceExhausted = 11, "resource-exhausted", true;
     /// The log or a snapshot failed; the server stops.
     Storage = 12, "storage", false;
@@ -80,6 +80,18 @@ codes! {
     Closed = 19, "closed", false;
     /// A fault in the peer's program.
     Internal = 20, "internal", false;
+    /// The memory limit is reached; reads, deletes and what frees memory still work.
+    MemoryFull = 21, "memory-full", true;
+    /// More requests or bytes a second than one connection may send.
+    RateLimited = 22, "rate-limited", true;
+    /// The server has as many connections as it takes.
+    TooManyConnections = 23, "too-many-connections", true;
+    /// The connection has as many watches as it may.
+    TooManyWatches = 24, "too-many-watches", true;
+    /// The connection holds more bytes at the server than it may.
+    OverBudget = 25, "over-budget", true;
+    /// The write may have been applied before, and the server no longer remembers.
+    OutcomeUnknown = 26, "outcome-unknown", false;
 }
 
 /// What became of the request's effect.

@@ -7,6 +7,7 @@ use core::fmt;
 use serde::Serialize;
 
 use crate::codec;
+use crate::session::{Ask, Number};
 
 /// Bytes of a frame before its extensions: length, kind, flags, extension length, id.
 pub const HEADER_BYTES: usize = 12;
@@ -38,6 +39,8 @@ pub mod kind {
 pub mod flag {
     /// The body goes on in the next frame with this id; bodies are joined before they are decoded.
     pub const MORE: u8 = 0x01;
+    /// The request was, or may have been, sent before: its first copy may have been run.
+    pub const RETRY: u8 = 0x02;
 }
 
 /// Tags of extensions. A tag with [`ext::REQUIRED`] must be understood or the request is refused;
@@ -45,6 +48,10 @@ pub mod flag {
 pub mod ext {
     /// How long the caller will wait for the reply: u32 little-endian, milliseconds.
     pub const DEADLINE: u8 = 0x01;
+    /// A client's session, in a hello and in a welcome; see [`crate::session`].
+    pub const SESSION: u8 = 0x02;
+    /// A write's place in its session; see [`crate::session::Number`].
+    pub const NUMBER: u8 = 0x03;
     /// Set in a tag that must be understood; the rest of the tag says what it is.
     pub const REQUIRED: u8 = 0x80;
 }
@@ -99,6 +106,11 @@ impl<'a> Frame<'a> {
     /// Whether the body goes on in the next frame with this id.
     pub fn more(&self) -> bool {
         self.flags & flag::MORE != 0
+    }
+
+    /// Whether an earlier copy of the request may have been run.
+    pub fn is_retry(&self) -> bool {
+        self.flags & flag::RETRY != 0
     }
 }
 
@@ -189,11 +201,28 @@ impl<'a> Extensions<'a> {
         Some(u32::from_le_bytes(data.try_into().ok()?))
     }
 
+    /// The write's place in its session, if it has one; data that is no number is none.
+    pub fn number(&self) -> Option<Number> {
+        let (_, data) = self.iter().find(|(tag, _)| tag & !ext::REQUIRED == ext::NUMBER)?;
+        Number::from_bytes(data)
+    }
+
+    /// The data of the session extension, if there is one.
+    pub fn session(&self) -> Option<&'a [u8]> {
+        let (_, data) = self.iter().find(|(tag, _)| tag & !ext::REQUIRED == ext::SESSION)?;
+        Some(data)
+    }
+
     /// A tag that must be understood and is not, if there is one.
     pub fn unknown_required(&self) -> Option<u8> {
         self.iter()
             .filter(|(tag, _)| tag & ext::REQUIRED != 0)
-            .find(|(tag, data)| tag & !ext::REQUIRED != ext::DEADLINE || data.len() != 4)
+            .find(|(tag, data)| match tag & !ext::REQUIRED {
+                ext::DEADLINE => data.len() != 4,
+                ext::SESSION => data.len() != 16 && Ask::from_bytes(data).is_none(),
+                ext::NUMBER => Number::from_bytes(data).is_none(),
+                _ => true,
+            })
             .map(|(tag, _)| tag)
     }
 }
@@ -264,12 +293,12 @@ mod tests {
 
     #[test]
     fn unknown_extensions_are_skipped_unless_they_are_required() {
-        let bytes = extended(&[(0x02, b"??"), (ext::DEADLINE, &1000_u32.to_le_bytes())]);
+        let bytes = extended(&[(0x7E, b"??"), (ext::DEADLINE, &1000_u32.to_le_bytes())]);
         let extensions = decoded(&bytes).extensions;
         assert_eq!(extensions.deadline_ms(), Some(1000));
         assert_eq!(extensions.unknown_required(), None);
-        let bytes = extended(&[(0x82, b"")]);
-        assert_eq!(decoded(&bytes).extensions.unknown_required(), Some(0x82));
+        let bytes = extended(&[(0xFE, b"")]);
+        assert_eq!(decoded(&bytes).extensions.unknown_required(), Some(0xFE));
     }
 
     #[test]
@@ -281,6 +310,20 @@ mod tests {
         let bytes = extended(&[(required, b"5")]);
         assert_eq!(decoded(&bytes).extensions.deadline_ms(), None);
         assert_eq!(decoded(&bytes).extensions.unknown_required(), Some(required));
+    }
+
+    #[test]
+    fn a_required_number_or_session_is_understood_if_it_is_well_formed() {
+        let number = Number { sequence: 2, oldest: 1 };
+        for tag in [ext::NUMBER, ext::NUMBER | ext::REQUIRED] {
+            let bytes = extended(&[(tag, &number.to_bytes())]);
+            assert_eq!(decoded(&bytes).extensions.number(), Some(number));
+            assert_eq!(decoded(&bytes).extensions.unknown_required(), None);
+        }
+        for tag in [ext::NUMBER | ext::REQUIRED, ext::SESSION | ext::REQUIRED] {
+            let bytes = extended(&[(tag, b"?")]);
+            assert_eq!(decoded(&bytes).extensions.unknown_required(), Some(tag));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! | [`frame`] | the envelope: header, extensions, incremental decoding, chunked bodies |
 //! | [`hello`] | preface, handshake, heartbeats, going away |
 //! | [`op`] | the table of operations, and a file for each of them |
+//! | [`session`] | what tells writes apart over connections: sessions and numbers |
 //! | [`entry`], [`condition`], [`range`], [`cursor`] | the parts that operations share |
 //! | [`error`], [`limits`] | what can be refused, and where the bounds are |
 //! | [`codec`] | postcard bodies, from and to bounded slices |
@@ -30,6 +31,7 @@ pub mod hello;
 pub mod limits;
 pub mod op;
 pub mod range;
+pub mod session;
 
 /// The protocol version that this crate speaks.
 pub const VERSION: u16 = 1;

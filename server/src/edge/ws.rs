@@ -215,7 +215,7 @@ fn text_refused() -> Refusal {
 fn close_code(code: Code) -> CloseCode {
     match code {
         Code::Unavailable => CloseCode::Restart,
-        Code::ResourceExhausted => CloseCode::Again,
+        Code::ResourceExhausted | Code::TooManyConnections | Code::OverBudget => CloseCode::Again,
         Code::TooLarge => CloseCode::Size,
         Code::Protocol | Code::Version => CloseCode::Protocol,
         Code::Storage | Code::Internal => CloseCode::Error,

@@ -117,7 +117,7 @@ fn unknown_kinds_and_required_extensions_are_refused_and_the_connection_goes_on(
         frame::write(&mut bytes, GET, 0, 7, &[(tag, data)], |out| out.extend(b"\x01k"));
         bytes
     };
-    client.send(&extended(0x82, b"x"));
+    client.send(&extended(0xFE, b"x"));
     assert_eq!(client.answer().code(), Code::Unsupported);
     client.send(&extended(0x81, b"no number"));
     assert_eq!(client.answer().code(), Code::Unsupported);
