@@ -263,7 +263,9 @@ WATCH = Struct(
     **{"range": RANGE, "from": Enum(now=None, content=None, cursor=BYTES), "previous": BOOL}
 )
 KEY_GONE = Struct(key=BYTES, previous=Option(STORED))
-EVENT = Enum(put=Struct(entry=ENTRY, previous=Option(STORED)), delete=KEY_GONE, expire=KEY_GONE)
+EVENT = Enum(
+    put=Struct(entry=ENTRY, previous=Option(STORED)), delete=KEY_GONE, expire=KEY_GONE, evict=KEY_GONE
+)
 POSITION = Struct(revision=U64, cursor=BYTES)
 WATCH_MESSAGE = Enum(
     content=List(ENTRY), caught_up=POSITION,

@@ -130,7 +130,14 @@ fn hint_for(code: Code, outcome: Outcome) -> Option<&'static str> {
     Some(match code {
         Code::TooLarge => "the limit is the server's; `tidekeep-server --help` names its options",
         Code::NoSpace => "reads and deletes still work; free space on the server's disk",
-        Code::ResourceExhausted => "the server is at a limit; try again in a moment",
+        Code::ResourceExhausted | Code::TooManyConnections | Code::RateLimited => {
+            "the server is at a limit; try again in a moment"
+        }
+        Code::MemoryFull => {
+            "reads and deletes still work; delete, or raise --max-memory of the server"
+        }
+        Code::TooManyWatches => "end a watch, or use another connection",
+        Code::OverBudget => "read faster, ask for less at once, or raise the server's budget",
         Code::Timeout => "give it longer with --timeout, or look at the server's log",
         Code::Unavailable => "the server is starting or stopping; try again in a moment",
         Code::Storage => "the server's log says what failed on its disk",

@@ -260,7 +260,16 @@ async fn wait(client: &Client, error: &Error, left: Duration) {
 
 /// Whether trouble of this kind goes away by itself.
 fn passes(code: Code) -> bool {
-    matches!(code, Code::Network | Code::Timeout | Code::Unavailable | Code::ResourceExhausted)
+    matches!(
+        code,
+        Code::Network
+            | Code::Timeout
+            | Code::Unavailable
+            | Code::ResourceExhausted
+            | Code::RateLimited
+            | Code::TooManyConnections
+            | Code::OverBudget
+    )
 }
 
 /// Whether the record is to blame, so that the next one may fare better.

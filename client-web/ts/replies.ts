@@ -21,7 +21,7 @@ const Status = { applied: 0, notFound: 1, refused: 2 } as const;
 /** What a message of a watch is. */
 const Message = { content: 0, caughtUp: 1, events: 2, bookmark: 3 } as const;
 /** What happened to a key. */
-const Event = { put: 0, delete: 1, expire: 2 } as const;
+const Event = { put: 0, delete: 1, expire: 2, evict: 3 } as const;
 const NOTHING = new Uint8Array();
 
 export function got(reply: Reader, key: Uint8Array): Entry | undefined {
@@ -106,13 +106,13 @@ export function watched(message: Reader): WatchMessage {
 }
 
 function changed(message: Reader, revision: number): WatchEvent {
-  const what = message.variant(3);
+  const what = message.variant(4);
   const keyBytes = message.bytes();
   const key = toText(keyBytes);
   const entry = what === Event.put ? message.stored(keyBytes) : undefined;
   const previous = message.optional(() => message.stored(keyBytes));
   if (entry) return { type: "put", key, keyBytes, revision, entry, previous };
-  const type = what === Event.expire ? "expire" : "delete";
+  const type = what === Event.expire ? "expire" : what === Event.evict ? "evict" : "delete";
   return { type, key, keyBytes, revision, previous };
 }
 

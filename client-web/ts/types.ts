@@ -259,9 +259,12 @@ export interface PutEvent {
   readonly previous: Entry | undefined;
 }
 
-/** A key was removed by a client (`delete`), or its time was over (`expire`). */
+/**
+ * A key was removed by a client (`delete`), its time was over (`expire`), or the server removed it to
+ * make room below its memory limit (`evict`).
+ */
 export interface RemoveEvent {
-  readonly type: "delete" | "expire";
+  readonly type: "delete" | "expire" | "evict";
   readonly key: string;
   readonly keyBytes: Uint8Array;
   readonly revision: number;

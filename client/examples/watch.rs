@@ -29,6 +29,7 @@ async fn main() -> Result<(), tidekeep_client::Error> {
                         }
                         ChangeKind::Delete => println!("{revision}: {:?} removed", change.key),
                         ChangeKind::Expire => println!("{revision}: {:?} expired", change.key),
+                        ChangeKind::Evict => println!("{revision}: {:?} evicted", change.key),
                     }
                 }
             }

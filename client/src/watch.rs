@@ -87,6 +87,8 @@ pub enum ChangeKind {
     Delete,
     /// Its time was over.
     Expire,
+    /// The server removed it to make room below its memory limit.
+    Evict,
 }
 
 impl Watch {
@@ -254,7 +256,9 @@ fn own(message: WatchMessage<'_>) -> (usize, WatchEvent) {
 fn parts<'a>(event: &Event<'a>) -> (&'a [u8], &'a [u8], Option<Stored<'a>>) {
     match *event {
         Event::Put { entry, previous } => (entry.key, entry.stored.value, previous),
-        Event::Delete { key, previous } | Event::Expire { key, previous } => (key, &[], previous),
+        Event::Delete { key, previous }
+        | Event::Expire { key, previous }
+        | Event::Evict { key, previous } => (key, &[], previous),
     }
 }
 
@@ -304,6 +308,7 @@ impl Copied {
             }
             Event::Delete { .. } => ChangeKind::Delete,
             Event::Expire { .. } => ChangeKind::Expire,
+            Event::Evict { .. } => ChangeKind::Evict,
         };
         Change { key, kind, previous }
     }

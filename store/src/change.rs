@@ -48,6 +48,8 @@ pub enum EventKind {
     Delete,
     /// Its time was over.
     Expire,
+    /// It made room below the memory limit.
+    Evict,
 }
 
 impl Event {
@@ -63,6 +65,7 @@ impl Event {
             EventKind::Put => WireEvent::Put { entry: self.entry.to_wire(), previous: before },
             EventKind::Delete => WireEvent::Delete { key: self.key(), previous: before },
             EventKind::Expire => WireEvent::Expire { key: self.key(), previous: before },
+            EventKind::Evict => WireEvent::Evict { key: self.key(), previous: before },
         }
     }
 }

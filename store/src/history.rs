@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! item: | kind u8 | revision u64 | at_ms u64 | length u32 | packed entry |
-//! kind: 0 put, 1 delete, 2 expire, 3 the entry before the put that follows
+//! kind: 0 put, 1 delete, 2 expire, 3 the entry before the put that follows, 4 evict
 //! ```
 //! Little-endian. A revision's events are items in a row. An entry that was removed is the entry
 //! before as well.
@@ -19,6 +19,7 @@ const PUT: u8 = 0;
 const DELETE: u8 = 1;
 const EXPIRE: u8 = 2;
 const BEFORE: u8 = 3;
+const EVICT: u8 = 4;
 const LABEL_BYTES: usize = 17;
 
 /// Gives changes in chunks; stops at the first error of `write`.
@@ -34,6 +35,7 @@ pub fn write<E>(
                 EventKind::Put => PUT,
                 EventKind::Delete => DELETE,
                 EventKind::Expire => EXPIRE,
+                EventKind::Evict => EVICT,
             };
             if let (EventKind::Put, Some(previous)) = (event.kind, &event.previous) {
                 chunks.push(&label(BEFORE, change), previous)?;
@@ -90,6 +92,7 @@ impl Reader {
             (PUT, before) => (EventKind::Put, before),
             (DELETE, None) => (EventKind::Delete, Some(entry.clone())),
             (EXPIRE, None) => (EventKind::Expire, Some(entry.clone())),
+            (EVICT, None) => (EventKind::Evict, Some(entry.clone())),
             _ => return None,
         };
         let event = Event { kind, entry, previous };
@@ -133,7 +136,10 @@ mod tests {
             Change {
                 revision: 6,
                 at_ms: 60,
-                events: vec![gone(EventKind::Expire, entry(b"c", 2, b""))],
+                events: vec![
+                    gone(EventKind::Expire, entry(b"c", 2, b"")),
+                    gone(EventKind::Evict, entry(b"d", 3, b"")),
+                ],
             },
         ]
     }

@@ -171,7 +171,7 @@ async fn follow(client: Client) -> Followed {
                         ChangeKind::Put(entry) => {
                             followed.content.insert(change.key.to_vec(), entry.value.to_vec());
                         }
-                        ChangeKind::Delete | ChangeKind::Expire => {
+                        ChangeKind::Delete | ChangeKind::Expire | ChangeKind::Evict => {
                             followed.content.remove(&change.key[..]);
                         }
                     }

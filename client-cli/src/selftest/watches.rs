@@ -13,6 +13,7 @@ fn word(change: &Change) -> String {
         ChangeKind::Put(entry) => format!("put:{}", escape(&entry.value)),
         ChangeKind::Delete => "delete".to_owned(),
         ChangeKind::Expire => "expire".to_owned(),
+        ChangeKind::Evict => "evict".to_owned(),
     }
 }
 

@@ -27,8 +27,8 @@ Examples:
   tidekeep watch -o json --since AAEq     go on behind the cursor of an earlier watch
 
 Each line: revision, what happened, key, value. Ctrl-C ends it. With -o json each line is an object
-with `type` content, caught-up, put, delete, expire or reset; `cursor` is what --since takes. A reset
-says to forget what was printed so far: the content follows anew.";
+with `type` content, caught-up, put, delete, expire, evict or reset; `cursor` is what --since takes.
+A reset says to forget what was printed so far: the content follows anew.";
 
 /// Print every change of a prefix, a key or everything
 #[derive(Debug, Args)]
@@ -143,6 +143,7 @@ impl<'a> Line<'a> {
             ChangeKind::Put(entry) => ("put", Some(EntryJson::full(entry))),
             ChangeKind::Delete => ("delete", None),
             ChangeKind::Expire => ("expire", None),
+            ChangeKind::Evict => ("evict", None),
         };
         let key = entry.is_none().then(|| KeyField::new(&change.key));
         let previous = change.previous.as_ref().map(EntryJson::full);
@@ -217,7 +218,9 @@ impl Printer<'_> {
                 Format::Text => self.text(revision, change)?,
                 Format::Raw => match &change.kind {
                     ChangeKind::Put(entry) => self.raw(&change.key, Some(&entry.value))?,
-                    ChangeKind::Delete | ChangeKind::Expire => self.raw(&change.key, None)?,
+                    ChangeKind::Delete | ChangeKind::Expire | ChangeKind::Evict => {
+                        self.raw(&change.key, None)?;
+                    }
                 },
             }
             if let Some(left) = &mut self.left {
@@ -236,6 +239,7 @@ impl Printer<'_> {
             ChangeKind::Put(entry) => self.put_line("put", revision, entry, previous),
             ChangeKind::Delete => self.end_line("delete", revision, &change.key, previous),
             ChangeKind::Expire => self.end_line("expire", revision, &change.key, previous),
+            ChangeKind::Evict => self.end_line("evict", revision, &change.key, previous),
         }
     }
 
@@ -269,7 +273,7 @@ impl Printer<'_> {
         let colour = match kind {
             "put" => anstyle::AnsiColor::Green,
             "delete" => anstyle::AnsiColor::Red,
-            "expire" => anstyle::AnsiColor::Yellow,
+            "expire" | "evict" => anstyle::AnsiColor::Yellow,
             _ => anstyle::AnsiColor::Blue,
         };
         self.out.paint(colour.on_default(), kind)

@@ -134,7 +134,7 @@ fn watches_are_bounded_by_the_client_and_by_the_server() {
     for over in [false, false, false, true] {
         let watch = pair.watch(b"", false);
         pair.run();
-        let failed = |seen: &Seen| matches!(seen, Seen::WatchFailed(id, error) if *id == watch && error.code == Code::ResourceExhausted);
+        let failed = |seen: &Seen| matches!(seen, Seen::WatchFailed(id, error) if *id == watch && error.code == Code::TooManyWatches);
         assert_eq!(pair.take().iter().any(failed), over);
     }
     let mut pair = Pair::new();
@@ -154,7 +154,7 @@ fn watches_are_bounded_by_the_client_and_by_the_server() {
     };
     assert_eq!(failed(long), Some(Code::TooLarge));
     assert_eq!(failed(first), None);
-    assert_eq!(failed(second), Some(Code::ResourceExhausted));
+    assert_eq!(failed(second), Some(Code::TooManyWatches));
 }
 
 #[test]

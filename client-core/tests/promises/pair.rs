@@ -347,7 +347,9 @@ fn own_message(watch: WatchId, body: &[u8]) -> Seen {
         WatchMessage::Events { revision, events, .. } => {
             let own = events.iter().map(|event| match event {
                 Event::Put { entry, .. } => (entry.key.to_vec(), Some(entry.stored.value.to_vec())),
-                Event::Delete { key, .. } | Event::Expire { key, .. } => (key.to_vec(), None),
+                Event::Delete { key, .. }
+                | Event::Expire { key, .. }
+                | Event::Evict { key, .. } => (key.to_vec(), None),
             });
             Seen::Events(watch, (revision, own.collect()))
         }

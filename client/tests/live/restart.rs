@@ -35,7 +35,9 @@ impl Fold {
                 for change in changes {
                     match change.kind {
                         ChangeKind::Put(entry) => self.entries.insert(entry.key, entry.value),
-                        ChangeKind::Delete | ChangeKind::Expire => self.entries.remove(&change.key),
+                        ChangeKind::Delete | ChangeKind::Expire | ChangeKind::Evict => {
+                            self.entries.remove(&change.key)
+                        }
                     };
                 }
             }

@@ -258,13 +258,15 @@ impl Follower {
                             assert_eq!(event.entry.modified(), change.revision);
                             self.content.insert(key, event.entry.clone())
                         }
-                        EventKind::Delete | EventKind::Expire => self.content.remove(&key),
+                        EventKind::Delete | EventKind::Expire | EventKind::Evict => {
+                            self.content.remove(&key)
+                        }
                     };
                     let ended = |entry: &Entry| entry.expired(change.at_ms);
                     let before = match event.kind {
                         // What had ended was no longer there to be replaced.
                         EventKind::Put => before.filter(|entry| !ended(entry)),
-                        EventKind::Delete => before,
+                        EventKind::Delete | EventKind::Evict => before,
                         // Nor is it in a view, which this may have begun with.
                         EventKind::Expire => before.or_else(|| event.previous.clone()),
                     };

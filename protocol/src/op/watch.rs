@@ -145,6 +145,15 @@ pub enum Event<'a> {
         #[serde(borrow)]
         previous: Option<Stored<'a>>,
     },
+    /// The server removed the key to make room below its memory limit.
+    Evict {
+        /// The key.
+        #[serde(borrow, with = "serde_bytes")]
+        key: &'a [u8],
+        /// The entry as it was, if it was asked for.
+        #[serde(borrow)]
+        previous: Option<Stored<'a>>,
+    },
 }
 
 impl Bounded for Watch<'_> {

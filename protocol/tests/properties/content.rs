@@ -307,6 +307,7 @@ fn event() -> impl Strategy<Value = Event<'static>> {
             .prop_map(|(entry, previous)| Event::Put { entry, previous }),
         (bytes(), option::of(stored())).prop_map(|(key, previous)| Event::Delete { key, previous }),
         (bytes(), option::of(stored())).prop_map(|(key, previous)| Event::Expire { key, previous }),
+        (bytes(), option::of(stored())).prop_map(|(key, previous)| Event::Evict { key, previous }),
     ]
 }
 

@@ -126,7 +126,7 @@ async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     let full = "the server has as many connections as it takes";
     match sniff::tell(first) {
         Visitor::Native => {
-            turn_away(&mut said, &Refusal::new(Code::ResourceExhausted, full), COME_AGAIN_MS);
+            turn_away(&mut said, &Refusal::new(Code::TooManyConnections, full), COME_AGAIN_MS);
         }
         Visitor::Http => Response::busy(full, COME_AGAIN_MS).write_to(&mut said, false),
         Visitor::Resp => said.extend_from_slice(b"-ERR max number of clients reached\r\n"),

@@ -87,7 +87,10 @@ impl Session {
         commit: &dyn Commit,
     ) -> WatchStart {
         if self.watches.len() >= self.settings.limits.watches as usize {
-            let refusal = Refusal::new(Code::ResourceExhausted, "too many watches at once");
+            let refusal = Refusal::new(
+                Code::TooManyWatches,
+                "the connection has as many watches as it may have",
+            );
             self.refuse(ticket, &refusal);
             return WatchStart::Refused;
         }

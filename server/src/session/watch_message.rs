@@ -40,7 +40,7 @@ impl Events<'_> {
 fn size_bound(event: &Event, previous: bool) -> usize {
     let now = match event.kind {
         EventKind::Put => event.entry.as_bytes().len(),
-        EventKind::Delete | EventKind::Expire => event.key().len(),
+        EventKind::Delete | EventKind::Expire | EventKind::Evict => event.key().len(),
     };
     let before = event.previous.as_ref().filter(|_| previous);
     OVERHEAD_BYTES + now + before.map_or(0, |entry| entry.as_bytes().len())

@@ -13,7 +13,7 @@ fn one_connection_too_many_is_told_so_in_its_own_language() {
     let mut third = Client::raw(server.address);
     third.send(&greeting());
     let frame = third.answer();
-    assert_eq!((frame.id, frame.code()), (0, Code::ResourceExhausted));
+    assert_eq!((frame.id, frame.code()), (0, Code::TooManyConnections));
     assert!(frame.error().retryable && frame.error().retry_after_ms > 0);
     third.is_closed();
 

@@ -68,7 +68,7 @@ impl Seen {
                 let value = (entry.stored.meta.modified, entry.stored.value.to_vec());
                 self.content.insert(entry.key.to_vec(), value);
             }
-            Event::Delete { key, .. } | Event::Expire { key, .. } => {
+            Event::Delete { key, .. } | Event::Expire { key, .. } | Event::Evict { key, .. } => {
                 self.content.remove(*key).expect("only what was there goes");
             }
         }
@@ -223,7 +223,7 @@ fn only_so_many_watches_and_each_gets_its_own() {
         client.call(id, &watch(range.as_range(), WatchFrom::Now));
     }
     let frame = client.call(4, &watch(ranges[3].as_range(), WatchFrom::Now));
-    assert_eq!(frame.code(), Code::ResourceExhausted);
+    assert_eq!(frame.code(), Code::TooManyWatches);
     let mut writer = server.client();
     for key in [b"2", b"0", b"1", b"3"] {
         writer.put(key, b"v");

@@ -19,8 +19,8 @@ export interface Row {
   readonly changedAt: number;
 }
 
-/** A put, delete or expire event. */
-export type Change = Extract<WatchEvent, { type: "put" | "delete" | "expire" }>;
+/** A put, or the removal of a key, for whatever reason. */
+export type Change = Extract<WatchEvent, { type: "put" | "delete" | "expire" | "evict" }>;
 
 /** A page of entries as the client gives it. */
 export interface EntryPage {
