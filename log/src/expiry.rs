@@ -38,11 +38,17 @@ pub(crate) fn run(group: &Group, tally: &Tally) {
     }
 }
 
+/// Removes some of what has expired; how much.
+pub(crate) fn remove_due(group: &Group, now_ms: u64, tally: &Tally) -> Result<usize, Refused> {
+    let due = group.due(now_ms, STEP);
+    let expired = if due.is_empty() { 0 } else { group.expire(&due)? };
+    tally.expired.fetch_add(expired as u64, Ordering::Relaxed);
+    Ok(expired)
+}
+
 fn step(group: &Group, now_ms: u64, tally: &Tally) {
-    match group.expire(&group.due(now_ms, STEP)) {
-        Ok(expired) => {
-            tally.expired.fetch_add(expired as u64, Ordering::Relaxed);
-        }
+    match remove_due(group, now_ms, tally) {
+        Ok(_) => {}
         Err(Refused::Busy(room)) => {
             // Whether or not room has come, the next round asks again.
             let _ = room.wait_for(NAP);

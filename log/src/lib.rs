@@ -57,7 +57,7 @@ pub use envelope::MAX_PAYLOAD;
 pub use error::{BoxError, Failure, OpenError, Refused, SnapshotError};
 pub use log::{Log, Permit};
 pub use manifest::Manifest;
-pub use options::{Durability, Options, Stats};
+pub use options::{Durability, Options, Stats, Upkeep};
 pub use recover::{Recovery, Report};
 pub use snapshot::{Published, SnapshotInfo};
 pub use solo::{Solo, SoloOptions};

@@ -41,6 +41,7 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
     let log_options = Options {
         durability: options.durability,
         segment_bytes: options.segment_bytes,
+        upkeep: options.upkeep,
         ..Options::new(options.random)
     };
     let recovery = Recovery::begin(options.disk, log_options)?;

@@ -14,7 +14,7 @@ use crate::disk::{Disk, File};
 use crate::envelope::{self, Kind, MAX_PAYLOAD};
 use crate::error::{Failure, OpenError, Refused, SnapshotError};
 use crate::manifest::Manifest;
-use crate::options::{Durability, Options, Stats};
+use crate::options::{Durability, Options, Stats, Upkeep};
 use crate::shared::{Counters, Kept, Shared, Spare, Stall, State};
 use crate::snapshot::{self, Published, SnapshotInfo};
 use crate::ticket::{Progress, Ticket};
@@ -42,6 +42,16 @@ impl Drop for Permit<'_> {
 pub struct Log {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What threads would do, where there are to be none.
+    steps: Option<Mutex<Steps>>,
+}
+
+/// The state of work that is done in steps.
+struct Steps {
+    writer: Writer,
+    batch: Vec<u8>,
+    /// The segment that the marker names.
+    noted: u64,
 }
 
 /// Where recovery found the log, and where the writer goes on.
@@ -70,7 +80,10 @@ impl Log {
             manifest: start.manifest,
             durability: options.durability,
             segment_bytes: options.segment_bytes,
-            mark_after: options.mark_after,
+            mark_after: match options.upkeep {
+                Upkeep::Threads => options.mark_after,
+                Upkeep::Steps => Duration::ZERO,
+            },
             retry_full: options.retry_full,
             buffer_bytes: options.buffer_bytes,
             state: Mutex::new(State {
@@ -97,11 +110,28 @@ impl Log {
             snapshots: Mutex::new(start.snapshots),
             bytes_at_snapshot: AtomicU64::new(0),
         });
-        let log = Self { shared: Arc::clone(&shared), threads: Mutex::default() };
         let writer = Writer::new(Arc::clone(&shared), tail, options.random);
-        log.spawn("tidekeep-log", move || writer.run())?;
-        log.spawn("tidekeep-space", move || prepare::run(&shared))?;
+        let mut log = Self { shared: Arc::clone(&shared), threads: Mutex::default(), steps: None };
+        match options.upkeep {
+            Upkeep::Threads => {
+                log.spawn("tidekeep-log", move || writer.run())?;
+                log.spawn("tidekeep-space", move || prepare::run(&shared))?;
+            }
+            Upkeep::Steps => {
+                let noted = shared.manifest.segment;
+                log.steps = Some(Mutex::new(Steps { writer, batch: Vec::new(), noted }));
+            }
+        }
         Ok(log)
+    }
+
+    /// With [`Upkeep::Steps`], does one piece of each thread's work: writes and syncs what was
+    /// appended, or marks the end; reserves a segment, or notes one. Whether there was anything.
+    pub fn step(&self) -> bool {
+        let Some(steps) = &self.steps else { return false };
+        let Steps { writer, batch, noted } = &mut *steps.lock();
+        // Both, one after the other: neither waits for the other's work to run out.
+        writer.step(batch) | prepare::step(&self.shared, noted)
     }
 
     fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
@@ -302,7 +332,9 @@ impl Log {
         }
         let bytes = self.shared.counters.bytes.load(Ordering::Relaxed);
         // A snapshot must never be ahead of the log that it is to be continued with.
-        self.sync().wait()?;
+        let synced = self.sync();
+        while !synced.is_ready() && self.step() {}
+        synced.wait()?;
         let disk = &*self.shared.disk;
         let info = snapshot::write(disk, self.shared.manifest.store_id, index, created_ms, feed)?;
         kept.push(info.clone());
@@ -344,6 +376,7 @@ impl Log {
         self.shared.state.lock().closing = true;
         self.shared.work.notify_all();
         self.shared.prepare.notify_all();
+        while self.step() {}
         for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {
                 let died = io::Error::other("a thread of the log died");

@@ -19,6 +19,19 @@ impl Durability {
     pub const INTERVAL: Self = Self::Interval(Duration::from_millis(100));
 }
 
+/// Who does the work that comes up beside appending: writing and syncing, reserving segments, and in a
+/// store also expiring and writing snapshots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Upkeep {
+    /// Threads, which are started when it is opened.
+    #[default]
+    Threads,
+    /// Whoever opened it, a step at a time ([`crate::Log::step`], [`crate::Solo::expire`],
+    /// [`crate::Solo::snapshot`]). Nothing happens between two steps, so a run on a disk in memory can
+    /// be repeated exactly; the log marks its end in the first step that finds nothing else to do.
+    Steps,
+}
+
 /// How the log is kept.
 pub struct Options {
     /// When a reply may be given.
@@ -32,6 +45,8 @@ pub struct Options {
     pub mark_after: Duration,
     /// Time between two tries to reserve space on a full disk.
     pub retry_full: Duration,
+    /// Who does the log's work.
+    pub upkeep: Upkeep,
     /// Source of store ids and epochs; must not repeat after a restart.
     pub random: Box<dyn FnMut() -> u64 + Send>,
 }
@@ -45,6 +60,7 @@ impl Options {
             buffer_bytes: 64 << 20,
             mark_after: Duration::from_millis(50),
             retry_full: Duration::from_secs(1),
+            upkeep: Upkeep::Threads,
             random: Box::new(random),
         }
     }

@@ -3,11 +3,12 @@
 //! which segment the log has reached, so that a lost last segment is noticed.
 
 use std::io;
+use std::ops::ControlFlow;
 
 use crate::error::{Failure, is_full};
 use crate::manifest::{MARKER, Manifest};
 use crate::segment;
-use crate::shared::{Shared, Spare};
+use crate::shared::{Shared, Spare, State};
 
 enum Task {
     Note(u64),
@@ -19,14 +20,38 @@ enum Task {
 pub(crate) fn run(shared: &Shared) {
     let mut noted = shared.manifest.segment;
     loop {
-        let outcome = match next_task(shared, noted) {
-            Task::Note(sequence) => note(shared, sequence).map(|()| noted = sequence),
-            Task::Reserve => reserve(shared),
-            Task::End => return,
-        };
-        if let Err(failure) = outcome {
+        let task = next_task(shared, noted);
+        if perform(shared, &task, &mut noted).is_break() {
+            return;
+        }
+    }
+}
+
+/// Does the next task, if there is one now; whether there was. A full disk is tried again at every
+/// step and counts as none.
+pub(crate) fn step(shared: &Shared, noted: &mut u64) -> bool {
+    let (task, was_full) = {
+        let state = shared.state.lock();
+        let was_full = matches!(state.spare, Spare::Full);
+        let again = (was_full && !state.closing && !shared.failed()).then_some(Task::Reserve);
+        (find_task(shared, &state, *noted).or(again), was_full)
+    };
+    let done = task.is_some_and(|task| perform(shared, &task, noted).is_continue());
+    done && !(was_full && matches!(shared.state.lock().spare, Spare::Full))
+}
+
+fn perform(shared: &Shared, task: &Task, noted: &mut u64) -> ControlFlow<()> {
+    let outcome = match task {
+        Task::Note(sequence) => note(shared, *sequence).map(|()| *noted = *sequence),
+        Task::Reserve => reserve(shared),
+        Task::End => return ControlFlow::Break(()),
+    };
+    match outcome {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(failure) => {
             tracing::error!(%failure, "the log has failed");
-            return shared.fail(failure);
+            shared.fail(failure);
+            ControlFlow::Break(())
         }
     }
 }
@@ -36,26 +61,30 @@ pub(crate) fn run(shared: &Shared) {
 fn next_task(shared: &Shared, noted: u64) -> Task {
     let mut state = shared.state.lock();
     loop {
-        if shared.failed() {
-            return Task::End;
+        if let Some(task) = find_task(shared, &state, noted) {
+            return task;
         }
-        // While the spare is being taken, the new segment is in the list but not yet on disk.
-        let taken = matches!(state.spare, Spare::Taken);
-        match state.segments.back() {
-            Some(last) if last.sequence > noted && !taken => return Task::Note(last.sequence),
-            _ if state.closing => return Task::End,
-            _ => {}
-        }
-        match state.spare {
-            Spare::Wanted => return Task::Reserve,
-            Spare::Ready(_) | Spare::Taken => shared.prepare.wait(&mut state),
-            Spare::Full => {
-                shared.prepare.wait_for(&mut state, shared.retry_full);
-                if !state.closing && !shared.failed() {
-                    return Task::Reserve;
-                }
+        if matches!(state.spare, Spare::Full) {
+            shared.prepare.wait_for(&mut state, shared.retry_full);
+            if !state.closing && !shared.failed() {
+                return Task::Reserve;
             }
+        } else {
+            shared.prepare.wait(&mut state);
         }
+    }
+}
+
+fn find_task(shared: &Shared, state: &State, noted: u64) -> Option<Task> {
+    if shared.failed() {
+        return Some(Task::End);
+    }
+    // While the spare is being taken, the new segment is in the list but not yet on disk.
+    let taken = matches!(state.spare, Spare::Taken);
+    match state.segments.back() {
+        Some(last) if last.sequence > noted && !taken => Some(Task::Note(last.sequence)),
+        _ if state.closing => Some(Task::End),
+        _ => matches!(state.spare, Spare::Wanted).then_some(Task::Reserve),
     }
 }
 

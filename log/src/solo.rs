@@ -14,10 +14,10 @@ use crate::commit::{
     Standing, TooOld,
 };
 use crate::disk::Disk;
-use crate::error::{OpenError, SnapshotError};
+use crate::error::{OpenError, Refused, SnapshotError};
 use crate::group::Group;
 use crate::load::{Loaded, load};
-use crate::options::Durability;
+use crate::options::{Durability, Upkeep};
 use crate::{batch, expiry, snapshots};
 
 /// How a store is opened.
@@ -37,6 +37,8 @@ pub struct SoloOptions {
     pub history_bytes: usize,
     /// Locks that the keys are spread over.
     pub shards: usize,
+    /// Who does what the store does by itself.
+    pub upkeep: Upkeep,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// Source of ids and seeds; must not repeat after a restart.
@@ -58,6 +60,7 @@ impl SoloOptions {
             snapshot_log_bytes: 64 << 20,
             history_bytes: 64 << 20,
             shards: 16,
+            upkeep: Upkeep::Threads,
             clock,
             random: Box::new(random),
         }
@@ -78,12 +81,16 @@ impl Solo {
     /// [`OpenError`]: what is there cannot be trusted; nothing is changed.
     pub fn open(options: SoloOptions) -> Result<Self, OpenError> {
         let (log_bytes, segment_bytes) = (options.snapshot_log_bytes, options.segment_bytes);
+        let upkeep = options.upkeep;
         let Loaded { group, identity, snapshot } = load(options)?;
         let solo = Self { group: Arc::new(group), identity, background: Background::default() };
         if let Some(head) = snapshot {
             let tally = &solo.background.tally;
             tally.snapshot_revision.store(head.revision, Ordering::Relaxed);
             tally.snapshot_at_ms.store(head.now_ms, Ordering::Relaxed);
+        }
+        if upkeep == Upkeep::Steps {
+            return Ok(solo);
         }
         let group = Arc::clone(&solo.group);
         solo.background.spawn("tidekeep-expiry", move |tally| expiry::run(&group, tally))?;
@@ -97,6 +104,20 @@ impl Solo {
     /// A sum over all entries: equal stores have equal digests.
     pub fn digest(&self) -> u64 {
         self.group.digest()
+    }
+
+    /// With [`Upkeep::Steps`], does one piece of the log's work; whether there was any.
+    pub fn step(&self) -> bool {
+        self.group.log().step()
+    }
+
+    /// Removes what has expired by now, as far as it fits into one record; how many entries these
+    /// are. With [`Upkeep::Threads`], a thread sees to it.
+    ///
+    /// # Errors
+    /// The log has no room now, or has failed.
+    pub fn expire(&self) -> Result<usize, Refused> {
+        expiry::remove_due(&self.group, self.group.clock.now_ms(), &self.background.tally)
     }
 
     /// Writes a snapshot now, whatever the log's length.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::mem;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -68,15 +69,33 @@ impl Writer {
     pub(crate) fn run(mut self) {
         let mut batch = Vec::new();
         loop {
-            let outcome = match self.next_work(&mut batch) {
-                Work::Write => self.commit(&mut batch),
-                Work::Sync => self.sync(),
-                Work::Mark => self.mark(&mut batch),
-                Work::End => return,
-            };
-            if let Err(failure) = outcome {
+            let work = self.next_work(&mut batch);
+            if self.perform(&work, &mut batch).is_break() {
+                return;
+            }
+        }
+    }
+
+    /// Does the next piece of work, if there is any now; whether there was.
+    pub(crate) fn step(&mut self, batch: &mut Vec<u8>) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let work = self.find_work(&mut shared.state.lock(), batch, Instant::now());
+        work.is_some_and(|work| self.perform(&work, batch).is_continue())
+    }
+
+    fn perform(&mut self, work: &Work, batch: &mut Vec<u8>) -> ControlFlow<()> {
+        let outcome = match work {
+            Work::Write => self.commit(batch),
+            Work::Sync => self.sync(),
+            Work::Mark => self.mark(batch),
+            Work::End => return ControlFlow::Break(()),
+        };
+        match outcome {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(failure) => {
                 tracing::error!(%failure, "the log has failed");
-                return self.shared.fail(failure);
+                self.shared.fail(failure);
+                ControlFlow::Break(())
             }
         }
     }
@@ -86,31 +105,35 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.state.lock();
         loop {
-            if shared.failed() {
-                return Work::End;
-            }
-            if !state.pending.is_empty() {
-                mem::swap(&mut state.pending, batch);
-                return Work::Write;
-            }
             let now = Instant::now();
-            let deadline = self.deadline();
-            let due = state.closing || deadline.is_some_and(|deadline| deadline <= now);
-            if self.dirty_since.is_some() {
-                if due || state.sync_through > shared.synced.reached() {
-                    return Work::Sync;
-                }
-            } else if due && self.may_mark(&mut state) {
-                return Work::Mark;
-            } else if state.closing && state.outstanding == 0 {
-                return Work::End;
+            if let Some(work) = self.find_work(&mut state, batch, now) {
+                return work;
             }
             state.writer_sleeps = true;
-            match deadline.filter(|&deadline| deadline > now) {
+            match self.deadline().filter(|&deadline| deadline > now) {
                 Some(deadline) => drop(shared.work.wait_until(&mut state, deadline)),
                 None => shared.work.wait(&mut state),
             }
             state.writer_sleeps = false;
+        }
+    }
+
+    fn find_work(&mut self, state: &mut State, batch: &mut Vec<u8>, now: Instant) -> Option<Work> {
+        if self.shared.failed() {
+            return Some(Work::End);
+        }
+        if !state.pending.is_empty() {
+            mem::swap(&mut state.pending, batch);
+            return Some(Work::Write);
+        }
+        let due = state.closing || self.deadline().is_some_and(|deadline| deadline <= now);
+        if self.dirty_since.is_some() {
+            let wanted = due || state.sync_through > self.shared.synced.reached();
+            wanted.then_some(Work::Sync)
+        } else if due && self.may_mark(state) {
+            Some(Work::Mark)
+        } else {
+            (state.closing && state.outstanding == 0).then_some(Work::End)
         }
     }
 

@@ -6,10 +6,12 @@
 //!                                                                              │
 //!        ◀─ edge (one write) ◀─────────── session (outbox, watches) ◀── tidekeep_log::Commit
 //! ```
+//! `conversation` is the same without sockets and runtime: bytes and time in, bytes out.
 //! `config` says how a server runs, `observe` what it says of itself, `drain` how it ends.
 
 mod clock;
 pub mod config;
+mod conversation;
 mod drain;
 mod edge;
 mod observe;
@@ -17,4 +19,5 @@ mod server;
 mod service;
 mod session;
 
+pub use conversation::{Conversation, Host, Parting};
 pub use server::{Running, Server, StartError, Stopped, Stopper};

@@ -192,35 +192,51 @@ fn open_store(config: &Config) -> Result<Solo, OpenError> {
 
 fn share(config: Config, commit: Arc<dyn Commit>) -> Shared {
     let (metrics, clock) = (Arc::new(Metrics::default()), Clock::start());
-    let identity = commit.identity();
-    let settings = Settings {
-        limits: config.limits,
-        handshake_ms: config.handshake_ms,
-        frame_ms: config.frame_ms,
-        heartbeat_ms: config.heartbeat_ms,
-        slow_reader_ms: config.slow_reader_ms,
-        output_bytes: config.output_bytes,
-        server_id: fastrand::u128(..).to_le_bytes(),
-        store_id: identity.store_id,
-        incarnation: identity.incarnation,
-        software: SOFTWARE.to_owned(),
-    };
-    let status = Status {
-        software: SOFTWARE.to_owned(),
-        durability: config.durability,
-        metrics: Arc::clone(&metrics),
-        clock,
-    };
+    let settings = settings(&config, &*commit, fastrand::u128(..).to_le_bytes());
+    let service = service(&config, commit, &metrics, clock);
     let limit = connection_limit(config.max_connections);
     Shared {
         settings: Arc::new(settings),
-        service: Service { commit, status },
+        service,
         gate: Arc::new(Gate::new(limit, Arc::clone(&metrics))),
         hosts: Hosts::new(&config.listen, config.allow_origins),
         drain: Drain::default(),
         metrics,
         clock,
     }
+}
+
+/// What sessions are held to and say of the server.
+pub(crate) fn settings(config: &Config, commit: &dyn Commit, server_id: [u8; 16]) -> Settings {
+    let identity = commit.identity();
+    Settings {
+        limits: config.limits,
+        handshake_ms: config.handshake_ms,
+        frame_ms: config.frame_ms,
+        heartbeat_ms: config.heartbeat_ms,
+        slow_reader_ms: config.slow_reader_ms,
+        output_bytes: config.output_bytes,
+        server_id,
+        store_id: identity.store_id,
+        incarnation: identity.incarnation,
+        software: SOFTWARE.to_owned(),
+    }
+}
+
+/// What runs requests.
+pub(crate) fn service(
+    config: &Config,
+    commit: Arc<dyn Commit>,
+    metrics: &Arc<Metrics>,
+    clock: Clock,
+) -> Service {
+    let status = Status {
+        software: SOFTWARE.to_owned(),
+        durability: config.durability,
+        metrics: Arc::clone(metrics),
+        clock,
+    };
+    Service { commit, status }
 }
 
 /// Asks the system for as many descriptors as connections may need, and takes fewer connections if

@@ -8,6 +8,7 @@ mod order;
 mod reopen;
 mod snapshots;
 mod space;
+mod steps;
 mod visibility;
 mod watch;
 mod world;

@@ -1,53 +1,36 @@
 //! The driver of a session: one task that reads all that has arrived, runs it as a batch, waits once
-//! for its answers, and writes once. It holds the futures and timers that a session must not know.
+//! for its answers, and writes once. It holds the transport and the timer; what the session waits for
+//! is in its exchange.
 
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tidekeep_log::{Changed, Pending, PendingView};
 use tidekeep_protocol::error::Code;
-use tidekeep_protocol::frame::LENGTH_BYTES;
-use tidekeep_protocol::hello::PREFACE;
 use tokio::time::Sleep;
 use tracing::{debug, info};
 
+use super::exchange::{Exchange, input_limit};
 use super::input::Input;
 use super::lingering;
 use super::transport::{Received, Transport};
 use crate::observe::{Gauges, Metrics};
 use crate::server::Shared;
-use crate::service::{Scratch, Submitted};
-use crate::session::{Batch, Ending, Greeting, Millis, Session};
+use crate::session::{Ending, Greeting, Millis, Session};
 
 /// How long a connection that ends may take to get its last bytes out.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// Bytes of whole frames that may wait behind one that is not whole.
-const INPUT_SLACK_BYTES: usize = 64 << 10;
-
-struct Waiter {
-    key: u64,
-    since: Instant,
-    pending: Pending,
-}
 
 /// A session and the transport it lives on.
 struct Connection<T> {
     transport: T,
     shared: Arc<Shared>,
-    session: Session,
+    exchange: Exchange,
     input: Input,
-    batch: Batch<'static>,
-    scratch: Scratch,
-    waiters: VecDeque<Waiter>,
-    views: Vec<(u32, PendingView)>,
-    changed: Option<Changed>,
     timer: Pin<Box<Sleep>>,
     /// What the timer is set to.
     armed: Millis,
@@ -104,7 +87,7 @@ pub(crate) async fn run<T: Transport>(
             told = draining.as_mut().poll(context).is_ready();
             if told {
                 let now = shared.clock.now();
-                connection.session.go_away(now, shared.drain.reconnect_after_ms());
+                connection.exchange.session.go_away(now, shared.drain.reconnect_after_ms());
             }
         }
         connection.poll(context)
@@ -128,13 +111,8 @@ impl<T: Transport> Connection<T> {
         count(&shared.metrics.traffic(T::KIND).received_bytes, early.len());
         Self {
             transport,
-            session,
+            exchange: Exchange::new(session),
             input,
-            batch: Batch::default(),
-            scratch: Scratch::default(),
-            waiters: VecDeque::new(),
-            views: Vec::new(),
-            changed: None,
             timer,
             armed,
             arrived: now,
@@ -147,18 +125,20 @@ impl<T: Transport> Connection<T> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
         loop {
             let now = self.shared.clock.now();
-            self.poll_waiters(context);
-            let mut moved = self.run_input(now);
+            let Shared { service, metrics, .. } = &*self.shared;
+            self.exchange.poll_waiters(context, metrics);
+            let mut moved =
+                self.exchange.run_input(now, self.arrived, &mut self.input, service, metrics);
             moved |= match self.poll_output(context, now) {
                 Ok(moved) => moved,
                 Err(error) => return Poll::Ready(End::Socket(error)),
             };
-            moved |= self.poll_change(context);
+            moved |= self.exchange.poll_change(context, &*self.shared.service.commit);
             self.report();
-            if let Some(ending) = self.session.ending() {
+            if let Some(ending) = self.exchange.session.ending() {
                 return Poll::Ready(End::Session(ending));
             }
-            if self.hung_up && self.session.is_settled() && !self.transport.has_unsent() {
+            if self.hung_up && self.exchange.session.is_settled() && !self.transport.has_unsent() {
                 return Poll::Ready(End::Client);
             }
             match self.poll_input(context, now) {
@@ -173,111 +153,18 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Hands the session what the commit has ready.
-    fn poll_waiters(&mut self, context: &mut Context<'_>) {
-        let mut at = 0;
-        while let Some(waiter) = self.waiters.get_mut(at) {
-            let Poll::Ready(result) = Pin::new(&mut waiter.pending).poll(context) else {
-                at += 1;
-                continue;
-            };
-            self.shared.metrics.batch_time.record(waiter.since.elapsed());
-            match result {
-                Ok(answers) => self.session.answer_waiting(waiter.key, answers),
-                Err(lost) => {
-                    debug!(%lost, "requests were lost");
-                    self.session.lose_waiting(waiter.key);
-                }
-            }
-            self.waiters.remove(at);
-        }
-        self.views.retain_mut(|(id, pending)| match Pin::new(pending).poll(context) {
-            Poll::Ready(Ok(view)) => {
-                self.session.view_ready(*id, view);
-                false
-            }
-            Poll::Ready(Err(lost)) => {
-                debug!(%lost, "a watch was lost");
-                self.session.view_lost(*id);
-                false
-            }
-            Poll::Pending => true,
-        });
-    }
-
-    /// Waits for the next change if live watches do; whether there is one.
-    fn poll_change(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(after) = self.session.waits_for_change() else {
-            self.changed = None;
-            return false;
-        };
-        let commit = &self.shared.service.commit;
-        let changed = self.changed.get_or_insert_with(|| commit.changed(after));
-        let Poll::Ready(result) = Pin::new(changed).poll(context) else { return false };
-        self.changed = None;
-        // After a failure of storage nothing changes any more; the server is about to end.
-        if result.is_ok() {
-            self.session.changed();
-        }
-        result.is_ok()
-    }
-
-    /// Runs the requests that have arrived; whether there were any.
-    fn run_input(&mut self, now: Millis) -> bool {
-        let mut moved = false;
-        while !self.input.is_empty() {
-            let batch = std::mem::take(&mut self.batch);
-            let mut batch: Batch<'_> = batch;
-            let bytes = self.input.unread();
-            let read = self.session.read(now, self.arrived, bytes, &mut batch);
-            let since = Instant::now();
-            let service = &self.shared.service;
-            let submitted =
-                service.run(&batch, &mut self.session, &mut self.scratch, &mut self.views);
-            let work = read > 0 || !batch.is_empty();
-            self.batch = batch.recycle();
-            self.input.consume(read);
-            if let Some(submitted) = submitted {
-                self.follow(submitted, since);
-            }
-            self.session.fill(now, &*self.shared.service.commit);
-            if !work {
-                break;
-            }
-            moved = true;
-        }
-        moved
-    }
-
-    fn follow(&mut self, submitted: Submitted, since: Instant) {
-        let Submitted { tickets, pending } = submitted;
-        match pending.into_ready() {
-            Ok(result) => {
-                self.shared.metrics.batch_time.record(since.elapsed());
-                match result {
-                    Ok(answers) => self.session.answer(tickets, answers),
-                    Err(_) => self.session.lose(&tickets),
-                }
-            }
-            Err(pending) => {
-                let key = self.session.wait_for(tickets);
-                self.waiters.push_back(Waiter { key, since, pending });
-            }
-        }
-    }
-
     /// Writes what there is to write; whether the socket took anything.
     fn poll_output(&mut self, context: &mut Context<'_>, now: Millis) -> io::Result<bool> {
         let mut moved = false;
         loop {
-            self.session.fill(now, &*self.shared.service.commit);
-            let frames = self.session.output();
+            self.exchange.session.fill(now, &*self.shared.service.commit);
+            let frames = self.exchange.session.output();
             if frames.is_empty() && !self.transport.has_unsent() {
                 return Ok(moved);
             }
             match self.transport.poll_send(context, frames) {
                 Poll::Ready(Ok(taken)) => {
-                    self.session.taken(now, taken);
+                    self.exchange.session.taken(now, taken);
                     count(&self.shared.metrics.traffic(T::KIND).sent_bytes, taken);
                     if taken == 0 {
                         return Ok(moved);
@@ -286,7 +173,7 @@ impl<T: Transport> Connection<T> {
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
-                    self.session.taken(now, 0);
+                    self.exchange.session.taken(now, 0);
                     return Ok(moved);
                 }
             }
@@ -295,25 +182,24 @@ impl<T: Transport> Connection<T> {
 
     /// Reads what has arrived.
     fn poll_input(&mut self, context: &mut Context<'_>, now: Millis) -> Poll<io::Result<()>> {
-        if self.hung_up || !self.session.may_read() {
+        if self.hung_up || !self.exchange.session.may_read() {
             return Poll::Pending;
         }
         let before = self.input.unread().len();
-        let limit = PREFACE.len() + LENGTH_BYTES + self.session.frame_limit() as usize;
-        let limit = limit + if self.session.is_greeted() { INPUT_SLACK_BYTES } else { 0 };
+        let limit = input_limit(&self.exchange.session);
         match self.transport.poll_receive(context, &mut self.input, limit) {
             Poll::Ready(Ok(received)) => {
-                self.session.heard(now);
+                self.exchange.session.heard(now);
                 match received {
                     Received::Bytes => {
                         self.arrived = now;
                         let got = self.input.unread().len() - before;
                         count(&self.shared.metrics.traffic(T::KIND).received_bytes, got);
                     }
-                    Received::Part => self.session.began(now),
+                    Received::Part => self.exchange.session.began(now),
                     Received::Signs => {}
                     Received::End => self.hung_up = true,
-                    Received::Broken(refusal) => self.session.fail(&refusal),
+                    Received::Broken(refusal) => self.exchange.session.fail(&refusal),
                 }
                 Poll::Ready(Ok(()))
             }
@@ -324,10 +210,10 @@ impl<T: Transport> Connection<T> {
 
     /// Acts on what is due and sets the timer to the next thing.
     fn poll_timer(&mut self, context: &mut Context<'_>, now: Millis) -> Poll<()> {
-        let due = self.session.wait();
+        let due = self.exchange.session.wait();
         if due <= now {
-            self.session.tick(now);
-            self.session.rest();
+            self.exchange.session.tick(now);
+            self.exchange.session.rest();
             self.input.rest();
             return Poll::Ready(());
         }
@@ -341,19 +227,19 @@ impl<T: Transport> Connection<T> {
 
     /// Adds to the metrics what was done since the last time.
     fn report(&mut self) {
-        let tally = self.session.tally();
+        let tally = self.exchange.session.tally();
         if tally.touched {
             self.shared.metrics.add(tally);
         }
         self.gauges.set(Gauges {
-            requests_waiting: self.session.requests_waiting(),
-            watches: self.session.watches(),
+            requests_waiting: self.exchange.session.requests_waiting(),
+            watches: self.exchange.session.watches(),
         });
     }
 
     /// Gets the last bytes out and says goodbye.
     async fn close(mut self, end: End) {
-        let peer = self.session.peer().to_owned();
+        let peer = self.exchange.session.peer().to_owned();
         let code = match end {
             End::Socket(error) => return debug!(%error, peer, "a connection broke"),
             End::Client => Code::Closed,
@@ -370,7 +256,10 @@ impl<T: Transport> Connection<T> {
         let goodbye = poll_fn(|context| {
             let now = self.shared.clock.now();
             match self.poll_output(context, now) {
-                Ok(_) if !self.session.output().is_empty() || self.transport.has_unsent() => {
+                Ok(_)
+                    if !self.exchange.session.output().is_empty()
+                        || self.transport.has_unsent() =>
+                {
                     Poll::Pending
                 }
                 Ok(_) => self.transport.poll_finish(context, code),

@@ -4,6 +4,7 @@
 mod accept;
 mod connection;
 mod encoding;
+mod exchange;
 mod gate;
 mod http;
 mod input;
@@ -18,5 +19,7 @@ mod upgrade;
 mod ws;
 
 pub(crate) use accept::serve;
+pub(crate) use exchange::{Exchange, input_limit};
 pub(crate) use gate::Gate;
+pub(crate) use input::Input;
 pub(crate) use upgrade::Hosts;

@@ -187,6 +187,11 @@ impl Session {
         self.waiting.requests()
     }
 
+    /// Bytes that wait for the client to take them.
+    pub(crate) fn output_backlog(&self) -> usize {
+        self.out.backlog()
+    }
+
     /// Whether every request has been answered and every byte taken.
     pub(crate) fn is_settled(&self) -> bool {
         self.waiting.is_empty() && self.answers.is_empty() && self.out.is_empty()

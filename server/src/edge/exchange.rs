@@ -1,0 +1,155 @@
+//! A session and what it waits for: its batches, views and changes, as futures that it must not know
+//! itself. Whoever has a transport and a clock drives it: a connection's task, or a conversation in
+//! memory.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tidekeep_log::{Changed, Commit, Pending, PendingView};
+use tracing::debug;
+
+use super::input::Input;
+use crate::observe::Metrics;
+use crate::service::{Scratch, Service, Submitted};
+use crate::session::{Batch, Millis, Session};
+
+struct Waiter {
+    key: u64,
+    since: Instant,
+    pending: Pending,
+}
+
+/// A session with its open questions to the commit.
+pub(crate) struct Exchange {
+    pub(crate) session: Session,
+    batch: Batch<'static>,
+    scratch: Scratch,
+    waiters: VecDeque<Waiter>,
+    views: Vec<(u32, PendingView)>,
+    changed: Option<Changed>,
+}
+
+impl Exchange {
+    pub(crate) fn new(session: Session) -> Self {
+        Self {
+            session,
+            batch: Batch::default(),
+            scratch: Scratch::default(),
+            waiters: VecDeque::new(),
+            views: Vec::new(),
+            changed: None,
+        }
+    }
+
+    /// Hands the session what the commit has ready.
+    pub(crate) fn poll_waiters(&mut self, context: &mut Context<'_>, metrics: &Metrics) {
+        let mut at = 0;
+        while let Some(waiter) = self.waiters.get_mut(at) {
+            let Poll::Ready(result) = Pin::new(&mut waiter.pending).poll(context) else {
+                at += 1;
+                continue;
+            };
+            metrics.batch_time.record(waiter.since.elapsed());
+            match result {
+                Ok(answers) => self.session.answer_waiting(waiter.key, answers),
+                Err(lost) => {
+                    debug!(%lost, "requests were lost");
+                    self.session.lose_waiting(waiter.key);
+                }
+            }
+            self.waiters.remove(at);
+        }
+        self.views.retain_mut(|(id, pending)| match Pin::new(pending).poll(context) {
+            Poll::Ready(Ok(view)) => {
+                self.session.view_ready(*id, view);
+                false
+            }
+            Poll::Ready(Err(lost)) => {
+                debug!(%lost, "a watch was lost");
+                self.session.view_lost(*id);
+                false
+            }
+            Poll::Pending => true,
+        });
+    }
+
+    /// Waits for the next change if live watches do; whether there is one.
+    pub(crate) fn poll_change(&mut self, context: &mut Context<'_>, commit: &dyn Commit) -> bool {
+        let Some(after) = self.session.waits_for_change() else {
+            self.changed = None;
+            return false;
+        };
+        let changed = self.changed.get_or_insert_with(|| commit.changed(after));
+        let Poll::Ready(result) = Pin::new(changed).poll(context) else { return false };
+        self.changed = None;
+        // After a failure of storage nothing changes any more; the server is about to end.
+        if result.is_ok() {
+            self.session.changed();
+        }
+        result.is_ok()
+    }
+
+    /// Runs the requests that have arrived, the last bytes of them at `arrived`; whether there were
+    /// any.
+    pub(crate) fn run_input(
+        &mut self,
+        now: Millis,
+        arrived: Millis,
+        input: &mut Input,
+        service: &Service,
+        metrics: &Metrics,
+    ) -> bool {
+        let mut moved = false;
+        while !input.is_empty() {
+            let batch = std::mem::take(&mut self.batch);
+            let mut batch: Batch<'_> = batch;
+            let read = self.session.read(now, arrived, input.unread(), &mut batch);
+            let since = Instant::now();
+            let submitted =
+                service.run(&batch, &mut self.session, &mut self.scratch, &mut self.views);
+            let work = read > 0 || !batch.is_empty();
+            self.batch = batch.recycle();
+            input.consume(read);
+            if let Some(submitted) = submitted {
+                self.follow(submitted, since, metrics);
+            }
+            self.session.fill(now, &*service.commit);
+            if !work {
+                break;
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    fn follow(&mut self, submitted: Submitted, since: Instant, metrics: &Metrics) {
+        let Submitted { tickets, pending } = submitted;
+        match pending.into_ready() {
+            Ok(result) => {
+                metrics.batch_time.record(since.elapsed());
+                match result {
+                    Ok(answers) => self.session.answer(tickets, answers),
+                    Err(_) => self.session.lose(&tickets),
+                }
+            }
+            Err(pending) => {
+                let key = self.session.wait_for(tickets);
+                self.waiters.push_back(Waiter { key, since, pending });
+            }
+        }
+    }
+}
+
+/// Bytes of whole frames that may wait behind one that is not whole.
+const INPUT_SLACK_BYTES: usize = 64 << 10;
+
+/// The most unread bytes that a session's input may hold.
+pub(crate) fn input_limit(session: &Session) -> usize {
+    use tidekeep_protocol::frame::LENGTH_BYTES;
+    use tidekeep_protocol::hello::PREFACE;
+    let limit = PREFACE.len() + LENGTH_BYTES + session.frame_limit() as usize;
+    limit + if session.is_greeted() { INPUT_SLACK_BYTES } else { 0 }
+}
