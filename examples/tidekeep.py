@@ -62,6 +62,7 @@ class Entry:
     modified: int
     version: int
     expires_at: int | None
+    lease: int | None
 
     @staticmethod
     def of(key, stored):

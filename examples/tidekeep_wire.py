@@ -204,11 +204,13 @@ def decode(message, body):
 
 # ---- Messages: the tables of docs/protocol.md ----
 
-META = Struct(created=U64, modified=U64, version=U64, expires_at=Option(U64))
+META = Struct(
+    created=U64, modified=U64, version=U64, expires_at=Option(U64), lease=Option(U64)
+)
 STORED = Struct(meta=META, value=BYTES)
 ENTRY = Struct(key=BYTES, stored=STORED)
 CONDITION = Enum(always=None, absent=None, present=None, revision=U64, value=BYTES)
-EXPIRY = Enum(never=None, keep=None, after=U64, at=U64)
+EXPIRY = Enum(never=None, keep=None, after=U64, at=U64, lease=U64)
 RANGE = Struct(start=BYTES, end=Option(BYTES))
 STATUS = Enum(applied=None, not_found=None, refused=None)
 OUTCOME = Enum(not_applied=None, applied=None, unknown=None)

@@ -57,6 +57,9 @@ pub(crate) struct MetaJson {
     /// When it ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<u64>,
+    /// The lease that it goes with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lease: Option<u64>,
 }
 
 impl MetaJson {
@@ -67,6 +70,7 @@ impl MetaJson {
             modified: entry.modified,
             version: entry.version,
             expires_at: entry.expires_at,
+            lease: entry.lease,
         }
     }
 }

@@ -57,6 +57,8 @@ struct Line {
     value: Option<String>,
     value_base64: Option<String>,
     expires_at: Option<u64>,
+    #[serde(default, rename = "lease")]
+    _lease: IgnoredAny,
     #[serde(default, rename = "revision")]
     _revision: IgnoredAny,
     #[serde(default, rename = "created")]

@@ -212,6 +212,7 @@ function options(json: Json): ConditionOptions & ExpiryOptions & { previous?: bo
     ...(expiry === "keep" && { keepTtl: true }),
     ...(expiry.after !== undefined && { ttlMs: expiry.after }),
     ...(typeof expiry.at === "number" && { expiresAt: expiry.at }),
+    ...(expiry.lease !== undefined && { lease: expiry.lease }),
     ...(previous !== undefined && { previous }),
   };
 }
@@ -276,6 +277,8 @@ function entryOf({ key, stored: { meta, value } }: Json): Entry {
   to.number(meta.created).number(meta.modified).number(meta.version);
   if (meta.expires_at === null) to.number(0);
   else to.number(1).number(meta.expires_at);
+  if (meta.lease === null) to.number(0);
+  else to.number(1).number(meta.lease);
   return new Reader(to.bytes(unhex(value)).take().slice()).entry();
 }
 
@@ -285,8 +288,8 @@ function entry(entry: Entry): Json {
 
 function stored(entry: Entry | undefined): Json {
   if (!entry) return null;
-  const { created, revision, version, expiresAt } = entry;
-  const meta = { created, modified: revision, version, expires_at: expiresAt ?? null };
+  const { created, revision, version, expiresAt, lease } = entry;
+  const meta = { created, modified: revision, version, expires_at: expiresAt ?? null, lease: lease ?? null };
   return { meta, value: hex(entry.value) };
 }
 

@@ -98,12 +98,13 @@ export class Writer {
   }
 
   expiry(options: ExpiryOptions): this {
-    const { ttlMs, expiresAt, keepTtl } = options;
-    const given = [keepTtl, ttlMs !== undefined, expiresAt !== undefined];
-    atMostOne(given, "ttlMs, expiresAt and keepTtl");
+    const { ttlMs, expiresAt, keepTtl, lease } = options;
+    const given = [keepTtl, ttlMs !== undefined, expiresAt !== undefined, lease !== undefined];
+    atMostOne(given, "ttlMs, expiresAt, keepTtl and lease");
     if (keepTtl) return this.number(1);
     if (ttlMs !== undefined) return this.number(2).count(Math.ceil(ttlMs), "ttlMs");
     if (expiresAt !== undefined) return this.number(3).count(Math.ceil(+expiresAt), "expiresAt");
+    if (lease !== undefined) return this.number(4).count(lease, "lease");
     return this.number(0);
   }
 
@@ -235,6 +236,7 @@ export class Reader {
       revision: this.number(),
       version: this.number(),
       expiresAt: this.optional(() => this.number()),
+      lease: this.optional(() => this.number()),
     };
   }
 
@@ -248,7 +250,7 @@ export class Reader {
 }
 
 /** What the store keeps beside a value. */
-export type Meta = Pick<Entry, "created" | "revision" | "version" | "expiresAt">;
+export type Meta = Pick<Entry, "created" | "revision" | "version" | "expiresAt" | "lease">;
 
 /** The number, if it is whole and not below `least`. */
 export function whole(value: number, name: string, least: number): number {

@@ -23,6 +23,7 @@ export class StoredEntry implements Entry {
   readonly revision: number;
   readonly version: number;
   readonly expiresAt: number | undefined;
+  readonly lease: number | undefined;
 
   constructor(
     readonly keyBytes: Uint8Array,
@@ -33,6 +34,7 @@ export class StoredEntry implements Entry {
     this.revision = meta.revision;
     this.version = meta.version;
     this.expiresAt = meta.expiresAt;
+    this.lease = meta.lease;
   }
 
   get key(): string {

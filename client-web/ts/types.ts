@@ -35,6 +35,8 @@ export interface Entry {
   readonly version: number;
   /** When the key ends, in milliseconds since the Unix epoch by the server's clock. */
   readonly expiresAt: number | undefined;
+  /** The lease that the key goes with; such a key has no end of its own. */
+  readonly lease: number | undefined;
 }
 
 /** A `WebSocket` class: the platform's own, or one such as that of the package `ws`. */
@@ -96,6 +98,8 @@ export interface ExpiryOptions {
   expiresAt?: number | Date;
   /** As it was before; a new key does not end. */
   keepTtl?: boolean;
+  /** With this lease. Fails with `not-found` when there is no such lease. */
+  lease?: number;
 }
 
 /** How to put. */

@@ -19,14 +19,16 @@ pub struct Entry {
     pub modified: u64,
     /// How many writes the key has had since it appeared; 1 when it is new.
     pub version: u64,
-    /// When the key ends, in milliseconds since the Unix epoch.
+    /// When the key ends by itself, in milliseconds since the Unix epoch.
     pub expires_at: Option<u64>,
+    /// The lease that the key goes with; such a key has no end of its own.
+    pub lease: Option<u64>,
 }
 
 impl Entry {
     pub(crate) fn new(key: Bytes, value: Bytes, meta: Meta) -> Self {
-        let Meta { created, modified, version, expires_at } = meta;
-        Self { key, value, created, modified, version, expires_at }
+        let Meta { created, modified, version, expires_at, lease } = meta;
+        Self { key, value, created, modified, version, expires_at, lease }
     }
 
     /// An entry whose value lies in `reply`.

@@ -112,7 +112,13 @@ mod tests {
     use super::*;
 
     fn change(revision: u64) -> Arc<Change> {
-        let meta = Meta { created: revision, modified: revision, version: 1, expires_at: None };
+        let meta = Meta {
+            created: revision,
+            modified: revision,
+            version: 1,
+            expires_at: None,
+            lease: None,
+        };
         let entry = Entry::new(b"key", b"value", meta, &mut Vec::new());
         let event = Event { kind: EventKind::Put, entry, previous: None };
         Arc::new(Change { revision, at_ms: 0, events: vec![event] })

@@ -15,8 +15,13 @@ use tidekeep_protocol::op::{
 
 const KEY: &[u8] = b"users/0000012345";
 const VALUE: &[u8] = &[b'v'; 100];
-const META: Meta =
-    Meta { created: 1_234_567, modified: 2_345_678, version: 12, expires_at: Some(1 << 41) };
+const META: Meta = Meta {
+    created: 1_234_567,
+    modified: 2_345_678,
+    version: 12,
+    expires_at: Some(1 << 41),
+    lease: None,
+};
 const STORED: Stored<'static> = Stored { meta: META, value: VALUE };
 const LIMITS: Limits = Limits::DEFAULT;
 

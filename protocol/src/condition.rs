@@ -22,18 +22,22 @@ pub enum Condition<'a> {
     Value(#[serde(with = "serde_bytes")] &'a [u8]),
 }
 
-/// What a write does to the time at which the key ends.
+/// What a write does to the time at which the key ends. A key has an end of its own or goes with a
+/// lease, never both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expiry {
     /// The key does not end by itself.
     #[default]
     Never,
-    /// The key keeps the end it had; a new key gets none.
+    /// The key keeps the end or the lease it had; a new key gets none.
     Keep,
     /// The key ends this many milliseconds after the write is ordered; 0 ends it at once.
     After(u64),
     /// The key ends at this time, in milliseconds since the Unix epoch.
     At(u64),
+    /// The key goes with this lease, when it ends or is revoked. A write that names a lease which is
+    /// not there is refused.
+    Lease(u64),
 }
 
 impl Bounded for Condition<'_> {
@@ -48,7 +52,7 @@ impl Bounded for Condition<'_> {
 impl Bounded for Expiry {
     fn check(&self, _: &Limits) -> Result<(), Refusal> {
         match self {
-            Self::Never | Self::Keep => Ok(()),
+            Self::Never | Self::Keep | Self::Lease(_) => Ok(()),
             Self::After(ms) | Self::At(ms) if *ms <= EXPIRY_MS_MAX => Ok(()),
             Self::After(_) | Self::At(_) => {
                 Err(Refusal::new(Code::InvalidInput, "an expiry is at most 2^52 milliseconds"))

@@ -12,8 +12,10 @@ pub struct Meta {
     pub modified: u64,
     /// How many writes the key has had since it appeared; 1 when it is new.
     pub version: u64,
-    /// When the key ends, in milliseconds since the Unix epoch.
+    /// When the key ends by itself, in milliseconds since the Unix epoch.
     pub expires_at: Option<u64>,
+    /// The lease that the key goes with. Such a key has no end of its own.
+    pub lease: Option<u64>,
 }
 
 /// A value with its metadata; the key is known from the request.

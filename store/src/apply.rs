@@ -82,9 +82,9 @@ fn run<G: DerefMut<Target = Shard>>(
     request: &Request<'_>,
 ) -> Result<Reply, Refusal> {
     match request {
-        Request::Put(put) => Ok(Reply::Put(op::put::run(transition, put))),
+        Request::Put(put) => op::put::run(transition, put).map(Reply::Put),
         Request::Delete(delete) => Ok(Reply::Delete(op::delete::run(transition, delete))),
-        Request::Touch(touch) => Ok(Reply::Touch(op::touch::run(transition, touch))),
+        Request::Touch(touch) => op::touch::run(transition, touch).map(Reply::Touch),
         Request::Increment(increment) => {
             op::increment::run(transition, increment).map(Reply::Increment)
         }
@@ -158,20 +158,23 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
         self.writing.shard(key).get(key).cloned()
     }
 
-    /// Writes `key` over `before`, the live entry there was.
+    /// Writes `key` over `before`, the live entry there was. Refused, with nothing changed, if the
+    /// lease that it shall go with is not there.
     pub(crate) fn put(
         &mut self,
         key: &[u8],
         value: &[u8],
         expiry: Expiry,
         before: Option<Entry>,
-    ) -> Entry {
+    ) -> Result<Entry, Refusal> {
         let revision = self.next_revision();
+        let (expires_at, lease) = self.end(expiry, before.as_ref())?;
         let meta = Meta {
             created: before.as_ref().map_or(revision, Entry::created),
             modified: revision,
             version: before.as_ref().map_or(1, |entry| entry.version().saturating_add(1)),
-            expires_at: self.end(expiry, before.as_ref()),
+            expires_at,
+            lease,
         };
         let shard = self.writing.shard(key);
         let written = shard.written();
@@ -180,7 +183,7 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
         self.undo.push(Undo { entry: displaced.unwrap_or_else(|| entry.clone()), kept, written });
         let event = Event { kind: EventKind::Put, entry: entry.clone(), previous: before };
         self.events.push(event);
-        entry
+        Ok(entry)
     }
 
     /// Removes `entry`, which is there.
@@ -201,15 +204,22 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
         self.events.clear();
     }
 
-    fn end(&self, expiry: Expiry, before: Option<&Entry>) -> Option<u64> {
-        match expiry {
-            Expiry::Never => None,
-            Expiry::Keep => before.and_then(Entry::expires_at),
-            Expiry::After(ms) => Some(self.stamp.now_ms.saturating_add(ms).min(LAST_END)),
-            Expiry::At(at) => Some(at.min(LAST_END)),
-        }
+    /// The time at which an entry ends by itself, or the lease that it goes with.
+    fn end(&self, expiry: Expiry, before: Option<&Entry>) -> Result<End, Refusal> {
+        Ok(match expiry {
+            Expiry::Never => (None, None),
+            Expiry::Keep => (before.and_then(Entry::expires_at), before.and_then(Entry::lease)),
+            Expiry::After(ms) => (Some(self.stamp.now_ms.saturating_add(ms).min(LAST_END)), None),
+            Expiry::At(at) => (Some(at.min(LAST_END)), None),
+            Expiry::Lease(_) => return Err(Refusal::new(Code::NotFound, NO_LEASE)),
+        })
     }
 }
+
+/// When an entry ends by itself, and the lease that it goes with; one of them at most.
+type End = (Option<u64>, Option<u64>);
+
+const NO_LEASE: &str = "there is no such lease; it may have ended";
 
 /// The last time at which a key can end: the greatest whole number that a JavaScript number holds.
 const LAST_END: u64 = (1 << 53) - 1;

@@ -2,9 +2,11 @@
 //! change hold it for the price of a counter.
 //!
 //! ```text
-//! | created u64 | modified u64 | version u64 | expires_at u64 | key length u32 | key | value |
+//! | created u64 | modified u64 | version u64 | end u64 | key length u32 | key | value |
 //! ```
-//! Little-endian; `expires_at` is all ones when the entry does not end. Snapshots keep these bytes.
+//! Little-endian. The highest bit of the key's length says what `end` is: the lease that the entry
+//! goes with if it is set, else the time at which the entry ends, all ones when it does not. An entry
+//! has one or the other, so a lease costs no byte. Snapshots keep these bytes.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,6 +17,8 @@ use tidekeep_protocol::entry::{Entry as WireEntry, Meta, Stored};
 
 const HEADER_BYTES: usize = 36;
 const NEVER: u64 = u64::MAX;
+/// The bit of the key's length that says that the entry goes with a lease.
+const LEASED: u32 = 1 << 31;
 
 /// What an entry costs beside its bytes: reference counts, the pointer in its leaf and the
 /// allocator's own.
@@ -25,15 +29,17 @@ pub const OVERHEAD_BYTES: usize = HEADER_BYTES + 16 + 16 + 8;
 pub struct Entry(Arc<[u8]>);
 
 impl Entry {
-    /// Packs an entry; `scratch` is a buffer to build it in.
+    /// Packs an entry; `scratch` is a buffer to build it in. One with a lease has no end of its own.
     pub fn new(key: &[u8], value: &[u8], meta: Meta, scratch: &mut Vec<u8>) -> Self {
         scratch.clear();
         scratch.reserve(HEADER_BYTES + key.len() + value.len());
         scratch.extend_from_slice(&meta.created.to_le_bytes());
         scratch.extend_from_slice(&meta.modified.to_le_bytes());
         scratch.extend_from_slice(&meta.version.to_le_bytes());
-        scratch.extend_from_slice(&meta.expires_at.unwrap_or(NEVER).to_le_bytes());
-        scratch.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        let end = meta.lease.or(meta.expires_at).unwrap_or(NEVER);
+        let leased = if meta.lease.is_some() { LEASED } else { 0 };
+        scratch.extend_from_slice(&end.to_le_bytes());
+        scratch.extend_from_slice(&(key.len() as u32 | leased).to_le_bytes());
         scratch.extend_from_slice(key);
         scratch.extend_from_slice(value);
         Self(Arc::from(&scratch[..]))
@@ -42,7 +48,7 @@ impl Entry {
     /// Takes packed bytes as a snapshot kept them; none when they are no entry.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (header, rest) = bytes.split_at_checked(HEADER_BYTES)?;
-        let key_len = u32::from_le_bytes(header[32..36].try_into().ok()?) as usize;
+        let key_len = (u32::from_le_bytes(header[32..36].try_into().ok()?) & !LEASED) as usize;
         (key_len >= 1 && key_len <= rest.len()).then(|| Self(Arc::from(bytes)))
     }
 
@@ -76,9 +82,14 @@ impl Entry {
         self.number(16)
     }
 
-    /// When the entry ends, in milliseconds since the Unix epoch.
+    /// When the entry ends by itself, in milliseconds since the Unix epoch.
     pub fn expires_at(&self) -> Option<u64> {
-        Some(self.number(24)).filter(|&at| at != NEVER)
+        Some(self.number(24)).filter(|&at| at != NEVER && !self.leased())
+    }
+
+    /// The lease that the entry goes with.
+    pub fn lease(&self) -> Option<u64> {
+        self.leased().then(|| self.number(24))
     }
 
     /// Whether the entry's time is over at `now`, in milliseconds since the Unix epoch.
@@ -93,6 +104,7 @@ impl Entry {
             modified: self.modified(),
             version: self.version(),
             expires_at: self.expires_at(),
+            lease: self.lease(),
         }
     }
 
@@ -113,7 +125,11 @@ impl Entry {
 
     fn value_start(&self) -> usize {
         let length = [self.0[32], self.0[33], self.0[34], self.0[35]];
-        HEADER_BYTES + u32::from_le_bytes(length) as usize
+        HEADER_BYTES + (u32::from_le_bytes(length) & !LEASED) as usize
+    }
+
+    fn leased(&self) -> bool {
+        self.0[35] >= (LEASED >> 24) as u8
     }
 
     fn number(&self, at: usize) -> u64 {

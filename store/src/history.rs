@@ -114,7 +114,8 @@ mod tests {
     use super::*;
 
     fn entry(key: &[u8], revision: u64, value: &[u8]) -> Entry {
-        let meta = Meta { created: 1, modified: revision, version: 1, expires_at: None };
+        let meta =
+            Meta { created: 1, modified: revision, version: 1, expires_at: None, lease: None };
         Entry::new(key, value, meta, &mut Vec::new())
     }
 

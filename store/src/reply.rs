@@ -222,8 +222,13 @@ mod tests {
     #[test]
     fn the_estimate_covers_the_longest_numbers() {
         let most = u64::MAX;
-        let meta =
-            Meta { created: most, modified: most, version: most, expires_at: Some(most - 1) };
+        let meta = Meta {
+            created: most,
+            modified: most,
+            version: most,
+            expires_at: Some(most - 1),
+            lease: None,
+        };
         let entry = Entry::new(&[7; 200], &[8; 300], meta, &mut Vec::new());
         for keys_only in [false, true] {
             let entries = vec![entry.clone(); 50];

@@ -208,7 +208,7 @@ mod tests {
     const ALL: Range<'static> = Range { start: b"", end: None };
 
     fn meta(modified: u64, expires_at: Option<u64>) -> Meta {
-        Meta { created: 1, modified, version: 1, expires_at }
+        Meta { created: 1, modified, version: 1, expires_at, lease: None }
     }
 
     fn key(number: u32) -> [u8; 4] {

@@ -439,6 +439,7 @@ fn error(session: &mut Session, id: u32, code: Code, message: &str) {
 }
 
 fn stored(value: &[u8], revision: u64) -> Stored<'_> {
-    let meta = Meta { created: revision, modified: revision, version: 1, expires_at: None };
+    let meta =
+        Meta { created: revision, modified: revision, version: 1, expires_at: None, lease: None };
     Stored { meta, value }
 }

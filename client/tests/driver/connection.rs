@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::script::{Heard, Script, Way, code, reply, soon};
 
-const META: Meta = Meta { created: 1, modified: 2, version: 3, expires_at: Some(4) };
+const META: Meta = Meta { created: 1, modified: 2, version: 3, expires_at: Some(4), lease: None };
 
 /// Answers gets with the key as the value, in chunks if it is long, and nothing else.
 fn echo(id: u32, request: &Request<'_>) -> Vec<u8> {

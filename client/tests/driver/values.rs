@@ -15,7 +15,7 @@ use tidekeep_client::{
 
 use crate::script::{Script, Way, code, reply, soon};
 
-const META: Meta = Meta { created: 1, modified: 2, version: 3, expires_at: None };
+const META: Meta = Meta { created: 1, modified: 2, version: 3, expires_at: None, lease: None };
 const OLD: Stored<'static> = Stored { meta: META, value: b"old" };
 
 fn entry(key: &'static str, value: &'static str) -> Entry {
@@ -26,6 +26,7 @@ fn entry(key: &'static str, value: &'static str) -> Entry {
         modified: 2,
         version: 3,
         expires_at: None,
+        lease: None,
     }
 }
 

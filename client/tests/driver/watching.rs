@@ -16,7 +16,7 @@ use tidekeep_client::{
 
 use crate::script::{Heard, Script, Way, code, reply, soon};
 
-const META: Meta = Meta { created: 1, modified: 2, version: 3, expires_at: Some(9) };
+const META: Meta = Meta { created: 1, modified: 2, version: 3, expires_at: Some(9), lease: None };
 
 fn wire<'a>(key: &'a [u8], value: &'a [u8]) -> WireEntry<'a> {
     WireEntry { key, stored: Stored { meta: META, value } }
@@ -24,7 +24,7 @@ fn wire<'a>(key: &'a [u8], value: &'a [u8]) -> WireEntry<'a> {
 
 fn entry(key: &'static str, value: &'static str) -> Entry {
     let (key, value) = (key.into(), value.into());
-    Entry { key, value, created: 1, modified: 2, version: 3, expires_at: Some(9) }
+    Entry { key, value, created: 1, modified: 2, version: 3, expires_at: Some(9), lease: None }
 }
 
 fn message(id: u32, message: &WatchMessage<'_>) -> Vec<u8> {

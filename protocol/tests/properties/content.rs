@@ -45,8 +45,14 @@ fn signed() -> impl Strategy<Value = i64> {
 }
 
 fn meta() -> impl Strategy<Value = Meta> {
-    (number(), number(), number(), option::of(number())).prop_map(
-        |(created, modified, version, expires_at)| Meta { created, modified, version, expires_at },
+    (number(), number(), number(), option::of(number()), option::of(number())).prop_map(
+        |(created, modified, version, expires_at, lease)| Meta {
+            created,
+            modified,
+            version,
+            expires_at,
+            lease,
+        },
     )
 }
 
@@ -74,6 +80,7 @@ fn expiry() -> impl Strategy<Value = Expiry> {
         Just(Expiry::Keep),
         number().prop_map(Expiry::After),
         number().prop_map(Expiry::At),
+        number().prop_map(Expiry::Lease),
     ]
 }
 

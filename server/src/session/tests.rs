@@ -28,7 +28,13 @@ impl Scripted {
     fn change(&self, key: &[u8]) {
         let mut changes = self.changes.lock().unwrap();
         let revision = changes.len() as u64 + 1;
-        let meta = Meta { created: revision, modified: revision, version: 1, expires_at: None };
+        let meta = Meta {
+            created: revision,
+            modified: revision,
+            version: 1,
+            expires_at: None,
+            lease: None,
+        };
         let entry = Entry::new(key, b"value", meta, &mut Vec::new());
         let event = Event { kind: EventKind::Put, entry, previous: None };
         changes.push(Arc::new(Change { revision, at_ms: 0, events: vec![event] }));

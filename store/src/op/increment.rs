@@ -19,7 +19,7 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
         Refusal::new(Code::InvalidInput, "the sum is outside the range of a 64-bit number")
     })?;
     let text = value.to_string();
-    transition.put(increment.key, text.as_bytes(), increment.expiry, before);
+    transition.put(increment.key, text.as_bytes(), increment.expiry, before)?;
     Ok(IncrementReply { revision: transition.revision(), value })
 }
 

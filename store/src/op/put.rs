@@ -2,6 +2,7 @@
 
 use core::ops::DerefMut;
 
+use tidekeep_protocol::error::Refusal;
 use tidekeep_protocol::op::{Put, WriteStatus};
 
 use crate::apply::{Transition, holds};
@@ -11,13 +12,13 @@ use crate::shard::Shard;
 pub(crate) fn run<G: DerefMut<Target = Shard>>(
     transition: &mut Transition<'_, '_, G>,
     put: &Put<'_>,
-) -> Written {
+) -> Result<Written, Refusal> {
     let before = transition.live(put.key);
     if !holds(&put.condition, before.as_ref()) {
         let revision = transition.revision();
-        return Written { revision, status: WriteStatus::Refused, entry: before };
+        return Ok(Written { revision, status: WriteStatus::Refused, entry: before });
     }
     let entry = before.clone().filter(|_| put.previous);
-    transition.put(put.key, put.value, put.expiry, before);
-    Written { revision: transition.revision(), status: WriteStatus::Applied, entry }
+    transition.put(put.key, put.value, put.expiry, before)?;
+    Ok(Written { revision: transition.revision(), status: WriteStatus::Applied, entry })
 }

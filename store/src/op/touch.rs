@@ -2,6 +2,7 @@
 
 use core::ops::DerefMut;
 
+use tidekeep_protocol::error::Refusal;
 use tidekeep_protocol::op::{Touch, TouchReply, WriteStatus};
 
 use crate::apply::{Transition, holds};
@@ -11,7 +12,7 @@ use crate::shard::Shard;
 pub(crate) fn run<G: DerefMut<Target = Shard>>(
     transition: &mut Transition<'_, '_, G>,
     touch: &Touch<'_>,
-) -> TouchReply {
+) -> Result<TouchReply, Refusal> {
     let before = transition.live(touch.key);
     let (status, meta) = match before {
         before if !holds(&touch.condition, before.as_ref()) => {
@@ -20,9 +21,9 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
         None => (WriteStatus::NotFound, None),
         Some(before) => {
             let value = before.clone();
-            let entry = transition.put(touch.key, value.value(), touch.expiry, Some(before));
+            let entry = transition.put(touch.key, value.value(), touch.expiry, Some(before))?;
             (WriteStatus::Applied, Some(entry.meta()))
         }
     };
-    TouchReply { revision: transition.revision(), status, meta }
+    Ok(TouchReply { revision: transition.revision(), status, meta })
 }

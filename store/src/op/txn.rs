@@ -40,9 +40,9 @@ fn step<G: DerefMut<Target = Shard>>(
             let revision = transition.revision();
             return Ok(Reply::Get(Got { revision, entry, shows: revision }));
         }
-        TxnOp::Put(put) => Reply::Put(put::run(transition, put)),
+        TxnOp::Put(put) => Reply::Put(put::run(transition, put)?),
         TxnOp::Delete(delete) => Reply::Delete(delete::run(transition, delete)),
-        TxnOp::Touch(touch) => Reply::Touch(touch::run(transition, touch)),
+        TxnOp::Touch(touch) => Reply::Touch(touch::run(transition, touch)?),
         TxnOp::Increment(increment) => Reply::Increment(increment::run(transition, increment)?),
         TxnOp::DeleteRange(range) => Reply::DeleteRange(delete_range::run(transition, range)),
     };

@@ -146,8 +146,13 @@ proptest! {
 fn a_snapshot_of_many_chunks_comes_back_whole() {
     let mut group = Group::new(3, 9);
     let mut scratch = Vec::new();
-    let meta =
-        tidekeep_protocol::entry::Meta { created: 1, modified: 2, version: 3, expires_at: Some(4) };
+    let meta = tidekeep_protocol::entry::Meta {
+        created: 1,
+        modified: 2,
+        version: 3,
+        expires_at: Some(4),
+        lease: None,
+    };
     for number in 0..300_u32 {
         let value = vec![number as u8; 4000 + number as usize];
         let entry = Entry::new(&number.to_be_bytes(), &value, meta, &mut scratch);

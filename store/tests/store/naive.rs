@@ -157,21 +157,21 @@ impl Naive {
     fn op(&mut self, op: &TxnOp<'_>) -> Result<Did, Code> {
         match op {
             TxnOp::Get(get) => Ok(Did::Get(self.at(), self.read(get.key))),
-            TxnOp::Put(put) => Ok(self.put(put)),
+            TxnOp::Put(put) => self.put(put),
             TxnOp::Delete(delete) => Ok(self.delete(delete)),
-            TxnOp::Touch(touch) => Ok(self.touch(touch)),
+            TxnOp::Touch(touch) => self.touch(touch),
             TxnOp::Increment(increment) => self.increment(increment),
             TxnOp::DeleteRange(range) => Ok(self.delete_range(range)),
         }
     }
 
-    fn put(&mut self, put: &Put<'_>) -> Did {
+    fn put(&mut self, put: &Put<'_>) -> Result<Did, Code> {
         let before = self.read(put.key);
         if !self.holds(put.key, &put.condition) {
-            return Did::Put(self.at(), WriteStatus::Refused, before);
+            return Ok(Did::Put(self.at(), WriteStatus::Refused, before));
         }
-        self.set(put.key, put.value, put.expiry);
-        Did::Put(self.at(), WriteStatus::Applied, before.filter(|_| put.previous))
+        self.set(put.key, put.value, put.expiry)?;
+        Ok(Did::Put(self.at(), WriteStatus::Applied, before.filter(|_| put.previous)))
     }
 
     fn delete(&mut self, delete: &Delete<'_>) -> Did {
@@ -186,17 +186,17 @@ impl Naive {
         Did::Delete(self.at(), WriteStatus::Applied, before.filter(|_| delete.previous))
     }
 
-    fn touch(&mut self, touch: &Touch<'_>) -> Did {
+    fn touch(&mut self, touch: &Touch<'_>) -> Result<Did, Code> {
         let before = self.read(touch.key);
         let (status, meta) = if !self.holds(touch.key, &touch.condition) {
             (WriteStatus::Refused, before.map(|kept| kept.meta))
         } else if let Some(before) = before {
-            self.set(touch.key, &before.value, touch.expiry);
+            self.set(touch.key, &before.value, touch.expiry)?;
             (WriteStatus::Applied, Some(self.map[touch.key].meta))
         } else {
             (WriteStatus::NotFound, None)
         };
-        Did::Touch(TouchReply { revision: self.at(), status, meta })
+        Ok(Did::Touch(TouchReply { revision: self.at(), status, meta }))
     }
 
     fn increment(&mut self, increment: &Increment<'_>) -> Result<Did, Code> {
@@ -206,7 +206,7 @@ impl Naive {
         };
         let sum = number + i128::from(increment.by);
         let value = i64::try_from(sum).map_err(|_| Code::InvalidInput)?;
-        self.set(increment.key, value.to_string().as_bytes(), increment.expiry);
+        self.set(increment.key, value.to_string().as_bytes(), increment.expiry)?;
         Ok(Did::Increment(IncrementReply { revision: self.at(), value }))
     }
 
@@ -246,24 +246,30 @@ impl Naive {
         }
     }
 
-    fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) {
+    fn set(&mut self, key: &[u8], value: &[u8], expiry: Expiry) -> Result<(), Code> {
         let previous = self.read(key);
         let modified = self.revision + 1;
         const LAST: u64 = (1 << 53) - 1;
+        let (expires_at, lease) = match expiry {
+            Expiry::Never => (None, None),
+            Expiry::Keep => previous
+                .as_ref()
+                .map_or((None, None), |kept| (kept.meta.expires_at, kept.meta.lease)),
+            Expiry::After(ms) => (Some(LAST.min(self.now.saturating_add(ms))), None),
+            Expiry::At(at) => (Some(LAST.min(at)), None),
+            Expiry::Lease(_) => return Err(Code::NotFound),
+        };
         let meta = Meta {
             created: previous.as_ref().map_or(modified, |kept| kept.meta.created),
             modified,
             version: previous.as_ref().map_or(0, |kept| kept.meta.version) + 1,
-            expires_at: match expiry {
-                Expiry::Never => None,
-                Expiry::Keep => previous.as_ref().and_then(|kept| kept.meta.expires_at),
-                Expiry::After(ms) => Some(LAST.min(self.now.saturating_add(ms))),
-                Expiry::At(at) => Some(LAST.min(at)),
-            },
+            expires_at,
+            lease,
         };
         let entry = Kept { value: value.to_vec(), meta };
         self.map.insert(key.to_vec(), entry.clone());
         self.events.push(Happened { kind: EventKind::Put, key: key.to_vec(), entry, previous });
+        Ok(())
     }
 
     fn remove(&mut self, key: &[u8], kind: EventKind) {

@@ -145,6 +145,7 @@ pub(crate) fn expiry() -> impl Strategy<Value = Expiry> {
         3 => Just(Expiry::Keep),
         4 => (0_u64..40).prop_map(Expiry::After),
         2 => (0_u64..200).prop_map(Expiry::At),
+        1 => (0_u64..30).prop_map(Expiry::Lease),
         1 => Just(Expiry::After(u64::MAX)),
         1 => Just(Expiry::At(u64::MAX)),
     ]
