@@ -4,11 +4,13 @@
 
 use alloc::vec::Vec;
 
-use tidekeep_protocol::frame::{HEADER_BYTES, LENGTH_BYTES, kind};
+use tidekeep_protocol::frame::{HEADER_BYTES, LENGTH_BYTES, ext, flag, kind};
 use tidekeep_protocol::op::Class;
+use tidekeep_protocol::session::Number;
 
 use crate::outbox::{has_room, write_frame};
 use crate::receive::Joining;
+use crate::session::Session;
 use crate::time::Millis;
 
 /// Set in the ids of watches and never in those of calls.
@@ -19,6 +21,9 @@ pub(crate) const SLOTS_MAX: usize = 0xFFFF;
 
 /// A request's frame without its body: header and the deadline's extension.
 const ENVELOPE_BYTES: usize = HEADER_BYTES + 3 + 4;
+
+/// What a write's number adds to it.
+const NUMBER_BYTES: usize = 3 + Number::BYTES;
 
 /// Body capacity that a free slot keeps for its next tenant.
 const SLOT_KEPT_BYTES: usize = 1024;
@@ -42,6 +47,10 @@ pub(crate) struct Call {
     pub(crate) class: Class,
     pub(crate) stage: Stage,
     pub(crate) deadline: Millis,
+    /// Its place in the session, from when it was first sent; 0 while it has none.
+    pub(crate) sequence: u64,
+    /// It was sent on an earlier connection and may have been applied there.
+    pub(crate) doubtful: bool,
     /// The request's body, as it was encoded once.
     pub(crate) body: Vec<u8>,
     /// The reply's chunks so far.
@@ -64,6 +73,7 @@ pub(crate) struct Calls {
     bytes: usize,
     made: u64,
     refused: u32,
+    pub(crate) session: Session,
 }
 
 impl Calls {
@@ -104,8 +114,18 @@ impl Calls {
             None if self.slots.len() == SLOTS_MAX => return None,
             None => {
                 let id = next_tenant(self.slots.len() as u32);
-                let (body, joined) = (Vec::new(), Vec::new());
-                self.slots.push(Call { id, kind, class, stage, deadline, body, joined, order });
+                self.slots.push(Call {
+                    id,
+                    kind,
+                    class,
+                    stage,
+                    deadline,
+                    sequence: 0,
+                    doubtful: false,
+                    body: Vec::new(),
+                    joined: Vec::new(),
+                    order,
+                });
                 id
             }
         };
@@ -136,18 +156,32 @@ impl Calls {
         let settled = Settled {
             class: call.class,
             sent: call.stage == Stage::Sent,
+            doubtful: call.stage == Stage::Sent || call.doubtful,
             joined: joining.release(&mut call.joined),
         };
         let bytes = call.body.len();
         call.stage = Stage::Free;
+        call.doubtful = false;
+        let sequence = core::mem::take(&mut call.sequence);
         call.body.clear();
         if call.body.capacity() > SLOT_KEPT_BYTES {
             call.body = Vec::new();
         }
         self.bytes -= bytes;
+        if sequence > 0 {
+            self.session.settle(sequence);
+        }
         *(if settled.sent { &mut self.sent } else { &mut self.queued }) -= 1;
         self.free.push(index(id) as u16);
         Some(settled)
+    }
+
+    /// Puts a call back into the queue whose connection broke before its reply was whole.
+    pub(crate) fn queue_broken(&mut self, id: u32, joining: &mut Joining) {
+        if let Some(call) = self.find(id) {
+            call.doubtful = call.class == Class::Write;
+        }
+        self.queue_again(id, joining);
     }
 
     /// Puts a call that was sent back into the queue, before those that were made after it.
@@ -200,11 +234,17 @@ impl Calls {
         while let Some(&id) = self.queue.get(self.head) {
             let call = &mut self.slots[index(id)];
             if call.waits(id) {
-                let bytes = ENVELOPE_BYTES + call.body.len();
+                let bytes = LENGTH_BYTES + call.frame_bytes();
                 if self.sent >= in_flight || !has_room(out, bytes, max_bytes) {
                     break;
                 }
-                call.write(now, out);
+                let retry = call.sequence > 0;
+                if call.class == Class::Write && !retry {
+                    let Some(sequence) = self.session.take_sequence() else { break };
+                    call.sequence = sequence;
+                }
+                let flags = if retry { flag::RETRY } else { 0 };
+                call.write(now, flags, self.session.number(call.sequence), out);
                 call.stage = Stage::Sent;
                 self.queued -= 1;
                 self.sent += 1;
@@ -231,9 +271,10 @@ impl Calls {
 }
 
 impl Call {
-    /// The length field of the request's frame.
+    /// The length field of the request's frame, at most.
     pub(crate) fn frame_bytes(&self) -> usize {
-        ENVELOPE_BYTES - LENGTH_BYTES + self.body.len()
+        let number_bytes = if self.class == Class::Write { NUMBER_BYTES } else { 0 };
+        ENVELOPE_BYTES - LENGTH_BYTES + number_bytes + self.body.len()
     }
 
     /// The kind of frame that answers this call.
@@ -245,10 +286,16 @@ impl Call {
         self.id == id && self.stage == Stage::Queued
     }
 
-    fn write(&self, now: Millis, out: &mut Vec<u8>) {
+    fn write(&self, now: Millis, flags: u8, number: Number, out: &mut Vec<u8>) {
         let left_ms = u32::try_from(self.deadline.since(now)).unwrap_or(u32::MAX).max(1);
-        let deadline_ms = (self.kind != kind::PING).then_some(left_ms);
-        write_frame(out, self.kind, self.id, deadline_ms, &self.body);
+        let (deadline, number) = (left_ms.to_le_bytes(), number.to_bytes());
+        let extensions = [(ext::DEADLINE, &deadline[..]), (ext::NUMBER, &number[..])];
+        let borne = match self.kind {
+            kind::PING => 0,
+            _ if self.sequence == 0 => 1,
+            _ => 2,
+        };
+        write_frame(out, self.kind, flags, self.id, &extensions[..borne], &self.body);
     }
 }
 
@@ -256,7 +303,10 @@ impl Call {
 #[derive(Debug)]
 pub(crate) struct Settled {
     pub(crate) class: Class,
+    /// It was sent on the present connection.
     pub(crate) sent: bool,
+    /// It was sent on this one or an earlier one: it may have been applied.
+    pub(crate) doubtful: bool,
     pub(crate) joined: Vec<u8>,
 }
 

@@ -12,6 +12,7 @@ use tidekeep_protocol::codec;
 use tidekeep_protocol::error::Code;
 use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::op::{Class, Operation, Spec};
+use tidekeep_protocol::session::SessionId;
 
 use crate::calls::Calls;
 use crate::config::{CallOptions, Config};
@@ -110,7 +111,8 @@ impl Core {
     /// What is appended counts as sent. Over WebSocket each call makes one message.
     pub fn transmit(&mut self, out: &mut Vec<u8>, max_bytes: usize) -> bool {
         let before = out.len();
-        let room_left = self.outbox.transmit(out, max_bytes, &self.config.software);
+        let session = self.calls.session.known();
+        let room_left = self.outbox.transmit(out, max_bytes, &self.config.software, session);
         if room_left && self.link.phase == Phase::Ready && self.watches.transmit(out, max_bytes) {
             let in_flight = self.link.limits().map_or(1, |limits| limits.in_flight.max(1));
             self.calls.transmit(self.now, out, max_bytes, in_flight as usize);
@@ -243,6 +245,12 @@ impl Core {
     /// What the server said of itself when it last greeted.
     pub fn server(&self) -> Option<&ServerInfo> {
         self.link.server.as_ref()
+    }
+
+    /// The session by which the server knows this client's writes, and the incarnation of the store
+    /// under which it was made; none before the first greeting and from a server without sessions.
+    pub fn session(&self) -> Option<(SessionId, u64)> {
+        self.calls.session.known()
     }
 
     /// Calls that are not settled.

@@ -120,7 +120,9 @@ impl Core {
         let Core { receive, link, config, timers, .. } = self;
         match codec::decode::<Welcome<'_>>(bytes(receive, &[], &arrived.body)) {
             Ok(welcome) if arrived.kind == kind::WELCOME => {
+                let incarnation = welcome.incarnation;
                 if link.welcome(self.now, &welcome, config, timers) {
+                    self.begin_session(arrived.session, incarnation);
                     self.ready();
                 } else {
                     let message = "the server chose a version that was not offered";
@@ -189,7 +191,8 @@ impl Core {
     }
 
     fn call_refused(&mut self, id: u32, error: Error) {
-        match replay::after_refusal(&error, self.link.phase == Phase::Leaving) {
+        let doubtful = self.calls.find(id).is_some_and(|call| call.doubtful);
+        match replay::after_refusal(&error, self.link.phase == Phase::Leaving, doubtful) {
             Verdict::SendAgain => self.calls.queue_again(id, &mut self.joining),
             Verdict::Fail(outcome) => self.fail(id, error.with_outcome(outcome)),
         }

@@ -47,6 +47,7 @@
 //! | `drain` | [`Drain`]: from arrived bytes to outputs |
 //! | `link` | the connection's life: idle, opening, greeting, ready, leaving, resting |
 //! | `calls`, `replay` | requests until they settle; what may be sent again after a break |
+//! | `session` | the numbers by which a server knows a write that it has seen |
 //! | `watch` | subscriptions that outlive connections |
 //! | `receive` | frames out of any slices of the stream, chunks joined within bounds |
 //! | `outbox`, `timers`, `backoff`, `rng` | control frames, reasons to wake, waiting before a retry |
@@ -66,6 +67,7 @@ mod output;
 mod receive;
 mod replay;
 mod rng;
+mod session;
 mod time;
 mod timers;
 mod watch;

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use tidekeep_protocol::codec;
 use tidekeep_protocol::frame::{self, HEADER_BYTES, ext, kind};
 use tidekeep_protocol::hello::{Hello, PREFACE, feature};
+use tidekeep_protocol::session::{Ask, SessionId};
 use tidekeep_protocol::{OLDEST_VERSION, VERSION};
 
 /// Most pongs that wait at once. A server that sends more pings while nothing can be sent is not
@@ -52,7 +53,13 @@ impl Outbox {
     }
 
     /// Moves frames to `out` while it has room; whether all of them went.
-    pub(crate) fn transmit(&mut self, out: &mut Vec<u8>, max_bytes: usize, software: &str) -> bool {
+    pub(crate) fn transmit(
+        &mut self,
+        out: &mut Vec<u8>,
+        max_bytes: usize,
+        software: &str,
+        session: Option<(SessionId, u64)>,
+    ) -> bool {
         let mut went = 0;
         for &control in &self.waiting {
             if !has_room(out, control_bytes(control), max_bytes) {
@@ -61,7 +68,7 @@ impl Outbox {
             went += 1;
             let (kind, id) = match control {
                 Control::Greeting => {
-                    write_greeting(out, software);
+                    write_greeting(out, software, session);
                     continue;
                 }
                 Control::Ping => (kind::PING, 0),
@@ -71,7 +78,7 @@ impl Outbox {
                 }
                 Control::Cancel(id) => (kind::CANCEL, id),
             };
-            write_frame(out, kind, id, None, &[]);
+            write_frame(out, kind, 0, id, &[], &[]);
         }
         self.waiting.drain(..went);
         self.waiting.is_empty()
@@ -82,14 +89,12 @@ impl Outbox {
 pub(crate) fn write_frame(
     out: &mut Vec<u8>,
     kind: u8,
+    flags: u8,
     id: u32,
-    deadline_ms: Option<u32>,
+    extensions: &[(u8, &[u8])],
     body: &[u8],
 ) {
-    let data = deadline_ms.unwrap_or_default().to_le_bytes();
-    let extensions = [(ext::DEADLINE, &data[..])];
-    let extensions = if deadline_ms.is_some() { &extensions[..] } else { &[] };
-    frame::write(out, kind, 0, id, extensions, |out| out.extend_from_slice(body));
+    frame::write(out, kind, flags, id, extensions, |out| out.extend_from_slice(body));
 }
 
 /// Whether a frame of `bytes` may be appended: it fits, or it would never fit.
@@ -105,7 +110,7 @@ fn control_bytes(control: Control) -> usize {
     }
 }
 
-fn write_greeting(out: &mut Vec<u8>, software: &str) {
+fn write_greeting(out: &mut Vec<u8>, software: &str, session: Option<(SessionId, u64)>) {
     out.extend_from_slice(&PREFACE);
     let hello = Hello {
         version_min: OLDEST_VERSION,
@@ -115,7 +120,9 @@ fn write_greeting(out: &mut Vec<u8>, software: &str) {
     };
     let mut body = Vec::new();
     codec::encode(&hello, &mut body);
-    write_frame(out, kind::HELLO, 0, None, &body);
+    let resume = session.map(|(session, incarnation)| Ask::resume_bytes(session, incarnation));
+    let ask = resume.as_ref().map_or(&[][..], |data| &data[..]);
+    write_frame(out, kind::HELLO, 0, 0, &[(ext::SESSION, ask)], &body);
 }
 
 #[cfg(test)]
@@ -130,10 +137,10 @@ mod tests {
             outbox.push(Control::Pong(id));
         }
         let mut out = Vec::new();
-        assert!(outbox.transmit(&mut out, 64 << 10, ""));
+        assert!(outbox.transmit(&mut out, 64 << 10, "", None));
         assert_eq!(out.len(), PONGS_MAX * HEADER_BYTES);
         outbox.push(Control::Pong(7));
-        assert!(outbox.transmit(&mut out, 64 << 10, ""));
+        assert!(outbox.transmit(&mut out, 64 << 10, "", None));
         assert_eq!(out.len(), (PONGS_MAX + 1) * HEADER_BYTES);
     }
 
@@ -145,16 +152,16 @@ mod tests {
         outbox.push(Control::Cancel(3));
         let long = "é".repeat(300);
         let mut out = Vec::new();
-        assert!(!outbox.transmit(&mut out, 10, &long));
+        assert!(!outbox.transmit(&mut out, 10, &long, None));
         let (hello, total) = Frame::decode(&out[PREFACE.len()..], 4096).unwrap().unwrap();
         assert_eq!((hello.kind, PREFACE.len() + total), (kind::HELLO, out.len()));
         let hello: Hello<'_> = codec::decode(hello.body).unwrap();
         assert_eq!(hello.software, "é".repeat(SOFTWARE_BYTES / 2));
         out.clear();
-        assert!(!outbox.transmit(&mut out, 2 * HEADER_BYTES - 1, ""));
+        assert!(!outbox.transmit(&mut out, 2 * HEADER_BYTES - 1, "", None));
         assert_eq!(out.len(), HEADER_BYTES);
         out.clear();
-        assert!(outbox.transmit(&mut out, 2 * HEADER_BYTES - 1, ""));
+        assert!(outbox.transmit(&mut out, 2 * HEADER_BYTES - 1, "", None));
         assert_eq!(out.len(), HEADER_BYTES);
     }
 }

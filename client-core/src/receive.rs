@@ -4,7 +4,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use tidekeep_protocol::frame::{Frame, FrameError, LENGTH_BYTES};
+use tidekeep_protocol::frame::{Frame, FrameError, LENGTH_BYTES, kind};
+use tidekeep_protocol::session::SessionId;
 
 /// Capacity that is kept when a buffer is done with; more goes back to the allocator.
 pub(crate) const KEPT_BYTES: usize = 64 << 10;
@@ -23,6 +24,8 @@ pub(crate) struct Arrived<'a> {
     pub(crate) more: bool,
     pub(crate) id: u32,
     pub(crate) body: Place<'a>,
+    /// The session that a welcome bears.
+    pub(crate) session: Option<SessionId>,
 }
 
 /// Where bytes lie.
@@ -56,6 +59,7 @@ impl Receive {
                 more: frame.more(),
                 id: frame.id,
                 body: Place::Input(frame.body),
+                session: session(&frame),
             };
             *input = &input[total..];
             return Ok(Some(arrived));
@@ -69,6 +73,7 @@ impl Receive {
                     more: frame.more(),
                     id: frame.id,
                     body: Place::Held(end - frame.body.len()..end),
+                    session: session(&frame),
                 };
                 self.start = end;
                 return Ok(Some(arrived));
@@ -107,6 +112,12 @@ impl Receive {
             }
         }
     }
+}
+
+/// The session that a frame bears if it is a welcome; other frames may have no such thing.
+fn session(frame: &Frame<'_>) -> Option<SessionId> {
+    let session = (frame.kind == kind::WELCOME).then(|| frame.extensions.session()).flatten()?;
+    session.try_into().ok().map(SessionId)
 }
 
 /// How many bytes the cut frame lacks, or its length field does.

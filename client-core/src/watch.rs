@@ -343,7 +343,7 @@ impl Watch {
         let request = op::Watch { range: range.as_range(), from, previous: *previous };
         let mut body = Vec::new();
         codec::encode(&request, &mut body);
-        write_frame(out, op::Watch::SPEC.kind, self.wire, None, &body);
+        write_frame(out, op::Watch::SPEC.kind, 0, self.wire, &[], &body);
         self.stage = stage;
     }
 }

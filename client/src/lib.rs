@@ -31,8 +31,10 @@
 //!
 //! **Every call settles**: with its reply, or with an [`Error`] that bears a stable [`Code`], whether
 //! trying again can help, and what became of a write ([`Outcome`]). While there is no connection,
-//! calls wait for one until their deadlines. After a broken connection reads are sent again; a
-//! write whose reply was lost fails with [`Outcome::Unknown`], and is never repeated on its own.
+//! calls wait for one until their deadlines. After a broken connection they are sent again: a write
+//! bears a number by which the server knows it, so that it is applied once. It ends with
+//! [`Outcome::Unknown`] only if it was given up after it was sent, or the server has another history
+//! by then or knows no numbers.
 //!
 //! | file | holds |
 //! |---|---|

@@ -85,10 +85,11 @@ impl Core {
         }
     }
 
-    /// Settles a call of which the server has not said what became of it, and tells the server.
+    /// Settles a call of which the server has not said what became of it, and tells the server if
+    /// that waits for nothing but to answer it.
     pub(super) fn give_up(&mut self, id: u32, error: Error) {
         if let Some(settled) = self.calls.settle(id, &mut self.joining) {
-            let outcome = replay::outcome_when_given_up(settled.class, settled.sent);
+            let outcome = replay::outcome_when_given_up(settled.class, settled.doubtful);
             let error = error.with_outcome(outcome);
             self.outputs.push_back(Output::Failed { call: CallId(id), error });
             self.cancel_on_server(settled.sent.then_some(id));
@@ -99,7 +100,7 @@ impl Core {
         let mut from = 0;
         while let Some((slot, id)) = self.calls.next_where(from, |call| call.stage == Stage::Queued)
         {
-            self.fail(id, error.clone());
+            self.give_up(id, error.clone());
             from = slot + 1;
         }
     }

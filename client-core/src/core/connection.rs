@@ -3,8 +3,9 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-use tidekeep_protocol::error::{Code, Outcome};
+use tidekeep_protocol::error::Code;
 use tidekeep_protocol::op::Class;
+use tidekeep_protocol::session::SessionId;
 
 use crate::calls::{Call, Stage};
 use crate::config::Queue;
@@ -37,6 +38,24 @@ impl Core {
         }
     }
 
+    /// The server has greeted with this session, if it knows sessions. In another one than before it
+    /// would take a write that is sent again for a new one.
+    pub(crate) fn begin_session(&mut self, session: Option<SessionId>, incarnation: u64) {
+        let given = session.map(|session| (session, incarnation));
+        if given == self.calls.session.known() {
+            return;
+        }
+        let mut from = 0;
+        while let Some((slot, id)) = self.calls.next_where(from, |call| call.sequence > 0) {
+            match self.calls.find(id) {
+                Some(call) if !call.doubtful => call.sequence = 0,
+                _ => self.fail(id, replay::forgotten()),
+            }
+            from = slot + 1;
+        }
+        self.calls.session.begin(given);
+    }
+
     /// The server has greeted: everything that waited may go.
     pub(crate) fn ready(&mut self) {
         self.show_state();
@@ -44,7 +63,7 @@ impl Core {
         let mut from = 0;
         let too_long = |call: &Call| call.frame_bytes() > limit;
         while let Some((slot, id)) = self.calls.next_where(from, too_long) {
-            self.fail(id, too_large_to_send());
+            self.give_up(id, too_large_to_send());
             from = slot + 1;
         }
         let mut from = 0;
@@ -82,7 +101,7 @@ impl Core {
             self.fail_queued(&closed());
             self.finish();
         } else if self.link.turned_away.is_some() || self.config.queue == Queue::FailFast {
-            self.fail_queued(&error.with_outcome(Outcome::NotApplied));
+            self.fail_queued(&error);
         }
         self.show_state();
     }
@@ -91,9 +110,12 @@ impl Core {
     pub(super) fn settle_broken(&mut self, error: &Error) {
         let mut from = 0;
         while let Some((slot, id)) = self.calls.next_where(from, |call| call.stage == Stage::Sent) {
-            let class = self.calls.find(id).map_or(Class::Read, |call| call.class);
-            match replay::after_break(class) {
-                Verdict::SendAgain => self.calls.queue_again(id, &mut self.joining),
+            let (class, numbered) = match self.calls.find(id) {
+                Some(call) => (call.class, call.sequence > 0),
+                None => (Class::Read, false),
+            };
+            match replay::after_break(class, numbered) {
+                Verdict::SendAgain => self.calls.queue_broken(id, &mut self.joining),
                 Verdict::Fail(outcome) => {
                     let message = error.message.clone();
                     self.fail(id, Error::new(Code::Network, message).with_outcome(outcome));

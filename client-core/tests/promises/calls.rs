@@ -161,8 +161,8 @@ fn cancelled_call_settles_at_once_and_the_server_is_told_only_if_it_knows() {
 }
 
 #[test]
-fn write_whose_reply_was_lost_is_unknown_and_never_sent_again() {
-    let mut pair = Pair::ready();
+fn without_sessions_a_write_whose_reply_was_lost_is_unknown_and_never_sent_again() {
+    let mut pair = Pair::without_sessions();
     pair.server.hold_replies = true;
     let (read, write) = (pair.get(b"k"), pair.put(b"k", b"v"));
     pair.run();
@@ -199,7 +199,7 @@ fn break_at_any_byte_settles_every_call_truthfully() {
         let mut cut_happened = true;
         let mut at = 0;
         while cut_happened {
-            let mut pair = Pair::ready();
+            let mut pair = Pair::without_sessions();
             pair.server.apply(vec![(b"r".to_vec(), Some(vec![9; 150]))]);
             let cut = if direction_out { &mut pair.cut_after_out } else { &mut pair.cut_after_in };
             *cut = Some(at);

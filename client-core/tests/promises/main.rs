@@ -4,9 +4,12 @@
 mod allocations;
 mod bounds;
 mod calls;
+mod dice;
 mod hostile;
 mod link;
+mod memory;
 mod model;
+mod once;
 mod pair;
 mod resume;
 mod watches;

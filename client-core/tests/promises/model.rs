@@ -11,9 +11,12 @@ use tidekeep_client_core::protocol::frame::{self, Frame, kind};
 use tidekeep_client_core::protocol::hello::{GoingAway, Hello, PREFACE, Welcome};
 use tidekeep_client_core::protocol::limits::Limits;
 use tidekeep_client_core::protocol::op::{
-    Event, GetReply, Request, ScanReply, WatchFrom, WatchMessage, WriteReply, WriteStatus,
+    Class, Event, GetReply, Request, ScanReply, WatchFrom, WatchMessage, WriteReply, WriteStatus,
 };
 use tidekeep_client_core::protocol::range::KeyRange;
+use tidekeep_client_core::protocol::session::{Ask, SessionId};
+
+use crate::memory::{Memory, Remembered};
 
 pub(crate) type Key = Vec<u8>;
 
@@ -47,11 +50,16 @@ pub(crate) struct Server {
     pub(crate) cancelled: Vec<u32>,
     pub(crate) pings: u32,
     pub(crate) pongs: u32,
+    /// What is remembered of numbered writes, for as long as the incarnation stays; none for a
+    /// server that knows no sessions.
+    pub(crate) memory: Option<Memory>,
     session: Option<Session>,
 }
 
 #[derive(Debug, Default)]
 struct Session {
+    /// Under which the connection's writes are remembered.
+    writes: Option<SessionId>,
     inbox: Vec<u8>,
     greeted: bool,
     outbox: Vec<u8>,
@@ -88,6 +96,7 @@ impl Server {
             cancelled: Vec::new(),
             pings: 0,
             pongs: 0,
+            memory: Some(Memory::default()),
             session: None,
         }
     }
@@ -165,7 +174,17 @@ impl Server {
             now_ms: 1_700_000_000_000,
             software: "model",
         };
-        frame::write_value(&mut session.outbox, kind::WELCOME, 0, &welcome);
+        let ask = Ask::from_bytes(frame.extensions.session().expect("a session is asked for"));
+        let ask = ask.expect("in a known form");
+        let memory = self.memory.as_mut();
+        session.writes = memory.map(|memory| memory.session(ask, self.incarnation));
+        let given = session.writes.map(|SessionId(bytes)| bytes);
+        let given = given.as_ref().map(|bytes| (frame::ext::SESSION, &bytes[..]));
+        let mut body = Vec::new();
+        codec::encode(&welcome, &mut body);
+        frame::write(&mut session.outbox, kind::WELCOME, 0, 0, given.as_slice(), |out| {
+            out.extend_from_slice(&body);
+        });
     }
 
     fn take_request(&mut self, session: &mut Session, frame: &Frame<'_>) {
@@ -196,7 +215,7 @@ impl Server {
         if let Request::Watch(watch) = request {
             return self.take_watch(session, frame.id, &watch);
         }
-        let body = self.perform(&request);
+        let Some(body) = self.perform_once(session, frame, &request) else { return };
         if self.hold_replies {
             session.held.push(frame.id);
         } else {
@@ -207,6 +226,36 @@ impl Server {
     fn reply(&self, session: &mut Session, kind: u8, id: u32, body: &[u8]) {
         let chunk_bytes = self.limits.chunk_bytes as usize;
         frame::write_chunked(&mut session.outbox, kind | kind::REPLY, 0, id, body, chunk_bytes);
+    }
+
+    /// The reply's body; none when the request was answered with an error.
+    fn perform_once(
+        &mut self,
+        session: &mut Session,
+        frame: &Frame<'_>,
+        request: &Request<'_>,
+    ) -> Option<Vec<u8>> {
+        let write = request.spec().class == Class::Write;
+        let number = frame.extensions.number();
+        assert_eq!(number.is_some(), write && session.writes.is_some(), "writes have numbers");
+        let (Some(number), Some(id), Some(memory)) = (number, session.writes, self.memory.as_mut())
+        else {
+            assert!(!frame.is_retry() || !write);
+            return Some(self.perform(request));
+        };
+        match memory.look_up(id, number, frame) {
+            Remembered::New => {}
+            Remembered::Answered(body) => return Some(body),
+            Remembered::Forgotten => {
+                error(session, frame.id, Code::OutcomeUnknown, "forgotten");
+                return None;
+            }
+        }
+        let body = self.perform(request);
+        if let Some(memory) = &mut self.memory {
+            memory.keep(id, number, &body);
+        }
+        Some(body)
     }
 
     fn perform(&mut self, request: &Request<'_>) -> Vec<u8> {

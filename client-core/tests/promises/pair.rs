@@ -96,6 +96,17 @@ impl Pair {
         pair
     }
 
+    /// The same with a server that knows no sessions.
+    pub(crate) fn without_sessions() -> Self {
+        let mut pair = Self::new();
+        pair.server.memory = None;
+        pair.core.connect(Millis(pair.now));
+        pair.run();
+        assert_eq!(pair.core.session(), None);
+        pair.seen.clear();
+        pair
+    }
+
     pub(crate) fn get(&mut self, key: &[u8]) -> CallId {
         self.core.call(Millis(self.now), &Get { key }, CallOptions::default())
     }
@@ -269,6 +280,11 @@ impl Pair {
         let mut ends = self.ends(call);
         assert_eq!(ends.len(), 1, "{call:?} settles exactly once: {ends:?}");
         ends.remove(0)
+    }
+
+    /// How a call failed, which must have happened exactly once.
+    pub(crate) fn failed(&self, call: CallId) -> Error {
+        self.settled(call).expect_err("the call fails")
     }
 
     /// Every end of a call.

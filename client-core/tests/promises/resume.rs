@@ -8,6 +8,7 @@ use tidekeep_client_core::protocol::error::Code;
 use tidekeep_client_core::protocol::range::KeyRange;
 use tidekeep_client_core::{Input, Millis, WatchId, WatchRequest};
 
+use crate::dice::Dice;
 use crate::model::Key;
 use crate::pair::{Pair, Seen};
 
@@ -147,19 +148,6 @@ fn break_at_every_byte_from_the_server_is_resumed_exactly() {
 fn break_at_every_byte_to_the_server_is_resumed_exactly() {
     let broken = (0..).take_while(|&at| live_through(None, Some(at), false)).count();
     assert!(broken > 30, "the sweep covered both requests: {broken}");
-}
-
-/// SplitMix64, so that a round is told by its number alone.
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % sides
-    }
 }
 
 fn change(pair: &mut Pair, dice: &mut Dice) {
