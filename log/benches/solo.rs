@@ -81,7 +81,7 @@ fn run_one(store: &Solo, key: &[u8], write: bool, batch: usize) {
     let request = if write { Request::Put(put) } else { Request::Get(Get { key }) };
     let mut body = Vec::with_capacity(160);
     request.encode(&mut body);
-    let calls = vec![Call { request: &request, body: &body }; batch];
+    let calls = vec![Call { request: &request, body: &body, number: None }; batch];
     let answers = match store.submit(&calls, Answers::new()).into_ready() {
         Ok(answers) => answers.expect("storage works"),
         Err(later) => wait(later).expect("storage works"),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Class, Request, TxnOp};
 use tidekeep_store::record;
+use tidekeep_store::sessions::Numbered;
 
 use crate::commit::{Answers, Call, Lost, Pending, Promise};
 use crate::envelope::MAX_PAYLOAD;
@@ -62,6 +63,7 @@ struct Rest {
 struct Kept {
     kind: u8,
     body: Vec<u8>,
+    number: Option<Numbered>,
 }
 
 impl Batch {
@@ -74,8 +76,10 @@ impl Batch {
                 .filter_map(|call| Some((Request::decode(call.kind, &call.body)?.ok()?, call)))
                 .collect();
             debug_assert_eq!(decoded.len(), calls.len(), "each was decoded before it was kept");
-            let calls: Vec<_> =
-                decoded.iter().map(|(request, call)| Call { request, body: &call.body }).collect();
+            let calls: Vec<_> = decoded
+                .iter()
+                .map(|(request, call)| Call { request, body: &call.body, number: call.number })
+                .collect();
             match self.advance(&group, &calls) {
                 Some(more) => rest = more,
                 None => break,
@@ -99,6 +103,7 @@ impl Batch {
                     let kept = |call: &Call<'_>| Kept {
                         kind: call.request.spec().kind,
                         body: call.body.to_vec(),
+                        number: call.number,
                     };
                     return Some(Rest { room, calls: left.iter().map(kept).collect() });
                 }

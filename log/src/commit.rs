@@ -12,6 +12,7 @@ use tidekeep_protocol::op::Request;
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::change::Change;
 use tidekeep_store::reply::Reply;
+use tidekeep_store::sessions::Numbered;
 use tidekeep_store::view::View;
 
 use crate::error::Failure;
@@ -23,6 +24,9 @@ pub struct Call<'a> {
     pub request: &'a Request<'a>,
     /// The body that the request was decoded from.
     pub body: &'a [u8],
+    /// The number that makes it safe to send again, if it is a write that has one. All calls of a
+    /// batch that have one are of the same session.
+    pub number: Option<Numbered>,
 }
 
 /// One answer for each call, in the order of the calls.

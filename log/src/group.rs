@@ -19,6 +19,7 @@ use tidekeep_store::reply::{Got, Reply};
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::Spread;
 use tidekeep_store::snapshot::Head;
+use tidekeep_store::tables::Tables;
 use tidekeep_store::view::View;
 
 use crate::alarm::Alarm;
@@ -43,11 +44,12 @@ pub(crate) struct Group {
     pub(crate) order: Mutex<Order>,
 }
 
-/// What only the one who orders may touch: memory that is used again and again.
+/// What only the one who orders may touch: the tables, and memory that is used again and again.
 #[derive(Default)]
 pub(crate) struct Order {
     pub(crate) record: Vec<u8>,
     pub(crate) changes: Vec<Arc<Change>>,
+    pub(crate) tables: Tables,
 }
 
 /// The whole state between two records.
@@ -55,6 +57,7 @@ pub(crate) struct Cut {
     /// Index of the record before it.
     pub(crate) index: u64,
     pub(crate) head: Head,
+    pub(crate) tables: Tables,
     pub(crate) view: View,
 }
 
@@ -125,12 +128,16 @@ impl Group {
         let (index, revision) = self.positions.last();
         let now_ms = self.clock.now_ms();
         let shards = self.read_all();
+        let tables = order.tables.clone();
         drop(order);
         let keys = shards.iter().map(|shard| shard.keys() as u64).sum();
         let digest = digest(shards.iter().map(|shard| &**shard));
         let shards = shards.iter().map(|shard| &**shard);
         let view = View::freeze(shards, &KeyRange::all(), now_ms, revision);
-        Cut { index, head: Head { revision, now_ms, keys, digest }, view }
+        let sessions = tables.sessions.len() as u64;
+        let forgotten_ms = tables.sessions.forgotten_ms();
+        let head = Head { revision, now_ms, keys, digest, sessions, forgotten_ms };
+        Cut { index, head, tables, view }
     }
 
     /// Keys, and bytes of memory that their entries take.

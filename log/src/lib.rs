@@ -65,4 +65,5 @@ pub use ticket::Ticket;
 pub use tidekeep_store::change::{Change, Event, EventKind};
 pub use tidekeep_store::entry::Entry;
 pub use tidekeep_store::reply::Reply;
+pub use tidekeep_store::sessions::Numbered;
 pub use tidekeep_store::view::View;

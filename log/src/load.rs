@@ -7,16 +7,18 @@ use std::sync::atomic::AtomicU64;
 use parking_lot::{Mutex, RwLock};
 use tidekeep_store::apply::apply;
 use tidekeep_store::history;
-use tidekeep_store::record::Record;
+use tidekeep_store::record::{Command, Record};
+use tidekeep_store::sessions::Sessions;
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::{Spread, Writing};
 use tidekeep_store::snapshot::{self, Head};
+use tidekeep_store::tables::Tables;
 
 use crate::alarm::Alarm;
 use crate::clock::Monotone;
 use crate::commit::Identity;
 use crate::error::{BoxError, OpenError};
-use crate::group::{Group, digest};
+use crate::group::{Group, Order, digest};
 use crate::options::Options;
 use crate::positions::Positions;
 use crate::recover::Recovery;
@@ -58,7 +60,7 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
         })?,
     };
     let (log, report) = recovery.replay(|_, payload| state.replay(payload, &tail))?;
-    let State { shards, snapshot, revision, now_ms, .. } = state;
+    let State { shards, tables, snapshot, revision, now_ms, .. } = state;
     let group = Group {
         positions: Positions::new(log, revision),
         tail,
@@ -69,7 +71,7 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
         limits: options.limits,
         record_bytes,
         revision: AtomicU64::new(revision),
-        order: Mutex::default(),
+        order: Mutex::new(Order { tables, ..Order::default() }),
     };
     let (keys, _) = group.size();
     tracing::info!(records = report.replayed, revision, keys, "the store is loaded");
@@ -80,7 +82,10 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
 struct State {
     spread: Spread,
     shards: Vec<(usize, Box<Shard>)>,
+    tables: Tables,
     snapshot: Option<Head>,
+    /// Sessions of the snapshot that are yet to come.
+    sessions_left: u64,
     /// Entries of the snapshot that are yet to come.
     entries_left: u64,
     history: history::Reader,
@@ -93,7 +98,9 @@ impl State {
         Self {
             spread,
             shards: (0..spread.shards()).map(|index| (index, Box::default())).collect(),
+            tables: Tables::default(),
             snapshot: None,
+            sessions_left: 0,
             entries_left: 0,
             history: history::Reader::default(),
             revision: 0,
@@ -101,13 +108,24 @@ impl State {
         }
     }
 
-    /// Takes in a chunk of a snapshot: its head, then its entries, then the changes before it.
+    /// Takes in a chunk of a snapshot: its head, then its sessions, its entries, and the changes
+    /// before it.
     fn take(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
         if self.snapshot.is_none() {
             let head = Head::decode(chunk).ok_or("its head cannot be read")?;
             (self.revision, self.now_ms) = (head.revision, head.now_ms);
-            self.entries_left = head.keys;
+            (self.sessions_left, self.entries_left) = (head.sessions, head.keys);
+            self.tables.sessions = Sessions::forgotten_until(head.forgotten_ms);
             self.snapshot = Some(head);
+            return Ok(());
+        }
+        if self.sessions_left > 0 {
+            for session in snapshot::sessions(chunk) {
+                let read = session.and_then(|bytes| self.tables.sessions.read(bytes));
+                read.ok_or("a session in it cannot be read")?;
+                let left = self.sessions_left.checked_sub(1);
+                self.sessions_left = left.ok_or("it has too many sessions")?;
+            }
             return Ok(());
         }
         if self.entries_left == 0 {
@@ -127,7 +145,8 @@ impl State {
         let head = self.snapshot.ok_or("it is empty")?;
         let keys: usize = self.shards.iter().map(|(_, shard)| shard.keys()).sum();
         let digest = digest(self.shards.iter().map(|(_, shard)| &**shard));
-        if (keys as u64, digest) != (head.keys, head.digest) {
+        let sessions = self.tables.sessions.len() as u64;
+        if (keys as u64, digest, sessions) != (head.keys, head.digest, head.sessions) {
             return Err("its entries do not add up to its head".into());
         }
         let history = std::mem::take(&mut self.history);
@@ -151,11 +170,22 @@ impl State {
             return Err(format!("it follows revision {found}, the state has {expected}").into());
         }
         for command in record.commands() {
+            let command = command?;
             let mut writing = Writing::new(self.spread, &mut self.shards);
-            let (_, change) = apply(&mut writing, stamp, &command?)?;
-            let change = change.ok_or("a command that changed something changes nothing now")?;
-            stamp.revision = change.revision;
-            tail.extend([Arc::new(change)], stamp.revision);
+            let applied = apply(&mut writing, &mut self.tables, stamp, &command);
+            let (change, changed) = match command {
+                Command::Numbered { changed, .. } => {
+                    (applied.map_or(None, |applied| applied.1), changed)
+                }
+                Command::Request(_) | Command::Expire(_) => (applied?.1, true),
+            };
+            if change.is_some() != changed {
+                return Err("a command does not change now what it changed the first time".into());
+            }
+            if let Some(change) = change {
+                stamp.revision = change.revision;
+                tail.extend([Arc::new(change)], stamp.revision);
+            }
         }
         self.revision = stamp.revision;
         self.now_ms = self.now_ms.max(stamp.now_ms);

@@ -54,6 +54,7 @@ pub(crate) fn write(group: &Group, tally: &Tally) -> Result<(), SnapshotError> {
             false => out.write(chunk),
         };
         out.write(&cut.head.encode())?;
+        snapshot::write_sessions(&cut.tables.sessions, |bytes| chunk(out, bytes))?;
         snapshot::write(&cut.view, |bytes| chunk(out, bytes))?;
         history::write(changes.iter().map(|change| &**change), |bytes| chunk(out, bytes))
     })?;

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::{MutexGuard, RwLockWriteGuard};
-use tidekeep_protocol::error::Refusal;
-use tidekeep_store::apply::{Stamp, apply_expire, apply_request};
+use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_protocol::session::SessionId;
+use tidekeep_store::apply::{Stamp, apply_expire, apply_numbered, apply_request};
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
 use tidekeep_store::record::{self, Expired};
 use tidekeep_store::reply::Reply;
+use tidekeep_store::sessions::Recall;
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::{Footprint, Writing};
 
@@ -27,6 +29,10 @@ pub(crate) struct Turn<'a> {
     group: &'a Group,
     order: MutexGuard<'a, Order>,
     stamp: Stamp,
+    /// The session of the numbered writes that are in the record, if there are any.
+    session: Option<SessionId>,
+    /// Whether something was applied that the record must keep.
+    wrote: bool,
 }
 
 impl<'a> Turn<'a> {
@@ -38,7 +44,7 @@ impl<'a> Turn<'a> {
         let stamp = Stamp { now_ms, revision: group.revision.load(Ordering::Acquire) };
         order.record.clear();
         record::begin(stamp, &mut order.record);
-        Self { group, order, stamp }
+        Self { group, order, stamp, session: None, wrote: false }
     }
 
     /// The time of everything in this turn.
@@ -51,28 +57,49 @@ impl<'a> Turn<'a> {
         self.stamp.revision
     }
 
-    /// Applies a client's write. What changes nothing leaves no trace in the record.
+    /// Applies a client's write. What changes nothing leaves no trace in the record, unless it has a
+    /// number, under which it must not be decided a second time.
     pub(crate) fn write(&mut self, call: &Call<'_>) -> Result<Reply, Refusal> {
-        let (group, stamp) = (self.group, self.stamp);
-        let footprint = group.spread.footprint(call.request);
-        let (reply, changed) = match &footprint {
-            Footprint::One(index) => {
-                let mut guards = [group.lock(*index)];
-                let mut writing = Writing::new(group.spread, &mut guards);
-                let (reply, change) = apply_request(&mut writing, stamp, call.request)?;
-                (reply, self.keep(change, &guards))
-            }
-            Footprint::Some(_) | Footprint::All => {
-                let mut guards = group.lock_all(&footprint);
-                let mut writing = Writing::new(group.spread, &mut guards);
-                let (reply, change) = apply_request(&mut writing, stamp, call.request)?;
-                (reply, self.keep(change, &guards))
-            }
-        };
-        if changed {
-            record::push_request(call.request.spec().kind, call.body, &mut self.order.record);
+        let Some(numbered) = &call.number else { return self.write_once(call) };
+        match self.order.tables.sessions.recall(numbered) {
+            Recall::New => self.write_once(call),
+            Recall::Answered(answer) => answer,
+            Recall::Forgotten => Err(Refusal::new(
+                Code::OutcomeUnknown,
+                "the write was sent before, and what became of it is no longer known",
+            )),
         }
-        Ok(reply)
+    }
+
+    fn write_once(&mut self, call: &Call<'_>) -> Result<Reply, Refusal> {
+        let group = self.group;
+        match group.spread.footprint(call.request) {
+            Footprint::One(index) => self.run(call, &mut [group.lock(index)]),
+            footprint => self.run(call, &mut group.lock_all(&footprint)),
+        }
+    }
+
+    fn run(&mut self, call: &Call<'_>, guards: &mut [Locked<'_>]) -> Result<Reply, Refusal> {
+        let mut writing = Writing::new(self.group.spread, guards);
+        let kind = call.request.spec().kind;
+        let Some(numbered) = &call.number else {
+            let (reply, change) = apply_request(&mut writing, self.stamp, call.request)?;
+            if self.keep(change, guards) {
+                record::push_request(kind, call.body, &mut self.order.record);
+            }
+            return Ok(reply);
+        };
+        let tables = &mut self.order.tables;
+        let (answer, change) =
+            apply_numbered(&mut writing, tables, self.stamp, numbered, call.request);
+        let changed = self.keep(change, guards);
+        self.wrote = true;
+        let record = &mut self.order.record;
+        if self.session.replace(numbered.session) != Some(numbered.session) {
+            record::push_session(numbered.session, record);
+        }
+        record::push_numbered(numbered.number, changed, kind, call.body, record);
+        answer
     }
 
     fn expire(&mut self, expired: &[Expired<'_>]) {
@@ -96,12 +123,13 @@ impl<'a> Turn<'a> {
             self.group.alarm.set(due_ms);
         }
         self.order.changes.push(Arc::new(change));
+        self.wrote = true;
         true
     }
 
-    /// Appends the record and makes the changes known, unless nothing has changed.
+    /// Appends the record and makes the changes known, unless there is nothing to keep.
     pub(crate) fn finish(mut self, permit: Permit<'_>) {
-        if self.order.changes.is_empty() {
+        if !self.wrote {
             return;
         }
         let group = self.group;
@@ -110,12 +138,13 @@ impl<'a> Turn<'a> {
         let index = group.log().append_one(permit, &self.order.record);
         debug_assert_eq!(index, noted, "only turns append to the log");
         self.order.record.shrink_to(KEEP_BYTES);
+        self.wrote = false;
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if !self.order.changes.is_empty() {
+        if self.wrote {
             // A panic on the way: what was applied is not in the log, so memory and disk differ,
             // and every answer from here on could be wrong. The log alone is right.
             tracing::error!("a write was applied and not logged; ending the process");

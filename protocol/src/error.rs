@@ -131,7 +131,8 @@ pub struct ErrorBody<'a> {
     pub message: &'a str,
 }
 
-/// A request that was turned down before anything happened.
+/// A request that was turned down: nothing was done for it, or, with [`Code::OutcomeUnknown`],
+/// nothing more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Why.
@@ -148,10 +149,14 @@ impl Refusal {
 
     /// The refusal as an error frame's body.
     pub fn body(&self) -> ErrorBody<'_> {
+        let outcome = match self.code {
+            Code::OutcomeUnknown => Outcome::Unknown,
+            _ => Outcome::NotApplied,
+        };
         ErrorBody {
             code: self.code.number(),
             retryable: self.code.retryable(),
-            outcome: Outcome::NotApplied,
+            outcome,
             retry_after_ms: 0,
             message: &self.message,
         }

@@ -12,6 +12,7 @@ use tidekeep_store::read::{self, PageLimits};
 use tidekeep_store::record::Command;
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::{Spread, Writing};
+use tidekeep_store::tables::Tables;
 
 const SHARDS: usize = 16;
 const PAGE: PageLimits = PageLimits { entries: 1000, bytes: 1 << 20 };
@@ -49,6 +50,7 @@ fn measure(name: &str, key: Name, keys: u64) {
 
 struct Store {
     shards: Vec<Shard>,
+    tables: Tables,
     spread: Spread,
     revision: u64,
 }
@@ -56,7 +58,7 @@ struct Store {
 impl Store {
     fn new() -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { shards, spread: Spread::new(7, SHARDS), revision: 0 }
+        Self { shards, tables: Tables::default(), spread: Spread::new(7, SHARDS), revision: 0 }
     }
 
     fn get(&self, key: &[u8]) {
@@ -73,7 +75,8 @@ impl Store {
         let guards = &mut [(index, &mut self.shards[index])];
         let stamp = Stamp { now_ms: 1, revision: self.revision };
         let command = Command::Request(Request::Put(put));
-        let applied = apply(&mut Writing::new(self.spread, guards), stamp, &command);
+        let mut writing = Writing::new(self.spread, guards);
+        let applied = apply(&mut writing, &mut self.tables, stamp, &command);
         self.revision += 1;
         assert!(black_box(applied).is_ok(), "a put without a condition applies");
     }

@@ -14,8 +14,10 @@ use crate::entry::Entry;
 use crate::op;
 use crate::record::{Command, Expired};
 use crate::reply::Reply;
+use crate::sessions::{Answer, Numbered};
 use crate::shard::Shard;
 use crate::shards::Writing;
+use crate::tables::Tables;
 
 /// When and where in the order a command stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +36,14 @@ impl Stamp {
     }
 }
 
-/// Applies one command of a record.
+/// Applies one command of a record. A numbered write's answer is the result, be it a refusal, and is
+/// remembered.
 ///
 /// # Errors
 /// As [`apply_request`].
 pub fn apply<G: DerefMut<Target = Shard>>(
     writing: &mut Writing<'_, G>,
+    tables: &mut Tables,
     stamp: Stamp,
     command: &Command<'_>,
 ) -> Result<(Option<Reply>, Option<Change>), Refusal> {
@@ -47,8 +51,29 @@ pub fn apply<G: DerefMut<Target = Shard>>(
         Command::Request(request) => {
             apply_request(writing, stamp, request).map(|(reply, change)| (Some(reply), change))
         }
+        Command::Numbered { numbered, request, .. } => {
+            let (answer, change) = apply_numbered(writing, tables, stamp, numbered, request);
+            answer.map(|reply| (Some(reply), change))
+        }
         Command::Expire(expired) => Ok((None, apply_expire(writing, stamp, expired))),
     }
+}
+
+/// Applies a client's numbered write, which [`crate::sessions::Sessions::recall`] said is new, and
+/// remembers the answer.
+pub fn apply_numbered<G: DerefMut<Target = Shard>>(
+    writing: &mut Writing<'_, G>,
+    tables: &mut Tables,
+    stamp: Stamp,
+    numbered: &Numbered,
+    request: &Request<'_>,
+) -> (Answer, Option<Change>) {
+    let (answer, change) = match apply_request(writing, stamp, request) {
+        Ok((reply, change)) => (Ok(reply), change),
+        Err(refusal) => (Err(refusal), None),
+    };
+    tables.sessions.remember(numbered, stamp.now_ms, answer.clone());
+    (answer, change)
 }
 
 /// Applies a client's write.

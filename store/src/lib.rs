@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`entry`], [`leaf`], [`shard`] | what is kept: one allocation an entry, leaves shared with views |
 //! | [`shards`] | which shard holds a key; the shards a command needs |
+//! | [`tables`], [`sessions`] | what is kept beside entries: answers to numbered writes, so that a retry is safe |
 //! | [`record`] | what is logged: stamp, revision, the requests' own bytes |
 //! | [`apply`] | one command to a reply and its changes; `op/` has a file for each writing operation |
 //! | [`read`] | get, scan, children |
@@ -30,7 +31,9 @@ mod op;
 pub mod read;
 pub mod record;
 pub mod reply;
+pub mod sessions;
 pub mod shard;
 pub mod shards;
 pub mod snapshot;
+pub mod tables;
 pub mod view;

@@ -2,10 +2,14 @@
 //! nothing is encoded twice and a replay decides what was decided the first time.
 //!
 //! ```text
-//! | version u8 = 1 | now_ms u64 | revision u64 | commands |
-//! command: | kind u8 | length u32 | body |
+//! | version u8 = 2 | now_ms u64 | revision u64 | commands |
+//! command:  | kind u8 | length u32 | body |
+//! session:  | 0xE1 | 16 | session 16 bytes |: whose the numbered writes behind it are
+//! numbered: | 0xE2 | length u32 | sequence u64 | oldest u64 | changed u8 | kind u8 | body |
 //! ```
 //! Little-endian. `revision` is the group's before the record, and is checked when it is replayed.
+//! Version 1 is the same without the last two. A numbered write is kept even if it changed nothing:
+//! its answer must be the same when it comes again.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -13,21 +17,42 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use tidekeep_protocol::codec::{self, Malformed};
 use tidekeep_protocol::op::Request;
+use tidekeep_protocol::session::{Number, SessionId};
 
 use crate::apply::Stamp;
+use crate::sessions::Numbered;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const OLDEST_VERSION: u8 = 1;
 const HEADER_BYTES: usize = 17;
 const COMMAND_BYTES: usize = 5;
 
 /// The kind of an expire command; requests have kinds below 0x80.
 const KIND_EXPIRE: u8 = 0xE0;
 
+/// The kind of the command that says whose numbered writes follow.
+const KIND_SESSION: u8 = 0xE1;
+
+/// The kind of a numbered write.
+const KIND_NUMBERED: u8 = 0xE2;
+
+/// Bytes of a numbered write before the request's body.
+const NUMBERED_BYTES: usize = Number::BYTES + 2;
+
 /// One command of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command<'a> {
     /// A client's write.
     Request(Request<'a>),
+    /// A client's write under a number.
+    Numbered {
+        /// Its number.
+        numbered: Numbered,
+        /// Whether it changed something the first time.
+        changed: bool,
+        /// The write.
+        request: Request<'a>,
+    },
     /// The group's own: these entries' time is over.
     Expire(Vec<Expired<'a>>),
 }
@@ -56,6 +81,21 @@ pub fn push_request(kind: u8, body: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(body);
 }
 
+/// Says whose the numbered writes are that are added next.
+pub fn push_session(session: SessionId, out: &mut Vec<u8>) {
+    push_request(KIND_SESSION, &session.0, out);
+}
+
+/// Adds a client's numbered write: its frame's kind and body.
+pub fn push_numbered(number: Number, changed: bool, kind: u8, body: &[u8], out: &mut Vec<u8>) {
+    out.push(KIND_NUMBERED);
+    out.extend_from_slice(&((NUMBERED_BYTES + body.len()) as u32).to_le_bytes());
+    out.extend_from_slice(&number.to_bytes());
+    out.push(u8::from(changed));
+    out.push(kind);
+    out.extend_from_slice(body);
+}
+
 /// Adds an expire command.
 pub fn push_expire(expired: &[Expired<'_>], out: &mut Vec<u8>) {
     let start = out.len();
@@ -67,7 +107,8 @@ pub fn push_expire(expired: &[Expired<'_>], out: &mut Vec<u8>) {
 
 /// At most how many bytes a record of these request bodies takes.
 pub fn bytes_for(bodies: impl Iterator<Item = usize>) -> usize {
-    HEADER_BYTES + bodies.map(|body| COMMAND_BYTES + body).sum::<usize>()
+    let session = COMMAND_BYTES + size_of::<SessionId>();
+    HEADER_BYTES + session + bodies.map(|body| COMMAND_BYTES + NUMBERED_BYTES + body).sum::<usize>()
 }
 
 /// A record read back.
@@ -86,7 +127,7 @@ impl<'a> Record<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, BadRecord> {
         let (header, commands) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or(BadRecord::Cut)?;
         let (&version, numbers) = header.split_first().ok_or(BadRecord::Cut)?;
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(BadRecord::Version(version));
         }
         let (now_ms, revision) = numbers.split_at(8);
@@ -98,18 +139,29 @@ impl<'a> Record<'a> {
 
     /// The commands in order; an error is the last item.
     pub fn commands(&self) -> impl Iterator<Item = Result<Command<'a>, BadRecord>> + use<'a> {
-        let mut rest = self.commands;
+        let (mut rest, mut session) = (self.commands, None);
         core::iter::from_fn(move || {
-            if rest.is_empty() {
-                return None;
+            loop {
+                if rest.is_empty() {
+                    return None;
+                }
+                let Some((kind, body, tail)) = split_command(rest) else {
+                    rest = &[];
+                    return Some(Err(BadRecord::Cut));
+                };
+                rest = tail;
+                if kind == KIND_SESSION
+                    && let Ok(id) = body.try_into()
+                {
+                    session = Some(SessionId(id));
+                    continue;
+                }
+                let command = command(kind, body, session);
+                if command.is_err() {
+                    rest = &[];
+                }
+                return Some(command);
             }
-            let split = split_command(rest).ok_or(BadRecord::Cut);
-            let command = split.and_then(|(kind, body, _)| command(kind, body));
-            rest = match split {
-                Ok((_, _, tail)) if command.is_ok() => tail,
-                _ => &[],
-            };
-            Some(command)
         })
     }
 }
@@ -120,12 +172,26 @@ fn split_command(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((kind, body, rest))
 }
 
-fn command(kind: u8, body: &[u8]) -> Result<Command<'_>, BadRecord> {
-    if kind == KIND_EXPIRE {
-        return Ok(Command::Expire(codec::decode(body)?));
+fn command(kind: u8, body: &[u8], session: Option<SessionId>) -> Result<Command<'_>, BadRecord> {
+    match kind {
+        KIND_EXPIRE => Ok(Command::Expire(codec::decode(body)?)),
+        KIND_SESSION => Err(BadRecord::Body),
+        KIND_NUMBERED => {
+            let (head, body) = body.split_first_chunk::<NUMBERED_BYTES>().ok_or(BadRecord::Body)?;
+            let number = Number::from_bytes(&head[..Number::BYTES]).ok_or(BadRecord::Body)?;
+            let session = session.ok_or(BadRecord::Body)?;
+            let [changed @ 0..=1, kind] = head[Number::BYTES..] else {
+                return Err(BadRecord::Body);
+            };
+            let numbered = Numbered { session, number, retry: false };
+            Ok(Command::Numbered { numbered, changed: changed == 1, request: request(kind, body)? })
+        }
+        _ => Ok(Command::Request(request(kind, body)?)),
     }
-    let request = Request::decode(kind, body).ok_or(BadRecord::Kind(kind))??;
-    Ok(Command::Request(request))
+}
+
+fn request(kind: u8, body: &[u8]) -> Result<Request<'_>, BadRecord> {
+    Ok(Request::decode(kind, body).ok_or(BadRecord::Kind(kind))??)
 }
 
 /// Bytes that are no record. What cannot be read is never skipped.

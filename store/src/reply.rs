@@ -1,6 +1,7 @@
 //! Answers. They hold entries, not bytes: an answer waits for the disk without a copy, and is
 //! written straight into the connection's buffer when it may be shown.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use tidekeep_protocol::codec;
@@ -32,6 +33,17 @@ pub enum Reply {
     Children(Names),
     /// Of a transaction.
     Txn(TxnDone),
+    /// Of any of them, as it was given once before and kept in a snapshot.
+    Encoded(Encoded),
+}
+
+/// An answer's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The revision that it shows something of.
+    pub shows: u64,
+    /// The reply's body.
+    pub body: Arc<[u8]>,
 }
 
 /// What a get found.
@@ -105,6 +117,7 @@ impl Reply {
             Self::Scan(page) => codec::encode(&page.to_wire(), out),
             Self::Children(names) => codec::encode(&names.to_wire(), out),
             Self::Txn(done) => codec::encode(&done.to_wire(), out),
+            Self::Encoded(encoded) => out.extend_from_slice(&encoded.body),
         }
     }
 
@@ -127,6 +140,23 @@ impl Reply {
             Self::Txn(done) => {
                 SMALL_BYTES + done.results.iter().map(Reply::body_bytes).sum::<usize>()
             }
+            Self::Encoded(encoded) => encoded.body.len(),
+        }
+    }
+
+    /// What the answer to a write keeps in memory beside itself, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Put(Written { entry, .. })
+            | Self::Delete(Written { entry, .. })
+            | Self::Get(Got { entry, .. }) => entry.as_ref().map_or(0, Entry::cost),
+            Self::Touch(_) | Self::Increment(_) | Self::DeleteRange(_) => 0,
+            Self::Txn(done) => {
+                let held = |reply: &Reply| size_of::<Reply>() + reply.held_bytes();
+                done.results.iter().map(held).sum()
+            }
+            Self::Encoded(encoded) => encoded.body.len(),
+            Self::Scan(_) | Self::Children(_) => self.body_bytes(),
         }
     }
 
@@ -141,6 +171,7 @@ impl Reply {
             Self::Increment(reply) => reply.revision,
             Self::DeleteRange(reply) => reply.revision,
             Self::Txn(done) => done.revision,
+            Self::Encoded(encoded) => encoded.shows,
         }
     }
 }
@@ -205,7 +236,7 @@ impl TxnDone {
             Reply::Touch(reply) => Some(TxnResult::Touch(*reply)),
             Reply::Increment(reply) => Some(TxnResult::Increment(*reply)),
             Reply::DeleteRange(reply) => Some(TxnResult::DeleteRange(*reply)),
-            Reply::Scan(_) | Reply::Children(_) | Reply::Txn(_) => None,
+            Reply::Scan(_) | Reply::Children(_) | Reply::Txn(_) | Reply::Encoded(_) => None,
         });
         TxnReply { revision: self.revision, succeeded: self.succeeded, results: results.collect() }
     }

@@ -1,8 +1,11 @@
-//! The bytes of a snapshot: a head with the cut's place in the order, then packed entries in chunks,
-//! then what is remembered of the changes before the cut (see [`crate::history`]).
+//! The bytes of a snapshot: a head with the cut's place in the order, then the tables, then packed
+//! entries in chunks, then what is remembered of the changes before the cut (see
+//! [`crate::history`]).
 //!
 //! ```text
-//! head chunk:     | version u8 = 1 | revision u64 | now_ms u64 | keys u64 | digest u64 |
+//! head chunk:     | version u8 = 2 | revision u64 | now_ms u64 | keys u64 | digest u64 |
+//!                 | sessions u64 | forgotten_ms u64 |; version 1 ends before `sessions`
+//! sessions chunks: `sessions` of them in all, each | length u32 | session, see [`crate::sessions`] |
 //! entries chunks: `keys` entries in all, each | length u32 | packed entry |
 //! history chunks: the rest
 //! ```
@@ -10,10 +13,13 @@
 use alloc::vec::Vec;
 
 use crate::entry::Entry;
+use crate::sessions::Sessions;
 use crate::view::View;
 
-const VERSION: u8 = 1;
-const HEAD_BYTES: usize = 33;
+const VERSION: u8 = 2;
+const NUMBERS: usize = 6;
+/// Numbers in the head of version 1.
+const NUMBERS_OF_1: usize = 4;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Where in the order a snapshot was cut, and what it must add up to.
@@ -28,14 +34,19 @@ pub struct Head {
     pub keys: u64,
     /// The sum of the shards' digests.
     pub digest: u64,
+    /// How many client sessions there are.
+    pub sessions: u64,
+    /// See [`Sessions::forgotten_ms`].
+    pub forgotten_ms: u64,
 }
 
 impl Head {
     /// The head chunk.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEAD_BYTES);
-        out.push(VERSION);
-        for number in [self.revision, self.now_ms, self.keys, self.digest] {
+        let Self { revision, now_ms, keys, digest, sessions, forgotten_ms } = *self;
+        let numbers: [u64; NUMBERS] = [revision, now_ms, keys, digest, sessions, forgotten_ms];
+        let mut out = alloc::vec![VERSION];
+        for number in numbers {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out
@@ -44,7 +55,12 @@ impl Head {
     /// Reads a head chunk; none when it is cut or of another version.
     pub fn decode(chunk: &[u8]) -> Option<Self> {
         let (&version, numbers) = chunk.split_first()?;
-        if version != VERSION || chunk.len() != HEAD_BYTES {
+        let count = match version {
+            1 => NUMBERS_OF_1,
+            VERSION => NUMBERS,
+            _ => return None,
+        };
+        if numbers.len() != count * size_of::<u64>() {
             return None;
         }
         let mut numbers = numbers
@@ -55,8 +71,20 @@ impl Head {
             now_ms: numbers.next()?,
             keys: numbers.next()?,
             digest: numbers.next()?,
+            sessions: numbers.next().unwrap_or(0),
+            forgotten_ms: numbers.next().unwrap_or(0),
         })
     }
+}
+
+/// Gives the sessions in chunks; stops at the first error of `write`.
+pub fn write_sessions<E>(
+    sessions: &Sessions,
+    write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut chunks = Chunks::new(write);
+    sessions.write(|bytes| chunks.push_bytes(&[], bytes))?;
+    chunks.finish()
 }
 
 /// Gives the entries of a view in chunks; stops at the first error of `write`.
@@ -81,7 +109,10 @@ impl<E, W: FnMut(&[u8]) -> Result<(), E>> Chunks<W> {
 
     /// Adds an entry, with its length, behind a few bytes that say what it is.
     pub(crate) fn push(&mut self, label: &[u8], entry: &Entry) -> Result<(), E> {
-        let bytes = entry.as_bytes();
+        self.push_bytes(label, entry.as_bytes())
+    }
+
+    fn push_bytes(&mut self, label: &[u8], bytes: &[u8]) -> Result<(), E> {
         let len = label.len() + size_of::<u32>() + bytes.len();
         if !self.chunk.is_empty() && self.chunk.len() + len > CHUNK_BYTES {
             (self.write)(&self.chunk)?;
@@ -96,6 +127,20 @@ impl<E, W: FnMut(&[u8]) -> Result<(), E>> Chunks<W> {
     pub(crate) fn finish(mut self) -> Result<(), E> {
         if self.chunk.is_empty() { Ok(()) } else { (self.write)(&self.chunk) }
     }
+}
+
+/// The sessions of a chunk, as bytes; none stands for bytes that are no session, and is the last
+/// item.
+pub fn sessions(chunk: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = chunk;
+    core::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let split = split_entry(rest);
+        rest = split.map_or(&[], |(_, tail)| tail);
+        Some(split.map(|(bytes, _)| bytes))
+    })
 }
 
 /// The entries of a chunk; none stands for bytes that are no entry, and is the last item.

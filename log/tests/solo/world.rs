@@ -127,8 +127,11 @@ pub(crate) fn submit(store: &dyn Commit, requests: &[Request<'_>]) -> Pending {
             body
         })
         .collect();
-    let calls: Vec<Call<'_>> =
-        requests.iter().zip(&bodies).map(|(request, body)| Call { request, body }).collect();
+    let calls: Vec<Call<'_>> = requests
+        .iter()
+        .zip(&bodies)
+        .map(|(request, body)| Call { request, body, number: None })
+        .collect();
     store.submit(&calls, Answers::new())
 }
 

@@ -55,7 +55,9 @@ fn run(group: &mut Group, batches: &[Batch]) -> (Vec<Vec<u8>>, Vec<Applied>) {
 
 fn snapshot(group: &Group, now_ms: u64) -> (Vec<u8>, Vec<Vec<u8>>) {
     let (keys, digest) = (group.keys() as u64, group.digest());
-    let head = Head { revision: group.revision, now_ms, keys, digest }.encode();
+    let (sessions, forgotten_ms) = (0, 0);
+    let revision = group.revision;
+    let head = Head { revision, now_ms, keys, digest, sessions, forgotten_ms }.encode();
     let mut chunks = Vec::new();
     let view = group.view(&KeyRange::all(), now_ms);
     let taken = snapshot::write(&view, |chunk| {

@@ -11,12 +11,14 @@ use tidekeep_store::record::{BadRecord, Command, Record};
 use tidekeep_store::reply::Reply;
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::{Footprint, Spread, Writing};
+use tidekeep_store::tables::Tables;
 use tidekeep_store::view::View;
 
 pub(crate) type Applied = Result<(Option<Reply>, Option<Change>), Refusal>;
 
 pub(crate) struct Group {
     pub(crate) shards: Vec<Shard>,
+    pub(crate) tables: Tables,
     pub(crate) spread: Spread,
     pub(crate) revision: u64,
 }
@@ -25,13 +27,15 @@ impl Group {
     pub(crate) fn new(shards: usize, seed: u64) -> Self {
         let spread = Spread::new(seed, shards);
         let shards = (0..spread.shards()).map(|_| Shard::default()).collect();
-        Self { shards, spread, revision: 0 }
+        Self { shards, tables: Tables::default(), spread, revision: 0 }
     }
 
     /// Applies a command with just the shards of its footprint at hand.
     pub(crate) fn apply(&mut self, now_ms: u64, command: &Command<'_>) -> Applied {
         let footprint = match command {
-            Command::Request(request) => self.spread.footprint(request),
+            Command::Request(request) | Command::Numbered { request, .. } => {
+                self.spread.footprint(request)
+            }
             Command::Expire(_) => Footprint::All,
         };
         let wanted: Vec<usize> = footprint.indexes(self.shards.len()).collect();
@@ -42,7 +46,8 @@ impl Group {
             .filter(|(index, _)| wanted.contains(index))
             .collect();
         let stamp = Stamp { now_ms, revision: self.revision };
-        let applied = apply(&mut Writing::new(self.spread, &mut guards), stamp, command);
+        let mut writing = Writing::new(self.spread, &mut guards);
+        let applied = apply(&mut writing, &mut self.tables, stamp, command);
         if let Ok((_, Some(change))) = &applied {
             self.revision = change.revision;
         }

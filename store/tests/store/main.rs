@@ -6,4 +6,5 @@ mod group;
 mod hostile;
 mod model;
 mod naive;
+mod numbered;
 mod wire;

@@ -1,0 +1,113 @@
+//! Numbered writes in the log: what is replayed remembers the same answers, and what changed nothing
+//! is remembered too.
+
+use tidekeep_protocol::condition::{Condition, Expiry};
+use tidekeep_protocol::error::Refusal;
+use tidekeep_protocol::op::{Increment, Operation, Put, Request};
+use tidekeep_protocol::session::{Number, SessionId};
+use tidekeep_store::apply::Stamp;
+use tidekeep_store::record::{self, BadRecord, Command, Record};
+use tidekeep_store::reply::Reply;
+use tidekeep_store::sessions::{Numbered, Recall};
+
+use crate::group::Group;
+
+const NOW_MS: u64 = 1_767_225_600_000;
+
+fn numbered(sequence: u64) -> Numbered {
+    let number = Number { sequence, oldest: 1 };
+    Numbered { session: SessionId::new(NOW_MS, 7), number, retry: false }
+}
+
+/// What a commit does with a numbered write.
+fn write(
+    group: &mut Group,
+    log: &mut Vec<u8>,
+    numbered: Numbered,
+    request: Request<'_>,
+) -> Result<Reply, Refusal> {
+    match group.tables.sessions.recall(&numbered) {
+        Recall::Answered(answer) => return answer,
+        Recall::Forgotten => panic!("nothing was forgotten"),
+        Recall::New => {}
+    }
+    let mut body = Vec::new();
+    request.encode(&mut body);
+    let (before, kind) = (group.revision, request.spec().kind);
+    let command = Command::Numbered { numbered, changed: true, request };
+    let applied = group.apply(NOW_MS, &command);
+    record::push_numbered(numbered.number, group.revision > before, kind, &body, log);
+    applied.map(|(reply, _)| reply.expect("a request has an answer"))
+}
+
+fn increment() -> Request<'static> {
+    Request::Increment(Increment { key: b"n", by: 1, expiry: Expiry::Keep })
+}
+
+fn put<'a>(value: &'a [u8], condition: Condition<'a>) -> Request<'a> {
+    Request::Put(Put { key: b"n", value, condition, expiry: Expiry::Never, previous: true })
+}
+
+#[test]
+fn a_retry_gets_the_first_answer_also_after_replay() {
+    let mut group = Group::new(4, 1);
+    let mut log = Vec::new();
+    record::begin(Stamp { now_ms: NOW_MS, revision: 0 }, &mut log);
+    record::push_session(numbered(1).session, &mut log);
+    let writes = [
+        increment(),
+        put(b"no", Condition::Absent),
+        put(b"x", Condition::Always),
+        increment(),
+        increment(),
+    ];
+    let answers: Vec<_> = (1..)
+        .zip(&writes)
+        .map(|(sequence, request)| write(&mut group, &mut log, numbered(sequence), request.clone()))
+        .collect();
+    assert!(answers[3].is_err(), "x is no number");
+    assert_eq!(group.revision, 2, "one increment and one put applied");
+
+    let mut replayed = Group::new(9, 2);
+    replayed.replay(&log).expect("the record reads");
+    for group in [&mut group, &mut replayed] {
+        for (sequence, answer) in (1..).zip(&answers) {
+            let again = Numbered { retry: true, ..numbered(sequence) };
+            let mut unlogged = Vec::new();
+            assert_eq!(&write(group, &mut unlogged, again, increment()), answer);
+            assert!(unlogged.is_empty());
+        }
+        assert_eq!(group.revision, 2);
+    }
+    assert_eq!(replayed.digest(), group.digest());
+}
+
+#[test]
+fn a_numbered_write_without_its_session_or_cut_is_refused() {
+    let kind = Increment::SPEC.kind;
+    let mut body = Vec::new();
+    increment().encode(&mut body);
+    let number = Number { sequence: 2, oldest: 1 };
+    let record = |with_session: bool, cut: usize, body: &[u8]| {
+        let mut log = Vec::new();
+        record::begin(Stamp { now_ms: NOW_MS, revision: 0 }, &mut log);
+        if with_session {
+            record::push_session(numbered(1).session, &mut log);
+        }
+        record::push_numbered(number, true, kind, body, &mut log);
+        log.truncate(log.len() - cut);
+        log
+    };
+    let first_bad = |log: &[u8]| {
+        let record = Record::decode(log).expect("a header");
+        record.commands().find_map(Result::err)
+    };
+    assert_eq!(first_bad(&record(true, 0, &body)), None);
+    assert_eq!(first_bad(&record(false, 0, &body)), Some(BadRecord::Body));
+    assert_eq!(first_bad(&record(true, 1, &body)), Some(BadRecord::Cut));
+    assert_eq!(first_bad(&record(true, 0, &body[1..])), Some(BadRecord::Body));
+    let mut unsure = record(true, 0, &body);
+    let changed_at = unsure.len() - body.len() - 2;
+    unsure[changed_at] = 2;
+    assert_eq!(first_bad(&unsure), Some(BadRecord::Body));
+}
