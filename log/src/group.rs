@@ -147,6 +147,12 @@ impl Group {
         })
     }
 
+    /// How many client sessions are remembered, and what they cost in bytes.
+    pub(crate) fn sessions(&self) -> (usize, usize) {
+        let order = self.order.lock();
+        (order.tables.sessions.len(), order.tables.sessions.bytes())
+    }
+
     /// A sum over all entries: equal stores have equal digests.
     pub(crate) fn digest(&self) -> u64 {
         digest(self.read_all().iter().map(|shard| &**shard))

@@ -181,6 +181,9 @@ impl Commit for Solo {
         let (changes, bytes) = group.tail.size();
         each("history_changes", changes as u64);
         each("history_bytes", bytes as u64);
+        let (sessions, bytes) = group.sessions();
+        each("sessions", sessions as u64);
+        each("sessions_bytes", bytes as u64);
         let log = group.log();
         let stats = log.stats();
         each("log_records", stats.records);

@@ -201,6 +201,11 @@ impl<'a> Extensions<'a> {
         Some(u32::from_le_bytes(data.try_into().ok()?))
     }
 
+    /// Whether there is an entry with this tag, well-formed or not.
+    pub fn has(&self, wanted: u8) -> bool {
+        self.iter().any(|(tag, _)| tag & !ext::REQUIRED == wanted)
+    }
+
     /// The write's place in its session, if it has one; data that is no number is none.
     pub fn number(&self) -> Option<Number> {
         let (_, data) = self.iter().find(|(tag, _)| tag & !ext::REQUIRED == ext::NUMBER)?;

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::edge::{Exchange, Input, input_limit};
 use crate::observe::Metrics;
 use crate::server;
-use crate::service::Service;
+use crate::service::{Owners, Service};
 use crate::session::{Greeting, Millis, Session, Settings};
 
 /// What the conversations of one server share.
@@ -28,7 +28,9 @@ impl Host {
     pub fn new(config: &Config, commit: Arc<dyn Commit>, server_id: [u8; 16]) -> Self {
         let metrics = Arc::new(Metrics::default());
         let settings = Arc::new(server::settings(config, &*commit, server_id));
-        let service = server::service(config, commit, &metrics, Clock::start());
+        // The same from run to run, for simulations: a host is not attacked.
+        let owners = Owners::new(move |number| u128::from_le_bytes(server_id) ^ u128::from(number));
+        let service = server::service(config, commit, &metrics, Clock::start(), owners);
         Self { settings, service, metrics }
     }
 }
@@ -53,7 +55,7 @@ pub struct Conversation {
 impl Conversation {
     /// A client has connected; `unix_ms` is the time of day.
     pub fn begin(host: &Arc<Host>, now_ms: u64, unix_ms: u64) -> Self {
-        let start = Greeting { now: Millis(now_ms), unix_ms };
+        let start = Greeting { now: Millis(now_ms), unix_ms, name: host.service.owners.name() };
         let session = Session::new(Arc::clone(&host.settings), start);
         Self {
             host: Arc::clone(host),
@@ -85,9 +87,16 @@ impl Conversation {
         let now = Millis(now_ms);
         let Host { service, metrics, .. } = &*self.host;
         loop {
+            self.exchange.poll_owner(context);
             self.exchange.poll_waiters(context, metrics);
-            let mut moved =
-                self.exchange.run_input(now, self.arrived, &mut self.input, service, metrics);
+            let mut moved = self.exchange.run_input(
+                context,
+                now,
+                self.arrived,
+                &mut self.input,
+                service,
+                metrics,
+            );
             self.exchange.session.fill(now, &*service.commit);
             moved |= self.exchange.poll_change(context, &*service.commit);
             self.exchange.session.tally().clear();

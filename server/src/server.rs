@@ -1,5 +1,6 @@
 //! A server as a whole: opens the store, listens, serves, drains. `main` and tests use it alike.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::edge::{self, Gate, Hosts};
 use crate::observe::Metrics;
-use crate::service::{Service, Status};
+use crate::service::{Owners, Service, Status};
 use crate::session::Settings;
 
 /// Name and version, as told in the welcome and by `status`.
@@ -193,7 +194,7 @@ fn open_store(config: &Config) -> Result<Solo, OpenError> {
 fn share(config: Config, commit: Arc<dyn Commit>) -> Shared {
     let (metrics, clock) = (Arc::new(Metrics::default()), Clock::start());
     let settings = settings(&config, &*commit, fastrand::u128(..).to_le_bytes());
-    let service = service(&config, commit, &metrics, clock);
+    let service = service(&config, commit, &metrics, clock, Owners::new(secret_names()));
     let limit = connection_limit(config.max_connections);
     Shared {
         settings: Arc::new(settings),
@@ -223,12 +224,23 @@ pub(crate) fn settings(config: &Config, commit: &dyn Commit, server_id: [u8; 16]
     }
 }
 
+/// Names of sessions that nobody can guess from others: SipHash under keys that the system's random
+/// source made.
+fn secret_names() -> impl Fn(u64) -> u128 {
+    let halves = [RandomState::new(), RandomState::new()];
+    move |number| {
+        let [high, low] = halves.each_ref().map(|keys| u128::from(keys.hash_one(number)));
+        high << 64 | low
+    }
+}
+
 /// What runs requests.
 pub(crate) fn service(
     config: &Config,
     commit: Arc<dyn Commit>,
     metrics: &Arc<Metrics>,
     clock: Clock,
+    owners: Owners,
 ) -> Service {
     let status = Status {
         software: SOFTWARE.to_owned(),
@@ -236,7 +248,7 @@ pub(crate) fn service(
         metrics: Arc::clone(metrics),
         clock,
     };
-    Service { commit, status }
+    Service { commit, status, owners }
 }
 
 /// Asks the system for as many descriptors as connections may need, and takes fewer connections if

@@ -4,6 +4,7 @@
 mod clock;
 mod crash;
 mod expiry;
+mod numbered;
 mod order;
 mod reopen;
 mod snapshots;

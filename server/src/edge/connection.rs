@@ -102,7 +102,7 @@ impl<T: Transport> Connection<T> {
         let now = shared.clock.now();
         let waited_ms = now.0.saturating_sub(since.0);
         let unix_ms = crate::clock::unix_ms().saturating_sub(waited_ms);
-        let start = Greeting { now: since, unix_ms };
+        let start = Greeting { now: since, unix_ms, name: shared.service.owners.name() };
         let session = Session::new(Arc::clone(&shared.settings), start);
         let armed = session.wait();
         let timer = Box::pin(tokio::time::sleep_until(shared.clock.instant(armed)));
@@ -126,9 +126,16 @@ impl<T: Transport> Connection<T> {
         loop {
             let now = self.shared.clock.now();
             let Shared { service, metrics, .. } = &*self.shared;
+            self.exchange.poll_owner(context);
             self.exchange.poll_waiters(context, metrics);
-            let mut moved =
-                self.exchange.run_input(now, self.arrived, &mut self.input, service, metrics);
+            let mut moved = self.exchange.run_input(
+                context,
+                now,
+                self.arrived,
+                &mut self.input,
+                service,
+                metrics,
+            );
             moved |= match self.poll_output(context, now) {
                 Ok(moved) => moved,
                 Err(error) => return Poll::Ready(End::Socket(error)),

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::input::Input;
 use crate::observe::Metrics;
-use crate::service::{Scratch, Service, Submitted};
+use crate::service::{Owner, Scratch, Service, Submitted};
 use crate::session::{Batch, Millis, Session};
 
 struct Waiter {
@@ -30,6 +30,8 @@ pub(crate) struct Exchange {
     waiters: VecDeque<Waiter>,
     views: Vec<(u32, PendingView)>,
     changed: Option<Changed>,
+    /// The hold on the client's session.
+    owner: Option<Owner>,
 }
 
 impl Exchange {
@@ -41,7 +43,18 @@ impl Exchange {
             waiters: VecDeque::new(),
             views: Vec::new(),
             changed: None,
+            owner: None,
         }
+    }
+
+    /// Ends the connection of a client that goes on with its session over another one; whether it
+    /// does.
+    pub(crate) fn poll_owner(&mut self, context: &mut Context<'_>) -> bool {
+        let taken = self.owner.as_mut().is_some_and(|owner| owner.poll_taken(context));
+        if taken {
+            self.session.superseded();
+        }
+        taken
     }
 
     /// Hands the session what the commit has ready.
@@ -96,6 +109,7 @@ impl Exchange {
     /// any.
     pub(crate) fn run_input(
         &mut self,
+        context: &mut Context<'_>,
         now: Millis,
         arrived: Millis,
         input: &mut Input,
@@ -108,8 +122,14 @@ impl Exchange {
             let mut batch: Batch<'_> = batch;
             let read = self.session.read(now, arrived, input.unread(), &mut batch);
             let since = Instant::now();
-            let submitted =
-                service.run(&batch, &mut self.session, &mut self.scratch, &mut self.views);
+            if let (None, Some(id)) = (&self.owner, self.session.id()) {
+                self.owner = Some(service.owners.claim(id));
+            }
+            let submitted = if self.poll_owner(context) {
+                None
+            } else {
+                service.run(&batch, &mut self.session, &mut self.scratch, &mut self.views)
+            };
             let work = read > 0 || !batch.is_empty();
             self.batch = batch.recycle();
             input.consume(read);

@@ -6,6 +6,7 @@ use tidekeep_log::{Call, Commit, Pending, PendingView};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Class, Request};
 
+use super::owners::Owners;
 use super::status::Status;
 use crate::session::{Batch, Session, Ticket, WatchStart, recycle};
 
@@ -13,6 +14,7 @@ use crate::session::{Batch, Session, Ticket, WatchStart, recycle};
 pub(crate) struct Service {
     pub(crate) commit: Arc<dyn Commit>,
     pub(crate) status: Status,
+    pub(crate) owners: Owners,
 }
 
 /// A batch that was handed to the commit.
@@ -60,11 +62,12 @@ impl Service {
     ) -> Option<Submitted> {
         let (mut tickets, answers) = session.take_spare();
         let mut calls: Vec<Call<'_>> = std::mem::take(&mut scratch.calls);
-        let requests = batch.requests.iter().zip(&batch.bodies).zip(&batch.tickets);
-        for ((request, body), ticket) in requests {
+        let requests = batch.requests.iter().zip(&batch.bodies);
+        let askers = batch.numbers.iter().zip(&batch.tickets);
+        for ((request, body), (number, ticket)) in requests.zip(askers) {
             match request.check(session.limits()) {
                 Ok(()) => {
-                    calls.push(Call { request, body });
+                    calls.push(Call { request, body, number: *number });
                     tickets.push(*ticket);
                 }
                 Err(refusal) => session.refuse(ticket, &refusal),

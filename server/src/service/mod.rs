@@ -2,7 +2,9 @@
 //! operations, and handed to the commit. Adding an operation changes nothing here.
 
 mod dispatch;
+mod owners;
 mod status;
 
 pub(crate) use dispatch::{Scratch, Service, Submitted};
+pub(crate) use owners::{Owner, Owners};
 pub(crate) use status::Status;

@@ -1,6 +1,7 @@
 //! The requests that arrived together and run together. They borrow from the bytes that arrived;
 //! the lists' memory is used again for the next batch.
 
+use tidekeep_log::Numbered;
 use tidekeep_protocol::op::{Class, Request, TxnOp};
 
 /// Work in one batch, in units of a simple request. Enough to spread a sync over many requests, few
@@ -23,13 +24,15 @@ pub(crate) struct Ticket {
     pub(crate) class: Class,
 }
 
-/// Requests that run together, as three lists side by side.
+/// Requests that run together, as four lists side by side.
 #[derive(Default)]
 pub(crate) struct Batch<'b> {
     /// What is asked.
     pub(crate) requests: Vec<Request<'b>>,
     /// The bodies as they came over the wire.
     pub(crate) bodies: Vec<&'b [u8]>,
+    /// The numbers of writes that have one.
+    pub(crate) numbers: Vec<Option<Numbered>>,
     /// Who asked.
     pub(crate) tickets: Vec<Ticket>,
     highest_id: u32,
@@ -38,11 +41,18 @@ pub(crate) struct Batch<'b> {
 
 impl<'b> Batch<'b> {
     /// Adds a request.
-    pub(crate) fn push(&mut self, request: Request<'b>, body: &'b [u8], ticket: Ticket) {
+    pub(crate) fn push(
+        &mut self,
+        request: Request<'b>,
+        body: &'b [u8],
+        number: Option<Numbered>,
+        ticket: Ticket,
+    ) {
         self.work += work(&request);
         self.highest_id = self.highest_id.max(ticket.id);
         self.requests.push(request);
         self.bodies.push(body);
+        self.numbers.push(number);
         self.tickets.push(ticket);
     }
 
@@ -85,10 +95,12 @@ impl<'b> Batch<'b> {
     pub(crate) fn recycle<'c>(mut self) -> Batch<'c> {
         self.requests.clear();
         self.bodies.clear();
+        self.numbers.clear();
         self.tickets.clear();
         Batch {
             requests: recycle(self.requests),
             bodies: recycle(self.bodies),
+            numbers: self.numbers,
             tickets: self.tickets,
             highest_id: 0,
             work: 0,
@@ -138,7 +150,7 @@ mod tests {
         let mut batch = Batch::default();
         for &id in ids {
             let ticket = Ticket { id, kind: 0x10, operation: 0, class: Class::Read };
-            batch.push(Request::Get(Get { key: b"k" }), b"\x01k", ticket);
+            batch.push(Request::Get(Get { key: b"k" }), b"\x01k", None, ticket);
         }
         batch
     }

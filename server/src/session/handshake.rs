@@ -4,6 +4,7 @@ use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::frame::{Frame, kind};
 use tidekeep_protocol::hello::{self, Hello, PREFACE, Welcome, feature};
 use tidekeep_protocol::limits::Limits;
+use tidekeep_protocol::session::{Ask, SessionId};
 use tidekeep_protocol::{OLDEST_VERSION, VERSION, codec};
 
 use super::timing::Millis;
@@ -30,6 +31,20 @@ pub(crate) struct Greeting {
     pub(crate) now: Millis,
     /// In milliseconds since the Unix epoch.
     pub(crate) unix_ms: u64,
+    /// The name of the session that the client gets if it asks for a new one: nobody else's, and
+    /// not to be guessed.
+    pub(crate) name: u128,
+}
+
+/// What a client's hello says.
+#[derive(Debug)]
+pub(crate) struct Greeted<'a> {
+    /// The version that both will speak.
+    pub(crate) version: u16,
+    /// What the client calls itself.
+    pub(crate) software: &'a str,
+    /// The session that it asks for, if any.
+    pub(crate) ask: Option<Ask>,
 }
 
 impl Greeting {
@@ -48,9 +63,8 @@ pub(crate) fn preface(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
     Ok((known == PREFACE.len()).then_some(known))
 }
 
-/// Answers a client's first frame: the version that both will speak, and what the client calls
-/// itself.
-pub(crate) fn greet<'a>(frame: &Frame<'a>) -> Result<(u16, &'a str), Refusal> {
+/// Reads a client's first frame.
+pub(crate) fn greet<'a>(frame: &Frame<'a>) -> Result<Greeted<'a>, Refusal> {
     if frame.kind != kind::HELLO || frame.more() {
         return Err(Refusal::new(Code::Protocol, "the first frame is not a hello"));
     }
@@ -69,10 +83,32 @@ pub(crate) fn greet<'a>(frame: &Frame<'a>) -> Result<(u16, &'a str), Refusal> {
             ),
         )
     })?;
-    Ok((version, hello.software))
+    let ask = frame.extensions.session().map(|data| {
+        Ask::from_bytes(data)
+            .ok_or_else(|| Refusal::new(Code::Protocol, "the hello's session does not decode"))
+    });
+    Ok(Greeted { version, software: hello.software, ask: ask.transpose()? })
 }
 
+/// How far ahead of the server's clock a session may have been made: its maker's clock may have been
+/// set back since. Such a session is remembered for as much longer.
+const AHEAD_MS: u64 = 24 * 3600 * 1000;
+
 impl Settings {
+    /// The session of a client that asks: the one it had, if this store can know it, or a new one.
+    pub(crate) fn session(&self, ask: Ask, start: Greeting, now: Millis) -> SessionId {
+        let now_ms = start.unix_ms_at(now);
+        match ask {
+            Ask::Resume { session, incarnation }
+                if incarnation == self.incarnation
+                    && session.created_ms() <= now_ms.saturating_add(AHEAD_MS) =>
+            {
+                session
+            }
+            Ask::Resume { .. } | Ask::New => SessionId::new(now_ms, start.name),
+        }
+    }
+
     /// The welcome to a connection that began with `start`.
     pub(crate) fn welcome(&self, version: u16, start: Greeting, now: Millis) -> Welcome<'_> {
         Welcome {

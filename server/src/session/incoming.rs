@@ -1,10 +1,10 @@
 //! The session's receiving half: bytes become frames, frames become requests of a batch or are acted
 //! on at once.
 
-use tidekeep_protocol::codec;
+use tidekeep_log::Numbered;
 use tidekeep_protocol::error::{Code, Refusal};
-use tidekeep_protocol::frame::{Frame, FrameError, kind};
-use tidekeep_protocol::op::Request;
+use tidekeep_protocol::frame::{Frame, FrameError, ext, kind};
+use tidekeep_protocol::op::{Class, Request};
 
 use super::batch::{Batch, Ticket};
 use super::handshake;
@@ -132,10 +132,12 @@ impl Session {
 
     fn greet(&mut self, now: Millis, frame: &Frame<'_>) {
         match handshake::greet(frame) {
-            Ok((version, software)) => {
-                software.clone_into(&mut self.peer);
-                let welcome = self.settings.welcome(version, self.start, now);
-                self.out.control(kind::WELCOME, 0, |body| codec::encode(&welcome, body));
+            Ok(greeted) => {
+                greeted.software.clone_into(&mut self.peer);
+                let session = greeted.ask.map(|ask| self.settings.session(ask, self.start, now));
+                let welcome = self.settings.welcome(greeted.version, self.start, now);
+                self.out.welcome(&welcome, session);
+                self.session = session;
                 self.phase = Phase::Ready;
             }
             Err(refusal) => self.fail(&refusal),
@@ -158,7 +160,7 @@ impl Session {
             return self.fail(&Refusal::new(Code::Protocol, "a request with an id in use"));
         }
         match self.open(now, arrived, frame, batch) {
-            Ok(request) => batch.push(request, frame.body, ticket),
+            Ok((request, number)) => batch.push(request, frame.body, number, ticket),
             Err(refusal) => self.refuse(&ticket, &refusal),
         }
     }
@@ -170,7 +172,7 @@ impl Session {
         arrived: Millis,
         frame: &Frame<'b>,
         batch: &Batch<'b>,
-    ) -> Result<Request<'b>, Refusal> {
+    ) -> Result<(Request<'b>, Option<Numbered>), Refusal> {
         if frame.more() {
             return Err(Refusal::new(Code::Unsupported, "a request is a single frame"));
         }
@@ -187,11 +189,26 @@ impl Session {
         if deadline.is_some_and(|ms| now > arrived.after(ms.into())) {
             return Err(Refusal::new(Code::Timeout, "the deadline passed before the request ran"));
         }
+        let number = self.number(frame)?;
         match Request::decode(frame.kind, frame.body) {
-            Some(Ok(request)) => Ok(request),
+            Some(Ok(request)) => Ok((request, number)),
             Some(Err(malformed)) => Err(Refusal::new(Code::InvalidInput, malformed.to_string())),
             None => Err(Refusal::new(Code::Unsupported, "unknown kind of message")),
         }
+    }
+
+    /// The number of a write that has one.
+    fn number(&self, frame: &Frame<'_>) -> Result<Option<Numbered>, Refusal> {
+        if !frame.extensions.has(ext::NUMBER) || !is_write(frame.kind) {
+            return Ok(None);
+        }
+        let invalid = |message| Refusal::new(Code::InvalidInput, message);
+        let number = frame.extensions.number();
+        let number = number.ok_or_else(|| invalid("the write's number does not decode"))?;
+        let session = self.session.ok_or_else(|| {
+            invalid("a numbered write needs a session, which the hello did not ask for")
+        })?;
+        Ok(Some(Numbered { session, number, retry: frame.is_retry() }))
     }
 
     fn cancel(&mut self, id: u32) {
@@ -200,6 +217,10 @@ impl Session {
             self.out.error(id, &refusal.body());
         }
     }
+}
+
+fn is_write(kind: u8) -> bool {
+    tally::row(kind).is_some_and(|(_, spec)| spec.class == Class::Write)
 }
 
 fn frame_refusal(error: FrameError) -> Refusal {

@@ -8,6 +8,7 @@ use tidekeep_protocol::error::{Code, ErrorBody, Refusal};
 use tidekeep_protocol::frame::{self, kind};
 use tidekeep_protocol::hello::GoingAway;
 use tidekeep_protocol::limits::Limits;
+use tidekeep_protocol::session::SessionId;
 
 use super::answers::AnswerQueue;
 use super::handshake::{Greeting, Settings};
@@ -62,6 +63,8 @@ pub(crate) struct Session {
     pub(super) ending: Option<Ending>,
     pub(super) tally: Tally,
     pub(super) peer: String,
+    /// The client's session, if its hello asked for one.
+    pub(super) session: Option<SessionId>,
 }
 
 impl Session {
@@ -83,6 +86,7 @@ impl Session {
             ending: None,
             tally: Tally::default(),
             peer: String::new(),
+            session: None,
         }
     }
 
@@ -102,6 +106,16 @@ impl Session {
     /// What the client calls itself; empty before its hello.
     pub(crate) fn peer(&self) -> &str {
         &self.peer
+    }
+
+    /// The client's session, once its hello has asked for one.
+    pub(crate) fn id(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    /// Ends the connection: another one goes on with its session.
+    pub(crate) fn superseded(&mut self) {
+        self.fail(&Refusal::new(Code::Protocol, "another connection goes on with the session"));
     }
 
     /// Whether the handshake is done.

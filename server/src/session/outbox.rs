@@ -4,8 +4,11 @@
 
 use std::collections::VecDeque;
 
+use tidekeep_protocol::codec;
 use tidekeep_protocol::error::ErrorBody;
-use tidekeep_protocol::frame::{self, HEADER_BYTES, flag, kind};
+use tidekeep_protocol::frame::{self, HEADER_BYTES, ext, flag, kind};
+use tidekeep_protocol::hello::Welcome;
+use tidekeep_protocol::session::SessionId;
 
 /// Memory that an idle outbox keeps.
 const IDLE_BYTES: usize = 4 << 10;
@@ -118,6 +121,14 @@ impl Outbox {
     /// Adds a control frame.
     pub(crate) fn control(&mut self, kind: u8, id: u32, body: impl FnOnce(&mut Vec<u8>)) {
         frame::write(&mut self.control, kind, 0, id, &[], body);
+    }
+
+    /// Adds the welcome, with the client's session if it has one.
+    pub(crate) fn welcome(&mut self, welcome: &Welcome<'_>, session: Option<SessionId>) {
+        let extension = session.as_ref().map(|session| (ext::SESSION, &session.0[..]));
+        frame::write(&mut self.control, kind::WELCOME, 0, 0, extension.as_slice(), |body| {
+            codec::encode(welcome, body);
+        });
     }
 
     /// Adds an error frame; id 0 is the connection's own end.

@@ -104,7 +104,7 @@ fn settings() -> Arc<Settings> {
 
 /// A session that has been greeted, at time 0.
 fn greeted() -> Session {
-    let start = Greeting { now: Millis(0), unix_ms: 1_000_000 };
+    let start = Greeting { now: Millis(0), unix_ms: 1_000_000, name: 7 };
     let mut session = Session::new(settings(), start);
     let mut bytes = PREFACE.to_vec();
     let hello = Hello { version_min: 1, version_max: 1, features: 0, software: "test" };

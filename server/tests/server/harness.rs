@@ -108,6 +108,8 @@ pub struct OwnedFrame {
     pub kind: u8,
     pub more: bool,
     pub id: u32,
+    /// Tags and data.
+    pub extensions: Vec<(u8, Vec<u8>)>,
     pub body: Vec<u8>,
 }
 
@@ -179,7 +181,9 @@ impl Client {
                 Frame::decode(&self.input, u32::MAX).expect("the server sends frames")
             {
                 let (kind, more, id) = (frame.kind, frame.more(), frame.id);
-                let owned = OwnedFrame { kind, more, id, body: frame.body.to_vec() };
+                let extensions =
+                    frame.extensions.iter().map(|(tag, data)| (tag, data.to_vec())).collect();
+                let owned = OwnedFrame { kind, more, id, extensions, body: frame.body.to_vec() };
                 self.input.drain(..length);
                 return Some(owned);
             }

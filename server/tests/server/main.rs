@@ -8,6 +8,7 @@ mod harness;
 mod http;
 mod limits;
 mod requests;
+mod retries;
 mod scan;
 mod slow;
 mod watch;

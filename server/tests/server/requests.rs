@@ -61,6 +61,8 @@ fn answers_that_need_no_disk_do_not_wait_for_those_that_do() {
     let server = TestServer::start();
     let mut client = server.client();
     client.put(b"old", b"safe");
+    // The figure moves after the answer does: what is seen below must be the second write.
+    eventually("nothing waits", || server.figure("tidekeep_requests_waiting") == 0.0);
     server.disk.hold_syncs(true);
     client.ask(10, &put(b"new", b"waits"));
     eventually("the write waits", || server.figure("tidekeep_requests_waiting") == 1.0);

@@ -42,7 +42,13 @@ fn a_long_reply_comes_in_chunks_that_join_to_it() {
     }
     assert!(frames.len() > 10, "{} chunks", frames.len());
     let body = frames.into_iter().flat_map(|frame| frame.body).collect();
-    let joined = OwnedFrame { kind: Scan::SPEC.kind | kind::REPLY, more: false, id: 7, body };
+    let joined = OwnedFrame {
+        kind: Scan::SPEC.kind | kind::REPLY,
+        more: false,
+        id: 7,
+        extensions: Vec::new(),
+        body,
+    };
     let reply: ScanReply<'_> = joined.reply::<Scan<'_>>();
     assert_eq!((reply.count, reply.more), (100, false));
     for (n, entry) in reply.entries.iter().enumerate() {

@@ -81,7 +81,8 @@ impl WsClient {
                         let decoded = Frame::decode(rest, u32::MAX).expect("frames");
                         let (frame, length) = decoded.expect("no frame spans messages");
                         let (kind, more, id) = (frame.kind, frame.more(), frame.id);
-                        frames.push(OwnedFrame { kind, more, id, body: frame.body.to_vec() });
+                        let (extensions, body) = (Vec::new(), frame.body.to_vec());
+                        frames.push(OwnedFrame { kind, more, id, extensions, body });
                         rest = &rest[length..];
                     }
                     return (bytes.len(), frames);
