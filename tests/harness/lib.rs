@@ -2,6 +2,8 @@
 //! command as a real process. Nothing here knows how the product works inside.
 
 pub mod binaries;
+#[path = "../checker/mod.rs"]
+pub mod checker;
 pub mod command;
 pub mod deadline;
 pub mod port;

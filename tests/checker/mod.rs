@@ -1,0 +1,72 @@
+//! A linearizability checker: does one order of all calls exist, each between its beginning and its
+//! end, in which a plain map would have given the same answers?
+//!
+//! The search is that of Wing and Gong with Lowe's memory of what was tried. Keys that no
+//! transaction joins are checked apart. The answers' revisions are part of the model: they grow along
+//! the order, and two writes never share one.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `history` | [`Operation`], [`Answer`], [`Call`], and the [`Recorder`] that clients write to |
+//! | `model` | the map that calls run on, one after the other |
+//! | `partition` | which keys must be checked together |
+//! | `evidence` | which calls without an answer certainly happened |
+//! | `search` | the search for an order |
+//! | `order` | revisions against real time, over all keys |
+//! | `explain` | the calls around a violation, in words |
+
+mod evidence;
+mod explain;
+mod history;
+mod model;
+mod order;
+mod partition;
+mod search;
+
+pub use explain::Violation;
+pub use history::{
+    Answer, Before, Call, Condition, Did, Done, End, Entry, Key, Operation, Recorder, Step, Value,
+};
+
+/// Nodes of one search. Histories of real processes need about one for each call; a search that
+/// needs this many is given up and said to be undecided.
+const NODES: usize = 1_000_000;
+
+/// What a history turned out to be.
+#[derive(Debug)]
+pub enum Verdict {
+    /// An order exists. How many nodes the searches took.
+    Linearizable {
+        /// Nodes of all searches.
+        nodes: usize,
+    },
+    /// There is none.
+    Violation(Box<Violation>),
+    /// The search was given up.
+    Undecided,
+}
+
+impl Verdict {
+    /// Whether an order was found.
+    pub fn holds(&self) -> bool {
+        matches!(self, Self::Linearizable { .. })
+    }
+}
+
+/// Checks a history of calls on a store that was empty before the first of them.
+pub fn check(history: &[Call]) -> Verdict {
+    if let Some(violation) = order::violation(history) {
+        return Verdict::Violation(Box::new(violation));
+    }
+    let mut nodes = 0;
+    for partition in partition::split(history) {
+        match search::search(&partition, NODES) {
+            search::Found::Order { nodes: more } => nodes += more,
+            search::Found::None(_) => {
+                return Verdict::Violation(Box::new(explain::shortest(&partition)));
+            }
+            search::Found::GaveUp => return Verdict::Undecided,
+        }
+    }
+    Verdict::Linearizable { nodes }
+}

@@ -1,0 +1,50 @@
+//! Which keys must be checked together: those that transactions join, directly or by way of others.
+
+use super::history::{Call, Key, Operation};
+
+/// Calls that share no key with those of any other partition, in the order of their beginnings.
+pub(super) struct Partition {
+    pub(super) keys: Vec<Key>,
+    pub(super) calls: Vec<Call>,
+}
+
+/// Splits a history.
+pub(super) fn split(history: &[Call]) -> Vec<Partition> {
+    let mut joined: Vec<u64> = Vec::new();
+    for call in history {
+        join(&mut joined, &call.operation);
+    }
+    let mut partitions: Vec<Partition> = joined
+        .iter()
+        .map(|set| Partition {
+            keys: (0..64).filter(|key| set & (1 << key) != 0).collect(),
+            calls: Vec::new(),
+        })
+        .collect();
+    // Transactions of nothing have answers too.
+    partitions.push(Partition { keys: Vec::new(), calls: Vec::new() });
+    for call in history {
+        let keys = call.operation.keys();
+        let found = joined.iter().position(|set| set & keys != 0);
+        partitions[found.unwrap_or(joined.len())].calls.push(call.clone());
+    }
+    for partition in &mut partitions {
+        partition.calls.sort_by_key(|call| call.invoked);
+    }
+    partitions
+}
+
+fn join(joined: &mut Vec<u64>, operation: &Operation) {
+    let mut keys = operation.keys();
+    if keys == 0 || joined.iter().any(|set| set & keys == keys) {
+        return;
+    }
+    joined.retain(|set| {
+        let meets = set & keys != 0;
+        if meets {
+            keys |= set;
+        }
+        !meets
+    });
+    joined.push(keys);
+}
