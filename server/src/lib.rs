@@ -14,6 +14,8 @@ pub mod config;
 mod conversation;
 mod drain;
 mod edge;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod observe;
 mod server;
 mod service;

@@ -25,19 +25,15 @@ pub(crate) fn read(
     from_line: u64,
 ) -> io::Result<Receiver<io::Result<Vec<Line>>>> {
     let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
-    let reader = Lines {
-        source: BufReader::with_capacity(BUFFER_BYTES, source),
-        number: 0,
-        end: 0,
-        line_bytes_max: LINE_BYTES_MAX,
-    };
+    let reader = Lines::new(BufReader::with_capacity(BUFFER_BYTES, source), LINE_BYTES_MAX);
     thread::Builder::new().name("lines".to_owned()).spawn(move || {
         reader.send_all(from_line, &sender);
     })?;
     Ok(receiver)
 }
 
-struct Lines<R> {
+/// The lines of a source, one after the other.
+pub(crate) struct Lines<R> {
     source: BufReader<R>,
     number: u64,
     end: u64,
@@ -45,6 +41,11 @@ struct Lines<R> {
 }
 
 impl<R: Read> Lines<R> {
+    /// Lines longer than `line_bytes_max` are passed over, and reported.
+    pub(crate) fn new(source: BufReader<R>, line_bytes_max: u64) -> Self {
+        Self { source, number: 0, end: 0, line_bytes_max }
+    }
+
     fn send_all(mut self, from_line: u64, sender: &Sender<io::Result<Vec<Line>>>) {
         let mut batch = Vec::new();
         let mut batch_start = 0;
@@ -77,7 +78,7 @@ impl<R: Read> Lines<R> {
     }
 
     /// The next line that is not blank; `None` at the end.
-    fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
         let mut text = Vec::new();
         loop {
             text.clear();
@@ -117,8 +118,7 @@ mod tests {
     use super::*;
 
     fn lines(text: &'static [u8], line_bytes_max: u64) -> Vec<(u64, u64, Result<Vec<u8>, String>)> {
-        let source = BufReader::new(text);
-        let mut lines = Lines { source, number: 0, end: 0, line_bytes_max };
+        let mut lines = Lines::new(BufReader::new(text), line_bytes_max);
         std::iter::from_fn(|| lines.next().unwrap())
             .map(|line| (line.number, line.end, line.record.map(|record| record.key)))
             .collect()

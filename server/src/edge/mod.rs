@@ -5,6 +5,8 @@ mod accept;
 mod connection;
 mod encoding;
 mod exchange;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod gate;
 mod http;
 mod input;
