@@ -37,6 +37,7 @@ fn comes_back(record: Record) {
         modified: 1,
         version: 1,
         expires_at: record.expires_at,
+        lease: None,
     };
     let mut line = Vec::new();
     record::write(&entry, &mut line).expect("memory can be written");

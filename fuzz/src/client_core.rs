@@ -48,8 +48,9 @@ struct Run {
     watches: Vec<WatchId>,
     ended: HashSet<u32>,
     sent: Vec<u32>,
-    /// What the client has said on this connection and was not looked at.
+    /// What the client has said and was not looked at.
     said: Vec<u8>,
+    /// The connection has begun with its preface.
     preface: bool,
 }
 
@@ -164,17 +165,13 @@ impl Run {
     }
 
     fn input(&mut self, input: Input<'_>) {
-        if matches!(input, Input::Opened | Input::Closed(_)) {
-            self.preface = false;
-            self.said.clear();
-        }
-        take(self.core.handle(self.now, input), &mut self.live, &mut self.ended);
+        self.preface &= !take(self.core.handle(self.now, input), &mut self.live, &mut self.ended);
         self.look();
     }
 
     /// Takes what is there, and reads what the client says.
     fn look(&mut self) {
-        take(self.core.drain(), &mut self.live, &mut self.ended);
+        self.preface &= !take(self.core.drain(), &mut self.live, &mut self.ended);
         let mut buffer = Vec::new();
         while self.core.transmit(&mut buffer, 1024) {
             self.said.append(&mut buffer);
@@ -211,7 +208,9 @@ impl Run {
     }
 }
 
-fn take(mut drain: Drain<'_>, live: &mut HashSet<u32>, ended: &mut HashSet<u32>) {
+/// Takes all outputs; whether there is to be another connection.
+fn take(mut drain: Drain<'_>, live: &mut HashSet<u32>, ended: &mut HashSet<u32>) -> bool {
+    let mut open = false;
     while let Some(output) = drain.next() {
         match output {
             Output::Reply { call, body, kind } => {
@@ -227,9 +226,11 @@ fn take(mut drain: Drain<'_>, live: &mut HashSet<u32>, ended: &mut HashSet<u32>)
             }
             Output::WatchReset { watch } => assert!(!ended.contains(&watch.0)),
             Output::WatchFailed { watch, .. } => assert!(ended.insert(watch.0)),
-            Output::Open | Output::Close | Output::State(_) | Output::LinkDown(_) => {}
+            Output::Open => open = true,
+            Output::Close | Output::State(_) | Output::LinkDown(_) => {}
         }
     }
+    open
 }
 
 /// A true server's first words.

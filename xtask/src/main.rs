@@ -19,6 +19,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::setup::{Need, NeedsYou, Talk};
+use crate::test::Length;
 use crate::web::{Flavour, Size};
 use crate::workspace::Workspace;
 
@@ -62,7 +63,10 @@ enum Command {
         /// Run one step instead of all (repeatable)
         #[arg(long, value_name = "STEP")]
         only: Vec<String>,
-        /// Name the steps and run none
+        /// Run every suite at the size that a release is held to: hours
+        #[arg(long)]
+        long: bool,
+        /// Name the steps and the sizes of their suites, and run none
         #[arg(long)]
         list: bool,
     },
@@ -104,9 +108,10 @@ fn run(command: Command) -> Result<ExitCode> {
             web::run(&workspace, &tools, flavour, Size::Checked)?;
         }
         Command::Test { list: true, .. } => test::list(),
-        Command::Test { only, list: false } => {
+        Command::Test { only, long, list: false } => {
+            let length = if long { Length::Long } else { Length::Everyday };
             // The count of tests is the last line; the exit code alone says the rest.
-            let held = test::run(&workspace, &only)?;
+            let held = test::run(&workspace, &only, length)?;
             return Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Bench { seconds, write } => bench::run(&workspace, seconds, write)?,

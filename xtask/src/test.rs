@@ -1,7 +1,9 @@
 //! `cargo xtask test`: every check of the repository in order, one line and its time each.
 //! A failed step does not stop the others; the last line adds up what passed and what failed.
 
+mod fuzz;
 mod no_std;
+mod suites;
 mod tally;
 
 use std::fs;
@@ -13,6 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 use crate::setup::{self, Need, Talk, TestTools, Tools};
+use crate::test::suites::SUITES;
 use crate::test::tally::Tally;
 use crate::tidy;
 use crate::web::{self, Flavour, Size};
@@ -22,7 +25,25 @@ use crate::workspace::Workspace;
 const END_TO_END: &str = "tidekeep-tests";
 const BUILD_LIMIT: Duration = Duration::from_secs(1_200);
 const FETCH_LIMIT: Duration = Duration::from_secs(60);
-const TEST_LIMIT: Duration = Duration::from_secs(1_200);
+
+/// How much of the suites that have a size is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// As much as fits between two changes.
+    Everyday,
+    /// As much as a release is held to.
+    Long,
+}
+
+impl Length {
+    /// How long a step's tests may take.
+    fn limit(self) -> Duration {
+        match self {
+            Self::Everyday => Duration::from_secs(1_200),
+            Self::Long => Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
 
 /// One line of the run.
 struct Step {
@@ -33,7 +54,7 @@ struct Step {
     run: fn(&Run<'_>) -> Result<Tally>,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step { name: "fmt", what: "rustfmt leaves nothing to change", bare: true, run: fmt },
     Step { name: "tidy", what: "house rules that no compiler checks", bare: true, run: tidy_up },
     Step { name: "clippy", what: "no warning in any crate or test", bare: true, run: clippy },
@@ -66,17 +87,28 @@ const STEPS: [Step; 12] = [
     Step { name: "npm", what: "the npm package's own tests", bare: false, run: npm },
     Step { name: "e2e", what: "real servers, killed and cut off", bare: false, run: end_to_end },
     Step { name: "browser", what: "the page in a real browser", bare: false, run: browser },
+    Step {
+        name: "fuzz",
+        what: "everything that reads bytes from outside",
+        bare: false,
+        run: fuzz::run,
+    },
 ];
 
-/// Prints the steps' names.
+/// Prints the steps' names, and the sizes of what they run.
 pub(crate) fn list() {
     for step in &STEPS {
         println!("{:<8} {}", step.name, step.what);
     }
+    println!("\n{:<40} {:<28} {:>9} {:>9}", "size of a suite", "variable", "everyday", "--long");
+    for suite in &SUITES {
+        let (everyday, long) = (suite.size(Length::Everyday), suite.size(Length::Long));
+        println!("{:<40} {:<28} {everyday:>9} {long:>9}", suite.name, suite.variable);
+    }
 }
 
 /// Runs the steps named in `only`, or all of them; says whether all of them held.
-pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<bool> {
+pub(crate) fn run(workspace: &Workspace, only: &[String], length: Length) -> Result<bool> {
     for name in only {
         if !STEPS.iter().any(|step| step.name == name) {
             bail!("there is no step `{name}`; `cargo xtask test --list` names them");
@@ -89,7 +121,7 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<bool> {
     } else {
         Some(setup::run(workspace, Need::Tests, Talk::Actions)?)
     };
-    let run = Run { workspace, tools };
+    let run = Run { workspace, tools, length };
 
     let start = Instant::now();
     let mut total = Tally::default();
@@ -113,6 +145,7 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<bool> {
 struct Run<'a> {
     workspace: &'a Workspace,
     tools: Option<Tools>,
+    length: Length,
 }
 
 impl Run<'_> {
@@ -155,7 +188,14 @@ impl Run<'_> {
 
     /// Runs a command that counts tests; at least one must have run.
     fn counted(&self, step: &str, command: &mut Command) -> Result<Tally> {
-        self.quiet(step, command, TEST_LIMIT)?;
+        suites::tell(command, self.length);
+        let outcome = self.quiet(step, command, self.length.limit());
+        // What a suite has found out is worth as much when another one has failed.
+        let output = fs::read(self.log(step)).unwrap_or_default();
+        for line in suites::summaries(&String::from_utf8_lossy(&output)) {
+            println!("{line}");
+        }
+        outcome?;
         let tally = self.log_tally(step);
         if tally.passed == 0 {
             bail!("no test ran; the output is in {}", self.log(step).display());
@@ -176,6 +216,11 @@ impl Run<'_> {
         Ok(if self.test_tools()?.nextest {
             let mut cargo = cargo(&["nextest", "run"]);
             cargo.args(["--no-fail-fast", "--status-level=fail", "--failure-output=final"]);
+            // In the log, suites say what they have done.
+            cargo.arg("--success-output=final");
+            if self.length == Length::Long {
+                cargo.arg("--profile=long");
+            }
             cargo
         } else {
             cargo(&["test", "--no-fail-fast", "--lib", "--bins", "--tests"])
@@ -211,6 +256,9 @@ fn cargo(args: &[&str]) -> Command {
 fn fmt(run: &Run<'_>) -> Result<Tally> {
     let mut cargo = cargo(&["fmt", "--all", "--check", "--", "--color=never"]);
     run.quiet("fmt", &mut cargo, BUILD_LIMIT)?;
+    // A workspace of its own.
+    let mut fuzz = self::cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check", "--"]);
+    run.quiet("fmt", fuzz.arg("--color=never"), BUILD_LIMIT)?;
     Ok(Tally::one())
 }
 
@@ -250,7 +298,7 @@ fn doc(run: &Run<'_>) -> Result<Tally> {
     let mut links = cargo(&["doc", "--workspace", "--no-deps", "--exclude", "xtask"]);
     run.quiet("doc", links.env("RUSTDOCFLAGS", "-D warnings"), BUILD_LIMIT)?;
     let mut examples = cargo(&["test", "--workspace", "--doc", "--exclude", "xtask"]);
-    run.quiet("doc", examples.arg("--all-features"), TEST_LIMIT)?;
+    run.quiet("doc", examples.arg("--all-features"), BUILD_LIMIT)?;
     Ok(run.log_tally("doc") + Tally::one())
 }
 

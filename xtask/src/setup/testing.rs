@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::process;
 use crate::setup::apt::{self, Apt};
 use crate::setup::rust::{self, CrossRust};
-use crate::setup::{Teller, on_path};
+use crate::setup::{Teller, first_time, on_path};
 use crate::workspace::Workspace;
 
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -26,6 +26,8 @@ pub(crate) struct TestTools {
     pub(crate) nextest: bool,
     /// Without it licences and advisories are not checked.
     pub(crate) deny: bool,
+    /// Without a C++ compiler nothing is fuzzed.
+    pub(crate) cxx: bool,
 }
 
 /// Finds or installs everything the tests need.
@@ -36,7 +38,8 @@ pub(super) fn prepare(workspace: &Workspace, teller: &Teller) -> Result<TestTool
     let chromium = chromium(workspace, teller)?;
     let nextest = cargo_tool(teller, "nextest", "absent; tests run by `cargo test`");
     let deny = deny(workspace, teller);
-    Ok(TestTools { bare, chromium, nextest, deny })
+    let cxx = cxx(workspace, teller)?;
+    Ok(TestTools { bare, chromium, nextest, deny, cxx })
 }
 
 /// The package index is real data that the tests import; a fresh machine may have none.
@@ -88,6 +91,25 @@ fn deny(workspace: &Workspace, teller: &Teller) -> bool {
         teller.doing("deny", &format!("going on without it: {error:#}"));
     }
     cargo_tool(teller, "deny", ABSENT)
+}
+
+/// libFuzzer is C++, compiled with whatever compiler there is.
+fn cxx(workspace: &Workspace, teller: &Teller) -> Result<bool> {
+    if on_path("c++").is_none() && first_time(workspace, "g++")? {
+        match Apt::open(workspace, &["g++"]) {
+            Ok(apt) => {
+                teller.doing("c++", "installing Debian's g++, to build the fuzzer with");
+                if let Err(error) = apt.install(&["g++"]) {
+                    teller.doing("c++", &format!("going on without it: {error:#}"));
+                }
+            }
+            Err(error) => teller.doing("c++", &format!("going on without it: {error:#}")),
+        }
+    }
+    let found = on_path("c++");
+    let path = found.as_ref().map(|path| path.display().to_string());
+    teller.found("c++", path.as_deref().unwrap_or("absent; nothing is fuzzed"));
+    Ok(found.is_some())
 }
 
 fn cargo_tool(teller: &Teller, name: &str, absent: &str) -> bool {

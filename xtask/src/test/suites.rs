@@ -1,0 +1,84 @@
+//! The suites whose size is a number: how much of each runs every day, and how much by `--long`. A
+//! variable that is set already is left as it is, so that one suite can be run at any size.
+
+use std::env;
+use std::process::Command;
+
+use crate::test::Length;
+
+/// A suite of tests that takes its size from a variable.
+pub(super) struct Suite {
+    /// What it counts.
+    pub(super) name: &'static str,
+    pub(super) variable: &'static str,
+    everyday: u32,
+    long: u32,
+}
+
+/// Every suite, with the step that runs it told by its name.
+pub(super) const SUITES: [Suite; 4] = [
+    suite("unit: cases of each property", "PROPTEST_CASES", 256, 10_000),
+    suite("e2e: kills of the server under load", "TIDEKEEP_CRASH_ROUNDS", 200, 2_000),
+    suite("fuzz: seconds for each target", "TIDEKEEP_FUZZ_SECONDS", 30, 1_800),
+    suite("threads: preemptions in each run", "TIDEKEEP_PREEMPTIONS", 2, 3),
+];
+
+const fn suite(name: &'static str, variable: &'static str, everyday: u32, long: u32) -> Suite {
+    Suite { name, variable, everyday, long }
+}
+
+impl Suite {
+    /// How much of it runs.
+    pub(super) fn size(&self, length: Length) -> u32 {
+        match length {
+            Length::Everyday => self.everyday,
+            Length::Long => self.long,
+        }
+    }
+}
+
+/// Tells a test runner the sizes of all suites.
+pub(super) fn tell(command: &mut Command, length: Length) {
+    for suite in &SUITES {
+        if env::var_os(suite.variable).is_none() {
+            command.env(suite.variable, suite.size(length).to_string());
+        }
+    }
+}
+
+/// The size of the suite with this variable, which may have been set by hand.
+pub(super) fn size_of(variable: &str, length: Length) -> Option<u32> {
+    let set = env::var(variable).ok().and_then(|text| text.parse().ok());
+    let listed = SUITES.iter().find(|suite| suite.variable == variable);
+    set.or_else(|| listed.map(|suite| suite.size(length)))
+}
+
+/// The lines in which suites say what they have done.
+pub(super) fn summaries(output: &str) -> Vec<&str> {
+    output.lines().map(str::trim).filter(|line| line.starts_with("suite: ")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_run_is_longer_in_every_suite() {
+        assert!(SUITES.iter().all(|suite| suite.long > suite.everyday && suite.everyday > 0));
+    }
+
+    #[test]
+    fn each_suite_has_a_variable_of_its_own() {
+        for (number, suite) in SUITES.iter().enumerate() {
+            let others = &SUITES[number + 1..];
+            assert!(others.iter().all(|other| other.variable != suite.variable));
+        }
+    }
+
+    #[test]
+    fn summaries_are_found_among_other_lines() {
+        let output =
+            "    Summary [1s]\n    suite: cuts: 50000, none applied twice\nnot a suite: x\n";
+        assert_eq!(summaries(output), ["suite: cuts: 50000, none applied twice"]);
+    }
+}
