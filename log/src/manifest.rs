@@ -48,12 +48,18 @@ impl Manifest {
     /// Reads the marker `name`; `None` if there is none.
     pub(crate) fn load(disk: &dyn Disk, name: &str) -> Result<Option<Self>, OpenError> {
         let io_error = |source| OpenError::Io { doing: "read", file: name.into(), source };
-        let bytes = match disk.open(name) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.and_then(|file| disk::read_all(&*file, 4096)).map_err(io_error)?,
-        };
         let damaged =
             |what| OpenError::Damaged { file: name.into(), offset: 0, first: 0, last: 0, what };
+        let bytes = match disk.open(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error(error)),
+            Ok(file) => match disk::read_all(&*file, 4096) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Err(damaged("longer than a store marker"));
+                }
+                read => read.map_err(io_error)?,
+            },
+        };
         if bytes.len() < LEN || &bytes[..8] != MAGIC {
             return Err(damaged("not a store marker"));
         }

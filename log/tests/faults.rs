@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tidekeep_log::disk::Disk as _;
 use tidekeep_log::disk::faulty::{Fault, FaultyDisk};
-use tidekeep_log::{Durability, Log, Options, Recovery, Refused, SnapshotError};
+use tidekeep_log::{Durability, Log, OpenError, Options, Recovery, Refused, SnapshotError};
 
 mod model;
 use model::{Life, Model, SEGMENT, options};
@@ -270,4 +271,16 @@ fn a_snapshot_outside_of_the_log_or_of_a_broken_feed_changes_nothing() {
     model.snapshot(&log).unwrap();
     drop(log);
     drop(model.recover(&disk, life).unwrap());
+}
+
+/// Found by fuzzing: it was reported as a disk that cannot be read.
+#[test]
+fn a_marker_that_has_grown_is_damage_and_named() {
+    let disk = FaultyDisk::new(1);
+    open(&disk, options(Life::default())).close().unwrap();
+    disk.open("store").unwrap().write_at(&[0; 8], 5_000).unwrap();
+    match Recovery::begin(Arc::new(disk), options(Life::default())) {
+        Err(OpenError::Damaged { file, .. }) => assert_eq!(file, "store"),
+        other => panic!("{:?}", other.err()),
+    }
 }

@@ -16,11 +16,10 @@ pub(super) struct Suite {
 }
 
 /// Every suite, with the step that runs it told by its name.
-pub(super) const SUITES: [Suite; 4] = [
+pub(super) const SUITES: [Suite; 3] = [
     suite("unit: cases of each property", "PROPTEST_CASES", 256, 10_000),
     suite("e2e: kills of the server under load", "TIDEKEEP_CRASH_ROUNDS", 200, 2_000),
     suite("fuzz: seconds for each target", "TIDEKEEP_FUZZ_SECONDS", 30, 1_800),
-    suite("threads: preemptions in each run", "TIDEKEEP_PREEMPTIONS", 2, 3),
 ];
 
 const fn suite(name: &'static str, variable: &'static str, everyday: u32, long: u32) -> Suite {
