@@ -273,6 +273,9 @@ WATCH_MESSAGE = Enum(
     content=List(ENTRY), caught_up=POSITION,
     events=Struct(revision=U64, cursor=BYTES, events=List(EVENT)), bookmark=POSITION,
 )
+BACKUP = Struct(offset=U64)
+BACKUP_REPLY = Struct(
+    revision=U64, keys=U64, size=U64, offset=U64, done=BOOL, bytes=BYTES)
 STATUS_REPLY = Struct(software=TEXT, durability=TEXT, figures=List(Struct(name=TEXT, value=U64)))
 
 REPLY = 0x80
@@ -290,6 +293,7 @@ KINDS = {
     0x18: DELETE_RANGE, 0x18 | REPLY: DELETE_RANGE_REPLY,
     0x19: WATCH, 0x19 | REPLY: WATCH_MESSAGE,
     0x1A: EMPTY, 0x1A | REPLY: STATUS_REPLY,
+    0x20: BACKUP, 0x20 | REPLY: BACKUP_REPLY,
 }
 
 CODES = [

@@ -48,6 +48,7 @@ const writers: Record<string, (to: Writer, json: Json) => Writer | undefined> = 
     return requests.watch(to, bounds(range), { content: from === "content", cursor, previous });
   },
   status: (to) => to,
+  backup: (to, { offset }) => (typeof offset === "number" ? to.number(offset) : undefined),
 };
 
 /** Reads a reply and gives it back in the terms of the vectors' JSON. */
@@ -69,6 +70,10 @@ const readers: Record<string, (from: Reader) => Json> = {
   increment: replies.incremented,
   delete_range: replies.rangeDeleted,
   status: replies.status,
+  backup: (from) => {
+    const { done, bytes } = replies.backup(from);
+    return { done, bytes: hex(bytes) };
+  },
   watch: (from) => replies.watched(from),
 };
 

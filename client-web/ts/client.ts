@@ -152,6 +152,16 @@ export class EngineClient implements Client {
     return this.#engine.call(Kind.status, (to) => to, replies.status, options);
   }
 
+  async *backup(options?: CallOptions): AsyncGenerator<Uint8Array, void, undefined> {
+    for (let offset = 0, done = false; !done; ) {
+      const write = (to: Writer) => to.number(offset);
+      const piece = await this.#engine.call(Kind.backup, write, replies.backup, options);
+      ({ done } = piece);
+      offset += piece.bytes.length;
+      yield piece.bytes;
+    }
+  }
+
   close(): Promise<void> {
     return this.#engine.close();
   }

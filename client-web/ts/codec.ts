@@ -20,6 +20,7 @@ export const Kind = {
   deleteRange: 0x18,
   watch: 0x19,
   status: 0x1a,
+  backup: 0x20,
 } as const;
 
 /** A buffer that one large value has made longer than this is not kept. */

@@ -87,6 +87,12 @@ export function status(reply: Reader): ServerStatus {
   };
 }
 
+/** The next piece of a backup's file; may be empty before the end. */
+export function backup(reply: Reader): { done: boolean; bytes: Uint8Array } {
+  for (let skipped = 0; skipped < 4; skipped++) reply.number();
+  return { done: reply.flag(), bytes: reply.bytes() };
+}
+
 /** A message of a watch: its events, and the position behind them if it has one. */
 export interface WatchMessage {
   events: WatchEvent[];

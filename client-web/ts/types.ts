@@ -424,6 +424,8 @@ export interface Client {
   ping(options?: CallOptions): Promise<number>;
   /** What the server says of itself now. */
   status(options?: CallOptions): Promise<ServerStatus>;
+  /** The whole store at one revision, as the bytes of a backup file, piece by piece. */
+  backup(options?: CallOptions): AsyncIterable<Uint8Array>;
   /** Lets calls that are under way settle, for at most 5 s, then ends the connection for good. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;

@@ -7,6 +7,7 @@ use crate::codec::{self, Malformed};
 use crate::error::Refusal;
 use crate::limits::{Bounded, Limits};
 
+pub mod backup;
 pub mod children;
 pub mod delete;
 pub mod delete_range;
@@ -19,6 +20,7 @@ pub mod touch;
 pub mod txn;
 pub mod watch;
 
+pub use backup::{Backup, BackupReply};
 pub use children::{Child, Children, ChildrenReply};
 pub use delete::Delete;
 pub use delete_range::{DeleteRange, DeleteRangeReply};
@@ -121,6 +123,7 @@ operations! {
     DeleteRange<'a> = 0x18, "delete_range", Write => DeleteRangeReply;
     Watch<'a> = 0x19, "watch", Watch => WatchMessage<'r>;
     Status = 0x1A, "status", Server => StatusReply<'r>;
+    Backup = 0x20, "backup", Server => BackupReply<'r>;
 }
 
 /// The row of the operation whose request has this frame kind.

@@ -121,7 +121,8 @@ fn run<G: DerefMut<Target = Shard>>(
         | Request::Scan(_)
         | Request::Children(_)
         | Request::Watch(_)
-        | Request::Status(_) => Err(Refusal::new(Code::Internal, "a read is no command")),
+        | Request::Status(_)
+        | Request::Backup(_) => Err(Refusal::new(Code::Internal, "a read is no command")),
     }
 }
 

@@ -61,7 +61,9 @@ impl Spread {
                 Footprint::of(some)
             }
             Request::Scan(_) | Request::Children(_) | Request::DeleteRange(_) => Footprint::All,
-            Request::Watch(_) | Request::Status(_) => Footprint::Some(Vec::new()),
+            Request::Watch(_) | Request::Status(_) | Request::Backup(_) => {
+                Footprint::Some(Vec::new())
+            }
         }
     }
 }

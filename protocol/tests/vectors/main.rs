@@ -18,9 +18,9 @@ use tidekeep_protocol::frame::{self, Frame, FrameError, kind};
 use tidekeep_protocol::hello::{self, GoingAway, Hello, Welcome};
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::op::{
-    Children, ChildrenReply, Delete, DeleteRange, DeleteRangeReply, Get, GetReply, Increment,
-    IncrementReply, Put, Request, Scan, ScanReply, Status, StatusReply, Touch, TouchReply, Txn,
-    TxnReply, Watch, WatchMessage, WriteReply,
+    Backup, BackupReply, Children, ChildrenReply, Delete, DeleteRange, DeleteRangeReply, Get,
+    GetReply, Increment, IncrementReply, Put, Request, Scan, ScanReply, Status, StatusReply, Touch,
+    TouchReply, Txn, TxnReply, Watch, WatchMessage, WriteReply,
 };
 
 /// The bound on the length field that the malformed vectors are written for.
@@ -61,6 +61,8 @@ macro_rules! with_body_of {
             0x99 => Some($call::<WatchMessage<'_>>($($argument),*)),
             0x1A => Some($call::<Status>($($argument),*)),
             0x9A => Some($call::<StatusReply<'_>>($($argument),*)),
+            0x20 => Some($call::<Backup>($($argument),*)),
+            0xA0 => Some($call::<BackupReply<'_>>($($argument),*)),
             _ => None,
         }
     };

@@ -125,7 +125,8 @@ fn work(request: &Request<'_>) -> usize {
         | Request::Touch(_)
         | Request::Increment(_)
         | Request::Watch(_)
-        | Request::Status(_) => 1,
+        | Request::Status(_)
+        | Request::Backup(_) => 1,
     }
 }
 
