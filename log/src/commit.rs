@@ -15,6 +15,7 @@ use tidekeep_store::reply::Reply;
 use tidekeep_store::sessions::Numbered;
 use tidekeep_store::view::View;
 
+use crate::backup::Backup;
 use crate::error::Failure;
 
 /// One request, decoded, and the bytes of its body as they came. The bytes are what is logged.
@@ -42,6 +43,10 @@ pub trait Commit: Send + Sync {
 
     /// A frozen cut of a range. It is safe to show when it resolves.
     fn view(&self, range: &KeyRange) -> PendingView;
+
+    /// A consistent cut of everything, to be kept as a file elsewhere. It is safe to show when it
+    /// resolves. What it holds takes memory until it is dropped, as far as it is overwritten.
+    fn backup(&self) -> PendingBackup;
 
     /// The newest revision that is safe to show, and that a reply may have shown already.
     fn revision(&self) -> u64;
@@ -81,6 +86,9 @@ pub type Pending = Promise<Result<Answers, Lost>>;
 
 /// A view, once it may be shown.
 pub type PendingView = Promise<Result<View, Lost>>;
+
+/// A backup, once it may be shown.
+pub type PendingBackup = Promise<Result<Backup, Lost>>;
 
 /// That there is a change.
 pub type Changed = Promise<Result<(), Lost>>;

@@ -70,6 +70,14 @@ pub enum OpenError {
         /// The file.
         file: String,
     },
+    /// A repair or a restore was cut off, and the directory holds a part of its outcome.
+    #[error("a {by} of this directory was interrupted ({file} is there); run it again")]
+    Interrupted {
+        /// The file that says so.
+        file: String,
+        /// What was interrupted.
+        by: &'static str,
+    },
     /// The caller could not use what was read.
     #[error("record {index} in {file} cannot be replayed: {source}")]
     Replay {

@@ -18,7 +18,7 @@ use tidekeep_store::read::{self, PageLimits};
 use tidekeep_store::reply::{Got, Reply};
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::Spread;
-use tidekeep_store::snapshot::Head;
+use tidekeep_store::snapshot::{self, Head};
 use tidekeep_store::tables::Tables;
 use tidekeep_store::view::View;
 
@@ -59,6 +59,18 @@ pub(crate) struct Cut {
     pub(crate) head: Head,
     pub(crate) tables: Tables,
     pub(crate) view: View,
+}
+
+impl Cut {
+    /// Gives the chunks of a snapshot of it, but for what is remembered of recent changes.
+    pub(crate) fn write<E>(
+        &self,
+        mut use_chunk: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        use_chunk(&self.head.encode())?;
+        snapshot::write_sessions(&self.tables.sessions, &mut use_chunk)?;
+        snapshot::write(&self.view, use_chunk)
+    }
 }
 
 impl Group {

@@ -23,6 +23,7 @@
 
 mod alarm;
 mod background;
+pub mod backup;
 mod batch;
 pub mod clock;
 pub mod commit;
@@ -34,6 +35,7 @@ mod group;
 mod load;
 mod log;
 mod manifest;
+pub mod offline;
 mod options;
 mod positions;
 mod prepare;
@@ -49,9 +51,10 @@ mod turn;
 mod walk;
 mod writer;
 
+pub use backup::Backup;
 pub use commit::{
-    Answers, Call, Changed, Changes, Commit, Failed, Identity, Lost, Pending, PendingView, Promise,
-    Standing, TooOld,
+    Answers, Call, Changed, Changes, Commit, Failed, Identity, Lost, Pending, PendingBackup,
+    PendingView, Promise, Standing, TooOld,
 };
 pub use envelope::MAX_PAYLOAD;
 pub use error::{BoxError, Failure, OpenError, Refused, SnapshotError};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock};
+use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::apply::apply;
 use tidekeep_store::history;
 use tidekeep_store::record::{Command, Record};
@@ -13,15 +14,18 @@ use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::{Spread, Writing};
 use tidekeep_store::snapshot::{self, Head};
 use tidekeep_store::tables::Tables;
+use tidekeep_store::view::View;
 
 use crate::alarm::Alarm;
 use crate::clock::Monotone;
 use crate::commit::Identity;
+use crate::disk::Disk;
 use crate::error::{BoxError, OpenError};
-use crate::group::{Group, Order, digest};
+use crate::group::{Cut, Group, Order, digest};
+use crate::manifest::{MARKER, Manifest};
 use crate::options::Options;
 use crate::positions::Positions;
-use crate::recover::Recovery;
+use crate::recover::{Recovery, at, refuse_interrupted};
 use crate::solo::SoloOptions;
 use crate::tail::Tail;
 
@@ -51,14 +55,7 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
     let identity =
         Identity { store_id: manifest.store_id.to_be_bytes(), incarnation: manifest.incarnation };
     let mut state = State::new(spread);
-    recovery.load_snapshot(|chunk| state.take(chunk))?;
-    let tail = match recovery.snapshot() {
-        None => Tail::new(0, options.history_bytes),
-        Some(info) => state.begin_tail(options.history_bytes).map_err(|source| {
-            let file = "the snapshot".into();
-            OpenError::Replay { file, index: info.index, source }
-        })?,
-    };
+    let tail = state.load(&recovery, options.history_bytes)?;
     let (log, report) = recovery.replay(|_, payload| state.replay(payload, &tail))?;
     let State { shards, tables, snapshot, revision, now_ms, .. } = state;
     let group = Group {
@@ -78,8 +75,25 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
     Ok(Loaded { group, identity, snapshot })
 }
 
+/// Does what a start does up to its first change, and forgets it again.
+pub(crate) fn rehearse(disk: &Arc<dyn Disk>) -> Result<(), OpenError> {
+    refuse_interrupted(&disk.list().map_err(at("list", "the data directory"))?)?;
+    let missing = || OpenError::Missing { missing: format!("its marker, the file {MARKER}") };
+    let manifest = Manifest::load(&**disk, MARKER)?.ok_or_else(missing)?;
+    let recovery = Recovery::find(Arc::clone(disk), Options::new(|| 0), manifest)?;
+    let mut state = State::empty();
+    let tail = state.load(&recovery, 0)?;
+    recovery.read(|_, payload| state.replay(payload, &tail)).map(drop)
+}
+
+/// Whether a record can be read, without applying it.
+pub(crate) fn decodes(payload: &[u8]) -> Result<(), BoxError> {
+    Record::decode(payload)?.commands().try_for_each(|command| command.map(drop))?;
+    Ok(())
+}
+
 /// A state on its way from the disk.
-struct State {
+pub(crate) struct State {
     spread: Spread,
     shards: Vec<(usize, Box<Shard>)>,
     tables: Tables,
@@ -108,9 +122,53 @@ impl State {
         }
     }
 
+    /// A state of few parts and a spread that anyone could guess, for those who only look at it.
+    pub(crate) fn empty() -> Self {
+        Self::new(Spread::new(0, 1))
+    }
+
+    /// Takes in the snapshot that recovery has chosen, if there is one.
+    fn load(&mut self, recovery: &Recovery, history_bytes: usize) -> Result<Tail, OpenError> {
+        recovery.load_snapshot(|chunk| self.take(chunk))?;
+        match recovery.snapshot() {
+            None => Ok(Tail::new(0, history_bytes)),
+            Some(info) => self.begin_tail(history_bytes).map_err(|source| {
+                let file = crate::snapshot::name(info.index);
+                OpenError::Replay { file, index: info.index, source }
+            }),
+        }
+    }
+
+    /// What a snapshot of it begins with.
+    pub(crate) fn head(&self) -> Head {
+        let shards = || self.shards.iter().map(|(_, shard)| &**shard);
+        let keys = shards().map(|shard| shard.keys() as u64).sum();
+        Head {
+            revision: self.revision,
+            now_ms: self.now_ms,
+            keys,
+            digest: digest(shards()),
+            sessions: self.tables.sessions.len() as u64,
+            forgotten_ms: self.tables.sessions.forgotten_ms(),
+        }
+    }
+
+    /// As a cut after the record `index`.
+    pub(crate) fn into_cut(self, index: u64) -> Cut {
+        let head = self.head();
+        let shards = self.shards.iter().map(|(_, shard)| &**shard);
+        let view = View::freeze(shards, &KeyRange::all(), head.now_ms, head.revision);
+        Cut { index, head, tables: self.tables, view }
+    }
+
+    /// Whether it is the state that a snapshot with this head holds, whenever that was made.
+    pub(crate) fn agrees(&self, head: &Head) -> bool {
+        Head { now_ms: head.now_ms, ..self.head() } == *head
+    }
+
     /// Takes in a chunk of a snapshot: its head, then its sessions, its entries, and the changes
     /// before it.
-    fn take(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
+    pub(crate) fn take(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
         if self.snapshot.is_none() {
             let head = Head::decode(chunk).ok_or("its head cannot be read")?;
             (self.revision, self.now_ms) = (head.revision, head.now_ms);
@@ -141,7 +199,7 @@ impl State {
     }
 
     /// Checks that the snapshot adds up, and begins the tail with the changes it remembers.
-    fn begin_tail(&mut self, history_bytes: usize) -> Result<Tail, BoxError> {
+    pub(crate) fn begin_tail(&mut self, history_bytes: usize) -> Result<Tail, BoxError> {
         let head = self.snapshot.ok_or("it is empty")?;
         let keys: usize = self.shards.iter().map(|(_, shard)| shard.keys()).sum();
         let digest = digest(self.shards.iter().map(|(_, shard)| &**shard));
@@ -162,7 +220,7 @@ impl State {
     }
 
     /// Applies a record of the log.
-    fn replay(&mut self, payload: &[u8], tail: &Tail) -> Result<(), BoxError> {
+    pub(crate) fn replay(&mut self, payload: &[u8], tail: &Tail) -> Result<(), BoxError> {
         let record = Record::decode(payload)?;
         let mut stamp = record.stamp;
         if stamp.revision != self.revision {

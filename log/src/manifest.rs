@@ -24,6 +24,13 @@ pub(crate) const MARKER: &str = "store";
 /// Name of the marker while the store is being made: nothing was acknowledged yet.
 pub(crate) const MARKER_TEMP: &str = "store.new";
 
+/// The marker of a store that is being restored. Becomes the marker as the last step.
+pub(crate) const RESTORE_BEGUN: &str = "restore.begun";
+/// The marker that a repair ends with, while the originals are moved aside.
+pub(crate) const REPAIR_BEGUN: &str = "repair.begun";
+/// The same, while the repaired files take their places. Becomes the marker as the last step.
+pub(crate) const REPAIR_MOVED: &str = "repair.moved";
+
 const MAGIC: &[u8; 8] = b"TIDEKEEP";
 const FORMAT: u32 = 1;
 const LEN: usize = 56;
@@ -85,6 +92,17 @@ impl Manifest {
         let file = disk.create(MARKER_TEMP)?;
         file.write_at(&self.encode(), 0)?;
         file.sync()?;
+        disk.sync_dir()
+    }
+
+    /// Writes it as the file `name`, which is whole and durable or not there at all.
+    pub(crate) fn write_as(&self, disk: &dyn Disk, name: &str) -> io::Result<()> {
+        let temp = format!("{name}.tmp");
+        segment::remove_if_there(disk, &temp)?;
+        let file = disk.create(&temp)?;
+        file.write_at(&self.encode(), 0)?;
+        file.sync()?;
+        disk.rename(&temp, name)?;
         disk.sync_dir()
     }
 

@@ -10,7 +10,7 @@ use crate::disk::{Disk, File};
 use crate::envelope::Kind;
 use crate::error::{BoxError, OpenError};
 use crate::log::{Log, Start};
-use crate::manifest::{MARKER, MARKER_TEMP, Manifest};
+use crate::manifest::{MARKER, MARKER_TEMP, Manifest, REPAIR_BEGUN, REPAIR_MOVED, RESTORE_BEGUN};
 use crate::options::Options;
 use crate::segment::{self, Header};
 use crate::snapshot::{self, SnapshotInfo};
@@ -56,15 +56,26 @@ impl Recovery {
     pub fn begin(disk: Arc<dyn Disk>, mut options: Options) -> Result<Self, OpenError> {
         let bytes = options.segment_bytes;
         assert!((4096..=segment::MAX_BYTES).contains(&bytes), "segments of {bytes} bytes");
+        refuse_interrupted(&list(&*disk)?)?;
         let (manifest, created) = match Manifest::load(&*disk, MARKER)? {
             Some(manifest) => (manifest, false),
             None => (create(&*disk, &mut options)?, true),
         };
+        let found = Self::find(disk, options, manifest)?;
+        Ok(Self { created, ..found })
+    }
+
+    /// Finds the files of the store that has this marker. Changes nothing.
+    pub(crate) fn find(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        manifest: Manifest,
+    ) -> Result<Self, OpenError> {
         let names = list(&*disk)?;
         let segments = find_segments(&*disk, &names, &manifest)?;
         let reach = segments[0].header.first_index;
         let (snapshots, fell_back) = choose_snapshots(&*disk, &names, &manifest, reach)?;
-        Ok(Self { disk, options, manifest, created, segments, snapshots, fell_back })
+        Ok(Self { disk, options, manifest, created: false, segments, snapshots, fell_back })
     }
 
     /// Who this store is.
@@ -105,10 +116,38 @@ impl Recovery {
     /// confirmed cannot be read any more.
     pub fn replay(
         self,
-        mut use_record: impl FnMut(u64, &[u8]) -> Result<(), BoxError>,
+        use_record: impl FnMut(u64, &[u8]) -> Result<(), BoxError>,
     ) -> Result<(Log, Report), OpenError> {
+        let (tail, report, replayed_bytes) = self.read(use_record)?;
+        // From here on the store is known to be sound, and files may change.
+        for temp in [snapshot::TEMP, segment::SPARE_TEMP] {
+            segment::remove_if_there(&*self.disk, temp).map_err(at("remove", temp))?;
+        }
+        settle(&*self.disk, &tail, report.torn_bytes)?;
+        let spare = find_spare(&*self.disk, self.options.segment_bytes)?;
+        let segments: VecDeque<_> = self.segments.iter().map(Found::kept).collect();
+        let log = Log::start(Start {
+            disk: self.disk,
+            manifest: self.manifest,
+            options: self.options,
+            segments,
+            snapshots: self.snapshots,
+            spare,
+            tail,
+            replayed_bytes,
+        })?;
+        Ok((log, report))
+    }
+
+    /// Reads and judges what [`Self::replay`] starts from; gives where the log goes on, and the
+    /// bytes of what was replayed. Changes nothing.
+    pub(crate) fn read(
+        &self,
+        mut use_record: impl FnMut(u64, &[u8]) -> Result<(), BoxError>,
+    ) -> Result<(Tail, Report, u64), OpenError> {
         let snapshot_index = self.snapshots.last().map_or(0, |info| info.index);
-        let mut report = Report { snapshot_index, fell_back: self.fell_back, ..Report::default() };
+        let fell_back = self.fell_back.clone();
+        let mut report = Report { snapshot_index, fell_back, ..Report::default() };
         // Segments that end before the snapshot need not be read.
         let first = self.segments.partition_point(|s| s.header.first_index <= snapshot_index + 1);
         let first = first.saturating_sub(1);
@@ -144,24 +183,7 @@ impl Recovery {
             });
         }
         report.last_index = tail.last_index;
-        // From here on the store is known to be sound, and files may change.
-        for temp in [snapshot::TEMP, segment::SPARE_TEMP] {
-            segment::remove_if_there(&*self.disk, temp).map_err(at("remove", temp))?;
-        }
-        settle(&*self.disk, &tail, report.torn_bytes)?;
-        let spare = find_spare(&*self.disk, self.options.segment_bytes)?;
-        let segments: VecDeque<_> = self.segments.iter().map(Found::kept).collect();
-        let log = Log::start(Start {
-            disk: self.disk,
-            manifest: self.manifest,
-            options: self.options,
-            segments,
-            snapshots: self.snapshots,
-            spare,
-            tail,
-            replayed_bytes,
-        })?;
-        Ok((log, report))
+        Ok((tail, report, replayed_bytes))
     }
 }
 
@@ -170,6 +192,18 @@ pub(crate) fn at<'a>(
     file: &'a str,
 ) -> impl FnOnce(std::io::Error) -> OpenError + 'a {
     move |source| OpenError::Io { doing, file: file.into(), source }
+}
+
+/// Half of a repair or of a restore is no store.
+pub(crate) fn refuse_interrupted(names: &[String]) -> Result<(), OpenError> {
+    for (file, by) in
+        [(RESTORE_BEGUN, "restore"), (REPAIR_BEGUN, "repair"), (REPAIR_MOVED, "repair")]
+    {
+        if names.iter().any(|name| name == file) {
+            return Err(OpenError::Interrupted { file: file.into(), by });
+        }
+    }
+    Ok(())
 }
 
 fn list(disk: &dyn Disk) -> Result<Vec<String>, OpenError> {

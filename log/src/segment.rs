@@ -101,6 +101,14 @@ impl Header {
     }
 }
 
+/// The store that the segment `name` says it is of, if its header is whole.
+pub(crate) fn store_of(disk: &dyn Disk, name: &str) -> Option<u128> {
+    let mut bytes = [0; HEADER];
+    disk.open(name).ok()?.read_at(&mut bytes, 0).ok()?;
+    let store_id = u128::from_le_bytes(std::array::from_fn(|i| bytes[16 + i]));
+    Header::decode(&bytes, name, store_id).is_ok().then_some(store_id)
+}
+
 /// File name of the segment with this sequence number.
 pub(crate) fn name(sequence: u64) -> String {
     format!("{sequence:016x}{SUFFIX}")

@@ -33,7 +33,6 @@ pub const MAX_CHUNK: usize = 16 << 20;
 /// A snapshot that is still being written.
 pub(crate) const TEMP: &str = "snapshot.tmp";
 
-const MAGIC: &[u8; 8] = b"TIDESNAP";
 const FORMAT: u32 = 1;
 const SUFFIX: &str = ".snap";
 const HEADER: usize = 64;
@@ -42,6 +41,31 @@ const FOOTER: usize = 24;
 const END: u32 = u32::MAX;
 /// Bytes gathered for one write, and read at once.
 const IO_BYTES: usize = 1 << 20;
+
+/// What a file in this format is for; its first eight bytes say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Shortens the log beside it.
+    Snapshot,
+    /// Makes a store elsewhere; see [`crate::backup`].
+    Backup,
+}
+
+impl Purpose {
+    fn magic(self) -> &'static [u8; 8] {
+        match self {
+            Self::Snapshot => b"TIDESNAP",
+            Self::Backup => b"TIDEBACK",
+        }
+    }
+
+    fn not_one(self) -> &'static str {
+        match self {
+            Self::Snapshot => "not the header of a snapshot",
+            Self::Backup => "not the header of a backup",
+        }
+    }
+}
 
 /// A snapshot that was verified from its first byte to its last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,17 +94,16 @@ pub struct Writer {
     file: Arc<dyn File>,
     buffer: Vec<u8>,
     at: u64,
-    crc: u32,
-    blocks: u64,
-    bytes: u64,
+    framing: Framing,
 }
 
 impl Writer {
     fn create(disk: &dyn Disk, header: &Header) -> io::Result<Self> {
         remove_if_there(disk, TEMP)?;
         let file = disk.create(TEMP)?;
-        let (bytes, crc) = header.encode();
-        Ok(Self { file, buffer: bytes.to_vec(), at: 0, crc, blocks: 0, bytes: 0 })
+        let mut buffer = Vec::new();
+        let framing = Framing::begin(header, &mut buffer);
+        Ok(Self { file, buffer, at: 0, framing })
     }
 
     /// Adds a chunk; empty ones are left out. Chunks come back with the same boundaries.
@@ -94,13 +117,7 @@ impl Writer {
         if chunk.len() > MAX_CHUNK {
             return Err(SnapshotError::Feed("a chunk is longer than 16 MiB".into()));
         }
-        let len = (chunk.len() as u32).to_le_bytes();
-        self.crc = crc32c::crc32c_append(crc32c::crc32c_append(self.crc, &len), chunk);
-        self.buffer.extend_from_slice(&len);
-        self.buffer.extend_from_slice(&self.crc.to_le_bytes());
-        self.buffer.extend_from_slice(chunk);
-        self.blocks += 1;
-        self.bytes += chunk.len() as u64;
+        self.framing.block(chunk, &mut self.buffer);
         if self.buffer.len() >= IO_BYTES {
             self.flush().map_err(|error| failed("write", TEMP, error))?;
         }
@@ -108,13 +125,7 @@ impl Writer {
     }
 
     fn finish(mut self) -> io::Result<()> {
-        let mut footer = [0; FOOTER];
-        footer[..4].copy_from_slice(&END.to_le_bytes());
-        footer[8..16].copy_from_slice(&self.blocks.to_le_bytes());
-        footer[16..].copy_from_slice(&self.bytes.to_le_bytes());
-        let crc = footer_crc(&footer, self.crc);
-        footer[4..8].copy_from_slice(&crc.to_le_bytes());
-        self.buffer.extend_from_slice(&footer);
+        self.framing.end(&mut self.buffer);
         self.flush()?;
         self.file.sync()
     }
@@ -127,6 +138,45 @@ impl Writer {
     }
 }
 
+/// Turns chunks into the bytes of a file, wherever these go.
+pub(crate) struct Framing {
+    crc: u32,
+    blocks: u64,
+    bytes: u64,
+}
+
+impl Framing {
+    /// Appends the header.
+    pub(crate) fn begin(header: &Header, out: &mut Vec<u8>) -> Self {
+        let (bytes, crc) = header.encode();
+        out.extend_from_slice(&bytes);
+        Self { crc, blocks: 0, bytes: 0 }
+    }
+
+    /// Appends a block of at most [`MAX_CHUNK`] bytes, and of at least one.
+    pub(crate) fn block(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        debug_assert!((1..=MAX_CHUNK).contains(&chunk.len()));
+        let len = (chunk.len() as u32).to_le_bytes();
+        self.crc = crc32c::crc32c_append(crc32c::crc32c_append(self.crc, &len), chunk);
+        out.extend_from_slice(&len);
+        out.extend_from_slice(&self.crc.to_le_bytes());
+        out.extend_from_slice(chunk);
+        self.blocks += 1;
+        self.bytes += chunk.len() as u64;
+    }
+
+    /// Appends the footer: the file is complete.
+    pub(crate) fn end(&self, out: &mut Vec<u8>) {
+        let mut footer = [0; FOOTER];
+        footer[..4].copy_from_slice(&END.to_le_bytes());
+        footer[8..16].copy_from_slice(&self.blocks.to_le_bytes());
+        footer[16..].copy_from_slice(&self.bytes.to_le_bytes());
+        let crc = footer_crc(&footer, self.crc);
+        footer[4..8].copy_from_slice(&crc.to_le_bytes());
+        out.extend_from_slice(&footer);
+    }
+}
+
 /// Writes, verifies and publishes a snapshot. On error the directory is as it was.
 pub(crate) fn write(
     disk: &dyn Disk,
@@ -135,15 +185,26 @@ pub(crate) fn write(
     created_ms: u64,
     feed: impl FnOnce(&mut Writer) -> Result<(), SnapshotError>,
 ) -> Result<SnapshotInfo, SnapshotError> {
-    let outcome = write_aside(disk, &Header { store_id, index, created_ms }, feed);
+    let header = Header { purpose: Purpose::Snapshot, store_id, index, created_ms };
+    write_as(disk, &name(index), &header, feed)
+}
+
+/// Writes and verifies a file and publishes it as `name`. On error the directory is as it was.
+pub(crate) fn write_as(
+    disk: &dyn Disk,
+    name: &str,
+    header: &Header,
+    feed: impl FnOnce(&mut Writer) -> Result<(), SnapshotError>,
+) -> Result<SnapshotInfo, SnapshotError> {
+    let outcome = write_aside(disk, header, feed);
     if outcome.is_err() {
         // Best effort: what is left of it is removed at the next start at the latest.
         let _ = remove_if_there(disk, TEMP);
     }
     let info = outcome?;
-    disk.rename(TEMP, &name(index))
+    disk.rename(TEMP, name)
         .and_then(|()| disk.sync_dir())
-        .map_err(|error| failed("publish", &name(index), error))?;
+        .map_err(|error| failed("publish", name, error))?;
     Ok(info)
 }
 
@@ -155,7 +216,7 @@ fn write_aside(
     let io_error = |error| failed("write", TEMP, error);
     let mut writer = Writer::create(disk, header).map_err(io_error)?;
     feed(&mut writer)?;
-    let (blocks, bytes) = (writer.blocks, writer.bytes);
+    let Framing { blocks, bytes, .. } = writer.framing;
     writer.finish().map_err(io_error)?;
     let written =
         SnapshotInfo { index: header.index, created_ms: header.created_ms, blocks, bytes };
@@ -169,7 +230,7 @@ fn write_aside(
     }
 }
 
-fn failed(doing: &'static str, file: &str, source: io::Error) -> SnapshotError {
+pub(crate) fn failed(doing: &'static str, file: &str, source: io::Error) -> SnapshotError {
     if is_full(&source) {
         return SnapshotError::Full;
     }
@@ -186,6 +247,12 @@ pub(crate) fn remove_others(disk: &dyn Disk, kept: &[SnapshotInfo]) -> io::Resul
     disk.sync_dir()
 }
 
+/// The store that the snapshot `name` says it is of, if its header is whole.
+pub(crate) fn store_of(disk: &dyn Disk, name: &str) -> Option<u128> {
+    let mut reader = Reader::open(disk.open(name).ok()?, name).ok()?;
+    reader.header(Purpose::Snapshot).ok().map(|(_, store_id)| store_id)
+}
+
 /// File name of the snapshot after record `index`.
 pub(crate) fn name(index: u64) -> String {
     format!("{index:016x}{SUFFIX}")
@@ -197,16 +264,18 @@ pub(crate) fn index_of(file: &str) -> Option<u64> {
     (name(index) == file).then_some(index)
 }
 
-struct Header {
-    store_id: u128,
-    index: u64,
-    created_ms: u64,
+/// The first 64 bytes of a file.
+pub(crate) struct Header {
+    pub(crate) purpose: Purpose,
+    pub(crate) store_id: u128,
+    pub(crate) index: u64,
+    pub(crate) created_ms: u64,
 }
 
 impl Header {
     fn encode(&self) -> ([u8; HEADER], u32) {
         let mut bytes = [0; HEADER];
-        bytes[..8].copy_from_slice(MAGIC);
+        bytes[..8].copy_from_slice(self.purpose.magic());
         bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
         bytes[16..32].copy_from_slice(&self.store_id.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.index.to_le_bytes());
@@ -232,8 +301,30 @@ pub(crate) fn read(
     store_id: u128,
     use_chunk: &mut dyn FnMut(&[u8]) -> Result<(), BoxError>,
 ) -> Result<SnapshotInfo, OpenError> {
-    let mut reader = Reader::open(disk, name)?;
-    let header = reader.header(store_id)?;
+    let file = disk.open(name).map_err(|source| OpenError::Io {
+        doing: "open",
+        file: name.into(),
+        source,
+    })?;
+    let (info, of) = read_file(file, name, Purpose::Snapshot, Some(store_id), use_chunk)?;
+    debug_assert_eq!(of, store_id);
+    Ok(info)
+}
+
+/// Reads a file of this format from its first byte to its last; also gives the store that it is of,
+/// which must be `store_id` if that is given.
+pub(crate) fn read_file(
+    file: Arc<dyn File>,
+    name: &str,
+    purpose: Purpose,
+    store_id: Option<u128>,
+    use_chunk: &mut dyn FnMut(&[u8]) -> Result<(), BoxError>,
+) -> Result<(SnapshotInfo, u128), OpenError> {
+    let mut reader = Reader::open(file, name)?;
+    let (header, of) = reader.header(purpose)?;
+    if store_id.is_some_and(|expected| expected != of) {
+        return Err(OpenError::Foreign { file: name.into() });
+    }
     let (mut blocks, mut bytes) = (0, 0);
     loop {
         let before = reader.crc;
@@ -250,7 +341,7 @@ pub(crate) fn read(
             if reader.left() > 0 {
                 return Err(reader.damaged("bytes follow the footer"));
             }
-            return Ok(SnapshotInfo { blocks, bytes, ..header });
+            return Ok((SnapshotInfo { blocks, bytes, ..header }, of));
         }
         if len as usize > MAX_CHUNK || len == 0 {
             return Err(reader.damaged("a block has an impossible length"));
@@ -285,17 +376,19 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn open(disk: &dyn Disk, name: &'a str) -> Result<Self, OpenError> {
-        let opened = disk.open(name).and_then(|file| Ok((file.len()?, file)));
-        let (file_len, file) =
-            opened.map_err(|source| OpenError::Io { doing: "open", file: name.into(), source })?;
+    fn open(file: Arc<dyn File>, name: &'a str) -> Result<Self, OpenError> {
+        let file_len = file.len().map_err(|source| OpenError::Io {
+            doing: "measure",
+            file: name.into(),
+            source,
+        })?;
         Ok(Self { name, file, file_len, read_to: 0, window: Vec::new(), taken: 0, crc: 0 })
     }
 
-    fn header(&mut self, store_id: u128) -> Result<SnapshotInfo, OpenError> {
+    fn header(&mut self, purpose: Purpose) -> Result<(SnapshotInfo, u128), OpenError> {
         let bytes: [u8; HEADER] = self.array()?;
-        if &bytes[..8] != MAGIC {
-            return Err(self.damaged("not the header of a snapshot"));
+        if &bytes[..8] != purpose.magic() {
+            return Err(self.damaged(purpose.not_one()));
         }
         let found = u32_at(&bytes, 8);
         if found > FORMAT {
@@ -306,14 +399,12 @@ impl<'a> Reader<'a> {
         if self.crc != crc32c::crc32c(&bytes[..60]) || found != FORMAT {
             return Err(self.damaged("the header's checksum does not hold"));
         }
-        if u128::from_le_bytes(std::array::from_fn(|i| bytes[16 + i])) != store_id {
-            return Err(OpenError::Foreign { file: self.name.into() });
-        }
+        let store_id = u128::from_le_bytes(std::array::from_fn(|i| bytes[16 + i]));
         let (index, created_ms) = (u64_at(&bytes, 32), u64_at(&bytes, 40));
         if index_of(self.name).is_some_and(|named| named != index) {
             return Err(self.damaged("the file's name and its header disagree"));
         }
-        Ok(SnapshotInfo { index, created_ms, blocks: 0, bytes: 0 })
+        Ok((SnapshotInfo { index, created_ms, blocks: 0, bytes: 0 }, store_id))
     }
 
     /// Bytes of the file not yet taken.

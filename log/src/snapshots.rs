@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use tidekeep_store::{history, snapshot};
+use tidekeep_store::history;
 
 use crate::background::Tally;
 use crate::error::SnapshotError;
@@ -53,9 +53,7 @@ pub(crate) fn write(group: &Group, tally: &Tally) -> Result<(), SnapshotError> {
             true => Err(SnapshotError::Feed("the store is being closed".into())),
             false => out.write(chunk),
         };
-        out.write(&cut.head.encode())?;
-        snapshot::write_sessions(&cut.tables.sessions, |bytes| chunk(out, bytes))?;
-        snapshot::write(&cut.view, |bytes| chunk(out, bytes))?;
+        cut.write(|bytes| chunk(out, bytes))?;
         history::write(changes.iter().map(|change| &**change), |bytes| chunk(out, bytes))
     })?;
     tally.snapshots.fetch_add(1, Ordering::Relaxed);

@@ -8,10 +8,11 @@ use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::range::KeyRange;
 
 use crate::background::Background;
+use crate::backup::Backup;
 use crate::clock::Clock;
 use crate::commit::{
-    Answers, Call, Changed, Changes, Commit, Failed, Identity, Pending, PendingView, Promise,
-    Standing, TooOld,
+    Answers, Call, Changed, Changes, Commit, Failed, Identity, Pending, PendingBackup, PendingView,
+    Promise, Standing, TooOld,
 };
 use crate::disk::Disk;
 use crate::error::{OpenError, Refused, SnapshotError};
@@ -141,6 +142,20 @@ impl Commit for Solo {
             Some(safe) => Promise::later(async move {
                 safe.await?;
                 Ok(view)
+            }),
+        }
+    }
+
+    fn backup(&self) -> PendingBackup {
+        let cut = self.group.cut();
+        let safe = self.group.positions.ticket(cut.head.revision);
+        let store_id = u128::from_be_bytes(self.identity.store_id);
+        let backup = Backup::of(cut, store_id, self.group.size().1);
+        match safe {
+            None => Promise::ready(Ok(backup)),
+            Some(safe) => Promise::later(async move {
+                safe.await?;
+                Ok(backup)
             }),
         }
     }

@@ -49,6 +49,10 @@ impl Found {
     pub(crate) fn read(&self) -> Result<Vec<u8>, OpenError> {
         let mut content = vec![0; self.bytes as usize];
         self.file.read_at(&mut content, 0).map_err(at("read", &self.name))?;
+        // A read that strays to another place must not pass for a log without records.
+        if !content.starts_with(&self.header.encode().0) {
+            return Err(self.damaged(0, 0, "it reads differently from one moment to the next"));
+        }
         Ok(content)
     }
 
@@ -131,6 +135,46 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(end as u64 + 1)
+    }
+
+    /// Offset of what comes next, or of what is bad.
+    pub(crate) fn position(&self) -> u64 {
+        self.at as u64
+    }
+
+    /// That what comes next is bad, where nothing can be torn.
+    pub(crate) fn bad_record(&self) -> OpenError {
+        self.damaged(0, "a record is bad")
+    }
+
+    /// Passes over what is bad, to the next whole record of an index up to `index`, if there is one.
+    /// For those who have a snapshot that makes up for what lies between.
+    pub(crate) fn resume_through(&mut self, index: u64) -> bool {
+        let rest = self.content.get(self.at..).unwrap_or_default();
+        for ahead in (envelope::ALIGN..rest.len()).step_by(envelope::ALIGN) {
+            let later = &rest[ahead..];
+            if let Some(header) = envelope::Header::open(later, self.found.header.epoch)
+                && (self.next_index..=index).contains(&header.index)
+                && header.payload(later).is_some()
+            {
+                self.at += ahead;
+                self.prev = header.prev;
+                self.next_index = header.index + u64::from(header.kind == Kind::Mark);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whole records after what is bad, with their indices, whether or not they belong there.
+    pub(crate) fn beyond(&self) -> impl Iterator<Item = (u64, &'a [u8])> {
+        let rest = self.content.get(self.at..).unwrap_or_default();
+        let epoch = self.found.header.epoch;
+        (envelope::ALIGN..rest.len()).step_by(envelope::ALIGN).filter_map(move |ahead| {
+            let header = envelope::Header::open(&rest[ahead..], epoch)?;
+            (header.kind == Kind::Entry).then_some(())?;
+            Some((header.index, header.payload(&rest[ahead..])?))
+        })
     }
 
     fn damaged(&self, last: u64, what: &'static str) -> OpenError {

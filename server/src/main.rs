@@ -1,10 +1,12 @@
-//! `tidekeep-server`: flags, a server, signals, an exit code.
+//! `tidekeep-server`: flags, a server, signals, an exit code. Or, with a command, work on a data
+//! directory that no server runs on.
+
+mod offline;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use tidekeep_log::OpenError;
 use tidekeep_server::config::Config;
 use tidekeep_server::config::args::Args;
 use tidekeep_server::{Server, StartError, Stopped};
@@ -24,7 +26,11 @@ mod exit {
 }
 
 fn main() -> ExitCode {
-    let config = match Config::resolve(Args::parse()) {
+    let args = Args::parse();
+    if let Some(command) = &args.offline {
+        return offline::run(command).into();
+    }
+    let config = match Config::resolve(args) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("error: {error}");
@@ -92,8 +98,7 @@ fn announce(line: &str) {
 fn start_code(error: &StartError) -> u8 {
     match error {
         StartError::Listen { .. } => exit::CANNOT_LISTEN,
-        StartError::Open(OpenError::Locked { .. } | OpenError::Io { .. }) => exit::DATA_DIRECTORY,
-        StartError::Open(_) => exit::DAMAGED,
+        StartError::Open(error) => offline::code(error),
     }
 }
 

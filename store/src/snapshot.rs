@@ -96,6 +96,40 @@ pub fn write<E>(view: &View, write: impl FnMut(&[u8]) -> Result<(), E>) -> Resul
     chunks.finish()
 }
 
+/// Gives the entries of a view chunk by chunk, as [`write`] does, to whom takes them at leisure.
+#[derive(Debug)]
+pub struct Feed {
+    view: View,
+    part: usize,
+    /// Entries of the part that were given.
+    given: usize,
+}
+
+impl Feed {
+    /// Begins with the first entry.
+    pub fn new(view: View) -> Self {
+        Self { view, part: 0, given: 0 }
+    }
+
+    /// Appends the next chunk; nothing when all was given.
+    pub fn next_chunk(&mut self, out: &mut Vec<u8>) {
+        let start = out.len();
+        while let Some(part) = self.view.part(self.part) {
+            for entry in part.skip(self.given) {
+                let bytes = entry.as_bytes();
+                let taken = out.len() - start;
+                if taken > 0 && taken + size_of::<u32>() + bytes.len() > CHUNK_BYTES {
+                    return;
+                }
+                out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+                out.extend_from_slice(bytes);
+                self.given += 1;
+            }
+            (self.part, self.given) = (self.part + 1, 0);
+        }
+    }
+}
+
 /// Gathers entries into chunks. One that is longer than a chunk makes a chunk of its own.
 pub(crate) struct Chunks<W> {
     chunk: Vec<u8>,

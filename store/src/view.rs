@@ -60,6 +60,19 @@ impl View {
         page
     }
 
+    /// The entries of a part of the cut, in the order of [`Self::entries`]; none behind the last part.
+    /// Parts are small, and numbered from 0.
+    pub fn part(&self, number: usize) -> Option<impl Iterator<Item = &Entry>> {
+        let mut number = number;
+        for run in &self.runs {
+            match run.get(number..=number) {
+                Some(part) => return Some(leaf::ascending(part, self.range.as_range())),
+                None => number -= run.len(),
+            }
+        }
+        None
+    }
+
     /// Every entry, shard by shard, those included whose time is over and who wait for their expire
     /// command.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {

@@ -6,6 +6,7 @@ mod disk_full;
 mod drain;
 mod import;
 mod live;
+mod offline;
 mod python;
 mod refusal;
 mod self_test;

@@ -1,14 +1,15 @@
 //! The disk as the log sees it: one flat directory, a handful of calls, nothing hidden. [`real`]
-//! is the file system, `faulty` (feature `testing`) a disk that loses, tears and lies on purpose.
+//! is the file system, [`read_only`] the same for those who only look, `faulty` (feature `testing`) a disk that loses, tears and lies on purpose.
 
 use std::io;
 use std::sync::Arc;
 
 #[cfg(feature = "testing")]
 pub mod faulty;
+pub mod read_only;
 pub mod real;
 
-/// A directory of files. Names are plain (no separators). What a call has changed survives a
+/// A directory of files, some of which may be in folders. Names are plain (no separators). What a call has changed survives a
 /// power cut only once [`File::sync`] (content, length) or [`Disk::sync_dir`] (names) returned.
 pub trait Disk: Send + Sync {
     /// Makes a new, empty file; an error if the name is taken.
@@ -23,11 +24,18 @@ pub trait Disk: Send + Sync {
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// The names of all files, sorted.
+    /// The names of all files and folders, sorted.
     fn list(&self) -> io::Result<Vec<String>>;
 
     /// Makes creations, renames and removals durable.
     fn sync_dir(&self) -> io::Result<()>;
+
+    /// The folder `name` in this directory, which is made if it is not there. What happens in it is
+    /// made durable by its own [`Disk::sync_dir`], its being there by this one's.
+    fn folder(&self, name: &str) -> io::Result<Arc<dyn Disk>>;
+
+    /// Moves a file into a folder of this directory, in one step. Durable once both are synced.
+    fn move_into(&self, folder: &str, name: &str) -> io::Result<()>;
 }
 
 /// An open file. Space is reserved by writing zeros.

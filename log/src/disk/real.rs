@@ -10,13 +10,13 @@ use std::sync::Arc;
 use super::{Disk, File};
 use crate::error::OpenError;
 
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// A directory of the file system, locked for as long as this value lives.
 pub struct RealDisk {
     dir: PathBuf,
-    /// Closing the file gives the lock up; so does the end of the process, however it comes.
-    _lock: fs::File,
+    /// A folder is locked with the directory that it is in. Closing the file gives the lock up; so does the end of the process, however it comes.
+    _lock: Option<fs::File>,
 }
 
 impl RealDisk {
@@ -49,7 +49,7 @@ impl RealDisk {
         // Who holds it is a courtesy to the reader of the message; a full disk must not keep
         // the server from serving reads.
         let _ = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
-        Ok(Self { dir, _lock: lock })
+        Ok(Self { dir, _lock: Some(lock) })
     }
 }
 
@@ -63,7 +63,8 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     parent.map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
 }
 
-fn holder(lock: &mut fs::File) -> Option<u32> {
+/// The process that a lock names.
+pub(super) fn holder(lock: &mut fs::File) -> Option<u32> {
     let mut text = String::new();
     lock.take(32).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
@@ -90,21 +91,38 @@ impl Disk for RealDisk {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.dir)? {
-            // A name that is not text is none of ours.
-            names.extend(entry?.file_name().into_string());
-        }
-        names.sort_unstable();
-        Ok(names)
+        list(&self.dir)
     }
 
     fn sync_dir(&self) -> io::Result<()> {
         fs::File::open(&self.dir)?.sync_all()
     }
+
+    fn folder(&self, name: &str) -> io::Result<Arc<dyn Disk>> {
+        let dir = self.dir.join(name);
+        match fs::create_dir(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(Arc::new(Self { dir, _lock: None })),
+        }
+    }
+
+    fn move_into(&self, folder: &str, name: &str) -> io::Result<()> {
+        fs::rename(self.dir.join(name), self.dir.join(folder).join(name))
+    }
 }
 
-struct RealFile(fs::File);
+/// The names in a directory, sorted.
+pub(super) fn list(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        // A name that is not text is none of ours.
+        names.extend(entry?.file_name().into_string());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+pub(super) struct RealFile(pub(super) fs::File);
 
 impl File for RealFile {
     fn len(&self) -> io::Result<u64> {

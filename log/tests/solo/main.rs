@@ -4,12 +4,16 @@
 mod clock;
 mod crash;
 mod expiry;
+mod ledger;
 mod numbered;
 mod order;
 mod reopen;
+mod repair;
+mod restore;
 mod snapshots;
 mod space;
 mod steps;
+mod verify;
 mod visibility;
 mod watch;
 mod world;

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use tidekeep_protocol::limits::Limits;
 
@@ -32,10 +32,70 @@ and synced. A second signal ends the process at once.
 Exit codes: 0 drained, 2 wrong usage, 3 data directory in use or unreadable, 4 damaged data,
 5 cannot listen, 7 storage failed while running.";
 
+/// What is done to a data directory instead of serving it.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Offline {
+    /// Check every byte of a data directory or of a backup; nothing is changed
+    ///
+    /// Exit codes: 0 good (a torn write at the end of the log is), 3 no store there, or a server
+    /// uses it, 4 damaged or of a newer format.
+    Verify {
+        /// The data directory, or the file of a backup
+        #[arg(value_name = "DIR|FILE")]
+        path: PathBuf,
+        /// What the report is for
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+
+    /// Make a damaged store open again with the newest state that can be trusted
+    ///
+    /// Says what it would do, and does it only with --yes. Every original file is kept in the
+    /// folder damaged-N of the directory, with a report. Exit codes: 0 repaired, or nothing to
+    /// repair, 3 no store there, or a server uses it, or the disk fails, 4 not repaired.
+    Repair {
+        /// The data directory
+        dir: PathBuf,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+        /// What the report is for
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+
+    /// Make a store from a backup, with its revisions and a new incarnation
+    ///
+    /// What was to end at some moment ends at that moment, even if it has passed. Exit codes: 0
+    /// restored, 3 the directory is not empty or cannot be written, 4 the backup is damaged.
+    Restore {
+        /// The backup, as `tidekeep backup` wrote it
+        file: PathBuf,
+        /// The data directory to make; it must be empty or not there
+        dir: PathBuf,
+        /// What the report is for
+        #[arg(long, value_enum, default_value = "text")]
+        output: Output,
+    },
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
 /// Tidekeep: live, durable keys and values for browsers, terminals and services on one port.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "tidekeep-server", version, after_help = AFTER_HELP)]
 pub struct Args {
+    /// Something else than serving.
+    #[command(subcommand)]
+    pub offline: Option<Offline>,
+
     /// Where to listen; port 0 takes a free one [default: KV_HOST:KV_PORT, else 127.0.0.1:8080]
     ///
     /// Anyone who can reach the address can read and write everything.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tidekeep_log::{
     Answers, Call, Change, Changed, Changes, Commit, Entry, Event, EventKind, Failed, Identity,
-    Pending, PendingView, Promise, Standing, TooOld,
+    Lost, Pending, PendingBackup, PendingView, Promise, Standing, TooOld,
 };
 use tidekeep_protocol::entry::Meta;
 use tidekeep_protocol::error::{Code, ErrorBody};
@@ -48,6 +48,10 @@ impl Commit for Scripted {
 
     fn view(&self, _: &KeyRange) -> PendingView {
         Promise::later(std::future::pending())
+    }
+
+    fn backup(&self) -> PendingBackup {
+        Promise::ready(Err(Lost::new("there is nothing to back up")))
     }
 
     fn revision(&self) -> u64 {
