@@ -7,8 +7,10 @@ pub mod checker;
 pub mod command;
 pub mod deadline;
 pub mod port;
+pub mod proxy;
 pub mod server;
 
 pub use command::{Run, tidekeep};
 pub use deadline::{eventually, within};
+pub use proxy::Proxy;
 pub use server::ServerProcess;
