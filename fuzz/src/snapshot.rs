@@ -120,7 +120,8 @@ fn open(disk: &FaultyDisk) -> Result<Solo, OpenError> {
     })
 }
 
-fn content(store: &Solo) -> Vec<(Vec<u8>, Vec<u8>)> {
+/// Every key that is there, with its value.
+pub fn content(store: &Solo) -> Vec<(Vec<u8>, Vec<u8>)> {
     let view = ready(store.view(&KeyRange::all())).and_then(Result::ok).expect("all of it is safe");
     let page = view.page(None, usize::MAX, usize::MAX);
     page.iter().map(|entry| (entry.key().to_vec(), entry.value().to_vec())).collect()
@@ -152,7 +153,7 @@ fn true_store() -> Image {
 fn write(store: &Solo, request: &Request<'_>) {
     let mut body = Vec::new();
     request.encode(&mut body);
-    let pending = store.submit(&[Call { request, body: &body }], Vec::new());
+    let pending = store.submit(&[Call { request, body: &body, number: None }], Vec::new());
     while store.step() {}
     ready(pending).expect("the disk has done its work").expect("memory does not fail");
 }

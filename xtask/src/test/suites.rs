@@ -18,7 +18,7 @@ pub(super) struct Suite {
 /// Every suite, with the step that runs it told by its name.
 pub(super) const SUITES: [Suite; 3] = [
     suite("unit: cases of each property", "PROPTEST_CASES", 256, 10_000),
-    suite("e2e: kills of the server under load", "TIDEKEEP_CRASH_ROUNDS", 200, 2_000),
+    suite("unit: rounds of cuts after every disk call", "TIDEKEEP_CRASH_ROUNDS", 1, 100),
     suite("fuzz: seconds for each target", "TIDEKEEP_FUZZ_SECONDS", 30, 1_800),
 ];
 
@@ -59,7 +59,11 @@ pub(super) fn summaries(output: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::fingerprint::files_below;
+    use crate::workspace::Workspace;
 
     #[test]
     fn a_long_run_is_longer_in_every_suite() {
@@ -71,6 +75,23 @@ mod tests {
         for (number, suite) in SUITES.iter().enumerate() {
             let others = &SUITES[number + 1..];
             assert!(others.iter().all(|other| other.variable != suite.variable));
+        }
+    }
+
+    #[test]
+    fn each_variable_is_read_by_somebody() {
+        let workspace = Workspace::find().unwrap();
+        let skip = ["target", "node_modules", "dist"];
+        let files = files_below(workspace.root(), &skip).unwrap();
+        let sources = files.iter().filter(|file| {
+            let rust = file.extension().is_some_and(|extension| extension == "rs");
+            rust && !file.ends_with(file!())
+        });
+        let sources: Vec<String> = sources.map(|file| fs::read_to_string(file).unwrap()).collect();
+        // proptest reads its own.
+        for suite in SUITES.iter().filter(|suite| suite.variable.starts_with("TIDEKEEP_")) {
+            let read = sources.iter().any(|text| text.contains(suite.variable));
+            assert!(read, "nobody reads {}", suite.variable);
         }
     }
 
