@@ -157,7 +157,9 @@ impl Session {
             (!self.is_greeted()).then(|| self.start.now.after(self.settings.handshake_ms));
         let watches = self.watches.wait(&self.out);
         let others = [handshake, self.frame_due, self.grace, self.stall.wait(), watches];
-        others.into_iter().flatten().fold(self.beat.wait(), Millis::min)
+        // Who has not been greeted is sent no pings, and a wait for one would never end.
+        let beat = if self.is_greeted() { self.beat.wait() } else { self.beat.gone_at() };
+        others.into_iter().flatten().fold(beat, Millis::min)
     }
 
     // The end.

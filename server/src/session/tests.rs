@@ -6,6 +6,7 @@ use tidekeep_log::{
     Answers, Call, Change, Changed, Changes, Commit, Entry, Event, EventKind, Failed, Identity,
     Lost, Pending, PendingBackup, PendingView, Promise, Standing, TooOld,
 };
+use tidekeep_protocol::cursor::Cursor;
 use tidekeep_protocol::entry::Meta;
 use tidekeep_protocol::error::{Code, ErrorBody};
 use tidekeep_protocol::frame::{self, Frame, ext, kind};
@@ -91,9 +92,9 @@ impl Commit for Scripted {
     }
 }
 
-fn settings() -> Arc<Settings> {
+fn settings(limits: Limits) -> Arc<Settings> {
     Arc::new(Settings {
-        limits: Limits::DEFAULT,
+        limits,
         handshake_ms: 5_000,
         frame_ms: 10_000,
         heartbeat_ms: 60_000,
@@ -108,8 +109,12 @@ fn settings() -> Arc<Settings> {
 
 /// A session that has been greeted, at time 0.
 fn greeted() -> Session {
+    greeted_with(Limits::DEFAULT)
+}
+
+fn greeted_with(limits: Limits) -> Session {
     let start = Greeting { now: Millis(0), unix_ms: 1_000_000, name: 7 };
-    let mut session = Session::new(settings(), start);
+    let mut session = Session::new(settings(limits), start);
     let mut bytes = PREFACE.to_vec();
     let hello = Hello { version_min: 1, version_max: 1, features: 0, software: "test" };
     frame::write_value(&mut bytes, kind::HELLO, 0, &hello);
@@ -218,4 +223,44 @@ fn a_session_that_was_told_to_go_ends_after_its_grace() {
     session.tick(Millis(1_100));
     session.fill(Millis(1_100), &commit);
     assert_eq!(session.ending(), Some(Ending { code: Code::Unavailable, flush: true }));
+}
+
+#[test]
+fn whoever_does_not_greet_keeps_nobody_busy() {
+    let settings = Settings { heartbeat_ms: 1_000, ..Arc::into_inner(settings(Limits::DEFAULT)).unwrap() };
+    let start = Greeting { now: Millis(0), unix_ms: 1_000_000, name: 7 };
+    let mut session = Session::new(Arc::new(settings), start);
+    let mut ticks = 0;
+    while session.ending().is_none() {
+        let now = session.wait();
+        session.tick(now);
+        ticks += 1;
+        assert!(ticks < 10, "it is due at {now:?} again and again");
+    }
+    assert_eq!(session.ending(), Some(Ending { code: Code::Timeout, flush: true }));
+}
+
+#[test]
+fn caught_up_never_overtakes_a_long_message_of_its_watch() {
+    let commit = Scripted::default();
+    let mut session = greeted_with(Limits { chunk_bytes: 64, ..Limits::DEFAULT });
+    for _ in 0..3 {
+        commit.change(&[b'k'; 200]);
+    }
+    watch(&mut session, &commit, b"");
+    sent(&mut session, Millis(1), &commit);
+    let cursor = Cursor::single(9, 2).to_bytes();
+    let from = WatchFrom::Cursor(&cursor);
+    let request = Watch { range: Range::default(), from, previous: false };
+    let class = op::Class::Watch;
+    let ticket = Ticket { id: 6, kind: Watch::SPEC.kind, operation: 9, class };
+    assert_eq!(session.open_watch(&ticket, &request, &commit), WatchStart::Open);
+    let frames = sent(&mut session, Millis(2), &commit);
+    let bodies: Vec<&Vec<u8>> = frames.iter().map(|(_, _, body)| body).collect();
+    let (last, before) = bodies.split_last().expect("it is caught up");
+    let message: WatchMessage<'_> = codec::decode(last).expect("caught up is short");
+    assert!(matches!(message, WatchMessage::CaughtUp { revision: 3, .. }), "{message:?}");
+    let event = before.iter().copied().flatten().copied().collect::<Vec<u8>>();
+    let message: WatchMessage<'_> = codec::decode(&event).expect("the chunks are in order");
+    assert!(matches!(message, WatchMessage::Events { revision: 3, .. }), "{message:?}");
 }

@@ -49,7 +49,8 @@ impl Heartbeat {
         now >= self.gone_at()
     }
 
-    fn gone_at(&self) -> Millis {
+    /// When the client has been silent for too long.
+    pub(crate) fn gone_at(&self) -> Millis {
         self.heard.after(self.every_ms.saturating_mul(SILENT_BEATS))
     }
 

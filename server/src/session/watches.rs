@@ -273,7 +273,8 @@ impl Watches {
             watch.send(id, change, self.incarnation, self.message_bytes, out, tally)?;
         }
         watch.after = watch.after.max(found.through.min(limit));
-        Ok(watch.after >= limit)
+        // What says that nothing is missing must not overtake the rest of a long message.
+        Ok(watch.after >= limit && !out.watch_busy())
     }
 
     /// Makes a watch a live one and says so to the client.

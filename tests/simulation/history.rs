@@ -1,0 +1,86 @@
+//! What the store did, told by itself: every safe change in order. Replies and watches are held
+//! against it, and every change must be explained by exactly one call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidekeep_log::{Change, Entry, EventKind};
+use tidekeep_protocol::range::KeyRange;
+
+/// Every safe change so far, and the state after each.
+#[derive(Default)]
+pub(crate) struct History {
+    changes: Vec<Arc<Change>>,
+    versions: BTreeMap<Vec<u8>, Vec<(u64, Option<Entry>)>>,
+}
+
+impl History {
+    /// The newest revision.
+    pub(crate) fn revision(&self) -> u64 {
+        self.changes.len() as u64
+    }
+
+    /// The change that made a revision.
+    pub(crate) fn change(&self, revision: u64) -> Option<&Arc<Change>> {
+        self.changes.get((revision as usize).checked_sub(1)?)
+    }
+
+    /// Takes in the next change, if it fits what came before.
+    pub(crate) fn push(&mut self, change: &Arc<Change>) -> Result<(), String> {
+        let expected = self.revision() + 1;
+        if change.revision != expected {
+            return Err(format!("revision {} where {expected} comes next", change.revision));
+        }
+        let before_ms = self.changes.last().map_or(0, |last| last.at_ms);
+        if change.at_ms < before_ms {
+            return Err(format!("revision {expected} is ordered in the past"));
+        }
+        if change.events.is_empty() {
+            return Err(format!("revision {expected} changes nothing"));
+        }
+        for event in &change.events {
+            let key = event.key().to_vec();
+            let before = self.state(&key, expected).cloned();
+            let ended = |entry: &Entry| entry.expired(change.at_ms);
+            let visible = before.clone().filter(|entry| !ended(entry));
+            let (after, previous) = match event.kind {
+                EventKind::Put => (Some(event.entry.clone()), visible),
+                EventKind::Delete => (None, visible),
+                EventKind::Expire if !before.as_ref().is_some_and(ended) => {
+                    return Err(format!("revision {expected} expires what has not ended"));
+                }
+                EventKind::Expire => (None, before),
+                EventKind::Evict => return Err(format!("revision {expected} evicts")),
+            };
+            if event.previous != previous {
+                let found = &event.previous;
+                return Err(format!("revision {expected} replaced {previous:?}, not {found:?}"));
+            }
+            self.versions.entry(key).or_default().push((expected, after));
+        }
+        self.changes.push(Arc::clone(change));
+        Ok(())
+    }
+
+    /// The entry of a key after a revision, ended or not.
+    pub(crate) fn state(&self, key: &[u8], revision: u64) -> Option<&Entry> {
+        let versions = self.versions.get(key)?;
+        let at = versions.partition_point(|(made, _)| *made <= revision);
+        versions[..at].last()?.1.as_ref()
+    }
+
+    /// All entries of a range after a revision, ended or not.
+    pub(crate) fn content(&self, range: &KeyRange, revision: u64) -> Vec<&Entry> {
+        let inside = range.as_range();
+        let keys = self.versions.keys().filter(|key| inside.contains(key));
+        keys.filter_map(|key| self.state(key, revision)).collect()
+    }
+
+    /// The first change after a revision that touches a range.
+    pub(crate) fn next_in(&self, range: &KeyRange, after: u64) -> Option<&Arc<Change>> {
+        let range = range.as_range();
+        let touches =
+            |change: &&Arc<Change>| change.events.iter().any(|event| range.contains(event.key()));
+        self.changes.get(after as usize..)?.iter().find(touches)
+    }
+}

@@ -1,0 +1,305 @@
+//! All calls of a world and what became of them, held against what the store did: each change has
+//! exactly one author, no author has two changes, and every end of a call tells the truth.
+
+use std::collections::BTreeMap;
+
+use tidekeep_client_core::Error;
+use tidekeep_log::{Change, Entry, Event, EventKind};
+use tidekeep_protocol::condition::Expiry;
+use tidekeep_protocol::error::Outcome;
+
+use crate::call::{If, Part, What};
+use crate::history::History;
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With a reply; the revision that it made, if it made one.
+    Replied(Option<u64>),
+    /// With an error that says that nothing was applied.
+    NotApplied,
+    /// With an error that says that it was.
+    Applied,
+    /// With an error that leaves it open.
+    Unknown,
+}
+
+/// A call and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) client: usize,
+    pub(crate) what: What,
+    pub(crate) made_at: u64,
+    pub(crate) deadline: u64,
+    /// The newest revision that any reply had shown when the call was made.
+    pub(crate) floor: u64,
+    pub(crate) end: Option<End>,
+    /// The revision that it made in the store.
+    pub(crate) made: Option<u64>,
+}
+
+/// Every call, by its number, from 1 on.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    calls: Vec<Call>,
+    /// Which touch gives which end.
+    touches: BTreeMap<u64, u64>,
+    /// Revisions that did nothing but delete, and whose author is not known yet.
+    deletes: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Ledger {
+    /// The number of the next call.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.calls.len() as u64 + 1
+    }
+
+    /// Whether no touch has this end yet.
+    pub(crate) fn is_new_end(&self, at: u64) -> bool {
+        !self.touches.contains_key(&at)
+    }
+
+    pub(crate) fn add(&mut self, call: Call) {
+        if let What::Touch { at, .. } = call.what {
+            self.touches.insert(at, self.next_number());
+        }
+        self.calls.push(call);
+    }
+
+    pub(crate) fn call(&self, number: u64) -> &Call {
+        &self.calls[number as usize - 1]
+    }
+
+    /// Calls that have not ended.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (u64, &Call)> {
+        let numbered = (1..).zip(&self.calls);
+        numbered.filter(|(_, call)| call.end.is_none())
+    }
+
+    /// Finds the author of the next change. Called before the history takes it in.
+    pub(crate) fn explain(&mut self, change: &Change, history: &History) -> Result<(), String> {
+        let revision = change.revision;
+        let ended = |event: &Event| event.kind == EventKind::Expire;
+        if change.events.iter().any(ended) {
+            let all = change.events.iter().all(ended);
+            return if all { Ok(()) } else { Err(format!("{revision} mixes ends with others")) };
+        }
+        let mut puts = change.events.iter().filter(|event| event.kind == EventKind::Put);
+        let Some(first) = puts.next() else {
+            let [event] = &change.events[..] else {
+                return Err(format!("no call deletes what revision {revision} does"));
+            };
+            self.deletes.insert(revision, event.key().to_vec());
+            return Ok(());
+        };
+        let author = self.author(first);
+        let known = |number: &u64| (1..self.next_number()).contains(number);
+        let number = author
+            .filter(known)
+            .ok_or_else(|| format!("nobody asked for revision {revision}: {change:?}"))?;
+        if let Some(other) = puts.find(|event| self.author(event) != author) {
+            return Err(format!("revision {revision} is of two calls: {number} and {other:?}"));
+        }
+        let what = &self.call(number).what;
+        check_effects(what, change, history)
+            .map_err(|why| format!("revision {revision} by call {number}: {why}: {what:?}"))?;
+        let call = &mut self.calls[number as usize - 1];
+        if let Some(before) = call.made {
+            return Err(format!("call {number} was applied twice: {before} and {revision}"));
+        }
+        if matches!(call.end, Some(End::NotApplied | End::Replied(None))) {
+            let end = call.end;
+            return Err(format!("call {number} was applied at {revision} after it ended: {end:?}"));
+        }
+        call.made = Some(revision);
+        Ok(())
+    }
+
+    fn author(&self, event: &Event) -> Option<u64> {
+        let previous = event.previous.as_ref();
+        if event.key().starts_with(b"n/") {
+            let before = previous.map_or(Some(0), number_of)?;
+            return u64::try_from(number_of(&event.entry)? - before).ok();
+        }
+        if previous.is_some_and(|previous| previous.value() == event.entry.value()) {
+            return self.touches.get(&event.entry.expires_at()?).copied();
+        }
+        let text = std::str::from_utf8(event.entry.value()).ok()?;
+        text.split_once(|letter: char| !letter.is_ascii_digit())?.0.parse().ok()
+    }
+
+    /// A write was acknowledged as applied at a revision.
+    pub(crate) fn acknowledge(
+        &mut self,
+        number: u64,
+        revision: u64,
+        history: &History,
+    ) -> Result<(), String> {
+        let call = &self.calls[number as usize - 1];
+        if let What::Delete { key, condition, .. } = &call.what {
+            if self.deletes.remove(&revision).as_ref() != Some(key) {
+                return Err(format!("call {number} deleted nothing of its own at {revision}"));
+            }
+            let change = history.change(revision).expect("it was explained");
+            let before = change.events[0].previous.as_ref().map(Entry::modified);
+            if !condition.holds(before) {
+                return Err(format!("call {number} deleted against its condition at {revision}"));
+            }
+            self.calls[number as usize - 1].made = Some(revision);
+        } else if call.made != Some(revision) {
+            let made = call.made;
+            return Err(format!("call {number} was told {revision}, but made {made:?}"));
+        }
+        self.end(number, End::Replied(Some(revision)))
+    }
+
+    /// A call failed.
+    pub(crate) fn fail(&mut self, number: u64, error: &Error) -> Result<(), String> {
+        match error.outcome {
+            Outcome::NotApplied => self.end(number, End::NotApplied),
+            Outcome::Applied => self.end(number, End::Applied),
+            Outcome::Unknown if !self.call(number).what.writes() => {
+                Err(format!("call {number} only reads, so its outcome is known: {error}"))
+            }
+            Outcome::Unknown => self.end(number, End::Unknown),
+        }
+    }
+
+    /// A call has ended.
+    pub(crate) fn end(&mut self, number: u64, end: End) -> Result<(), String> {
+        let call = &mut self.calls[number as usize - 1];
+        if let Some(before) = call.end {
+            return Err(format!("call {number} ended twice: {before:?} and {end:?}"));
+        }
+        call.end = Some(end);
+        match (end, call.made) {
+            (End::NotApplied | End::Replied(None), Some(made)) => {
+                Err(format!("call {number} was applied at {made}, but ended with {end:?}"))
+            }
+            (End::Applied, None) if !matches!(call.what, What::Delete { .. }) => {
+                Err(format!("call {number} is said to be applied, but nothing shows it"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Once every call has ended: no delete is left that nobody can have asked for.
+    pub(crate) fn settle(&self) -> Result<(), String> {
+        let mut left: BTreeMap<&[u8], i64> = BTreeMap::new();
+        for call in &self.calls {
+            if let (What::Delete { key, .. }, Some(End::Unknown | End::Applied)) =
+                (&call.what, call.end)
+            {
+                *left.entry(key).or_default() += 1;
+            }
+        }
+        for (revision, key) in &self.deletes {
+            let left = left.entry(key).or_default();
+            *left -= 1;
+            if *left < 0 {
+                return Err(format!("revision {revision} deletes a key once too often"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The number that an entry's value writes out.
+pub(crate) fn number_of(entry: &Entry) -> Option<i64> {
+    std::str::from_utf8(entry.value()).ok()?.parse().ok()
+}
+
+/// Checks that a change is what a call asks for, whole.
+fn check_effects(what: &What, change: &Change, history: &History) -> Result<(), String> {
+    match what {
+        What::Put { key, value, condition, expiry, .. } => {
+            let event = only(change)?;
+            check_condition(*condition, event)?;
+            check_put(event, key, value)?;
+            check_end(event, *expiry, change.at_ms)
+        }
+        What::Increment { key, expiry } => {
+            let event = only(change)?;
+            check_key(event, key)?;
+            check_end(event, *expiry, change.at_ms)
+        }
+        What::Touch { key, at, condition } => {
+            let event = only(change)?;
+            check_condition(*condition, event)?;
+            check_key(event, key)?;
+            check_end(event, Expiry::At(*at), change.at_ms)
+        }
+        What::Txn { compare, then, otherwise } => {
+            let holds = compare.as_ref().is_none_or(|(key, condition)| {
+                let entry = history.state(key, history.revision());
+                let visible = entry.filter(|entry| !entry.expired(change.at_ms));
+                condition.holds(visible.map(Entry::modified))
+            });
+            check_parts(if holds { then } else { otherwise }, change, history)
+        }
+        What::Ping | What::Get { .. } | What::Scan { .. } | What::Delete { .. } => {
+            Err("it does not write such things".to_owned())
+        }
+    }
+}
+
+fn check_parts(parts: &[Part], change: &Change, history: &History) -> Result<(), String> {
+    let mut events = change.events.iter().peekable();
+    for part in parts {
+        match part {
+            Part::Get { .. } => {}
+            Part::Put { key, value } => {
+                check_put(events.next().ok_or("a put is missing")?, key, value)?;
+            }
+            Part::Increment { key } => {
+                check_key(events.next().ok_or("an increment is missing")?, key)?;
+            }
+            Part::Delete { key } => {
+                let deletes =
+                    |event: &&Event| event.kind == EventKind::Delete && event.key() == key;
+                let deleted = events.next_if(deletes).is_some();
+                let entry = history.state(key, history.revision());
+                let was_there = entry.is_some_and(|entry| !entry.expired(change.at_ms));
+                if deleted != was_there {
+                    return Err("a delete is missing, or one too many".to_owned());
+                }
+            }
+        }
+    }
+    events.next().map_or(Ok(()), |more| Err(format!("more than was asked for: {more:?}")))
+}
+
+fn only(change: &Change) -> Result<&Event, String> {
+    match &change.events[..] {
+        [event] => Ok(event),
+        _ => Err("more than one change".to_owned()),
+    }
+}
+
+fn check_condition(condition: If, event: &Event) -> Result<(), String> {
+    let before = event.previous.as_ref().map(Entry::modified);
+    if condition.holds(before) { Ok(()) } else { Err("its condition did not hold".to_owned()) }
+}
+
+fn check_key(event: &Event, key: &[u8]) -> Result<(), String> {
+    let right = event.kind == EventKind::Put && event.key() == key;
+    if right { Ok(()) } else { Err(format!("another key: {event:?}")) }
+}
+
+fn check_put(event: &Event, key: &[u8], value: &[u8]) -> Result<(), String> {
+    check_key(event, key)?;
+    let right = event.entry.value() == value;
+    if right { Ok(()) } else { Err(format!("another value: {event:?}")) }
+}
+
+fn check_end(event: &Event, expiry: Expiry, at_ms: u64) -> Result<(), String> {
+    let expected = match expiry {
+        Expiry::Never => None,
+        Expiry::Keep => event.previous.as_ref().and_then(Entry::expires_at),
+        Expiry::After(ms) => Some(at_ms + ms),
+        Expiry::At(at) => Some(at),
+        Expiry::Lease(_) => event.entry.expires_at(),
+    };
+    let found = event.entry.expires_at();
+    if found == expected { Ok(()) } else { Err(format!("ends at {found:?}, not {expected:?}")) }
+}

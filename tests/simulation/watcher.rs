@@ -1,0 +1,207 @@
+//! A consumer of a watch that believes what it is told and checks that it may: no gap, no repetition,
+//! whole transactions, and in the end exactly what the store holds.
+
+use std::collections::BTreeMap;
+
+use tidekeep_client_core::WatchId;
+use tidekeep_log::EventKind;
+use tidekeep_protocol::codec;
+use tidekeep_protocol::entry::Meta;
+use tidekeep_protocol::op::{Event, WatchMessage};
+use tidekeep_protocol::range::KeyRange;
+
+use crate::history::History;
+use crate::reading::Wall;
+
+/// A key's value and metadata, as the consumer was told.
+type Fold = BTreeMap<Vec<u8>, (Vec<u8>, Meta)>;
+
+/// A watch of one client, and what it was told.
+pub(crate) struct Watcher {
+    pub(crate) watch: WatchId,
+    pub(crate) range: KeyRange,
+    pub(crate) previous: bool,
+    pub(crate) paused: bool,
+    /// Where the last message said that it may be resumed.
+    pub(crate) cursor: Option<Vec<u8>>,
+    /// The revision that it has got to; none in the middle of content.
+    position: Option<u64>,
+    /// What the range holds, as far as it was told; none while only changes are known.
+    fold: Option<Fold>,
+    /// The newest revision that any reply had shown when it began anew.
+    floor: u64,
+    /// Messages that it got.
+    pub(crate) messages: u64,
+}
+
+impl Watcher {
+    /// A watch that begins with the content, or with the next change.
+    pub(crate) fn new(watch: WatchId, range: KeyRange, content: bool, previous: bool) -> Self {
+        Self {
+            watch,
+            range,
+            previous,
+            paused: false,
+            cursor: None,
+            position: None,
+            fold: content.then(Fold::new),
+            floor: 0,
+            messages: 0,
+        }
+    }
+
+    /// The same watch, begun behind everything that a reply had shown before.
+    pub(crate) fn after(mut self, floor: u64) -> Self {
+        self.floor = floor;
+        self
+    }
+
+    /// A watch that goes on where this one was.
+    pub(crate) fn resumed(self, watch: WatchId) -> Self {
+        Self { watch, paused: false, ..self }
+    }
+
+    /// What was told is to be forgotten.
+    pub(crate) fn reset(&mut self) {
+        self.fold = Some(Fold::new());
+        self.position = None;
+    }
+
+    /// Whether it was told everything that happened to its range.
+    pub(crate) fn is_complete(&self, history: &History) -> bool {
+        self.position.is_some_and(|at| history.next_in(&self.range, at).is_none())
+    }
+
+    /// Takes a message.
+    pub(crate) fn take(
+        &mut self,
+        body: &[u8],
+        history: &History,
+        wall: Wall,
+    ) -> Result<(), String> {
+        self.messages += 1;
+        let message = codec::decode(body).map_err(|_| "a malformed message".to_owned())?;
+        match message {
+            WatchMessage::Content(entries) => {
+                let Some(fold) = self.fold.as_mut().filter(|_| self.position.is_none()) else {
+                    return Err("content where none was asked for".to_owned());
+                };
+                for entry in entries {
+                    let told = (entry.stored.value.to_vec(), entry.stored.meta);
+                    if fold.insert(entry.key.to_vec(), told).is_some() {
+                        return Err(format!("content brings {:?} twice", entry.key));
+                    }
+                }
+                Ok(())
+            }
+            WatchMessage::CaughtUp { revision, cursor } => {
+                self.cursor = Some(cursor.to_vec());
+                if self.position.is_some() {
+                    return self.advance(revision, history);
+                }
+                self.begin(revision, history, wall)
+            }
+            WatchMessage::Bookmark { revision, cursor } => {
+                self.cursor = Some(cursor.to_vec());
+                self.advance(revision, history)
+            }
+            WatchMessage::Events { revision, cursor, events } => {
+                self.cursor = Some(cursor.to_vec());
+                if self.position.is_none() {
+                    // What changed while the content was sent comes before the mark. Nothing of
+                    // the range changed between the content and this.
+                    self.begin(revision.saturating_sub(1), history, wall)?;
+                }
+                self.take_events(revision, &events, history)
+            }
+        }
+    }
+
+    /// It was told what there was at a revision.
+    fn begin(&mut self, revision: u64, history: &History, wall: Wall) -> Result<(), String> {
+        let floor = self.floor;
+        if revision > history.revision() || revision < floor {
+            return Err(format!("begins at {revision}, not safe or before {floor}"));
+        }
+        self.position = Some(revision);
+        self.check_content(revision, history, wall)
+    }
+
+    /// It was told that nothing is missing up to a revision.
+    fn advance(&mut self, revision: u64, history: &History) -> Result<(), String> {
+        let position = self.position.ok_or("a position before the content")?;
+        if revision < position || revision > history.revision() {
+            return Err(format!("goes from {position} to {revision}"));
+        }
+        let next = history.next_in(&self.range, position).map(|change| change.revision);
+        if next.is_some_and(|next| next <= revision) {
+            return Err(format!("says that nothing is missing up to {revision}, but {next:?} is"));
+        }
+        self.position = Some(revision);
+        Ok(())
+    }
+
+    fn take_events(
+        &mut self,
+        revision: u64,
+        events: &[Event<'_>],
+        history: &History,
+    ) -> Result<(), String> {
+        let position = self.position.ok_or("changes before the content")?;
+        let range = self.range.as_range();
+        let next = history.next_in(&self.range, position);
+        let next = next.ok_or_else(|| format!("revision {revision} behind {position}"))?;
+        if next.revision != revision {
+            let expected = next.revision;
+            return Err(format!("revision {revision} behind {position}, not {expected}"));
+        }
+        let inside = next.events.iter().filter(|event| range.contains(event.key()));
+        let expected: Vec<Event<'_>> = inside.clone().map(|e| e.to_wire(self.previous)).collect();
+        if expected != events {
+            return Err(format!("revision {revision} as {events:?}, not {expected:?}"));
+        }
+        if let Some(fold) = &mut self.fold {
+            for event in inside {
+                let key = event.key().to_vec();
+                match event.kind {
+                    EventKind::Put => {
+                        fold.insert(key, (event.entry.value().to_vec(), event.entry.meta()));
+                    }
+                    EventKind::Delete | EventKind::Expire | EventKind::Evict => {
+                        fold.remove(&key);
+                    }
+                }
+            }
+        }
+        self.position = Some(revision);
+        Ok(())
+    }
+
+    fn check_content(&self, at: u64, history: &History, wall: Wall) -> Result<(), String> {
+        let Some(fold) = &self.fold else { return Ok(()) };
+        let content = history.content(&self.range, at);
+        for entry in &content {
+            match fold.get(entry.key()) {
+                Some((value, meta)) if entry.value() == value && entry.meta() == *meta => {}
+                Some(told) => return Err(format!("content at {at}: {told:?}, not {entry:?}")),
+                None if wall.must_show(entry) => {
+                    return Err(format!("content at {at} is without {entry:?}"));
+                }
+                None => {}
+            }
+        }
+        let there = |key: &Vec<u8>| content.iter().any(|entry| entry.key() == key.as_slice());
+        match fold.keys().find(|key| !there(key)) {
+            Some(key) => Err(format!("content at {at} has {key:?}, which is not there")),
+            None => Ok(()),
+        }
+    }
+
+    /// At the end: the fold is what the store holds.
+    pub(crate) fn check_end(&self, history: &History, wall: Wall) -> Result<(), String> {
+        if !self.is_complete(history) {
+            return Err(format!("is at {:?} of {}", self.position, history.revision()));
+        }
+        self.check_content(history.revision(), history, wall)
+    }
+}

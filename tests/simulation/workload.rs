@@ -1,0 +1,314 @@
+//! What users do, and what befalls them: calls on few keys, watches, sleep, second thoughts; and
+//! the troubles of networks, machines and disks.
+
+use tidekeep_client_core::{CallId, Core, Input, WatchRequest};
+use tidekeep_protocol::condition::Expiry;
+use tidekeep_protocol::op::Order;
+use tidekeep_protocol::range::KeyRange;
+
+use crate::call::{If, Part, What};
+use crate::client::Client;
+use crate::network::Way;
+use crate::watcher::Watcher;
+use crate::world::World;
+
+impl World {
+    /// A new client comes.
+    pub(crate) fn new_client(&mut self, acts: u64) -> Client {
+        let core = Core::new(self.plan.client(), self.random.next());
+        let clock_ms = self.random.below(1 << 40);
+        Client::new(core, clock_ms, acts)
+    }
+
+    /// A client does something; whether it goes on doing things.
+    pub(crate) fn act(&mut self, client: usize) -> Result<bool, String> {
+        let it = &mut self.clients[client];
+        if it.closed {
+            if it.calls.is_empty() && it.connection.is_none() && self.random.one_in(3) {
+                let acts = self.clients[client].acts_left;
+                self.clients[client] = self.new_client(acts);
+            }
+            return Ok(true);
+        }
+        it.acts_left = it.acts_left.saturating_sub(1);
+        let goes_on = it.acts_left > 0;
+        match self.random.below(100) {
+            0..70 => {
+                for _ in 0..self.random.between(1, 4) {
+                    let what = self.any_call(client);
+                    let timeout = *self.random.pick(&[None, Some(80), Some(700), Some(3_000)]);
+                    self.make_call(client, what, timeout);
+                }
+            }
+            70..80 => self.open_watch(client),
+            80..84 => self.leave_watch(client),
+            84..92 => self.pause_watch(client),
+            92..95 => self.cancel_call(client),
+            95..97 => {
+                let ms = *self.random.pick(&[100, 2_000, 15_000, 120_000]);
+                self.drive(client, None)?;
+                self.sleep(client, ms);
+                return Ok(goes_on);
+            }
+            97..99 => return self.drive(client, Some(Input::Woke)).map(|()| goes_on),
+            _ => {
+                self.trace(format_args!("{client} closes"));
+                let it = &mut self.clients[client];
+                it.closed = true;
+                let time = it.time(self.now);
+                it.core.close(time);
+            }
+        }
+        self.drive(client, None)?;
+        Ok(goes_on)
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        let number = self.random.below(self.plan.keys);
+        format!("{}/{number}", if number % 2 == 0 { "a" } else { "b" }).into_bytes()
+    }
+
+    fn counter(&mut self) -> Vec<u8> {
+        let number = self.random.below(1 + self.plan.keys / 3);
+        format!("n/{number}").into_bytes()
+    }
+
+    fn range(&mut self) -> KeyRange {
+        match self.random.below(5) {
+            0 => KeyRange::all(),
+            1 => KeyRange::prefix(b"a/"),
+            2 => KeyRange::prefix(b"b/"),
+            3 => KeyRange::prefix(b"n/"),
+            _ => KeyRange::key(&self.key()),
+        }
+    }
+
+    /// A value that no other call writes.
+    fn value(&mut self, branch: &str) -> Vec<u8> {
+        let bytes = match self.random.below(20) {
+            0 => self.random.between(500, 2_000),
+            1..4 => self.random.between(50, 300),
+            _ => self.random.below(20),
+        };
+        let number = self.ledger.next_number();
+        format!("{number}{branch}{}", ".".repeat(bytes as usize)).into_bytes()
+    }
+
+    fn condition(&mut self, client: usize, key: &[u8]) -> If {
+        match self.random.below(10) {
+            0 => If::Absent,
+            1 => If::Present,
+            2 => self.clients[client].known.get(key).map_or(If::Absent, |at| If::Revision(*at)),
+            _ => If::Always,
+        }
+    }
+
+    fn expiry(&mut self) -> Expiry {
+        match self.random.below(12) {
+            0 => Expiry::After(0),
+            1 | 2 => Expiry::After(self.random.between(1, 4_000)),
+            3 => Expiry::At(self.server.wall_ms() + self.random.below(3_000)),
+            4 => Expiry::Keep,
+            _ => Expiry::Never,
+        }
+    }
+
+    fn any_call(&mut self, client: usize) -> What {
+        let previous = self.random.one_in(2);
+        match self.random.below(100) {
+            0..2 => What::Ping,
+            2..20 => match self.random.one_in(3) {
+                true => What::Get { key: self.counter() },
+                false => What::Get { key: self.key() },
+            },
+            20..30 => {
+                let limit = *self.random.pick(&[0, 0, 1, 3, 5]);
+                let order = *self.random.pick(&[Order::Ascending, Order::Descending]);
+                What::Scan { range: self.range(), limit, order }
+            }
+            30..60 => {
+                let key = self.key();
+                let condition = self.condition(client, &key);
+                What::Put { value: self.value(":"), condition, expiry: self.expiry(), previous, key }
+            }
+            60..70 => {
+                let key = if self.random.one_in(4) { self.counter() } else { self.key() };
+                What::Delete { condition: self.condition(client, &key), previous, key }
+            }
+            70..82 => {
+                let expiry = if self.random.one_in(6) { self.expiry() } else { Expiry::Keep };
+                What::Increment { key: self.counter(), expiry }
+            }
+            82..88 => {
+                let key = self.key();
+                let mut at = self.server.wall_ms() + self.random.between(200, 6_000);
+                while !self.ledger.is_new_end(at) {
+                    at += 1;
+                }
+                What::Touch { condition: self.condition(client, &key), at, key }
+            }
+            _ => self.any_txn(client),
+        }
+    }
+
+    fn any_txn(&mut self, client: usize) -> What {
+        let key = self.key();
+        let compare = self.random.one_in(2).then(|| {
+            let condition = *self.random.pick(&[If::Absent, If::Present]);
+            (key.clone(), condition)
+        });
+        let known = self.clients[client].known.get(&key).copied();
+        let compare = match known.filter(|_| self.random.one_in(4)) {
+            Some(revision) => Some((key, If::Revision(revision))),
+            None => compare,
+        };
+        let otherwise = if self.random.one_in(2) { Vec::new() } else { self.parts("o") };
+        What::Txn { compare, then: self.parts("t"), otherwise }
+    }
+
+    /// Operations on different keys, at least one of which bears the call's mark.
+    fn parts(&mut self, branch: &str) -> Vec<Part> {
+        let mut keys = vec![self.key()];
+        for _ in 0..self.random.below(4) {
+            let key = self.key();
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        let mut parts = Vec::new();
+        for (place, key) in keys.into_iter().enumerate() {
+            parts.push(match self.random.below(4) {
+                _ if place == 0 => Part::Put { value: self.value(branch), key },
+                0 => Part::Delete { key },
+                1 => Part::Get { key },
+                _ => Part::Put { value: self.value(branch), key },
+            });
+        }
+        if self.random.one_in(2) {
+            parts.push(Part::Increment { key: self.counter() });
+        }
+        parts
+    }
+
+    // Watches.
+
+    fn open_watch(&mut self, client: usize) {
+        if self.clients[client].watchers.len() >= 4 {
+            return self.leave_watch(client);
+        }
+        let (range, content) = (self.range(), !self.random.one_in(4));
+        let previous = self.random.one_in(3);
+        let (time, floor) = (self.clients[client].time(self.now), self.shown);
+        let request = WatchRequest { range: range.clone(), content, previous, cursor: None };
+        let it = &mut self.clients[client];
+        let watch = it.core.watch(time, request);
+        it.watchers.push(Watcher::new(watch, range, content, previous).after(floor));
+        self.trace(format_args!("{client}: watch {watch:?}, content {content}"));
+    }
+
+    /// Ends a watch; half of the time another one goes on where it was.
+    fn leave_watch(&mut self, client: usize) {
+        let count = self.clients[client].watchers.len() as u64;
+        if count == 0 {
+            return;
+        }
+        let (place, again) = (self.random.below(count) as usize, self.random.one_in(2));
+        let it = &mut self.clients[client];
+        let time = it.time(self.now);
+        let watcher = it.watchers.swap_remove(place);
+        it.core.unwatch(time, watcher.watch);
+        let ended = watcher.watch;
+        if again && let Some(cursor) = watcher.cursor.clone() {
+            let (range, previous) = (watcher.range.clone(), watcher.previous);
+            let content = true;
+            let request = WatchRequest { range, content, previous, cursor: Some(cursor) };
+            let watch = it.core.watch(time, request);
+            it.watchers.push(watcher.resumed(watch));
+            self.trace(format_args!("{client}: watch {watch:?} instead of {ended:?}"));
+        }
+    }
+
+    fn pause_watch(&mut self, client: usize) {
+        let count = self.clients[client].watchers.len() as u64;
+        if count == 0 {
+            return;
+        }
+        let place = self.random.below(count) as usize;
+        let it = &mut self.clients[client];
+        let time = it.time(self.now);
+        let watcher = &mut it.watchers[place];
+        watcher.paused = !watcher.paused;
+        match watcher.paused {
+            true => it.core.pause(time, watcher.watch),
+            false => it.core.resume(time, watcher.watch),
+        }
+        let (watch, paused) = (watcher.watch, watcher.paused);
+        self.trace(format_args!("{client}: watch {watch:?} paused: {paused}"));
+    }
+
+    /// Lets every watch of a client go on.
+    pub(crate) fn resume_watches(&mut self, client: usize) {
+        let it = &mut self.clients[client];
+        let time = it.time(self.now);
+        for watcher in &mut it.watchers {
+            if std::mem::take(&mut watcher.paused) {
+                it.core.resume(time, watcher.watch);
+            }
+        }
+    }
+
+    fn cancel_call(&mut self, client: usize) {
+        let ids: Vec<u32> = self.clients[client].calls.keys().copied().collect();
+        if !ids.is_empty() {
+            let id = *self.random.pick(&ids);
+            let it = &mut self.clients[client];
+            let time = it.time(self.now);
+            it.core.cancel(time, CallId(id));
+        }
+    }
+
+    // Troubles.
+
+    /// Something goes wrong.
+    pub(crate) fn trouble(&mut self) -> Result<(), String> {
+        match self.random.below(100) {
+            0..45 => {
+                let ids: Vec<u32> = self.connections.keys().copied().collect();
+                if ids.is_empty() {
+                    return Ok(());
+                }
+                let id = *self.random.pick(&ids);
+                let way = *self.random.pick(&[Way::Up, Way::Down]);
+                let most = *self.random.pick(&[1, 60, 1_000]);
+                let bytes = self.random.below(most) as usize;
+                self.cut_after(id, way, bytes);
+            }
+            45..55 => {
+                let ids: Vec<u32> = self.connections.keys().copied().collect();
+                for id in ids {
+                    if self.random.one_in(2) {
+                        self.break_connection(id);
+                    }
+                }
+            }
+            55..70 => {
+                let client = self.random.below(self.clients.len() as u64) as usize;
+                let ms = *self.random.pick(&[50, 1_000, 8_000, 60_000]);
+                self.sleep(client, ms);
+            }
+            70..82 => return self.cut_power(),
+            82..90 => return self.drain(),
+            90..94 => self.spoil_disk(),
+            94..97 if self.server.is_up() => return self.end_life(Some(KILLED)),
+            _ => {
+                let offset = self.random.below(40_000);
+                self.trace(format_args!("the server's clock is now {offset} ms ahead"));
+                self.server.jump_to(self.now, offset);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is left when only the process was killed: everything that it wrote.
+const KILLED: tidekeep_log::disk::faulty::Crash = tidekeep_log::disk::faulty::Crash::Keep;
