@@ -94,15 +94,13 @@ impl What {
                 core.call(now, &Increment { key, by: number as i64, expiry: *expiry }, options)
             }
             Self::Touch { key, at, condition } => {
-                let touch =
-                    Touch { key, expiry: Expiry::At(*at), condition: condition.to_wire() };
+                let touch = Touch { key, expiry: Expiry::At(*at), condition: condition.to_wire() };
                 core.call(now, &touch, options)
             }
             Self::Txn { compare, then, otherwise } => {
-                let compare = compare.iter().map(|(key, condition)| Compare {
-                    key,
-                    condition: condition.to_wire(),
-                });
+                let compare = compare
+                    .iter()
+                    .map(|(key, condition)| Compare { key, condition: condition.to_wire() });
                 let txn = Txn {
                     compares: compare.collect(),
                     then: then.iter().map(|part| part.to_wire(number)).collect(),
@@ -118,13 +116,9 @@ impl Part {
     fn to_wire(&self, number: u64) -> TxnOp<'_> {
         let condition = Condition::Always;
         match self {
-            Self::Put { key, value } => TxnOp::Put(Put {
-                key,
-                value,
-                condition,
-                expiry: Expiry::Never,
-                previous: false,
-            }),
+            Self::Put { key, value } => {
+                TxnOp::Put(Put { key, value, condition, expiry: Expiry::Never, previous: false })
+            }
             Self::Increment { key } => {
                 TxnOp::Increment(Increment { key, by: number as i64, expiry: Expiry::Keep })
             }

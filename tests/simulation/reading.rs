@@ -186,9 +186,7 @@ fn check_refusal(
     let could_be_absent = entry.is_none_or(|entry| !wall.must_show(entry));
     let right = match status {
         WriteStatus::NotFound => could_be_absent,
-        _ => {
-            !condition.holds(modified) || (could_be_absent && !condition.holds(None))
-        }
+        _ => !condition.holds(modified) || (could_be_absent && !condition.holds(None)),
     };
     if right { Ok(()) } else { Err(format!("{status:?} although {condition:?} held of {entry:?}")) }
 }

@@ -84,8 +84,7 @@ pub(crate) fn run(seed: u64, print: bool) -> Result<Report, String> {
 /// Runs the worlds of many seeds, in no order.
 pub(crate) fn run_all(seeds: impl IntoIterator<Item = u64, IntoIter: Send>) -> Summary {
     let start = Instant::now();
-    let empty =
-        Summary { seeds: 0, total: Report::default(), seconds: 0.0, broken: Vec::new() };
+    let empty = Summary { seeds: 0, total: Report::default(), seconds: 0.0, broken: Vec::new() };
     let (seeds, summary) = (Mutex::new(seeds.into_iter()), Mutex::new(empty));
     let work = || {
         loop {

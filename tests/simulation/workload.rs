@@ -65,7 +65,7 @@ impl World {
 
     fn key(&mut self) -> Vec<u8> {
         let number = self.random.below(self.plan.keys);
-        format!("{}/{number}", if number % 2 == 0 { "a" } else { "b" }).into_bytes()
+        format!("{}/{number}", if number.is_multiple_of(2) { "a" } else { "b" }).into_bytes()
     }
 
     fn counter(&mut self) -> Vec<u8> {
@@ -129,7 +129,13 @@ impl World {
             30..60 => {
                 let key = self.key();
                 let condition = self.condition(client, &key);
-                What::Put { value: self.value(":"), condition, expiry: self.expiry(), previous, key }
+                What::Put {
+                    value: self.value(":"),
+                    condition,
+                    expiry: self.expiry(),
+                    previous,
+                    key,
+                }
             }
             60..70 => {
                 let key = if self.random.one_in(4) { self.counter() } else { self.key() };

@@ -180,12 +180,7 @@ impl World {
             return Ok(());
         }
         match event {
-            Event::Act(client) => {
-                if self.now < self.plan.calm_at_ms && self.act(client)? {
-                    let at = self.now + self.random.below(self.plan.act_gap_ms);
-                    self.schedule(at, Event::Act(client));
-                }
-            }
+            Event::Act(client) => self.act_and_go_on(client)?,
             Event::Tick(client) => self.drive(client, Some(Input::Tick))?,
             Event::Wake(client) => self.wake(client)?,
             Event::Dialled(id) => self.dialled(id)?,
@@ -208,6 +203,14 @@ impl World {
             Event::Calm => self.calm()?,
             Event::Look => self.schedule(self.now + 500, Event::Look),
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn act_and_go_on(&mut self, client: usize) -> Result<(), String> {
+        if self.now < self.plan.calm_at_ms && self.act(client)? {
+            let at = self.now + self.random.below(self.plan.act_gap_ms);
+            self.schedule(at, Event::Act(client));
         }
         Ok(())
     }
@@ -295,7 +298,7 @@ impl World {
 
 /// FNV-1a.
 fn hash(start: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(start, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    bytes
+        .iter()
+        .fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

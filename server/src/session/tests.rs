@@ -227,7 +227,8 @@ fn a_session_that_was_told_to_go_ends_after_its_grace() {
 
 #[test]
 fn whoever_does_not_greet_keeps_nobody_busy() {
-    let settings = Settings { heartbeat_ms: 1_000, ..Arc::into_inner(settings(Limits::DEFAULT)).unwrap() };
+    let settings =
+        Settings { heartbeat_ms: 1_000, ..Arc::into_inner(settings(Limits::DEFAULT)).unwrap() };
     let start = Greeting { now: Millis(0), unix_ms: 1_000_000, name: 7 };
     let mut session = Session::new(Arc::new(settings), start);
     let mut ticks = 0;
