@@ -1,40 +1,11 @@
 //! A full disk stops writes with a code of its own; reads and deletes go on, and so does the server.
 
-use std::path::Path;
-use std::process::Command;
-
 use tidekeep_tests::{ServerProcess, tidekeep};
 
+use crate::small_disk::{DISK_BYTES, SmallDisk};
+
 const NO_SPACE: i32 = 4;
-const DISK_BYTES: usize = 40 << 20;
 const VALUE_BYTES: usize = 512 << 10;
-
-/// A disk of its own, small enough to fill.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={DISK_BYTES}");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tidekeep-test"])
-            .arg(folder.path())
-            .status()
-            .expect("mount runs");
-        assert!(mounted.success(), "this test mounts a small tmpfs and needs root for it");
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.path()).status();
-    }
-}
 
 #[test]
 fn a_full_disk_refuses_writes_and_still_serves() {

@@ -1,0 +1,141 @@
+//! Clients do what they like on a few keys while their server is killed, stopped, cut off, slowed
+//! down and filled up; afterwards the checker looks for an order in which a plain map would have
+//! given the same answers.
+//!
+//! `TIDEKEEP_HISTORIES` says how many histories, 10 unless it does; `TIDEKEEP_HISTORY_SEED` makes
+//! one again, as far as real processes let it.
+
+mod clients;
+mod nemesis;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidekeep_tests::checker::{self, Call, End, Recorder, Verdict};
+use tidekeep_tests::{Proxy, ServerProcess, port, within};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::clients::Worker;
+use self::nemesis::Nemesis;
+use crate::small_disk::SmallDisk;
+
+const HISTORIES: u64 = 10;
+/// Histories that are made side by side: most of their time is waiting.
+const AT_ONCE: usize = 4;
+const CLIENTS: u32 = 6;
+const LIMIT: Duration = Duration::from_secs(60);
+/// The folder on the small disk.
+const DATA: &str = "data";
+/// Segments of which some fit on the disk.
+type Arguments = [&'static str; 4];
+const SAFE: Arguments = ["--durability", "always", "--segment-bytes", "5242880"];
+const UNSAFE: Arguments = ["--durability", "none", "--segment-bytes", "5242880"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn histories_of_real_processes_have_an_order() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let seeds = match number("TIDEKEEP_HISTORY_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("TIDEKEEP_HISTORIES").unwrap_or(HISTORIES),
+    };
+    let mut sum = Sum::default();
+    let mut running = JoinSet::new();
+    for seed in seeds {
+        if running.len() == AT_ONCE {
+            sum += running.join_next().await.expect("there are some").unwrap();
+        }
+        running.spawn(history(seed));
+    }
+    while let Some(done) = running.join_next().await {
+        sum += done.unwrap();
+    }
+    println!("{sum}");
+    assert!(sum.operations > 100 * sum.histories, "too little happened: {sum}");
+    assert!(sum.faults >= 10 * sum.histories, "too little broke: {sum}");
+}
+
+/// The same, of a server that may lose what it has acknowledged: that is found.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writes_that_a_server_may_lose_are_missed() {
+    for seed in 0..HISTORIES {
+        let (history, _) = record(seed, UNSAFE).await;
+        if let Verdict::Violation(violation) = checker::check(&history) {
+            return println!("history {seed} has no order: {violation}");
+        }
+    }
+    panic!("{HISTORIES} histories with kills, and no lost write was missed");
+}
+
+/// Makes a history and checks it.
+async fn history(seed: u64) -> Sum {
+    let (history, faults) = record(seed, SAFE).await;
+    let unknown = history.iter().filter(|call| call.end == End::Unknown).count() as u64;
+    let operations = history.len() as u64;
+    match tokio::task::spawn_blocking(move || checker::check(&history)).await.unwrap() {
+        Verdict::Linearizable { nodes } => Sum { histories: 1, operations, faults, unknown, nodes },
+        Verdict::Violation(violation) => panic!("history {seed} has no order: {violation}"),
+        Verdict::Undecided => panic!("history {seed} could not be decided"),
+    }
+}
+
+/// Lets clients and nemesis loose on a new server, and collects what the clients were told.
+async fn record(seed: u64, arguments: Arguments) -> (Vec<Call>, u64) {
+    let disk = SmallDisk::mount();
+    let port = port::kept();
+    let server = ServerProcess::start_on(port, &disk.path().join(DATA), &arguments);
+    let upstream = server.address().to_owned();
+    let proxies = [
+        Proxy::start(&upstream, 3 * seed).await,
+        Proxy::start(&upstream, 3 * seed + 1).await,
+        Proxy::start(&upstream, 3 * seed + 2).await,
+    ];
+    let recorder = Arc::new(Recorder::default());
+    let (stop, stopped) = watch::channel(false);
+    let mut running = Vec::new();
+    for name in 0..CLIENTS {
+        // One client has a way to the server that never breaks by itself.
+        let address = match name {
+            0 => format!("tcp://{upstream}"),
+            1..=3 => format!("tcp://{}", proxies[name as usize - 1].address()),
+            _ => format!("ws://{}", proxies[name as usize - 4].address()),
+        };
+        let worker = Worker::new(name, seed, &address, Arc::clone(&recorder));
+        running.push(tokio::spawn(worker.work_until(stopped.clone())));
+    }
+    let nemesis = Nemesis::new(seed, server, arguments, &disk, &proxies);
+    let faults = nemesis.rage().await;
+    stop.send_replace(true);
+    for worker in running {
+        within("a client to come to its end", LIMIT, worker).await.unwrap();
+    }
+    let recorder = Arc::into_inner(recorder).expect("the clients are gone");
+    (recorder.into_history(), faults)
+}
+
+#[derive(Default)]
+struct Sum {
+    histories: u64,
+    operations: u64,
+    faults: u64,
+    unknown: u64,
+    nodes: usize,
+}
+
+impl std::ops::AddAssign for Sum {
+    fn add_assign(&mut self, other: Self) {
+        self.histories += other.histories;
+        self.operations += other.operations;
+        self.faults += other.faults;
+        self.unknown += other.unknown;
+        self.nodes += other.nodes;
+    }
+}
+
+impl std::fmt::Display for Sum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { histories, operations, faults, unknown, nodes } = self;
+        write!(f, "histories: {histories}, operations: {operations}, faults: {faults}, ")?;
+        write!(f, "unknown: {unknown}, violations: 0 ({nodes} nodes searched)")
+    }
+}
