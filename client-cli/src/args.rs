@@ -91,6 +91,7 @@ pub(crate) enum Verb {
     Txn(verb::txn::TxnArgs),
     Import(verb::import::ImportArgs),
     Export(verb::export::ExportArgs),
+    Backup(verb::backup::BackupArgs),
     Ping(verb::ping::PingArgs),
     Status(verb::status::StatusArgs),
     Test(verb::test::TestArgs),

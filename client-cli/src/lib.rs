@@ -4,6 +4,7 @@
 
 mod address;
 mod args;
+mod backup_file;
 mod bench;
 mod entry_text;
 mod escape;

@@ -4,7 +4,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::note;
 
@@ -55,6 +55,23 @@ impl Progress {
         match &self.shown {
             Shown::Bar(bar) => {
                 bar.set_position(position);
+                bar.set_message(text());
+            }
+            Shown::Lines { next } if Instant::now() >= *next => {
+                note(text());
+                self.shown = Shown::Lines { next: Instant::now() + LINE_PAUSE };
+            }
+            Shown::Lines { .. } | Shown::Nothing => {}
+        }
+    }
+
+    /// Moves to so many bytes of a length that is known better and better.
+    pub(crate) fn bytes(&mut self, done: u64, total: u64) {
+        let text = || format!("{} of {}", HumanBytes(done), HumanBytes(total));
+        match &self.shown {
+            Shown::Bar(bar) => {
+                bar.set_length(total);
+                bar.set_position(done);
                 bar.set_message(text());
             }
             Shown::Lines { next } if Instant::now() >= *next => {

@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::session::Session;
 
+pub(crate) mod backup;
 pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod delete;
@@ -30,7 +31,7 @@ pub(crate) mod watch;
 /// go on while the verb's own thread is busy.
 pub(crate) fn runtime(verb: &Verb) -> io::Result<Runtime> {
     match verb {
-        Verb::Shell(_) | Verb::Import(_) | Verb::Export(_) => {
+        Verb::Shell(_) | Verb::Import(_) | Verb::Export(_) | Verb::Backup(_) => {
             Builder::new_multi_thread().worker_threads(1).enable_all().build()
         }
         _ => Builder::new_current_thread().enable_all().build(),
@@ -49,6 +50,7 @@ pub(crate) fn minds_interrupt(verb: &Verb) -> bool {
         | Verb::Incr(_)
         | Verb::Txn(_)
         | Verb::Export(_)
+        | Verb::Backup(_)
         | Verb::Status(_)
         | Verb::Shell(_)
         | Verb::Completions(_) => false,
@@ -68,6 +70,7 @@ pub(crate) async fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failu
         Verb::Txn(args) => txn::run(args, session).await,
         Verb::Import(args) => import::run(args, session).await,
         Verb::Export(args) => export::run(args, session).await,
+        Verb::Backup(args) => backup::run(args, session).await,
         Verb::Ping(args) => ping::run(args, session).await,
         Verb::Status(args) => status::run(args, session).await,
         Verb::Test(args) => test::run(args, session).await,

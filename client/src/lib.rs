@@ -40,11 +40,13 @@
 //! |---|---|
 //! | `client` | [`Client`]: connecting, states, closing |
 //! | `verbs` | its operations, typed |
+//! | `backup` | the pieces of a backup |
 //! | `call`, `scan`, `watch`, `txn` | the futures, streams and builders that they return |
 //! | `shared`, `driver` | the core behind a lock; the one task that moves bytes |
 //! | `address`, `transport` | where the server is; TCP and WebSocket |
 
 mod address;
+mod backup;
 mod call;
 mod client;
 mod driver;
@@ -65,6 +67,7 @@ pub use tidekeep_protocol::error::{Code, Outcome};
 pub use tidekeep_protocol::op::Order;
 pub use tidekeep_protocol::range::KeyRange;
 
+pub use crate::backup::BackupPiece;
 pub use crate::call::{Call, Pending, Reply};
 pub use crate::client::Client;
 pub use crate::entry::{Child, Entry, Incremented, Status, Touched, Written};

@@ -101,6 +101,49 @@ fn a_damaged_store_is_repaired_on_demand_alone_and_serves_again() {
     assert_eq!(tidekeep(server.address(), &["put", "key25", "again"], b"").code, 0);
 }
 
+#[test]
+fn a_backup_of_a_serving_store_is_restored_as_another_store() {
+    let data = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(data.path(), &[]);
+    let value = "x".repeat(2000);
+    let lines: String =
+        (0..500).map(|n| format!("{{\"key\":\"k{n}\",\"value\":\"{value}\"}}\n")).collect();
+    let import = tidekeep(server.address(), &["import", "-"], lines.as_bytes());
+    assert_eq!(import.code, 0, "{}", import.stderr);
+    let file = data.path().join("today.tide");
+    let path = file.to_str().unwrap();
+    let backup = tidekeep(server.address(), &["backup", path, "-o", "json"], b"");
+    assert_eq!(backup.code, 0, "{}", backup.stderr);
+    assert!(backup.text().contains("\"revision\":500"), "{}", backup.text());
+    // What is there is not replaced unless it is asked for.
+    let again = tidekeep(server.address(), &["backup", path], b"");
+    assert_eq!(again.code, 2, "{}", again.stderr);
+    assert_eq!(tidekeep(server.address(), &["put", "later", "1"], b"").code, 0);
+    assert_eq!(tidekeep(server.address(), &["backup", path, "--force"], b"").code, 0);
+    let all = tidekeep(server.address(), &["export"], b"").stdout;
+    let (code, said) = run(&["verify"], &file);
+    assert!(code == GOOD && said.contains("good: revision 501, 501 keys"), "{said}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("restored");
+    let (code, said) = run(&["restore", path], &target);
+    assert_eq!(code, GOOD, "{said}");
+    let (code, said) = run(&["restore", path], &target);
+    assert_eq!(code, DATA_DIRECTORY, "a second time: {said}");
+    let restored = ServerProcess::start(&target, &[]);
+    assert!(tidekeep(restored.address(), &["export"], b"").stdout == all);
+    let put = tidekeep(restored.address(), &["put", "next", "1", "-o", "json"], b"");
+    assert!(put.text().contains("502"), "revisions go on: {}", put.text());
+
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(run(&["verify"], &file).0, DAMAGED);
+    let (code, said) = run(&["restore", path], &folder.path().join("other"));
+    assert_eq!(code, DAMAGED, "{said}");
+}
+
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     let mut names: Vec<_> =

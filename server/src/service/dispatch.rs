@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use tidekeep_log::{Call, Commit, Pending, PendingView};
+use tidekeep_protocol::codec;
 use tidekeep_protocol::error::{Code, Refusal};
-use tidekeep_protocol::op::{Class, Request};
+use tidekeep_protocol::op::{Backup, Class, Request};
 
+use super::backup::Underway;
 use super::owners::Owners;
 use super::status::Status;
 use crate::session::{Batch, Session, Ticket, WatchStart, recycle};
@@ -25,10 +27,11 @@ pub(crate) struct Submitted {
     pub(crate) pending: Pending,
 }
 
-/// Lists whose memory is used again from batch to batch.
+/// What a connection keeps from batch to batch: the backup that it takes, and memory.
 #[derive(Default)]
 pub(crate) struct Scratch {
     calls: Vec<Call<'static>>,
+    backup: Underway,
 }
 
 impl Service {
@@ -48,7 +51,7 @@ impl Service {
                 None
             }
             Class::Server => {
-                self.answer(batch, session);
+                self.answer(batch, session, scratch);
                 None
             }
         }
@@ -103,11 +106,20 @@ impl Service {
         }
     }
 
-    fn answer(&self, batch: &Batch<'_>, session: &mut Session) {
+    fn answer(&self, batch: &Batch<'_>, session: &mut Session, scratch: &mut Scratch) {
         for (request, ticket) in batch.requests.iter().zip(&batch.tickets) {
             match request {
                 Request::Status(_) => {
                     session.reply(ticket, |body| self.status.encode(&*self.commit, body));
+                }
+                Request::Backup(Backup { offset }) => {
+                    let mut bytes = Vec::new();
+                    match scratch.backup.next(&*self.commit, *offset, &mut bytes) {
+                        Ok(piece) => {
+                            session.reply(ticket, |body| codec::encode(&piece.reply(&bytes), body));
+                        }
+                        Err(refusal) => session.refuse(ticket, &refusal),
+                    }
                 }
                 _ => session.refuse(ticket, &no_way(ticket)),
             }

@@ -1,6 +1,7 @@
 //! What is done with requests: held against the limits, sorted by their class from the table of
 //! operations, and handed to the commit. Adding an operation changes nothing here.
 
+mod backup;
 mod dispatch;
 mod owners;
 mod status;
