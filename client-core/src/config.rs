@@ -49,6 +49,11 @@ pub struct Config {
     pub joining_bytes: usize,
     /// Most watches; at most 65,535.
     pub watches: u32,
+    /// Most bytes in which watches remember the keys that they have given out, over all of them, so
+    /// that a gap can be told as a difference ([`crate::Resync`]). A key counts its length and 96
+    /// bytes: choose what the ranges that you watch with content hold, with room to grow. A watch
+    /// that would go over it tells of a gap with [`crate::Output::WatchReset`].
+    pub tracked_bytes: usize,
 }
 
 impl Default for Config {
@@ -72,6 +77,7 @@ impl Default for Config {
             reply_bytes: 16 << 20,
             joining_bytes: 64 << 20,
             watches: 1024,
+            tracked_bytes: 16 << 20,
         }
     }
 }

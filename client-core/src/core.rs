@@ -43,6 +43,8 @@ pub struct Core {
     pub(crate) joined: Vec<u8>,
     /// Outputs that own what they bear, oldest first.
     pub(crate) outputs: VecDeque<Output<'static>>,
+    /// A watch's message that follows the one which was given out last.
+    pub(crate) follow: Option<(WatchId, Vec<u8>)>,
     shown: State,
     closing: bool,
 }
@@ -62,6 +64,7 @@ impl Core {
             joining: Joining::default(),
             joined: Vec::new(),
             outputs: VecDeque::new(),
+            follow: None,
             shown: State::Idle,
             closing: false,
         }
@@ -192,6 +195,7 @@ impl Core {
         if let Some(slot) = self.watches.place(watch.0) {
             let sent = self.watches.remove(slot, &mut self.joining);
             self.cancel_on_server(sent);
+            self.follow = self.follow.take().filter(|(follows, _)| *follows != watch);
         }
     }
 

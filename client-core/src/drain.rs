@@ -12,6 +12,7 @@ use tidekeep_protocol::op::{Operation, Watch, WatchHead};
 use crate::backoff::Backoff;
 use crate::calls::{Stage, WATCH_BIT};
 use crate::core::Core;
+use crate::difference::Folded;
 use crate::error::Error;
 use crate::link::Phase;
 use crate::outbox::Control;
@@ -78,6 +79,10 @@ impl Core {
             self.joined = Vec::new();
         }
         loop {
+            if let Some((watch, body)) = self.follow.take() {
+                self.joined = body;
+                return Some(Found::Watch { watch, body: Place::Joined });
+            }
             if let Some(output) = self.outputs.pop_front() {
                 return Some(Found::Owned(output));
             }
@@ -229,15 +234,46 @@ impl Core {
                 return Some(Found::Owned(Output::WatchFailed { watch, error: too_long() }));
             }
         };
-        let Core { receive, joined, watches, .. } = self;
-        let message = WatchHead::decode(bytes(receive, joined, &body));
-        if !message.is_ok_and(|message| watches.note(slot, &message)) {
+        self.fold_message(slot, arrived.id, body)
+    }
+
+    /// Notes a whole message of a watch's stream, and gives it out or what is to come of it.
+    fn fold_message<'a>(
+        &mut self,
+        slot: usize,
+        wire: u32,
+        mut body: Place<'a>,
+    ) -> Option<Found<'a>> {
+        let watch = WatchId(self.watches.id(slot));
+        let Core { receive, joined, watches, config, .. } = self;
+        let message = bytes(receive, joined, &body);
+        let filling = watches.is_filling(slot);
+        if !WatchHead::decode(message).is_ok_and(|head| watches.note(slot, &head)) {
             self.break_off(misbehaved("a watch message is malformed"));
             return None;
         }
+        match watches.fold(slot, message, filling, config.tracked_bytes) {
+            Some(Folded::AsItIs) => {}
+            Some(Folded::Nothing) => return None,
+            Some(Folded::Instead(message)) => {
+                self.joined = message;
+                body = Place::Joined;
+            }
+            Some(Folded::Before(deletes)) => {
+                self.follow = Some((watch, message.to_vec()));
+                self.joined = deletes;
+                body = Place::Joined;
+            }
+            None => {
+                self.watches.detach(slot, &mut self.joining);
+                self.outbox.push(Control::Cancel(wire));
+                self.subscribe(slot);
+                return None;
+            }
+        }
         if self.watches.wants_detach(slot) {
             self.watches.detach(slot, &mut self.joining);
-            self.outbox.push(Control::Cancel(arrived.id));
+            self.outbox.push(Control::Cancel(wire));
         }
         Some(Found::Watch { watch, body })
     }

@@ -48,7 +48,7 @@
 //! | `link` | the connection's life: idle, opening, greeting, ready, leaving, resting |
 //! | `calls`, `replay` | requests until they settle; what may be sent again after a break |
 //! | `session` | the numbers by which a server knows a write that it has seen |
-//! | `watch` | subscriptions that outlive connections |
+//! | `watch`, `difference` | subscriptions that outlive connections; what a gap in one has changed |
 //! | `receive` | frames out of any slices of the stream, chunks joined within bounds |
 //! | `outbox`, `timers`, `backoff`, `rng` | control frames, reasons to wake, waiting before a retry |
 #![no_std]
@@ -59,6 +59,7 @@ mod backoff;
 mod calls;
 mod config;
 mod core;
+mod difference;
 mod drain;
 mod error;
 mod link;
@@ -81,4 +82,4 @@ pub use crate::error::Error;
 pub use crate::link::ServerInfo;
 pub use crate::output::{CallId, Input, Output, State, WatchId};
 pub use crate::time::Millis;
-pub use crate::watch::WatchRequest;
+pub use crate::watch::{Resync, WatchRequest};

@@ -52,13 +52,16 @@ pub enum Output<'a> {
         /// Why.
         error: Error,
     },
-    /// Where a watch was can no longer be resumed: what it has shown is to be forgotten. The range's
-    /// content follows, then a caught-up message.
+    /// Where a watch was can no longer be resumed, and what changed since cannot be told
+    /// ([`crate::Resync`]): what it has shown is to be forgotten. The range's content follows, then a
+    /// caught-up message.
     WatchReset {
         /// The watch.
         watch: WatchId,
     },
-    /// The next message of a watch's stream; none is ever missing or repeated.
+    /// The next message of a watch's stream; none is ever missing or repeated. Content may come again
+    /// later, with what changed meanwhile: whoever sets what content and puts bear, and removes what
+    /// deletes name, has what the range holds.
     Watch {
         /// The watch.
         watch: WatchId,

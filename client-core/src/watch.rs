@@ -10,7 +10,7 @@
 
 use alloc::vec::Vec;
 
-use tidekeep_protocol::codec;
+use tidekeep_protocol::codec::{self, Malformed};
 use tidekeep_protocol::cursor::CURSOR_BYTES_MAX;
 use tidekeep_protocol::error::Code;
 use tidekeep_protocol::frame::{HEADER_BYTES, LENGTH_BYTES};
@@ -19,6 +19,7 @@ use tidekeep_protocol::range::KeyRange;
 
 use crate::backoff::Backoff;
 use crate::calls::{SLOTS_MAX, WATCH_BIT, index, next_tenant};
+use crate::difference::{Folded, Known};
 use crate::error::Error;
 use crate::outbox::{has_room, write_frame};
 use crate::receive::Joining;
@@ -35,6 +36,23 @@ pub struct WatchRequest {
     pub previous: bool,
     /// Where an earlier watch of the same range got to: begin with the first change after it.
     pub cursor: Option<Vec<u8>>,
+    /// How a gap is told.
+    pub resync: Resync,
+}
+
+/// How a watch goes on when the server no longer knows what changed since it was there last, or
+/// content broke off: what the consumer is told of what it missed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Resync {
+    /// The difference, if the watch began with content and not at a cursor, and its keys fit
+    /// [`crate::Config::tracked_bytes`]; otherwise as [`Resync::Reset`]. Entries that are new or
+    /// changed come as content, keys that are gone as deletes in one message of events before the
+    /// caught-up message. That message bears the same revision and cursor: when each of the keys
+    /// went, and what it was before, is not known any more.
+    #[default]
+    Difference,
+    /// [`crate::Output::WatchReset`], then the whole content. Costs no memory.
+    Reset,
 }
 
 /// How far a watch is on this connection.
@@ -67,6 +85,9 @@ struct Watch {
     backoff: Backoff,
     retry_at: Option<Millis>,
     joined: Vec<u8>,
+    /// Whether a gap is told as a difference as long as the keys fit.
+    tracks: bool,
+    known: Option<Known>,
 }
 
 /// All watches.
@@ -76,6 +97,8 @@ pub(crate) struct Watches {
     live: usize,
     queued: usize,
     refused: u32,
+    /// What the keys take that watches know.
+    known_bytes: usize,
 }
 
 /// What a subscription's beginning means for the consumer.
@@ -125,12 +148,17 @@ impl Watches {
                 backoff: Backoff::default(),
                 retry_at: None,
                 joined: Vec::new(),
+                tracks: false,
+                known: None,
             });
         }
         self.live += 1;
         let watch = &mut self.slots[slot];
         watch.id = next_tenant(watch.id) | WATCH_BIT;
         watch.stage = Stage::Waiting;
+        watch.tracks =
+            request.content && request.cursor.is_none() && request.resync == Resync::Difference;
+        watch.known = watch.tracks.then(Known::default);
         watch.request = request;
         watch.shown = false;
         watch.paused = false;
@@ -167,8 +195,9 @@ impl Watches {
         Some(from + slots.iter().position(|watch| watch.stage != Stage::Free)?)
     }
 
-    /// Puts the watch's subscription on the way, if it waits for that.
-    pub(crate) fn subscribe(&mut self, slot: usize) -> Begin {
+    /// Puts the watch's subscription on the way, if it waits for that, to a store of this
+    /// incarnation.
+    pub(crate) fn subscribe(&mut self, slot: usize, incarnation: u64) -> Begin {
         let watch = &mut self.slots[slot];
         watch.retry_at = None;
         if watch.stage != Stage::Waiting || watch.paused {
@@ -177,8 +206,17 @@ impl Watches {
         watch.stage = Stage::Queued;
         watch.wire = next_tenant(watch.wire) | WATCH_BIT;
         self.queued += 1;
-        let anew = watch.shown && watch.request.cursor.is_none();
-        watch.shown &= !anew;
+        if watch.request.cursor.is_some() {
+            return Begin::Plain;
+        }
+        let anew = watch.shown && watch.known.is_none();
+        if anew {
+            watch.shown = false;
+            watch.known = watch.tracks.then(Known::default);
+        }
+        if let Some(known) = &mut watch.known {
+            known.begin_pass(incarnation);
+        }
         if anew { Begin::Reset } else { Begin::Plain }
     }
 
@@ -201,6 +239,7 @@ impl Watches {
         watch.stage = Stage::Free;
         watch.retry_at = None;
         watch.request = WatchRequest::default();
+        self.known_bytes -= watch.known.take().map_or(0, |known| known.bytes());
         self.live -= 1;
         sent
     }
@@ -246,6 +285,40 @@ impl Watches {
         kept.clear();
         kept.extend_from_slice(cursor);
         true
+    }
+
+    /// Whether content is on its way.
+    pub(crate) fn is_filling(&self, slot: usize) -> bool {
+        self.slots[slot].stage == Stage::Filling
+    }
+
+    /// Notes what a message changes of the keys that the watch knows, if it keeps them, and says
+    /// what to give out. `filling` is what [`Watches::is_filling`] was before the message. None when
+    /// the keys take more than `bytes_max` and the watch must begin anew. A message that does not
+    /// decode is left to its consumer, and nothing is known any more.
+    pub(crate) fn fold(
+        &mut self,
+        slot: usize,
+        body: &[u8],
+        filling: bool,
+        bytes_max: usize,
+    ) -> Option<Folded> {
+        let watch = &mut self.slots[slot];
+        let Some(known) = &mut watch.known else { return Some(Folded::AsItIs) };
+        self.known_bytes -= known.bytes();
+        let folded = known.fold(body, filling);
+        // With the caught-up message the difference is whole.
+        let amid_difference = watch.stage == Stage::Filling && known.is_difference();
+        if folded.is_ok() && self.known_bytes + known.bytes() <= bytes_max {
+            self.known_bytes += known.bytes();
+            return folded.ok();
+        }
+        watch.known = None;
+        match folded {
+            Ok(_) if amid_difference => None,
+            Ok(folded) => Some(folded),
+            Err(Malformed) => Some(Folded::AsItIs),
+        }
     }
 
     /// Whether the watch was asked to pause and can now.
@@ -334,7 +407,7 @@ impl Watch {
     }
 
     fn write(&mut self, out: &mut Vec<u8>) {
-        let WatchRequest { range, content, previous, cursor } = &self.request;
+        let WatchRequest { range, content, previous, cursor, .. } = &self.request;
         let (from, stage) = match cursor {
             Some(cursor) => (WatchFrom::Cursor(cursor), Stage::Live),
             None if *content => (WatchFrom::Content, Stage::Filling),

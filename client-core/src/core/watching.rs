@@ -32,7 +32,8 @@ impl Core {
         if self.link.phase != Phase::Ready {
             return;
         }
-        match self.watches.subscribe(slot) {
+        let incarnation = self.link.server.as_ref().map_or(0, |server| server.incarnation);
+        match self.watches.subscribe(slot, incarnation) {
             Begin::Plain => {}
             Begin::Reset => {
                 let watch = WatchId(self.watches.id(slot));

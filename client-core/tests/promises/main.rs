@@ -5,6 +5,7 @@ mod allocations;
 mod bounds;
 mod calls;
 mod dice;
+mod difference;
 mod hostile;
 mod link;
 mod memory;

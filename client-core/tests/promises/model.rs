@@ -328,6 +328,24 @@ impl Server {
         inside.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
+    /// What the range held at an earlier revision.
+    pub(crate) fn content_at(
+        &self,
+        range: &KeyRange,
+        revision: u64,
+    ) -> BTreeMap<Key, (Vec<u8>, u64)> {
+        let mut content = BTreeMap::new();
+        for (at, changes) in self.changes(range, 0).into_iter().filter(|(at, _)| *at <= revision) {
+            for (key, value) in changes {
+                match value {
+                    Some(value) => content.insert(key, (value, at)),
+                    None => content.remove(&key),
+                };
+            }
+        }
+        content
+    }
+
     fn take_cancel(&mut self, session: &mut Session, id: u32) {
         self.cancelled.push(id);
         let before = session.watches.len();

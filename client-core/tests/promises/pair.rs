@@ -5,7 +5,8 @@ use tidekeep_client_core::protocol::codec;
 use tidekeep_client_core::protocol::op::{Get, GetReply, Put, WatchMessage};
 use tidekeep_client_core::protocol::range::KeyRange;
 use tidekeep_client_core::{
-    CallId, CallOptions, Config, Core, Error, Input, Millis, Output, State, WatchId, WatchRequest,
+    CallId, CallOptions, Config, Core, Error, Input, Millis, Output, Resync, State, WatchId,
+    WatchRequest,
 };
 
 use crate::model::{Revision, Server};
@@ -117,8 +118,12 @@ impl Pair {
     }
 
     pub(crate) fn watch(&mut self, prefix: &[u8], content: bool) -> WatchId {
+        self.watch_with(prefix, content, Resync::Difference)
+    }
+
+    pub(crate) fn watch_with(&mut self, prefix: &[u8], content: bool, resync: Resync) -> WatchId {
         let range = KeyRange::prefix(prefix);
-        let request = WatchRequest { range, content, ..WatchRequest::default() };
+        let request = WatchRequest { range, content, resync, ..WatchRequest::default() };
         self.core.watch(Millis(self.now), request)
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use tidekeep_client_core::protocol::error::Code;
 use tidekeep_client_core::protocol::range::KeyRange;
-use tidekeep_client_core::{Input, Millis, WatchId, WatchRequest};
+use tidekeep_client_core::{Input, Millis, Resync, WatchId};
 
 use crate::dice::Dice;
 use crate::model::Key;
@@ -16,54 +16,53 @@ use crate::pair::{Pair, Seen};
 struct Consumer {
     watch: WatchId,
     range: KeyRange,
-    /// What the range holds, as far as it was told.
-    fold: BTreeMap<Key, Vec<u8>>,
+    resync: Resync,
+    /// What the range holds, as far as it was told, with the revision of each entry's last write.
+    fold: BTreeMap<Key, (Vec<u8>, u64)>,
     /// The revision that it has got to; none in the middle of content.
     position: Option<u64>,
-    /// Where it began, if that was a cursor.
     resets: usize,
 }
 
 impl Consumer {
-    fn new(pair: &mut Pair, prefix: &[u8], content: bool) -> Self {
+    fn new(pair: &mut Pair, prefix: &[u8], content: bool, resync: Resync) -> Self {
+        let watch = pair.watch_with(prefix, content, resync);
         let range = KeyRange::prefix(prefix);
-        let request = WatchRequest { range: range.clone(), content, ..WatchRequest::default() };
-        let watch = pair.core.watch(Millis(pair.now), request);
-        Self { watch, range, fold: BTreeMap::new(), position: None, resets: 0 }
+        Self { watch, range, resync, fold: BTreeMap::new(), position: None, resets: 0 }
     }
 
     fn take(&mut self, pair: &Pair, seen: &Seen) {
         match seen {
             Seen::Reset(id) if *id == self.watch => {
+                assert_eq!(self.resync, Resync::Reset);
                 self.fold.clear();
                 self.position = None;
                 self.resets += 1;
             }
             Seen::Content(id, entries) if *id == self.watch => {
-                assert_eq!(self.position, None, "content comes only where nothing was resumed");
-                for (key, value, _) in entries {
-                    let before = self.fold.insert(key.clone(), value.clone());
-                    assert_eq!(before, None, "content brings a key once");
+                let anew = self.position.is_none();
+                assert!(anew || self.resync == Resync::Difference, "content where all was told");
+                self.position = None;
+                for (key, value, at) in entries {
+                    let before = self.fold.insert(key.clone(), (value.clone(), *at));
+                    assert_ne!(before, Some((value.clone(), *at)), "nothing is told twice");
+                    assert!(before.is_none() || self.resync == Resync::Difference);
                 }
             }
-            Seen::CaughtUp(id, revision, _) if *id == self.watch => {
-                self.advance_quietly(pair, *revision);
-            }
-            Seen::Bookmark(id, revision) if *id == self.watch => {
-                self.advance_quietly(pair, *revision);
-            }
+            Seen::CaughtUp(id, revision, _) if *id == self.watch => self.reach(pair, *revision),
+            Seen::Bookmark(id, revision) if *id == self.watch => self.reach(pair, *revision),
             Seen::Events(id, (revision, changes)) if *id == self.watch => {
-                let position = self.position.expect("changes follow a position");
-                let next = pair.server.changes(&self.range, position).into_iter().next();
-                let next = next.expect("the server made such a change");
-                assert_eq!((&next.0, &next.1), (revision, changes), "no gap and no repetition");
+                let next = |position| pair.server.changes(&self.range, position).into_iter().next();
+                let gap = self.position.and_then(next) != Some((*revision, changes.clone()));
+                assert!(!gap || self.resync == Resync::Difference, "no gap and no repetition");
                 for (key, value) in changes {
-                    match value {
-                        Some(value) => self.fold.insert(key.clone(), value.clone()),
+                    let before = match value {
+                        Some(value) => self.fold.insert(key.clone(), (value.clone(), *revision)),
                         None => self.fold.remove(key),
                     };
+                    assert!(!gap || (value.is_none() && before.is_some()), "only what is gone");
                 }
-                self.position = Some(*revision);
+                self.is_at(pair, *revision);
             }
             Seen::WatchFailed(id, error) if *id == self.watch => {
                 panic!("the watch is never given up: {error}")
@@ -73,22 +72,25 @@ impl Consumer {
     }
 
     /// It was told that nothing is missing up to `revision`.
-    fn advance_quietly(&mut self, pair: &Pair, revision: u64) {
-        if let Some(position) = self.position {
-            assert!(revision >= position, "positions never go back");
+    fn reach(&mut self, pair: &Pair, revision: u64) {
+        if let (Some(position), Resync::Reset) = (self.position, self.resync) {
             let missed = pair.server.changes(&self.range, position);
             let missed = missed.iter().filter(|(at, _)| *at <= revision).count();
             assert_eq!(missed, 0, "nothing was skipped");
         }
+        self.is_at(pair, revision);
+    }
+
+    /// It knows what the range held at `revision`.
+    fn is_at(&mut self, pair: &Pair, revision: u64) {
+        assert!(self.position.is_none_or(|it| revision >= it), "positions never go back");
+        assert_eq!(self.fold, pair.server.content_at(&self.range, revision));
         self.position = Some(revision);
     }
 
     /// It knows what the server has.
     fn is_complete(&self, pair: &Pair) {
-        let content = pair.server.content(&self.range);
-        let content: BTreeMap<_, _> =
-            content.into_iter().map(|(key, (value, _))| (key, value)).collect();
-        assert_eq!(self.fold, content);
+        assert_eq!(self.fold, pair.server.content(&self.range));
         assert!(pair.server.changes(&self.range, self.position.expect("caught up")).is_empty());
     }
 }
@@ -109,8 +111,10 @@ fn live_through(cut_in: Option<usize>, cut_out: Option<usize>, forget: bool) -> 
     }
     pair.cut_after_in = cut_in;
     pair.cut_after_out = cut_out;
-    let mut consumers =
-        vec![Consumer::new(&mut pair, b"a", true), Consumer::new(&mut pair, b"", true)];
+    let mut consumers = vec![
+        Consumer::new(&mut pair, b"a", true, Resync::Reset),
+        Consumer::new(&mut pair, b"", true, Resync::Difference),
+    ];
     for n in 0..6_u8 {
         if n == 3 && forget {
             pair.server.forget();
@@ -171,11 +175,12 @@ fn round(seed: u64) {
         change(&mut pair, &mut dice);
     }
     // A watch without content has nothing to begin its fold with, unless the range is empty.
-    let mut consumers: Vec<Consumer> = [&b"a"[..], b"b", b""]
+    let all = [(&b"a"[..], Resync::Reset), (b"b", Resync::Difference), (b"", Resync::Difference)];
+    let mut consumers: Vec<Consumer> = all
         .into_iter()
-        .map(|prefix| Consumer::new(&mut pair, prefix, true))
+        .map(|(prefix, resync)| Consumer::new(&mut pair, prefix, true, resync))
         .collect();
-    let mut changed_nothing = Consumer::new(&mut pair, b"c", false);
+    let mut changed_nothing = Consumer::new(&mut pair, b"c", false, Resync::Reset);
     for _ in 0..30 {
         match dice.throw(14) {
             0..=4 => change(&mut pair, &mut dice),

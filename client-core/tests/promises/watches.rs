@@ -2,16 +2,16 @@
 
 use tidekeep_client_core::protocol::error::Code;
 use tidekeep_client_core::protocol::range::KeyRange;
-use tidekeep_client_core::{Millis, WatchId, WatchRequest};
+use tidekeep_client_core::{Millis, Resync, WatchId, WatchRequest};
 
 use crate::pair::{Pair, Seen};
 
-fn set(pair: &mut Pair, key: &str, value: &str) -> u64 {
+pub(crate) fn set(pair: &mut Pair, key: &str, value: &str) -> u64 {
     pair.server.apply(vec![(key.into(), Some(value.into()))])
 }
 
 /// What was seen of a watch, in short, and forgets it.
-fn story(pair: &mut Pair, watch: WatchId) -> Vec<String> {
+pub(crate) fn story(pair: &mut Pair, watch: WatchId) -> Vec<String> {
     let tell = |seen: Seen| match seen {
         Seen::Reset(id) if id == watch => Some("reset".to_owned()),
         Seen::Content(id, entries) if id == watch => {
@@ -20,7 +20,15 @@ fn story(pair: &mut Pair, watch: WatchId) -> Vec<String> {
             Some(format!("content {}", keys.join(" ")))
         }
         Seen::CaughtUp(id, revision, _) if id == watch => Some(format!("caught up {revision}")),
-        Seen::Events(id, (revision, _)) if id == watch => Some(format!("events {revision}")),
+        Seen::Events(id, (revision, changes)) if id == watch => {
+            let gone = changes.iter().filter(|(_, value)| value.is_none());
+            let gone: Vec<_> = gone.map(|(key, _)| String::from_utf8_lossy(key)).collect();
+            Some(
+                format!("events {revision}")
+                    + if gone.is_empty() { "" } else { " less " }
+                    + &gone.join(" "),
+            )
+        }
         Seen::Bookmark(id, revision) if id == watch => Some(format!("bookmark {revision}")),
         Seen::WatchFailed(id, error) if id == watch => Some(format!("over {}", error.code.name())),
         _ => None,
@@ -42,7 +50,7 @@ fn content_comes_first_then_every_change() {
     pair.server.apply(vec![(b"a9".to_vec(), None)]);
     pair.server.bookmark();
     pair.run();
-    assert_eq!(story(&mut pair, watch), ["events 6", "events 8", "bookmark 8"]);
+    assert_eq!(story(&mut pair, watch), ["events 6", "events 8 less a9", "bookmark 8"]);
 }
 
 #[test]
@@ -112,7 +120,7 @@ fn cursor_of_an_earlier_life_resumes() {
 fn too_old_cursor_means_reset_then_the_content() {
     for content in [true, false] {
         let mut pair = Pair::ready();
-        let watch = pair.watch(b"", content);
+        let watch = pair.watch_with(b"", content, Resync::Reset);
         set(&mut pair, "a", "1");
         pair.run();
         story(&mut pair, watch);
@@ -133,7 +141,7 @@ fn reset_is_not_told_again_before_something_new_was_shown() {
     for at in 0..260 {
         for direction_out in [true, false] {
             let mut pair = Pair::ready();
-            let watch = pair.watch(b"", true);
+            let watch = pair.watch_with(b"", true, Resync::Reset);
             set(&mut pair, "a", "1");
             pair.run();
             pair.cut();
@@ -168,7 +176,7 @@ fn content_that_broke_off_begins_anew_after_a_reset() {
     for key in ["a", "b", "c", "d", "e"] {
         set(&mut pair, key, "x");
     }
-    let watch = pair.watch(b"", true);
+    let watch = pair.watch_with(b"", true, Resync::Reset);
     pair.slice = 1;
     while !pair.seen.iter().any(|seen| matches!(seen, Seen::Content(..))) {
         pair.cut_after_in = Some(60);

@@ -1,0 +1,247 @@
+//! What a watch has given out, so that content which comes anew can be told as a difference: what is
+//! still the same is left out, and what is gone is told as deletes, before the caught-up message.
+//!
+//! ```text
+//! from the server   content a b d · content e f · caught up 9
+//! known before      a b(older) c d e
+//! given out         content b     · content f   · events 9: delete c · caught up 9
+//! ```
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use tidekeep_protocol::codec::{self, Malformed};
+use tidekeep_protocol::entry::Entry;
+use tidekeep_protocol::op::{Event, WatchMessage};
+
+/// Keys in one leaf, at most. A leaf that is full is cut in two.
+const LEAF_KEYS: usize = 256;
+
+/// What a key counts beside its bytes: its place in a leaf that is half full, and what an allocator
+/// adds to it.
+const KEY_BYTES: usize = 96;
+
+/// What becomes of a message of a watch that is tracked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Folded {
+    /// It is given out as it came.
+    AsItIs,
+    /// It says nothing new.
+    Nothing,
+    /// This one is given out in its place.
+    Instead(Vec<u8>),
+    /// This one is given out before it.
+    Before(Vec<u8>),
+}
+
+/// The keys that a watch has given out, in order, each with the revision of its last write.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    leaves: Vec<Vec<Key>>,
+    bytes: usize,
+    /// Counts the times that content began.
+    pass: u32,
+    /// Revisions that were noted in an earlier pass are those of another history.
+    trusted: u32,
+    incarnation: u64,
+}
+
+#[derive(Debug)]
+struct Key {
+    key: Box<[u8]>,
+    modified: u64,
+    /// When the key was last seen.
+    pass: u32,
+}
+
+impl Known {
+    /// What all of it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Content begins, at a store of this incarnation. It may have begun before and broken off.
+    pub(crate) fn begin_pass(&mut self, incarnation: u64) {
+        self.pass += 1;
+        if self.incarnation != incarnation {
+            self.incarnation = incarnation;
+            self.trusted = self.pass;
+        }
+    }
+
+    /// Whether something was given out before the present pass.
+    pub(crate) fn is_difference(&self) -> bool {
+        self.pass > 1
+    }
+
+    /// Takes a message, and says what to give out. `filling` says that content is on its way.
+    pub(crate) fn fold(&mut self, body: &[u8], filling: bool) -> Result<Folded, Malformed> {
+        match codec::decode(body)? {
+            WatchMessage::Content(entries) => Ok(self.page(entries)),
+            WatchMessage::CaughtUp { revision, cursor } if filling => {
+                let gone = self.sweep();
+                if gone.is_empty() {
+                    return Ok(Folded::AsItIs);
+                }
+                let gone = gone.iter();
+                let events = gone.map(|key| Event::Delete { key, previous: None }).collect();
+                Ok(Folded::Before(encoded(&WatchMessage::Events { revision, cursor, events })))
+            }
+            WatchMessage::CaughtUp { .. } | WatchMessage::Bookmark { .. } => Ok(Folded::AsItIs),
+            WatchMessage::Events { events, .. } => {
+                for event in &events {
+                    match event {
+                        Event::Put { entry, .. } => {
+                            self.set(entry.key, entry.stored.meta.modified);
+                        }
+                        Event::Delete { key, .. }
+                        | Event::Expire { key, .. }
+                        | Event::Evict { key, .. } => self.remove(key),
+                    }
+                }
+                Ok(Folded::AsItIs)
+            }
+        }
+    }
+
+    fn page(&mut self, mut entries: Vec<Entry<'_>>) -> Folded {
+        let all = entries.len();
+        entries.retain(|entry| self.set(entry.key, entry.stored.meta.modified));
+        if entries.len() == all {
+            Folded::AsItIs
+        } else if entries.is_empty() {
+            Folded::Nothing
+        } else {
+            Folded::Instead(encoded(&WatchMessage::Content(entries)))
+        }
+    }
+
+    /// Notes a key; whether that is new.
+    fn set(&mut self, key: &[u8], modified: u64) -> bool {
+        let (pass, trusted) = (self.pass, self.trusted);
+        let (leaf, found) = self.find(key);
+        let place = match found {
+            Ok(place) => {
+                let known = &mut self.leaves[leaf][place];
+                let same = known.modified == modified && known.pass >= trusted;
+                (known.modified, known.pass) = (modified, pass);
+                return !same;
+            }
+            Err(place) => place,
+        };
+        self.bytes += key.len() + KEY_BYTES;
+        if self.leaves.is_empty() {
+            self.leaves.push(Vec::new());
+        }
+        let keys = &mut self.leaves[leaf];
+        keys.insert(place, Key { key: key.into(), modified, pass });
+        if keys.len() > LEAF_KEYS {
+            // Content comes in order, so that a leaf which is added to at its end stays full.
+            let at = if place + 1 == keys.len() { place } else { LEAF_KEYS / 2 };
+            let upper = keys.split_off(at);
+            self.leaves.insert(leaf + 1, upper);
+        }
+        true
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        if let (leaf, Ok(place)) = self.find(key) {
+            self.leaves[leaf].remove(place);
+            self.bytes -= key.len() + KEY_BYTES;
+            if self.leaves[leaf].is_empty() {
+                self.leaves.remove(leaf);
+            }
+        }
+    }
+
+    /// The leaf in which the key is or would be, and its place there.
+    fn find(&self, key: &[u8]) -> (usize, Result<usize, usize>) {
+        let begins_before = |leaf: &Vec<Key>| leaf.first().is_some_and(|first| *first.key <= *key);
+        let leaf = self.leaves.partition_point(begins_before).saturating_sub(1);
+        let found = match self.leaves.get(leaf) {
+            Some(keys) => keys.binary_search_by(|known| (*known.key).cmp(key)),
+            None => Err(0),
+        };
+        (leaf, found)
+    }
+
+    /// Takes out the keys that the present pass has not seen, in their order.
+    fn sweep(&mut self) -> Vec<Box<[u8]>> {
+        let pass = self.pass;
+        let mut gone = Vec::new();
+        for leaf in &mut self.leaves {
+            leaf.retain_mut(|known| {
+                if known.pass != pass {
+                    gone.push(core::mem::take(&mut known.key));
+                }
+                known.pass == pass
+            });
+        }
+        self.leaves.retain(|leaf| !leaf.is_empty());
+        let lost: usize = gone.iter().map(|key| key.len() + KEY_BYTES).sum();
+        self.bytes -= lost;
+        gone
+    }
+}
+
+fn encoded(message: &WatchMessage<'_>) -> Vec<u8> {
+    let mut body = Vec::new();
+    codec::encode(message, &mut body);
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeMap;
+
+    use super::*;
+    use crate::rng::Rng;
+
+    #[test]
+    fn keys_are_found_whatever_order_they_came_and_went_in() {
+        let mut rng = Rng::new(5);
+        let mut known = Known::default();
+        known.begin_pass(1);
+        let mut expected: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+        for n in 0..20_000_u64 {
+            let key = rng.up_to(4_000).to_be_bytes();
+            if rng.up_to(2) > 0 {
+                assert_eq!(known.set(&key, n), expected.insert(key.to_vec(), n) != Some(n));
+                assert!(!known.set(&key, n));
+            } else {
+                known.remove(&key);
+                expected.remove(&key[..]);
+            }
+        }
+        assert_eq!(known.bytes(), expected.len() * (4 + KEY_BYTES));
+        assert!(known.leaves.iter().all(|leaf| (1..=LEAF_KEYS).contains(&leaf.len())));
+        known.begin_pass(1);
+        let gone: Vec<Vec<u8>> = known.sweep().into_iter().map(Vec::from).collect();
+        assert_eq!(gone, expected.into_keys().collect::<Vec<_>>());
+        assert_eq!((known.bytes(), known.leaves.len()), (0, 0));
+    }
+
+    #[test]
+    fn keys_that_come_in_order_fill_their_leaves() {
+        let mut known = Known::default();
+        for n in 0..10_240_u32 {
+            known.set(&n.to_be_bytes(), 1);
+        }
+        assert_eq!(known.leaves.len(), 10_240 / LEAF_KEYS);
+    }
+
+    #[test]
+    fn revisions_of_another_history_are_not_believed() {
+        let mut known = Known::default();
+        known.begin_pass(1);
+        assert!(known.set(b"a", 5) && known.set(b"b", 6));
+        known.begin_pass(1);
+        assert!(!known.set(b"a", 5));
+        known.begin_pass(2);
+        assert!(known.set(b"a", 5));
+        known.begin_pass(2);
+        assert!(!known.set(b"a", 5), "seen in this history, before it broke off");
+        assert!(known.set(b"b", 6));
+        assert!(known.sweep().is_empty());
+    }
+}
