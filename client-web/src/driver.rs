@@ -113,7 +113,7 @@ impl Driver {
             WatchFrom::Content => (true, None),
             WatchFrom::Cursor(cursor) => (false, Some(cursor.to_vec())),
         };
-        let request = WatchRequest { range, content, previous, cursor };
+        let request = WatchRequest { range, content, previous, cursor, ..WatchRequest::default() };
         Some(self.core.watch(now(&self.host), request))
     }
 

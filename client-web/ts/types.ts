@@ -237,7 +237,10 @@ export type WatchEvent =
   | RemoveEvent
   | ResetEvent;
 
-/** One entry of what the range holds, in key order. */
+/**
+ * One entry of what the range holds, in key order. After a gap that the server cannot fill, one that
+ * is new or changed; keys that are gone come as `delete`, all with the revision of `caught-up`.
+ */
 export interface ContentEvent {
   readonly type: "entry";
   readonly entry: Entry;
@@ -278,7 +281,8 @@ export interface RemoveEvent {
 
 /**
  * The server no longer remembers what happened since the last event, so the whole content follows
- * as `entry` events up to the next `caught-up`. Forget what was known of the range.
+ * as `entry` events up to the next `caught-up`. Forget what was known of the range. Watches that
+ * began with `content` are told the difference instead, while their keys fit 16 MiB.
  */
 export interface ResetEvent {
   readonly type: "reset";

@@ -60,7 +60,7 @@ mod txn;
 mod verbs;
 mod watch;
 
-pub use tidekeep_client_core::{Config, Queue, ServerInfo, State};
+pub use tidekeep_client_core::{Config, Queue, Resync, ServerInfo, State};
 pub use tidekeep_protocol as protocol;
 pub use tidekeep_protocol::condition::Expiry;
 pub use tidekeep_protocol::error::{Code, Outcome};

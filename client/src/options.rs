@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidekeep_client_core::Config;
+use tidekeep_client_core::{Config, Resync};
 use tidekeep_protocol::condition::{self, Expiry};
 use tidekeep_protocol::op::Order;
 
@@ -110,4 +110,6 @@ pub struct WatchOptions {
     pub previous: bool,
     /// Where an earlier watch of the same range got to: begin with the first change after it.
     pub cursor: Option<Vec<u8>>,
+    /// How a gap is told: as the difference, which takes memory for every key, or as a reset.
+    pub resync: Resync,
 }

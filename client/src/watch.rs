@@ -25,8 +25,10 @@ const EVENT_BYTES: usize = 128;
 ///
 /// With content, pages of what the range holds come first, then [`WatchEvent::CaughtUp`], then the
 /// changes. When the server no longer knows where the watch was (it was away for too long, or the
-/// store was replaced), [`WatchEvent::Reset`] comes, then the content of the range, even if none was
-/// asked for at first. The stream ends only after an error; dropping it ends the watch.
+/// store was replaced), a watch with content is told the difference ([`crate::Resync`]): entries that
+/// are new or changed as content, keys that are gone as deletes. Any other gets
+/// [`WatchEvent::Reset`], then the content of the range. The stream ends only after an error; dropping
+/// it ends the watch.
 #[must_use = "dropping a watch ends it"]
 pub struct Watch {
     handle: Arc<Handle>,
@@ -39,7 +41,7 @@ pub struct Watch {
 pub enum WatchEvent {
     /// What was seen so far is to be forgotten; the range's content follows.
     Reset,
-    /// A page of what the range holds, in key order.
+    /// A page of what the range holds, in key order. After a gap, what of it is new or changed.
     Content(Vec<Entry>),
     /// The content, or the changes since the cursor, are complete; from here on it is live. Comes
     /// again after every reconnect.

@@ -1,7 +1,7 @@
 //! What users do, and what befalls them: calls on few keys, watches, sleep, second thoughts; and
 //! the troubles of networks, machines and disks.
 
-use tidekeep_client_core::{CallId, Core, Input, WatchRequest};
+use tidekeep_client_core::{CallId, Core, Input, Resync, WatchRequest};
 use tidekeep_protocol::condition::Expiry;
 use tidekeep_protocol::op::Order;
 use tidekeep_protocol::range::KeyRange;
@@ -205,7 +205,10 @@ impl World {
         let (range, content) = (self.range(), !self.random.one_in(4));
         let previous = self.random.one_in(3);
         let (time, floor) = (self.clients[client].time(self.now), self.shown);
-        let request = WatchRequest { range: range.clone(), content, previous, cursor: None };
+        // The watcher knows resets; differences are tried where the core is.
+        let resync = Resync::Reset;
+        let request =
+            WatchRequest { range: range.clone(), content, previous, cursor: None, resync };
         let it = &mut self.clients[client];
         let watch = it.core.watch(time, request);
         it.watchers.push(Watcher::new(watch, range, content, previous).after(floor));
@@ -226,8 +229,8 @@ impl World {
         let ended = watcher.watch;
         if again && let Some(cursor) = watcher.cursor.clone() {
             let (range, previous) = (watcher.range.clone(), watcher.previous);
-            let content = true;
-            let request = WatchRequest { range, content, previous, cursor: Some(cursor) };
+            let (content, resync) = (true, Resync::Reset);
+            let request = WatchRequest { range, content, previous, cursor: Some(cursor), resync };
             let watch = it.core.watch(time, request);
             it.watchers.push(watcher.resumed(watch));
             self.trace(format_args!("{client}: watch {watch:?} instead of {ended:?}"));

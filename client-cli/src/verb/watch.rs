@@ -28,7 +28,8 @@ Examples:
 
 Each line: revision, what happened, key, value. Ctrl-C ends it. With -o json each line is an object
 with `type` content, caught-up, put, delete, expire, evict or reset; `cursor` is what --since takes.
-A reset says to forget what was printed so far: the content follows anew.";
+After a gap that the server cannot fill, --content prints what is new or changed and what is gone;
+without it, a reset says to forget what was printed so far, and the whole content follows.";
 
 /// Print every change of a prefix, a key or everything
 #[derive(Debug, Args)]
@@ -62,6 +63,7 @@ pub(crate) async fn run(args: WatchArgs, session: &mut Session) -> Result<Exit, 
         content: args.content,
         previous: args.prev,
         cursor: args.since.map(|cursor| cursor.0),
+        ..WatchOptions::default()
     };
     let client = session.client().await?;
     let mut watch = client.watch(&range, options);

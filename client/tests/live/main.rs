@@ -1,6 +1,7 @@
 //! The native client against the real server, as a process of its own, over TCP and WebSocket: what
 //! the verbs mean, and what a client lives through when the server is killed and started again.
 
+mod gap;
 mod restart;
 mod verbs;
 
