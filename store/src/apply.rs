@@ -56,6 +56,7 @@ pub fn apply<G: DerefMut<Target = Shard>>(
             answer.map(|reply| (Some(reply), change))
         }
         Command::Expire(expired) => Ok((None, apply_expire(writing, stamp, expired))),
+        Command::Evict(evicted) => Ok((None, apply_evict(writing, stamp, evicted))),
     }
 }
 
@@ -89,6 +90,42 @@ pub fn apply_request<G: DerefMut<Target = Shard>>(
     let mut transition = Transition::new(writing, stamp);
     let reply = run(&mut transition, request)?;
     Ok((reply, transition.into_change()))
+}
+
+/// Applies a client's write if the entries take at most `room` bytes more after it than before;
+/// one that makes them no larger always fits.
+///
+/// # Errors
+/// As [`apply_request`], and `memory-full`; the state is as it was.
+pub fn apply_request_within<G: DerefMut<Target = Shard>>(
+    writing: &mut Writing<'_, G>,
+    stamp: Stamp,
+    request: &Request<'_>,
+    room: usize,
+) -> Result<(Reply, Option<Change>), Refusal> {
+    let most = writing.bytes().saturating_add(room);
+    let mut transition = Transition::new(writing, stamp);
+    let reply = run(&mut transition, request)?;
+    if transition.writing.bytes() > most {
+        transition.undo();
+        return Err(Refusal::new(Code::MemoryFull, MEMORY_FULL));
+    }
+    Ok((reply, transition.into_change()))
+}
+
+/// What a write is told that does not fit below the memory limit.
+const MEMORY_FULL: &str = "the memory limit is reached; reads, deletes and writes that make the store \
+no larger still work";
+
+/// Removes those of the entries that nothing has written to since they were chosen.
+pub fn apply_evict<G: DerefMut<Target = Shard>>(
+    writing: &mut Writing<'_, G>,
+    stamp: Stamp,
+    evicted: &[Expired<'_>],
+) -> Option<Change> {
+    let mut transition = Transition::new(writing, stamp);
+    op::evict::run(&mut transition, evicted);
+    transition.into_change()
 }
 
 /// Removes those of the entries whose time is still over.
@@ -146,7 +183,7 @@ struct Undo {
 
 impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
     fn new(writing: &'t mut Writing<'a, G>, stamp: Stamp) -> Self {
-        Self { writing, stamp, events: Vec::new(), undo: Vec::new() }
+        Self { writing, stamp, events: Vec::with_capacity(1), undo: Vec::with_capacity(1) }
     }
 
     /// What it changed, if anything.
@@ -176,7 +213,7 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
     /// The entry of `key`, unless its time is over.
     pub(crate) fn live(&mut self, key: &[u8]) -> Option<Entry> {
         let now = self.stamp.now_ms;
-        self.writing.shard(key).get(key).filter(|entry| !entry.expired(now)).cloned()
+        self.writing.shard(key).used(key, now).filter(|entry| !entry.expired(now)).cloned()
     }
 
     /// The entry of `key` as it is kept, its time over or not.
@@ -202,10 +239,19 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
             expires_at,
             lease,
         };
+        let now = self.stamp.now_ms;
         let shard = self.writing.shard(key);
         let written = shard.written();
+        shard.set_time(now);
         let (entry, displaced) = shard.put(key, value, meta);
         let kept = displaced.is_some();
+        if let Some(over) = displaced.as_ref().filter(|_| before.is_none()) {
+            // Its time was over and its expire command had not come yet: watchers are told that it
+            // ended before they are told what came in its place.
+            let previous = Some(over.clone());
+            let kind = EventKind::Expire;
+            self.events.push(Event { kind, entry: over.clone(), previous });
+        }
         self.undo.push(Undo { entry: displaced.unwrap_or_else(|| entry.clone()), kept, written });
         let event = Event { kind: EventKind::Put, entry: entry.clone(), previous: before };
         self.events.push(event);

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use tidekeep_protocol::op::Event as WireEvent;
 
-use crate::entry::Entry;
+use crate::entry::{Entry, allocated};
 
 /// Everything that one revision changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,16 @@ pub struct Change {
 }
 
 impl Change {
-    /// What the change costs while it is remembered, in bytes.
+    /// What the change holds in memory that nothing else counts, in bytes: itself, and the entries
+    /// that it took out of the store. What it put there is the store's, or a later change's.
+    pub fn held(&self) -> usize {
+        let places = allocated(self.events.capacity() * size_of::<Event>());
+        let taken = self.events.iter().filter_map(|event| event.previous.as_ref());
+        let own = allocated(16 + size_of::<Self>()) + size_of::<usize>();
+        own + places + taken.map(Entry::cost).sum::<usize>()
+    }
+
+    /// What the change costs while it is remembered, in bytes, as if nobody else had its entries.
     pub fn cost(&self) -> usize {
         let entries = self
             .events

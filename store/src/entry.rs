@@ -20,9 +20,20 @@ const NEVER: u64 = u64::MAX;
 /// The bit of the key's length that says that the entry goes with a lease.
 const LEASED: u32 = 1 << 31;
 
-/// What an entry costs beside its bytes: reference counts, the pointer in its leaf and the
-/// allocator's own.
-pub const OVERHEAD_BYTES: usize = HEADER_BYTES + 16 + 16 + 8;
+/// The reference counts before an entry's bytes.
+const COUNTS_BYTES: usize = 16;
+
+/// What an allocation of `bytes` takes with a usual allocator: its own word, in steps of 16.
+pub(crate) const fn allocated(bytes: usize) -> usize {
+    let whole = (bytes + 8).next_multiple_of(16);
+    if whole < 32 { 32 } else { whole }
+}
+
+/// What an entry of a key and a value of this length costs in memory, in bytes; its place in a leaf
+/// is the leaf's.
+pub const fn cost_of(key_bytes: usize, value_bytes: usize) -> usize {
+    allocated(COUNTS_BYTES + HEADER_BYTES + key_bytes + value_bytes)
+}
 
 /// A key, its value and its metadata. Cloning shares them.
 #[derive(Clone)]
@@ -118,9 +129,9 @@ impl Entry {
         WireEntry { key: self.key(), stored: self.stored() }
     }
 
-    /// What the entry costs in memory, in bytes.
+    /// What the entry costs in memory, in bytes; see [`cost_of`].
     pub fn cost(&self) -> usize {
-        self.0.len() - HEADER_BYTES + OVERHEAD_BYTES
+        allocated(COUNTS_BYTES + self.0.len())
     }
 
     fn value_start(&self) -> usize {

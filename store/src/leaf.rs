@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use tidekeep_protocol::range::Range;
 
-use crate::entry::Entry;
+use crate::access::Accesses;
+use crate::entry::{Entry, allocated};
 
 /// A leaf with more entries is split.
 pub(crate) const ENTRIES_MAX: usize = 128;
@@ -18,9 +19,41 @@ pub(crate) const ENTRIES_MIN: usize = ENTRIES_MAX / 4;
 #[derive(Debug, Clone, Default)]
 pub struct Leaf {
     pub(crate) entries: Vec<Entry>,
+    /// When each entry was last used, if that is remembered.
+    pub(crate) accesses: Accesses,
 }
 
 impl Leaf {
+    /// What the leaf costs in memory beside its entries, in bytes: itself, its places, the pointer to
+    /// it.
+    pub(crate) fn cost(&self) -> usize {
+        let places = allocated(self.entries.capacity() * size_of::<Entry>());
+        allocated(16 + size_of::<Self>()) + places + self.accesses.cost() + size_of::<usize>()
+    }
+
+    /// Puts an entry into its place, which is free.
+    pub(crate) fn insert(&mut self, at: usize, entry: Entry, used: u32) {
+        self.entries.insert(at, entry);
+        self.accesses.insert(at, used);
+    }
+
+    /// Takes an entry out.
+    pub(crate) fn remove(&mut self, at: usize) -> Entry {
+        self.accesses.remove(at);
+        self.entries.remove(at)
+    }
+
+    /// Takes off all entries from a place on, as a leaf of their own.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        Self { entries: self.entries.split_off(at), accesses: self.accesses.split_off(at) }
+    }
+
+    /// Adds the entries of the leaf behind this one.
+    pub(crate) fn append(&mut self, next: &Self) {
+        self.entries.extend(next.entries.iter().cloned());
+        self.accesses.extend(&next.accesses);
+    }
+
     /// The smallest key.
     pub(crate) fn first_key(&self) -> &[u8] {
         self.entries.first().map_or(&[], Entry::key)

@@ -21,6 +21,7 @@
 
 extern crate alloc;
 
+mod access;
 pub mod apply;
 pub mod change;
 pub mod entry;

@@ -22,7 +22,7 @@ pub struct PageLimits {
 
 /// Reads one entry. That there is none may be the work of any write to the shard so far.
 pub fn get(shard: &Shard, key: &[u8], now: u64, revision: u64) -> Got {
-    let kept = shard.get(key);
+    let kept = shard.used(key, now);
     let shows = kept.map_or(shard.written(), Entry::modified);
     Got { revision, entry: kept.filter(|entry| !entry.expired(now)).cloned(), shows }
 }

@@ -39,6 +39,9 @@ const KIND_NUMBERED: u8 = 0xE2;
 /// Bytes of a numbered write before the request's body.
 const NUMBERED_BYTES: usize = Number::BYTES + 2;
 
+/// The kind of an evict command.
+const KIND_EVICT: u8 = 0xE4;
+
 /// One command of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command<'a> {
@@ -55,9 +58,11 @@ pub enum Command<'a> {
     },
     /// The group's own: these entries' time is over.
     Expire(Vec<Expired<'a>>),
+    /// The group's own: these entries make room.
+    Evict(Vec<Expired<'a>>),
 }
 
-/// An entry whose time was seen to be over.
+/// An entry that was seen to be over, or that was chosen to make room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expired<'a> {
     /// Its key.
@@ -98,9 +103,18 @@ pub fn push_numbered(number: Number, changed: bool, kind: u8, body: &[u8], out: 
 
 /// Adds an expire command.
 pub fn push_expire(expired: &[Expired<'_>], out: &mut Vec<u8>) {
+    push_entries(KIND_EXPIRE, expired, out);
+}
+
+/// Adds an evict command.
+pub fn push_evict(evicted: &[Expired<'_>], out: &mut Vec<u8>) {
+    push_entries(KIND_EVICT, evicted, out);
+}
+
+fn push_entries(kind: u8, entries: &[Expired<'_>], out: &mut Vec<u8>) {
     let start = out.len();
-    push_request(KIND_EXPIRE, &[], out);
-    codec::encode(expired, out);
+    push_request(kind, &[], out);
+    codec::encode(entries, out);
     let length = (out.len() - start - COMMAND_BYTES) as u32;
     out[start + 1..start + COMMAND_BYTES].copy_from_slice(&length.to_le_bytes());
 }
@@ -175,6 +189,7 @@ fn split_command(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 fn command(kind: u8, body: &[u8], session: Option<SessionId>) -> Result<Command<'_>, BadRecord> {
     match kind {
         KIND_EXPIRE => Ok(Command::Expire(codec::decode(body)?)),
+        KIND_EVICT => Ok(Command::Evict(codec::decode(body)?)),
         KIND_SESSION => Err(BadRecord::Body),
         KIND_NUMBERED => {
             let (head, body) = body.split_first_chunk::<NUMBERED_BYTES>().ok_or(BadRecord::Body)?;

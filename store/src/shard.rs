@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use tidekeep_protocol::entry::Meta;
 use tidekeep_protocol::range::Range;
 
+use crate::access::{self, Accesses};
 use crate::entry::Entry;
 use crate::leaf::{self, ENTRIES_MAX, ENTRIES_MIN, Leaf};
 
@@ -18,10 +19,18 @@ pub struct Shard {
     due: BTreeSet<Due>,
     keys: usize,
     bytes: usize,
+    leaf_bytes: usize,
     digest: u64,
     written: u64,
     scratch: Vec<u8>,
+    /// Whether it is remembered when entries are used.
+    remembers: bool,
+    /// The access stamp of what is written now.
+    used: u32,
 }
+
+/// What an end costs in the index of ends: a third of a node's places are free on average.
+const DUE_BYTES: usize = 48;
 
 /// An entry that ends, ordered by when.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +40,36 @@ struct Due {
 }
 
 impl Shard {
+    /// An empty shard that remembers when its entries are used, as [`Self::sample`] needs it.
+    pub fn remembering() -> Self {
+        Self { remembers: true, ..Self::default() }
+    }
+
+    /// The entry of `key`, whether or not its time is over; it counts as used at `now`, in
+    /// milliseconds since the Unix epoch.
+    pub fn used(&self, key: &[u8], now: u64) -> Option<&Entry> {
+        let leaf = self.leaves.get(leaf::leaf_of(&self.leaves, key))?;
+        let at = leaf.position(key).ok()?;
+        if self.remembers {
+            leaf.accesses.set(at, access::stamp_of(now));
+        }
+        Some(&leaf.entries[at])
+    }
+
+    /// Entries written from here on count as used at `now`.
+    pub(crate) fn set_time(&mut self, now: u64) {
+        self.used = access::stamp_of(now);
+    }
+
+    /// An entry that `random` chooses, and how long it was not used at `now`; none of an empty shard.
+    pub fn sample(&self, random: u64, now: u64) -> Option<(u32, &Entry)> {
+        let (high, low) = ((random >> 32) as usize, random as u32 as usize);
+        let leaf = self.leaves.get(high % self.leaves.len().max(1))?;
+        let at = low % leaf.entries.len().max(1);
+        let age = access::age(access::stamp_of(now), leaf.accesses.get(at));
+        Some((age, leaf.entries.get(at)?))
+    }
+
     /// The entry of `key`, whether or not its time is over.
     pub fn get(&self, key: &[u8]) -> Option<&Entry> {
         let leaf = self.leaves.get(leaf::leaf_of(&self.leaves, key))?;
@@ -64,7 +103,9 @@ impl Shard {
     pub fn remove(&mut self, key: &[u8], revision: u64) -> Option<Entry> {
         let index = leaf::leaf_of(&self.leaves, key);
         let at = self.leaves.get(index)?.position(key).ok()?;
-        let removed = Arc::make_mut(&mut self.leaves[index]).entries.remove(at);
+        let before = self.leaves[index].cost();
+        let removed = Arc::make_mut(&mut self.leaves[index]).remove(at);
+        self.leaf_bytes = self.leaf_bytes - before + self.leaves[index].cost();
         self.shrink(index);
         self.forget(&removed);
         self.written = self.written.max(revision);
@@ -91,6 +132,12 @@ impl Shard {
         self.due.iter().take_while(move |due| due.at <= now).map(|due| &due.entry)
     }
 
+    /// The entries that end, the next one first, and when they end, in milliseconds since the Unix
+    /// epoch.
+    pub fn ends(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        self.due.iter().map(|due| (due.at, &due.entry))
+    }
+
     /// When the next entry ends, in milliseconds since the Unix epoch.
     pub fn next_due(&self) -> Option<u64> {
         self.due.first().map(|due| due.at)
@@ -104,6 +151,11 @@ impl Shard {
     /// What the entries cost in memory, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What finding them costs in memory, in bytes: leaves, and the index of ends.
+    pub fn index_bytes(&self) -> usize {
+        self.leaf_bytes + self.due.len() * DUE_BYTES
     }
 
     /// A sum over all entries' bytes that does not depend on the order in which they came.
@@ -131,29 +183,51 @@ impl Shard {
     fn place(&mut self, entry: Entry) -> Option<Entry> {
         let index = leaf::leaf_of(&self.leaves, entry.key());
         let Some(shared) = self.leaves.get_mut(index) else {
-            self.leaves.push(Arc::new(Leaf { entries: alloc::vec![entry] }));
+            let accesses = Accesses::begin(self.remembers, self.used);
+            let leaf = Leaf { entries: alloc::vec![entry], accesses };
+            self.leaf_bytes += leaf.cost();
+            self.leaves.push(Arc::new(leaf));
             return None;
         };
+        let before = shared.cost();
         let leaf = Arc::make_mut(shared);
-        let at = match leaf.position(entry.key()) {
-            Ok(at) => return Some(core::mem::replace(&mut leaf.entries[at], entry)),
-            Err(at) => at,
+        let at = leaf.position(entry.key());
+        let mut right = None;
+        let displaced = match at {
+            Ok(at) => {
+                leaf.accesses.set(at, self.used);
+                Some(core::mem::replace(&mut leaf.entries[at], entry))
+            }
+            Err(at) if leaf.entries.len() < ENTRIES_MAX => {
+                leaf.insert(at, entry, self.used);
+                None
+            }
+            Err(at) => {
+                // Keys that come in order would leave half-empty leaves if split in the middle.
+                let appended = at == ENTRIES_MAX;
+                let keep = if appended { ENTRIES_MAX - 8 } else { ENTRIES_MAX / 2 };
+                let mut behind = leaf.split_off(keep);
+                match at.checked_sub(keep) {
+                    Some(at) if at > 0 => behind.insert(at, entry, self.used),
+                    _ => leaf.insert(at, entry, self.used),
+                }
+                right = Some(behind);
+                None
+            }
         };
-        leaf.entries.insert(at, entry);
-        if leaf.entries.len() > ENTRIES_MAX {
-            // Keys that come in order would leave half-empty leaves behind if split in the middle.
-            let appended = at == ENTRIES_MAX;
-            let keep = if appended { ENTRIES_MAX - 8 } else { ENTRIES_MAX / 2 };
-            let right = Leaf { entries: leaf.entries.split_off(keep) };
+        self.leaf_bytes = self.leaf_bytes - before + leaf.cost();
+        if let Some(right) = right {
+            self.leaf_bytes += right.cost();
             self.leaves.insert(index + 1, Arc::new(right));
         }
-        None
+        displaced
     }
 
     fn shrink(&mut self, index: usize) {
         let len = self.leaves[index].entries.len();
         if len == 0 {
-            self.leaves.remove(index);
+            let empty = self.leaves.remove(index);
+            self.leaf_bytes -= empty.cost();
             return;
         }
         if len < ENTRIES_MIN && !self.join(index) && index > 0 {
@@ -168,8 +242,10 @@ impl Shard {
             return false;
         }
         let next = self.leaves.remove(index + 1);
+        let before = self.leaves[index].cost() + next.cost();
         let leaf = Arc::make_mut(&mut self.leaves[index]);
-        leaf.entries.extend(next.entries.iter().cloned());
+        leaf.append(&next);
+        self.leaf_bytes = self.leaf_bytes - before + leaf.cost();
         true
     }
 
@@ -233,6 +309,8 @@ mod tests {
         let sizes = shard.leaves.iter().map(|leaf| leaf.entries.len());
         assert!(sizes.clone().all(|size| (1..=ENTRIES_MAX).contains(&size)));
         assert_eq!(sizes.sum::<usize>(), shard.keys());
+        let cost: usize = shard.leaves.iter().map(|leaf| leaf.cost()).sum();
+        assert_eq!(shard.index_bytes(), cost + shard.due.len() * DUE_BYTES);
     }
 
     fn sorted(shard: &Shard) -> bool {
@@ -358,6 +436,7 @@ mod tests {
             in_order(&shard);
         }
         assert_eq!((shard.keys(), shard.bytes(), shard.digest()), (0, 0, 0));
+        assert_eq!(shard.index_bytes(), 0);
         assert_eq!((shard.next_due(), shard.leaves.len(), shard.written()), (None, 0, 3));
         assert!(shard.remove(&key(0), 9).is_none() && shard.written() == 3);
     }

@@ -136,6 +136,11 @@ impl<'a, G: DerefMut<Target = Shard>> Writing<'a, G> {
         &mut self.guards[at].1
     }
 
+    /// What the entries at hand cost in memory, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.all().map(Shard::bytes).sum()
+    }
+
     /// Every shard at hand.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Shard> {
         self.guards.iter().map(|(_, guard)| &**guard)

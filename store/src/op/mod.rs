@@ -2,6 +2,7 @@
 
 pub(crate) mod delete;
 pub(crate) mod delete_range;
+pub(crate) mod evict;
 pub(crate) mod expire;
 pub(crate) mod increment;
 pub(crate) mod put;

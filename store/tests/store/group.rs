@@ -36,7 +36,7 @@ impl Group {
             Command::Request(request) | Command::Numbered { request, .. } => {
                 self.spread.footprint(request)
             }
-            Command::Expire(_) => Footprint::All,
+            Command::Expire(_) | Command::Evict(_) => Footprint::All,
         };
         let wanted: Vec<usize> = footprint.indexes(self.shards.len()).collect();
         let mut guards: Vec<(usize, &mut Shard)> = self

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tidekeep_protocol::op::{Children, Get, Order, Projection, Request, Scan};
 use tidekeep_protocol::range::{KeyRange, successor};
 use tidekeep_store::change::{Change, Event};
-use tidekeep_store::entry::{Entry, OVERHEAD_BYTES};
+use tidekeep_store::entry::{Entry, cost_of};
 use tidekeep_store::read::PageLimits;
 use tidekeep_store::record::{Command, Expired};
 use tidekeep_store::reply::Reply;
@@ -292,7 +292,7 @@ impl Run {
         let content = self.group.content();
         assert_eq!(content.iter().map(as_pair).collect::<Vec<_>>(), pairs(&self.naive));
         assert_eq!(self.group.keys(), content.len());
-        let bytes = |(key, kept): (&Vec<u8>, &Kept)| key.len() + kept.value.len() + OVERHEAD_BYTES;
+        let bytes = |(key, kept): (&Vec<u8>, &Kept)| cost_of(key.len(), kept.value.len());
         assert_eq!(self.group.bytes(), self.naive.map.iter().map(bytes).sum::<usize>());
         let mut afresh = Shard::default();
         for entry in &content {

@@ -266,6 +266,10 @@ impl Naive {
             expires_at,
             lease,
         };
+        if previous.is_none() && self.map.contains_key(key) {
+            // What is over and was not cleared away yet ends before something comes in its place.
+            self.remove(key, EventKind::Expire);
+        }
         let entry = Kept { value: value.to_vec(), meta };
         self.map.insert(key.to_vec(), entry.clone());
         self.events.push(Happened { kind: EventKind::Put, key: key.to_vec(), entry, previous });

@@ -1,0 +1,84 @@
+//! When the entries of a leaf were last used: a coarse stamp for each, which readers set beside each
+//! other. There are none unless somebody asked for them, so that nobody else pays.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::entry::allocated;
+
+/// Milliseconds in one step of a stamp: the stamps go around after thirteen years.
+const STEP_MS: u64 = 100;
+
+/// The stamp of a time, in milliseconds since the Unix epoch.
+pub(crate) fn stamp_of(now_ms: u64) -> u32 {
+    (now_ms / STEP_MS) as u32
+}
+
+/// How long before `now` a stamp is, in steps.
+pub(crate) fn age(now: u32, stamp: u32) -> u32 {
+    now.wrapping_sub(stamp)
+}
+
+/// The stamps of a leaf, in the order of its entries, or none at all.
+#[derive(Debug, Default)]
+pub(crate) struct Accesses(Option<Vec<AtomicU32>>);
+
+impl Accesses {
+    /// Of a new leaf with one entry.
+    pub(crate) fn begin(kept: bool, used: u32) -> Self {
+        Self(kept.then(|| alloc::vec![AtomicU32::new(used)]))
+    }
+
+    /// What they cost in memory, in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        self.0.as_ref().map_or(0, |stamps| allocated(stamps.capacity() * size_of::<AtomicU32>()))
+    }
+
+    /// The stamp of an entry.
+    pub(crate) fn get(&self, at: usize) -> u32 {
+        let stamp = self.0.as_ref().and_then(|stamps| stamps.get(at));
+        stamp.map_or(0, |stamp| stamp.load(Ordering::Relaxed))
+    }
+
+    /// Notes that an entry is used. Most uses fall into a step that is noted already, and write
+    /// nothing that other readers would have to fetch anew.
+    pub(crate) fn set(&self, at: usize, used: u32) {
+        if let Some(stamp) = self.0.as_ref().and_then(|stamps| stamps.get(at))
+            && stamp.load(Ordering::Relaxed) != used
+        {
+            stamp.store(used, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn insert(&mut self, at: usize, used: u32) {
+        if let Some(stamps) = &mut self.0 {
+            stamps.insert(at, AtomicU32::new(used));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, at: usize) {
+        if let Some(stamps) = &mut self.0 {
+            stamps.remove(at);
+        }
+    }
+
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        Self(self.0.as_mut().map(|stamps| stamps.split_off(at)))
+    }
+
+    pub(crate) fn extend(&mut self, next: &Self) {
+        if let (Some(stamps), Some(next)) = (&mut self.0, &next.0) {
+            stamps.extend(next.iter().map(copied));
+        }
+    }
+}
+
+impl Clone for Accesses {
+    fn clone(&self) -> Self {
+        Self(self.0.as_ref().map(|stamps| stamps.iter().map(copied).collect()))
+    }
+}
+
+fn copied(stamp: &AtomicU32) -> AtomicU32 {
+    AtomicU32::new(stamp.load(Ordering::Relaxed))
+}

@@ -1,0 +1,23 @@
+//! Eviction as a command: removes entries to make room, if nothing has written to them since they
+//! were chosen.
+
+use core::ops::DerefMut;
+
+use crate::apply::Transition;
+use crate::change::EventKind;
+use crate::record::Expired;
+use crate::shard::Shard;
+
+pub(crate) fn run<G: DerefMut<Target = Shard>>(
+    transition: &mut Transition<'_, '_, G>,
+    evicted: &[Expired<'_>],
+) {
+    let now = transition.now();
+    for candidate in evicted {
+        let Some(entry) = transition.kept(candidate.key) else { continue };
+        if entry.modified() == candidate.modified {
+            let over = entry.expired(now);
+            transition.remove(entry, if over { EventKind::Expire } else { EventKind::Evict });
+        }
+    }
+}
