@@ -22,8 +22,6 @@ pub(crate) struct Tally {
     closing: AtomicBool,
     /// Entries removed because their time was over.
     pub(crate) expired: AtomicU64,
-    /// How late the last of them were.
-    pub(crate) expiry_lag_ms: AtomicU64,
     pub(crate) snapshots: AtomicU64,
     pub(crate) snapshots_failed: AtomicU64,
     /// The newest snapshot's revision and time; 0 if there is none.

@@ -119,7 +119,10 @@ impl Batch {
         for call in part {
             let answer = match call.request.spec().class {
                 Class::Write => admission.of(call.request).and_then(|()| {
-                    let turn = turn.get_or_insert_with(|| Turn::begin(group));
+                    let turn = turn.get_or_insert_with(|| {
+                        group.make_room(growth(part));
+                        Turn::begin(group)
+                    });
                     let answer = turn.write(call);
                     // Whatever was decided was decided by all that came before.
                     self.shows = turn.revision();
@@ -220,6 +223,16 @@ fn frees(request: &Request<'_>) -> bool {
         _ => false,
     }
 }
+
+/// About how much memory the writes of a part may take.
+fn growth(part: &[Call<'_>]) -> u64 {
+    let grows =
+        |call: &&Call<'_>| call.request.spec().class == Class::Write && !frees(call.request);
+    part.iter().filter(grows).map(|call| call.body.len() as u64 + GROWTH_BYTES).sum()
+}
+
+/// What a write adds beside its bytes: an entry's head, its places in a leaf and among the ends.
+const GROWTH_BYTES: u64 = 160;
 
 /// What writes get while the disk is full.
 pub(crate) fn no_space() -> Refusal {

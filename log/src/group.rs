@@ -24,7 +24,9 @@ use tidekeep_store::view::View;
 
 use crate::alarm::Alarm;
 use crate::clock::Monotone;
+use crate::lags::Lags;
 use crate::log::Log;
+use crate::memory::Memory;
 use crate::positions::Positions;
 use crate::tail::Tail;
 
@@ -42,6 +44,11 @@ pub(crate) struct Group {
     /// The newest revision that was applied. Written under the locks of the shards it changed.
     pub(crate) revision: AtomicU64,
     pub(crate) order: Mutex<Order>,
+    pub(crate) memory: Memory,
+    /// The state of the row of numbers that eviction draws its samples by.
+    pub(crate) dice: AtomicU64,
+    /// How late entries were removed whose time was over.
+    pub(crate) lags: Mutex<Lags>,
 }
 
 /// What only the one who orders may touch: the tables, and memory that is used again and again.
@@ -165,6 +172,11 @@ impl Group {
         (order.tables.sessions.len(), order.tables.sessions.bytes())
     }
 
+    /// Bytes of memory that finding entries takes: leaves, and the index of ends.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.read().index_bytes() as u64).sum()
+    }
+
     /// A sum over all entries: equal stores have equal digests.
     pub(crate) fn digest(&self) -> u64 {
         digest(self.read_all().iter().map(|shard| &**shard))
@@ -193,6 +205,11 @@ impl Group {
         let bytes = (self.limits.reply_bytes / 2) as usize;
         PageLimits { entries: self.limits.scan_entries as usize, bytes }
     }
+}
+
+/// Bytes of memory that shards hold: entries and what finding them takes.
+pub(crate) fn held<'a>(shards: impl Iterator<Item = &'a Shard>) -> u64 {
+    shards.map(|shard| (shard.bytes() + shard.index_bytes()) as u64).sum()
 }
 
 /// A sum over the entries of shards that does not depend on how keys are spread over them.

@@ -21,8 +21,9 @@ use crate::clock::Monotone;
 use crate::commit::Identity;
 use crate::disk::Disk;
 use crate::error::{BoxError, OpenError};
-use crate::group::{Cut, Group, Order, digest};
+use crate::group::{Cut, Group, Order, digest, held};
 use crate::manifest::{MARKER, Manifest};
+use crate::memory::{Eviction, Memory};
 use crate::options::Options;
 use crate::positions::Positions;
 use crate::recover::{Recovery, at, refuse_interrupted};
@@ -43,6 +44,8 @@ pub(crate) struct Loaded {
 /// Loads a store, or makes an empty one where there has never been any.
 pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
     let spread = Spread::new((options.random)(), options.shards);
+    let dice = (options.random)();
+    let remembers = options.memory.eviction == Eviction::Lru && options.memory.limit_bytes > 0;
     let record_bytes = RECORD_BYTES.min(options.segment_bytes / 4) as usize;
     let log_options = Options {
         durability: options.durability,
@@ -54,10 +57,12 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
     let manifest = recovery.manifest();
     let identity =
         Identity { store_id: manifest.store_id.to_be_bytes(), incarnation: manifest.incarnation };
-    let mut state = State::new(spread);
+    let mut state = State::new(spread, if remembers { Shard::remembering } else { Shard::default });
     let tail = state.load(&recovery, options.history_bytes)?;
     let (log, report) = recovery.replay(|_, payload| state.replay(payload, &tail))?;
     let State { shards, tables, snapshot, revision, now_ms, .. } = state;
+    let store = held(shards.iter().map(|(_, shard)| &**shard));
+    let memory = Memory::new(options.memory, store, options.history_bytes);
     let group = Group {
         positions: Positions::new(log, revision),
         tail,
@@ -69,6 +74,9 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
         record_bytes,
         revision: AtomicU64::new(revision),
         order: Mutex::new(Order { tables, ..Order::default() }),
+        memory,
+        dice: AtomicU64::new(dice),
+        lags: Mutex::default(),
     };
     let (keys, _) = group.size();
     tracing::info!(records = report.replayed, revision, keys, "the store is loaded");
@@ -108,10 +116,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn new(spread: Spread) -> Self {
+    fn new(spread: Spread, shard: fn() -> Shard) -> Self {
         Self {
             spread,
-            shards: (0..spread.shards()).map(|index| (index, Box::default())).collect(),
+            shards: (0..spread.shards()).map(|index| (index, Box::new(shard()))).collect(),
             tables: Tables::default(),
             snapshot: None,
             sessions_left: 0,
@@ -215,7 +223,7 @@ impl State {
         }
         let before = first.map_or(head.revision, |first| first.revision.saturating_sub(1));
         let tail = Tail::new(before, history_bytes);
-        tail.extend(changes.into_iter().map(Arc::new), head.revision);
+        tail.extend(changes.into_iter().map(Arc::new), head.revision, u64::MAX);
         Ok(tail)
     }
 
@@ -235,14 +243,14 @@ impl State {
                 Command::Numbered { changed, .. } => {
                     (applied.map_or(None, |applied| applied.1), changed)
                 }
-                Command::Request(_) | Command::Expire(_) => (applied?.1, true),
+                Command::Request(_) | Command::Expire(_) | Command::Evict(_) => (applied?.1, true),
             };
             if change.is_some() != changed {
                 return Err("a command does not change now what it changed the first time".into());
             }
             if let Some(change) = change {
                 stamp.revision = change.revision;
-                tail.extend([Arc::new(change)], stamp.revision);
+                tail.extend([Arc::new(change)], stamp.revision, u64::MAX);
             }
         }
         self.revision = stamp.revision;

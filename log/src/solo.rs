@@ -18,8 +18,9 @@ use crate::disk::Disk;
 use crate::error::{OpenError, Refused, SnapshotError};
 use crate::group::Group;
 use crate::load::{Loaded, load};
+use crate::memory::MemoryOptions;
 use crate::options::{Durability, Upkeep};
-use crate::{batch, expiry, snapshots};
+use crate::{batch, eviction, expiry, snapshots};
 
 /// How a store is opened.
 pub struct SoloOptions {
@@ -36,6 +37,8 @@ pub struct SoloOptions {
     pub snapshot_log_bytes: u64,
     /// Changes are remembered for watchers up to this many bytes.
     pub history_bytes: usize,
+    /// How much memory it may take.
+    pub memory: MemoryOptions,
     /// Locks that the keys are spread over.
     pub shards: usize,
     /// Who does what the store does by itself.
@@ -60,6 +63,7 @@ impl SoloOptions {
             segment_bytes: 64 << 20,
             snapshot_log_bytes: 64 << 20,
             history_bytes: 64 << 20,
+            memory: MemoryOptions::default(),
             shards: 16,
             upkeep: Upkeep::Threads,
             clock,
@@ -95,6 +99,11 @@ impl Solo {
         }
         let group = Arc::clone(&solo.group);
         solo.background.spawn("tidekeep-expiry", move |tally| expiry::run(&group, tally))?;
+        if solo.group.memory.eviction().is_some() {
+            let group = Arc::clone(&solo.group);
+            solo.background
+                .spawn("tidekeep-eviction", move |tally| eviction::run(&group, tally))?;
+        }
         let group = Arc::clone(&solo.group);
         solo.background.spawn("tidekeep-snapshot", move |tally| {
             snapshots::run(&group, tally, log_bytes, segment_bytes);
@@ -188,9 +197,18 @@ impl Commit for Solo {
 
     fn figures(&self, each: &mut dyn FnMut(&'static str, u64)) {
         let group = &*self.group;
-        let (keys, bytes) = group.size();
+        let (keys, entries) = group.size();
         each("keys", keys);
-        each("memory_bytes", bytes);
+        let (index, history) = (group.index_bytes(), group.tail.held());
+        let buffers = group.memory.outside();
+        each("memory_bytes", entries + index + history + buffers);
+        each("memory_entries_bytes", entries);
+        each("memory_index_bytes", index);
+        each("memory_history_bytes", history);
+        each("memory_buffers_bytes", buffers);
+        each("memory_limit_bytes", group.memory.limit().unwrap_or(0));
+        each("memory_refused", group.memory.refused.load(Ordering::Relaxed));
+        each("evicted", group.memory.evicted.load(Ordering::Relaxed));
         each("revision", group.revision.load(Ordering::Relaxed));
         each("durable_revision", self.revision());
         let (changes, bytes) = group.tail.size();
@@ -218,7 +236,12 @@ impl Commit for Solo {
         each("snapshot_revision", tally.snapshot_revision.load(Ordering::Relaxed));
         each("snapshot_age_ms", age_ms);
         each("expired", tally.expired.load(Ordering::Relaxed));
-        each("expiry_lag_ms", tally.expiry_lag_ms.load(Ordering::Relaxed));
+        let mut lags = group.lags.lock();
+        let told = lags.tell(group.clock.now_ms());
+        each("expiry_lag_p50_ms", told.p50_ms);
+        each("expiry_lag_p99_ms", told.p99_ms);
+        each("expiry_lag_max_ms", told.max_ms);
+        each("expiry_lag_sum_ms", lags.total().1);
     }
 
     fn failed(&self) -> Failed {

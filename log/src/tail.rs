@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tidekeep_store::change::Change;
@@ -13,6 +14,9 @@ use crate::commit::{Changes, TooOld};
 pub(crate) struct Tail {
     kept: Mutex<Kept>,
     bytes_max: usize,
+    /// What the changes hold in memory that the store does not hold as well, in bytes. Written with
+    /// `kept` locked.
+    held: AtomicU64,
 }
 
 struct Kept {
@@ -26,26 +30,44 @@ impl Tail {
     /// A tail that begins behind `revision` and keeps changes worth `bytes_max`.
     pub(crate) fn new(revision: u64, bytes_max: usize) -> Self {
         let kept = Kept { changes: VecDeque::new(), bytes: 0, oldest: revision };
-        Self { kept: Mutex::new(kept), bytes_max }
+        Self { kept: Mutex::new(kept), bytes_max, held: AtomicU64::new(0) }
     }
 
-    /// Adds changes whose revisions follow those before. What nobody may have seen yet, being after
-    /// `safe`, is kept whatever its size.
-    pub(crate) fn extend(&self, changes: impl IntoIterator<Item = Arc<Change>>, safe: u64) {
+    /// Adds changes whose revisions follow those before, and forgets old ones until at most
+    /// `held_max` bytes of memory are held, a step's worth at a time. What nobody may have seen yet,
+    /// being after `safe`, is kept whatever its size.
+    pub(crate) fn extend(
+        &self,
+        changes: impl IntoIterator<Item = Arc<Change>>,
+        safe: u64,
+        held_max: u64,
+    ) {
         let mut kept = self.kept.lock();
+        let mut held = self.held.load(Ordering::Relaxed);
+        let mut most = FORGET_STEP;
         for change in changes {
             debug_assert_eq!(change.revision, kept.oldest + kept.changes.len() as u64 + 1);
             kept.bytes += change.cost();
+            held += change.held() as u64;
+            most += 1;
             kept.changes.push_back(change);
         }
-        while kept.bytes > self.bytes_max {
+        while kept.bytes > self.bytes_max || (held > held_max && most > 0) {
             let Some(forgotten) = kept.changes.pop_front_if(|change| change.revision <= safe)
             else {
                 break;
             };
+            most = most.saturating_sub(1);
             kept.bytes -= forgotten.cost();
+            held -= forgotten.held() as u64;
             kept.oldest = forgotten.revision;
         }
+        self.held.store(held, Ordering::Relaxed);
+    }
+
+    /// What the changes hold in memory that the store does not hold as well, in bytes.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// The changes after `after`, up to and with `through`, as many as `bytes` hold, but one at
@@ -100,6 +122,9 @@ impl Tail {
     }
 }
 
+/// Changes that are forgotten at once for want of memory, beside one for each that comes.
+const FORGET_STEP: usize = 1024;
+
 /// Bytes of changes that are gathered at once.
 const STEP_BYTES: usize = 1 << 20;
 
@@ -131,7 +156,7 @@ mod tests {
     #[test]
     fn reads_what_is_safe_after_a_position() {
         let tail = Tail::new(10, usize::MAX);
-        tail.extend((11..=20).map(change), 10);
+        tail.extend((11..=20).map(change), 10, u64::MAX);
         let read = tail.read(12, 15, usize::MAX).unwrap();
         assert_eq!((revisions(&read.changes), read.through), (vec![13, 14, 15], 15));
         let read = tail.read(15, 15, usize::MAX).unwrap();
@@ -143,7 +168,7 @@ mod tests {
     #[test]
     fn gives_at_least_one_change_and_says_how_far_it_got() {
         let tail = Tail::new(0, usize::MAX);
-        tail.extend((1..=3).map(change), 3);
+        tail.extend((1..=3).map(change), 3, u64::MAX);
         let read = tail.read(0, 3, 1).unwrap();
         assert_eq!((revisions(&read.changes), read.through), (vec![1], 1));
         let read = tail.read(1, 3, 2 * change(1).cost()).unwrap();
@@ -154,7 +179,7 @@ mod tests {
     fn forgets_the_oldest_and_says_so() {
         let cost = change(1).cost();
         let tail = Tail::new(0, 3 * cost);
-        tail.extend((1..=10).map(change), 10);
+        tail.extend((1..=10).map(change), 10, u64::MAX);
         assert_eq!(tail.read(6, 10, usize::MAX).unwrap_err(), TooOld { oldest: 7 });
         assert_eq!(revisions(&tail.read(7, 10, usize::MAX).unwrap().changes), [8, 9, 10]);
         assert_eq!(tail.size(), (3, 3 * cost));
@@ -165,9 +190,9 @@ mod tests {
     #[test]
     fn keeps_what_nobody_may_have_seen_yet() {
         let tail = Tail::new(0, 1);
-        tail.extend((1..=3).map(change), 1);
+        tail.extend((1..=3).map(change), 1, u64::MAX);
         assert_eq!(revisions(&tail.read(1, 3, usize::MAX).unwrap().changes), [2, 3]);
-        tail.extend([change(4)], 3);
+        tail.extend([change(4)], 3, u64::MAX);
         assert_eq!(revisions(&tail.read(3, 4, usize::MAX).unwrap().changes), [4]);
     }
 }

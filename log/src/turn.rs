@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::{MutexGuard, RwLockWriteGuard};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::session::SessionId;
-use tidekeep_store::apply::{Stamp, apply_expire, apply_numbered, apply_request};
+use tidekeep_store::apply::{Stamp, is_for_now, apply_evict, apply_expire, apply_numbered, apply_request};
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
 use tidekeep_store::record::{self, Expired};
@@ -18,7 +18,7 @@ use tidekeep_store::shards::{Footprint, Writing};
 
 use crate::commit::Call;
 use crate::error::Refused;
-use crate::group::{Group, Order};
+use crate::group::{Group, Order, held};
 use crate::log::Permit;
 
 /// Memory for records that is kept from turn to turn.
@@ -80,10 +80,14 @@ impl<'a> Turn<'a> {
     }
 
     fn run(&mut self, call: &Call<'_>, guards: &mut [Locked<'_>]) -> Result<Reply, Refusal> {
-        let mut writing = Writing::new(self.group.spread, guards);
+        let group = self.group;
+        let before = group.counted(guards);
+        let mut writing = Writing::new(group.spread, guards).within(group.memory.room());
         let kind = call.request.spec().kind;
         let Some(numbered) = &call.number else {
-            let (reply, change) = apply_request(&mut writing, self.stamp, call.request)?;
+            let applied = apply_request(&mut writing, self.stamp, call.request);
+            group.count(before, guards);
+            let (reply, change) = applied.inspect_err(|refusal| group.refused(refusal))?;
             if self.keep(change, guards) {
                 record::push_request(kind, call.body, &mut self.order.record);
             }
@@ -92,6 +96,14 @@ impl<'a> Turn<'a> {
         let tables = &mut self.order.tables;
         let (answer, change) =
             apply_numbered(&mut writing, tables, self.stamp, numbered, call.request);
+        group.count(before, guards);
+        if let Err(refusal) = &answer
+            && is_for_now(refusal)
+        {
+            // It is not decided: the same number may come again when there is room.
+            group.refused(refusal);
+            return answer;
+        }
         let changed = self.keep(change, guards);
         self.wrote = true;
         let record = &mut self.order.record;
@@ -106,10 +118,30 @@ impl<'a> Turn<'a> {
         let (group, stamp) = (self.group, self.stamp);
         let shards = expired.iter().map(|entry| group.spread.shard_of(entry.key));
         let mut guards = group.lock_all(&Footprint::of(shards));
+        let before = group.counted(&guards);
         let mut writing = Writing::new(group.spread, &mut guards);
         let change = apply_expire(&mut writing, stamp, expired);
+        group.count(before, &guards);
+        if let Some(change) = &change {
+            let ends = change.events.iter().filter_map(|event| event.entry.expires_at());
+            let mut lags = group.lags.lock();
+            ends.for_each(|end| lags.record(stamp.now_ms, stamp.now_ms.saturating_sub(end)));
+        }
         if self.keep(change, &guards) {
             record::push_expire(expired, &mut self.order.record);
+        }
+    }
+
+    fn evict(&mut self, evicted: &[Expired<'_>]) {
+        let (group, stamp) = (self.group, self.stamp);
+        let shards = evicted.iter().map(|entry| group.spread.shard_of(entry.key));
+        let mut guards = group.lock_all(&Footprint::of(shards));
+        let before = group.counted(&guards);
+        let mut writing = Writing::new(group.spread, &mut guards);
+        let change = apply_evict(&mut writing, stamp, evicted);
+        group.count(before, &guards);
+        if self.keep(change, &guards) {
+            record::push_evict(evicted, &mut self.order.record);
         }
     }
 
@@ -133,7 +165,9 @@ impl<'a> Turn<'a> {
             return;
         }
         let group = self.group;
-        group.tail.extend(self.order.changes.drain(..), group.positions.known_safe());
+        let history_max = group.memory.history_max();
+        group.tail.extend(self.order.changes.drain(..), group.positions.known_safe(), history_max);
+        group.memory.press(group.tail.held());
         let noted = group.positions.note(self.stamp.revision);
         let index = group.log().append_one(permit, &self.order.record);
         debug_assert_eq!(index, noted, "only turns append to the log");
@@ -165,13 +199,47 @@ impl Group {
         footprint.indexes(self.shards.len()).map(|index| self.lock(index)).collect()
     }
 
+    /// What shards hold, if it is to be known.
+    fn counted(&self, guards: &[Locked<'_>]) -> Option<u64> {
+        self.memory.limit().map(|_| held(guards.iter().map(|(_, shard)| &**shard)))
+    }
+
+    /// Counts what a command did to shards that held `before`.
+    fn count(&self, before: Option<u64>, guards: &[Locked<'_>]) {
+        if let Some(before) = before {
+            self.memory.moved(before, held(guards.iter().map(|(_, shard)| &**shard)));
+        }
+    }
+
+    fn refused(&self, refusal: &Refusal) {
+        if refusal.code == Code::MemoryFull {
+            self.memory.refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Removes entries whose time is over; gives how many were tried.
     ///
     /// # Errors
     /// The log has no room now.
     pub(crate) fn expire(&self, due: &[Entry]) -> Result<usize, Refused> {
+        self.remove(due, |turn, expired| turn.expire(expired))
+    }
+
+    /// Removes entries to make room; gives how many were tried.
+    ///
+    /// # Errors
+    /// The log has no room now.
+    pub(crate) fn remove_evicted(&self, chosen: &[Entry]) -> Result<usize, Refused> {
+        self.remove(chosen, |turn, evicted| turn.evict(evicted))
+    }
+
+    fn remove(
+        &self,
+        entries: &[Entry],
+        command: impl FnOnce(&mut Turn<'_>, &[Expired<'_>]),
+    ) -> Result<usize, Refused> {
         let mut bytes = 0;
-        let expired: Vec<_> = due
+        let removed: Vec<_> = entries
             .iter()
             .map(|entry| Expired { key: entry.key(), modified: entry.modified() })
             .take_while(|expired| {
@@ -181,9 +249,9 @@ impl Group {
             .collect();
         let permit = self.log().admit_freeing(1, record::bytes_for([bytes].into_iter()))?;
         let mut turn = Turn::begin(self);
-        turn.expire(&expired);
+        command(&mut turn, &removed);
         turn.finish(permit);
-        Ok(expired.len())
+        Ok(removed.len())
     }
 }
 

@@ -14,9 +14,11 @@ pub(crate) fn stamp_of(now_ms: u64) -> u32 {
     (now_ms / STEP_MS) as u32
 }
 
-/// How long before `now` a stamp is, in steps.
+/// How long before `now` a stamp is, in steps. One that a reader has set since `now` was asked for is
+/// of no age, rather than older than all.
 pub(crate) fn age(now: u32, stamp: u32) -> u32 {
-    now.wrapping_sub(stamp)
+    let age = now.wrapping_sub(stamp);
+    if age > u32::MAX / 2 { 0 } else { age }
 }
 
 /// The stamps of a leaf, in the order of its entries, or none at all.
@@ -81,4 +83,32 @@ impl Clone for Accesses {
 
 fn copied(stamp: &AtomicU32) -> AtomicU32 {
     AtomicU32::new(stamp.load(Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_from_after_the_question_is_of_no_age() {
+        assert_eq!(age(10, 4), 6);
+        assert_eq!(age(10, 11), 0);
+        assert_eq!(age(3, u32::MAX - 6), 10, "stamps go around");
+    }
+
+    #[test]
+    fn stamps_follow_their_entries_and_are_none_unless_wanted() {
+        let mut stamps = Accesses::begin(true, 1);
+        stamps.insert(1, 2);
+        stamps.insert(2, 3);
+        stamps.set(0, 9);
+        let right = stamps.split_off(1);
+        stamps.extend(&right.clone());
+        stamps.remove(1);
+        assert_eq!((stamps.get(0), stamps.get(1), right.get(0)), (9, 3, 2));
+        let mut none = Accesses::begin(false, 1);
+        none.insert(0, 5);
+        none.set(0, 5);
+        assert_eq!((none.get(0), none.cost()), (0, 0));
+    }
 }

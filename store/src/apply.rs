@@ -73,7 +73,9 @@ pub fn apply_numbered<G: DerefMut<Target = Shard>>(
         Ok((reply, change)) => (Ok(reply), change),
         Err(refusal) => (Err(refusal), None),
     };
-    tables.sessions.remember(numbered, stamp.now_ms, answer.clone());
+    if !answer.as_ref().is_err_and(is_for_now) {
+        tables.sessions.remember(numbered, stamp.now_ms, answer.clone());
+    }
     (answer, change)
 }
 
@@ -81,32 +83,17 @@ pub fn apply_numbered<G: DerefMut<Target = Shard>>(
 ///
 /// # Errors
 /// It cannot be done as it stands (a transaction's refused condition, an increment of what is no
-/// number, a request that writes nothing); the state is as it was.
+/// number, a request that writes nothing), or the entries would take more than the room that `writing`
+/// has (`memory-full`); the state is as it was.
 pub fn apply_request<G: DerefMut<Target = Shard>>(
     writing: &mut Writing<'_, G>,
     stamp: Stamp,
     request: &Request<'_>,
 ) -> Result<(Reply, Option<Change>), Refusal> {
+    let most = writing.most_bytes();
     let mut transition = Transition::new(writing, stamp);
     let reply = run(&mut transition, request)?;
-    Ok((reply, transition.into_change()))
-}
-
-/// Applies a client's write if the entries take at most `room` bytes more after it than before;
-/// one that makes them no larger always fits.
-///
-/// # Errors
-/// As [`apply_request`], and `memory-full`; the state is as it was.
-pub fn apply_request_within<G: DerefMut<Target = Shard>>(
-    writing: &mut Writing<'_, G>,
-    stamp: Stamp,
-    request: &Request<'_>,
-    room: usize,
-) -> Result<(Reply, Option<Change>), Refusal> {
-    let most = writing.bytes().saturating_add(room);
-    let mut transition = Transition::new(writing, stamp);
-    let reply = run(&mut transition, request)?;
-    if transition.writing.bytes() > most {
+    if most.is_some_and(|most| transition.writing.bytes() > most) {
         transition.undo();
         return Err(Refusal::new(Code::MemoryFull, MEMORY_FULL));
     }
@@ -116,6 +103,12 @@ pub fn apply_request_within<G: DerefMut<Target = Shard>>(
 /// What a write is told that does not fit below the memory limit.
 const MEMORY_FULL: &str = "the memory limit is reached; reads, deletes and writes that make the store \
 no larger still work";
+
+/// Whether a refusal is about this moment rather than about the write: the memory limit, of which the
+/// log knows nothing, so that a numbered write is not decided by it.
+pub fn is_for_now(refusal: &Refusal) -> bool {
+    refusal.code == Code::MemoryFull
+}
 
 /// Removes those of the entries that nothing has written to since they were chosen.
 pub fn apply_evict<G: DerefMut<Target = Shard>>(

@@ -117,13 +117,28 @@ impl Footprint {
 pub struct Writing<'a, G> {
     spread: Spread,
     guards: &'a mut [(usize, G)],
+    /// By how much the entries may grow; `u64::MAX` for as much as they like.
+    room: u64,
 }
 
 impl<'a, G: DerefMut<Target = Shard>> Writing<'a, G> {
     /// The guards of shards by number, in ascending order.
     pub fn new(spread: Spread, guards: &'a mut [(usize, G)]) -> Self {
         debug_assert!(guards.is_sorted_by_key(|(index, _)| *index));
-        Self { spread, guards }
+        Self { spread, guards, room: u64::MAX }
+    }
+
+    /// Lets a client's write make the entries larger by at most `room` bytes. One that makes them no
+    /// larger always fits.
+    #[must_use]
+    pub fn within(self, room: u64) -> Self {
+        Self { room, ..self }
+    }
+
+    /// The most that the entries at hand may cost after a write, if that is bounded.
+    pub(crate) fn most_bytes(&self) -> Option<usize> {
+        let room = usize::try_from(self.room).unwrap_or(usize::MAX);
+        (room < usize::MAX).then(|| self.bytes().saturating_add(room))
     }
 
     /// The shard of `key`.

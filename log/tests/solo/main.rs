@@ -5,6 +5,7 @@ mod clock;
 mod crash;
 mod expiry;
 mod ledger;
+mod memory;
 mod numbered;
 mod order;
 mod reopen;

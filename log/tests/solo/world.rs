@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use tidekeep_log::disk::faulty::{FaultyDisk, seeded};
 use tidekeep_log::{
-    Answers, Call, Commit, Durability, Entry, EventKind, Lost, OpenError, Pending, Reply, Solo,
-    SoloOptions,
+    Answers, Call, Commit, Durability, Entry, EventKind, Lost, MemoryOptions, OpenError, Pending,
+    Reply, Solo, SoloOptions,
 };
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::error::Refusal;
@@ -33,6 +33,7 @@ pub(crate) struct World {
     pub(crate) segment_bytes: u64,
     pub(crate) snapshot_log_bytes: u64,
     pub(crate) history_bytes: usize,
+    pub(crate) memory: MemoryOptions,
     /// Differs from run to run of one store.
     pub(crate) seed: u64,
 }
@@ -47,6 +48,7 @@ impl World {
             segment_bytes: 64 << 10,
             snapshot_log_bytes: u64::MAX,
             history_bytes: usize::MAX / 2,
+            memory: MemoryOptions::default(),
             seed,
         }
     }
@@ -57,6 +59,7 @@ impl World {
             segment_bytes: self.segment_bytes,
             snapshot_log_bytes: self.snapshot_log_bytes,
             history_bytes: self.history_bytes,
+            memory: self.memory.clone(),
             ..SoloOptions::new(
                 Arc::new(self.disk.clone()),
                 Arc::clone(&self.clock) as _,
@@ -265,12 +268,9 @@ impl Follower {
                             self.content.remove(&key)
                         }
                     };
-                    let ended = |entry: &Entry| entry.expired(change.at_ms);
                     let before = match event.kind {
-                        // What had ended was no longer there to be replaced.
-                        EventKind::Put => before.filter(|entry| !ended(entry)),
-                        EventKind::Delete | EventKind::Evict => before,
-                        // Nor is it in a view, which this may have begun with.
+                        EventKind::Put | EventKind::Delete | EventKind::Evict => before,
+                        // What has ended is in no view, which this may have begun with.
                         EventKind::Expire => before.or_else(|| event.previous.clone()),
                     };
                     assert_eq!(event.previous, before, "an event shows what it replaced");
