@@ -30,7 +30,7 @@ const SAMPLES: usize = 8;
 pub(crate) fn run(group: &Group, tally: &Tally) {
     group.memory.wake_me();
     while !tally.closing() {
-        let missing = group.memory.headroom().saturating_sub(group.room());
+        let missing = group.memory.headroom().saturating_sub(group.memory.room());
         if missing == 0 {
             thread::park_timeout(NAP);
         } else if !matches!(group.evict(missing), Ok(evicted) if evicted > 0) {
@@ -40,18 +40,13 @@ pub(crate) fn run(group: &Group, tally: &Tally) {
 }
 
 impl Group {
-    /// By how much the entries may grow.
-    pub(crate) fn room(&self) -> u64 {
-        self.memory.room(self.tail.held())
-    }
-
     /// Makes room for writes that may grow the entries by this much, as far as a few steps do.
     pub(crate) fn make_room(&self, bytes: u64) {
         if self.memory.eviction().is_none() {
             return;
         }
         for _ in 0..WRITER_STEPS {
-            let missing = bytes.saturating_sub(self.room());
+            let missing = bytes.saturating_sub(self.memory.room());
             // What cannot be evicted now is the write's to be refused.
             if missing == 0 || !matches!(self.evict(missing), Ok(evicted) if evicted > 0) {
                 return;

@@ -63,6 +63,7 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
     let State { shards, tables, snapshot, revision, now_ms, .. } = state;
     let store = held(shards.iter().map(|(_, shard)| &**shard));
     let memory = Memory::new(options.memory, store, options.history_bytes);
+    memory.note_tables(tables.sessions.bytes());
     let group = Group {
         positions: Positions::new(log, revision),
         tail,
@@ -132,7 +133,7 @@ impl State {
 
     /// A state of few parts and a spread that anyone could guess, for those who only look at it.
     pub(crate) fn empty() -> Self {
-        Self::new(Spread::new(0, 1))
+        Self::new(Spread::new(0, 1), Shard::default)
     }
 
     /// Takes in the snapshot that recovery has chosen, if there is one.

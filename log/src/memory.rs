@@ -2,7 +2,7 @@
 //! leaves and ends are counted as writes change them; the history gives way to them down to a floor.
 //!
 //! ```text
-//! limit = entries + index + history (what it holds, at least its floor) + buffers of connections + room
+//! limit = entries + index + sessions + buffers of connections + the history's floor + room
 //! ```
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +47,8 @@ pub(crate) struct Memory {
     history_floor: u64,
     /// What the shards hold. Kept only if there is a limit; written under the order lock.
     store: AtomicU64,
+    /// What the tables beside them hold, likewise.
+    tables: AtomicU64,
     /// Entries that made room.
     pub(crate) evicted: AtomicU64,
     /// Writes that did not fit.
@@ -65,6 +67,7 @@ impl Memory {
             history_max,
             history_floor,
             store: AtomicU64::new(store),
+            tables: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             evictor: OnceLock::new(),
@@ -92,10 +95,17 @@ impl Memory {
         self.store.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 
-    /// By how much the entries may grow, beside a history that holds `history` bytes.
-    pub(crate) fn room(&self, history: u64) -> u64 {
+    /// Notes what the tables hold.
+    pub(crate) fn note_tables(&self, bytes: usize) {
+        self.tables.store(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// By how much the entries may grow. The history's floor is kept free for it whether or not it is
+    /// used, so that what a delete takes out of the store is room at once, although watchers are yet to
+    /// be told of it.
+    pub(crate) fn room(&self) -> u64 {
         let Some(limit) = self.limit() else { return u64::MAX };
-        self.left(limit).saturating_sub(history.min(self.history_floor))
+        self.left(limit).saturating_sub(self.history_floor)
     }
 
     /// How much the history may hold now.
@@ -117,10 +127,10 @@ impl Memory {
         let _ = self.evictor.set(thread::current());
     }
 
-    /// Wakes the thread that makes room, if there is too little beside this history.
-    pub(crate) fn press(&self, history: u64) {
+    /// Wakes the thread that makes room, if there is too little.
+    pub(crate) fn press(&self) {
         if self.eviction().is_some()
-            && self.room(history) < self.headroom()
+            && self.room() < self.headroom()
             && let Some(thread) = self.evictor.get()
         {
             thread.unpark();
@@ -128,7 +138,8 @@ impl Memory {
     }
 
     fn left(&self, limit: u64) -> u64 {
-        let taken = self.store.load(Ordering::Relaxed).saturating_add(self.outside());
+        let store = self.store.load(Ordering::Relaxed) + self.tables.load(Ordering::Relaxed);
+        let taken = store.saturating_add(self.outside());
         limit.saturating_sub(taken)
     }
 }
@@ -145,22 +156,22 @@ mod tests {
     #[test]
     fn without_a_limit_there_is_always_room() {
         let memory = memory(0, u64::MAX / 2);
-        assert_eq!((memory.room(1 << 40), memory.history_max()), (u64::MAX, 1000));
+        assert_eq!((memory.room(), memory.history_max()), (u64::MAX, 1000));
         assert_eq!(memory.eviction(), None);
     }
 
     #[test]
     fn the_history_gives_way_down_to_its_floor() {
         let memory = memory(1600, 0);
-        assert_eq!((memory.room(0), memory.history_max()), (1600, 1000));
+        assert_eq!((memory.room(), memory.history_max()), (1500, 1000));
         memory.moved(0, 1200);
-        assert_eq!((memory.room(50), memory.room(1000), memory.history_max()), (350, 300, 400));
+        assert_eq!((memory.room(), memory.history_max()), (300, 400));
         memory.moved(1200, 1590);
-        assert_eq!((memory.room(1000), memory.history_max()), (0, 100));
+        assert_eq!((memory.room(), memory.history_max()), (0, 100));
         memory.options.outside.store(5000, Ordering::Relaxed);
-        assert_eq!((memory.room(0), memory.history_max()), (0, 100));
+        assert_eq!((memory.room(), memory.history_max()), (0, 100));
         memory.options.outside.store(0, Ordering::Relaxed);
         memory.moved(1590, 90);
-        assert_eq!(memory.room(1000), 1410);
+        assert_eq!(memory.room(), 1410);
     }
 }

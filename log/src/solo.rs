@@ -201,7 +201,8 @@ impl Commit for Solo {
         each("keys", keys);
         let (index, history) = (group.index_bytes(), group.tail.held());
         let buffers = group.memory.outside();
-        each("memory_bytes", entries + index + history + buffers);
+        let (sessions, session_bytes) = group.sessions();
+        each("memory_bytes", entries + index + session_bytes as u64 + history + buffers);
         each("memory_entries_bytes", entries);
         each("memory_index_bytes", index);
         each("memory_history_bytes", history);
@@ -214,9 +215,8 @@ impl Commit for Solo {
         let (changes, bytes) = group.tail.size();
         each("history_changes", changes as u64);
         each("history_bytes", bytes as u64);
-        let (sessions, bytes) = group.sessions();
         each("sessions", sessions as u64);
-        each("sessions_bytes", bytes as u64);
+        each("sessions_bytes", session_bytes as u64);
         let log = group.log();
         let stats = log.stats();
         each("log_records", stats.records);

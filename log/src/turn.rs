@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use parking_lot::{MutexGuard, RwLockWriteGuard};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::session::SessionId;
-use tidekeep_store::apply::{Stamp, is_for_now, apply_evict, apply_expire, apply_numbered, apply_request};
+use tidekeep_store::apply::{
+    Stamp, apply_evict, apply_expire, apply_numbered, apply_request, is_for_now,
+};
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
 use tidekeep_store::record::{self, Expired};
@@ -167,7 +169,8 @@ impl<'a> Turn<'a> {
         let group = self.group;
         let history_max = group.memory.history_max();
         group.tail.extend(self.order.changes.drain(..), group.positions.known_safe(), history_max);
-        group.memory.press(group.tail.held());
+        group.memory.note_tables(self.order.tables.sessions.bytes());
+        group.memory.press();
         let noted = group.positions.note(self.stamp.revision);
         let index = group.log().append_one(permit, &self.order.record);
         debug_assert_eq!(index, noted, "only turns append to the log");

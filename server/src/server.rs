@@ -187,12 +187,14 @@ fn open_store(config: &Config) -> Result<Solo, OpenError> {
         segment_bytes: config.segment_bytes,
         snapshot_log_bytes: config.snapshot_log_bytes,
         history_bytes: config.history_bytes,
+        memory: config.memory.clone(),
         ..options
     })
 }
 
 fn share(config: Config, commit: Arc<dyn Commit>) -> Shared {
-    let (metrics, clock) = (Arc::new(Metrics::default()), Clock::start());
+    let buffers = Arc::clone(&config.memory.outside);
+    let (metrics, clock) = (Arc::new(Metrics::counting(buffers)), Clock::start());
     let settings = settings(&config, &*commit, fastrand::u128(..).to_le_bytes());
     let service = service(&config, commit, &metrics, clock, Owners::new(secret_names()));
     let limit = connection_limit(config.max_connections);
@@ -217,6 +219,7 @@ pub(crate) fn settings(config: &Config, commit: &dyn Commit, server_id: [u8; 16]
         heartbeat_ms: config.heartbeat_ms,
         slow_reader_ms: config.slow_reader_ms,
         output_bytes: config.output_bytes,
+        budgets: config.budgets,
         server_id,
         store_id: identity.store_id,
         incarnation: identity.incarnation,

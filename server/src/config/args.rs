@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use tidekeep_protocol::limits::Limits;
 
+use super::bytes;
 use super::resolved::default;
 
 /// When an acknowledged write is safe.
@@ -19,6 +20,17 @@ pub enum DurabilityMode {
     Interval,
     /// Replies at once, synced when the system likes. For data that can be made again.
     None,
+}
+
+/// What happens to a write that does not fit below --max-memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EvictionMode {
+    /// It is refused with memory-full. For data that must not go away by itself.
+    Refuse,
+    /// Keys go that were not used for long. For caches.
+    Lru,
+    /// Keys go that end soonest; keys without an end stay. For caches beside lasting data.
+    Soonest,
 }
 
 const AFTER_HELP: &str = "\
@@ -201,6 +213,36 @@ pub struct Args {
     /// Memory for recent changes, from which watches resume
     #[arg(long, value_name = "BYTES", env = "TIDEKEEP_HISTORY_BYTES", default_value_t = default::HISTORY_BYTES)]
     pub history_bytes: usize,
+
+    /// Most memory for keys, values, their index, recent changes and connections' buffers, such as
+    /// 2GiB; 0 sets no limit. The process takes about a fifth more
+    #[arg(long, value_name = "BYTES", env = "TIDEKEEP_MAX_MEMORY", default_value = "0", value_parser = bytes::parse)]
+    pub max_memory: u64,
+
+    /// What happens to a write that does not fit below --max-memory
+    #[arg(long, value_name = "POLICY", env = "TIDEKEEP_EVICTION", default_value = "refuse")]
+    pub eviction: EvictionMode,
+
+    /// Bytes that one connection may have the server hold: requests that have arrived, answers,
+    /// what is to be sent. Above, it is not read; if that lasts, it is ended
+    #[arg(long, value_name = "BYTES", env = "TIDEKEEP_CONNECTION_BUDGET_BYTES", default_value = "32MiB", value_parser = bytes::parse)]
+    pub connection_budget_bytes: u64,
+
+    /// Longest message of changes that one watch may have waiting for its reader
+    #[arg(long, value_name = "BYTES", env = "TIDEKEEP_WATCH_BUDGET_BYTES", default_value = "8MiB", value_parser = bytes::parse)]
+    pub watch_budget_bytes: u64,
+
+    /// Most watches of one connection
+    #[arg(long, value_name = "N", env = "TIDEKEEP_MAX_WATCHES", default_value_t = Limits::DEFAULT.watches)]
+    pub max_watches: u32,
+
+    /// Requests that one connection may send in a second; 0 sets no limit
+    #[arg(long, value_name = "N", env = "TIDEKEEP_MAX_REQUESTS_PER_SECOND", default_value_t = 0)]
+    pub max_requests_per_second: u64,
+
+    /// Bytes of requests that one connection may send in a second; 0 sets no limit
+    #[arg(long, value_name = "BYTES", env = "TIDEKEEP_MAX_BYTES_PER_SECOND", default_value = "0", value_parser = bytes::parse)]
+    pub max_bytes_per_second: u64,
 
     /// Log connections and requests that were refused, to stderr
     #[arg(long, env = "KV_VERBOSE", value_parser = FalseyValueParser::new())]

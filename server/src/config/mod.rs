@@ -2,9 +2,10 @@
 //! [`Config`] that everything else is made from.
 
 pub mod args;
+mod bytes;
 mod origin;
 mod resolved;
 
 pub(crate) use origin::Authority;
 pub use origin::Origin;
-pub use resolved::{Config, ConfigError};
+pub use resolved::{Budgets, Config, ConfigError};

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tidekeep_log::Durability;
+use tidekeep_log::{Durability, Eviction, MemoryOptions};
 use tidekeep_protocol::limits::Limits;
 
 use super::Origin;
-use super::args::{Args, DurabilityMode};
+use super::args::{Args, DurabilityMode, EvictionMode};
 
 /// Values of the flags that are not given.
 pub(crate) mod default {
@@ -31,6 +31,11 @@ const PUT_OVERHEAD_BYTES: u64 = 64;
 const ENTRY_OVERHEAD_BYTES: u64 = 128;
 /// The shortest segment that holds a record of the longest frame.
 const SEGMENT_OVERHEAD_BYTES: u64 = 64 << 10;
+
+/// What a connection takes beside its longest request and what waits for its reader.
+const CONNECTION_OVERHEAD_BYTES: usize = 256 << 10;
+/// The least memory limit.
+const LEAST_MEMORY_BYTES: u64 = 1 << 20;
 
 /// How a server runs.
 #[derive(Debug, Clone)]
@@ -65,8 +70,37 @@ pub struct Config {
     pub snapshot_log_bytes: u64,
     /// Memory for recent changes, in bytes.
     pub history_bytes: usize,
+    /// What the store and connections may take together, in bytes; `outside` is shared with the
+    /// store that this configuration opens.
+    pub memory: MemoryOptions,
+    /// What one connection may take.
+    pub budgets: Budgets,
     /// Whether connections and refusals are logged.
     pub verbose: bool,
+}
+
+/// What one connection may have the server hold, and ask of it in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budgets {
+    /// Bytes in, out and between.
+    pub connection_bytes: usize,
+    /// Bytes of a watch's message.
+    pub watch_bytes: usize,
+    /// Requests in a second; 0 sets no limit.
+    pub requests_per_second: u64,
+    /// Bytes of requests in a second; 0 sets no limit.
+    pub bytes_per_second: u64,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self {
+            connection_bytes: 32 << 20,
+            watch_bytes: 8 << 20,
+            requests_per_second: 0,
+            bytes_per_second: 0,
+        }
+    }
 }
 
 /// Flags that contradict each other or make no server.
@@ -93,6 +127,8 @@ impl Config {
             segment_bytes: default::SEGMENT_BYTES,
             snapshot_log_bytes: default::SNAPSHOT_LOG_BYTES,
             history_bytes: default::HISTORY_BYTES,
+            memory: MemoryOptions::default(),
+            budgets: Budgets::default(),
             verbose: false,
         }
     }
@@ -118,6 +154,7 @@ impl Config {
                 key_bytes: args.max_key_bytes,
                 value_bytes: args.max_value_bytes,
                 frame_bytes: args.max_frame_bytes,
+                watches: args.max_watches,
                 reply_bytes: reply_bytes(args.max_key_bytes, args.max_value_bytes),
                 ..Limits::DEFAULT
             },
@@ -132,6 +169,22 @@ impl Config {
             segment_bytes: args.segment_bytes,
             snapshot_log_bytes: args.snapshot_log_bytes,
             history_bytes: args.history_bytes,
+            memory: MemoryOptions {
+                limit_bytes: args.max_memory,
+                eviction: match args.eviction {
+                    EvictionMode::Refuse => Eviction::Refuse,
+                    EvictionMode::Lru => Eviction::Lru,
+                    EvictionMode::Soonest => Eviction::Soonest,
+                },
+                ..MemoryOptions::default()
+            },
+            budgets: Budgets {
+                connection_bytes: usize::try_from(args.connection_budget_bytes)
+                    .unwrap_or(usize::MAX),
+                watch_bytes: usize::try_from(args.watch_budget_bytes).unwrap_or(usize::MAX),
+                requests_per_second: args.max_requests_per_second,
+                bytes_per_second: args.max_bytes_per_second,
+            },
             verbose: args.verbose,
             data: args.data,
         };
@@ -174,10 +227,41 @@ impl Config {
                 self.segment_bytes
             )));
         }
+        self.check_budgets()?;
         if self.output_bytes < limits.chunk_bytes as usize {
             return Err(ConfigError(format!(
                 "--output-buffer-bytes {} is less than one piece of a reply ({})",
                 self.output_bytes, limits.chunk_bytes
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    fn check_budgets(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        // Below this, a single request that has arrived would keep itself from being read.
+        let least = limits.frame_bytes as usize + self.output_bytes + CONNECTION_OVERHEAD_BYTES;
+        if self.budgets.connection_bytes < least {
+            return Err(ConfigError(format!(
+                "--connection-budget-bytes {} does not hold the longest request beside \
+                 --output-buffer-bytes: give at least {least}",
+                self.budgets.connection_bytes
+            )));
+        }
+        let least = limits.chunk_bytes as usize;
+        if self.budgets.watch_bytes < least {
+            return Err(ConfigError(format!(
+                "--watch-budget-bytes {} is less than one piece of a reply ({least})",
+                self.budgets.watch_bytes
+            )));
+        }
+        let limit = self.memory.limit_bytes;
+        if limit > 0 && limit < LEAST_MEMORY_BYTES {
+            return Err(ConfigError(format!(
+                "--max-memory {limit} is too little to work with: give at least \
+                 {LEAST_MEMORY_BYTES}, or 0 for no limit"
             )));
         }
         Ok(())
@@ -226,6 +310,11 @@ mod tests {
             (&["--output-buffer-bytes", "10"], "--output-buffer-bytes"),
             (&["--durability", "interval", "--interval-ms", "0"], "--interval-ms"),
             (&["--max-connections", "0"], "--max-connections"),
+            (&["--max-memory", "1000"], "--max-memory"),
+            (&["--max-memory", "lots"], "--max-memory"),
+            (&["--eviction", "random"], "--eviction"),
+            (&["--connection-budget-bytes", "1MiB"], "--connection-budget-bytes"),
+            (&["--watch-budget-bytes", "10"], "--watch-budget-bytes"),
             (&["--allow-origin", "http://a.example/path"], "--allow-origin"),
             (&["--durability", "often"], "--durability"),
         ] {

@@ -241,6 +241,7 @@ impl<T: Transport> Connection<T> {
         self.gauges.set(Gauges {
             requests_waiting: self.exchange.session.requests_waiting(),
             watches: self.exchange.session.watches(),
+            buffer_bytes: self.exchange.session.held_bytes(),
         });
     }
 

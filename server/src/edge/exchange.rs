@@ -117,6 +117,7 @@ impl Exchange {
         metrics: &Metrics,
     ) -> bool {
         let mut moved = false;
+        self.session.note_input(now, input.held_bytes());
         while !input.is_empty() {
             let batch = std::mem::take(&mut self.batch);
             let mut batch: Batch<'_> = batch;
@@ -133,6 +134,7 @@ impl Exchange {
             let work = read > 0 || !batch.is_empty();
             self.batch = batch.recycle();
             input.consume(read);
+            self.session.note_input(now, input.held_bytes());
             if let Some(submitted) = submitted {
                 self.follow(submitted, since, metrics);
             }

@@ -25,6 +25,11 @@ impl Input {
         &self.bytes[self.start..self.end]
     }
 
+    /// Memory that is taken, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether everything has been read.
     pub(crate) fn is_empty(&self) -> bool {
         self.start == self.end

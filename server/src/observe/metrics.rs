@@ -1,5 +1,6 @@
 //! Counters and gauges of a running server: relaxed atomics, added to once per batch.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -82,6 +83,8 @@ pub(crate) struct Metrics {
     pub(crate) batch_time: Histogram,
     requests_waiting: AtomicU64,
     watches: AtomicU64,
+    /// Bytes that connections hold; shared with the store, whose memory limit counts them.
+    buffers: Arc<AtomicU64>,
     watch_messages: AtomicU64,
     /// From the time at which a change was ordered to the time a watcher's session took it up.
     pub(crate) watch_lag: Histogram,
@@ -98,6 +101,7 @@ impl Default for Metrics {
             batch_time: Histogram::default(),
             requests_waiting: AtomicU64::new(0),
             watches: AtomicU64::new(0),
+            buffers: Arc::default(),
             watch_messages: AtomicU64::new(0),
             watch_lag: Histogram::default(),
         }
@@ -105,6 +109,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Figures that count what connections hold in `buffers`.
+    pub(crate) fn counting(buffers: Arc<AtomicU64>) -> Self {
+        Self { buffers, ..Self::default() }
+    }
+
     /// The counters of a transport.
     pub(crate) fn traffic(&self, transport: Transport) -> &Traffic {
         &self.traffic[transport as usize]
@@ -169,6 +178,7 @@ impl Metrics {
     pub(crate) fn move_gauges(&self, from: Gauges, to: Gauges) {
         shift(&self.requests_waiting, from.requests_waiting, to.requests_waiting);
         shift(&self.watches, from.watches, to.watches);
+        shift(&self.buffers, from.buffer_bytes, to.buffer_bytes);
     }
 
     /// The sum of all sessions' gauges.
@@ -176,6 +186,7 @@ impl Metrics {
         Gauges {
             requests_waiting: self.requests_waiting.load(Ordering::Relaxed) as usize,
             watches: self.watches.load(Ordering::Relaxed) as usize,
+            buffer_bytes: self.buffers.load(Ordering::Relaxed) as usize,
         }
     }
 
@@ -210,6 +221,8 @@ pub(crate) struct Gauges {
     pub(crate) requests_waiting: usize,
     /// Open watches.
     pub(crate) watches: usize,
+    /// Bytes held for the client.
+    pub(crate) buffer_bytes: usize,
 }
 
 fn shift(gauge: &AtomicU64, from: usize, to: usize) {
@@ -238,11 +251,11 @@ mod tests {
     #[test]
     fn gauges_rise_and_fall_with_sessions() {
         let metrics = Metrics::default();
-        let busy = Gauges { requests_waiting: 5, watches: 2 };
+        let busy = Gauges { requests_waiting: 5, watches: 2, buffer_bytes: 7 };
         metrics.move_gauges(Gauges::default(), busy);
         metrics.move_gauges(Gauges::default(), busy);
-        metrics.move_gauges(busy, Gauges { requests_waiting: 1, watches: 3 });
-        assert_eq!(metrics.gauges(), Gauges { requests_waiting: 6, watches: 5 });
+        metrics.move_gauges(busy, Gauges { requests_waiting: 1, watches: 3, buffer_bytes: 0 });
+        assert_eq!(metrics.gauges(), Gauges { requests_waiting: 6, watches: 5, buffer_bytes: 7 });
     }
 
     #[test]

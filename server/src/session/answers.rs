@@ -34,6 +34,8 @@ pub(crate) struct AnswerQueue {
     long: VecDeque<LongAnswer>,
     /// What the long answers are about to take, in bytes.
     long_bytes: usize,
+    /// What all that wait are about to take, in bytes.
+    bytes: usize,
     chunk_bytes: usize,
     spare: Option<(Vec<Ticket>, Answers)>,
 }
@@ -45,6 +47,7 @@ impl AnswerQueue {
             batches: VecDeque::new(),
             long: VecDeque::new(),
             long_bytes: 0,
+            bytes: 0,
             chunk_bytes: chunk_bytes.max(1) as usize,
             spare: None,
         }
@@ -53,7 +56,13 @@ impl AnswerQueue {
     /// Adds a batch's answers, one for each ticket.
     pub(crate) fn push(&mut self, tickets: Vec<Ticket>, answers: Answers) {
         debug_assert_eq!(tickets.len(), answers.len(), "one answer for each request");
+        self.bytes += answers.iter().map(answer_bytes).sum::<usize>();
         self.batches.push_back(Answered { tickets, answers, next: 0 });
+    }
+
+    /// What the answers that wait are about to take, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether no answer waits.
@@ -83,8 +92,9 @@ impl AnswerQueue {
         while out.has_room() && out.backlog() - start < self.chunk_bytes {
             let Some(batch) = self.batches.front_mut() else { break };
             let ticket = batch.tickets[batch.next];
+            let bytes = answer_bytes(&batch.answers[batch.next]);
             match &batch.answers[batch.next] {
-                Ok(reply) => match reply.body_bytes() {
+                Ok(reply) => match bytes {
                     bytes if bytes > self.chunk_bytes => {
                         let stepped = mem::replace(&mut batch.answers[batch.next], Err(GONE));
                         if let Ok(reply) = stepped {
@@ -92,7 +102,10 @@ impl AnswerQueue {
                             self.long_bytes += bytes;
                         }
                     }
-                    _ => write_reply(&ticket, reply, out, tally),
+                    _ => {
+                        self.bytes -= bytes;
+                        write_reply(&ticket, reply, out, tally);
+                    }
                 },
                 Err(refusal) => {
                     out.error(ticket.id, &refusal.body());
@@ -112,6 +125,7 @@ impl AnswerQueue {
     pub(crate) fn write_long(&mut self, out: &mut Outbox, tally: &mut Tally) -> bool {
         let Some(LongAnswer { ticket, reply, bytes }) = self.long.pop_front() else { return false };
         self.long_bytes -= bytes;
+        self.bytes -= bytes;
         if bytes > out.hopeless_bytes() {
             refuse_too_long(&ticket, out, tally);
         } else {
@@ -127,6 +141,11 @@ impl AnswerQueue {
             self.spare = Some((batch.tickets, batch.answers));
         }
     }
+}
+
+/// What an answer is about to take, in bytes; a refusal is short.
+fn answer_bytes(answer: &Result<Reply, Refusal>) -> usize {
+    answer.as_ref().map_or(0, Reply::body_bytes)
 }
 
 /// What stands in the place of an answer that has stepped aside.

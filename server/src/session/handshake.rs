@@ -8,6 +8,7 @@ use tidekeep_protocol::session::{Ask, SessionId};
 use tidekeep_protocol::{OLDEST_VERSION, VERSION, codec};
 
 use super::timing::Millis;
+use crate::config::Budgets;
 
 /// What every session of a server shares.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(crate) struct Settings {
     pub(crate) heartbeat_ms: u32,
     pub(crate) slow_reader_ms: u64,
     pub(crate) output_bytes: usize,
+    pub(crate) budgets: Budgets,
     pub(crate) server_id: [u8; 16],
     pub(crate) store_id: [u8; 16],
     pub(crate) incarnation: u64,

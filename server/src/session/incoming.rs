@@ -3,7 +3,7 @@
 
 use tidekeep_log::Numbered;
 use tidekeep_protocol::error::{Code, Refusal};
-use tidekeep_protocol::frame::{Frame, FrameError, ext, kind};
+use tidekeep_protocol::frame::{Frame, FrameError, HEADER_BYTES, ext, kind};
 use tidekeep_protocol::op::{Class, Request};
 
 use super::batch::{Batch, Ticket};
@@ -16,7 +16,9 @@ impl Session {
     /// Whether there is a point in giving the session more bytes: not while its control frames
     /// wait for a reader that does not read.
     pub(crate) fn may_read(&self) -> bool {
-        self.ending.is_none() && self.out.control_backlog() < self.settings.output_bytes
+        self.ending.is_none()
+            && self.out.control_backlog() < self.settings.output_bytes
+            && !self.over_budget()
     }
 
     /// Whether requests are taken; control frames are even when they are not. One long reply on
@@ -24,7 +26,10 @@ impl Session {
     pub(crate) fn takes_requests(&self) -> bool {
         let long_bytes = self.answers.long_bytes() + self.out.reply_backlog();
         let long_max = self.settings.output_bytes + self.settings.limits.reply_bytes as usize;
-        !self.answers.has_batches() && !self.waiting.is_full() && long_bytes < long_max
+        !self.answers.has_batches()
+            && !self.waiting.is_full()
+            && long_bytes < long_max
+            && !self.over_budget()
     }
 
     /// Notes that something arrived, be it only a part of a frame.
@@ -159,10 +164,24 @@ impl Session {
         if batch.has(id) || self.waiting.has(id) || self.watches.has(id) {
             return self.fail(&Refusal::new(Code::Protocol, "a request with an id in use"));
         }
+        if let Err(wait_ms) = self.admit_rate(now, frame) {
+            let refusal =
+                Refusal::new(Code::RateLimited, "more in a second than one connection may");
+            return self.refuse_for(&ticket, &refusal, wait_ms);
+        }
         match self.open(now, arrived, frame, batch) {
             Ok((request, number)) => batch.push(request, frame.body, number, ticket),
             Err(refusal) => self.refuse(&ticket, &refusal),
         }
+    }
+
+    /// Counts a request against what may come in a second; if it is too much, when it is not.
+    fn admit_rate(&mut self, now: Millis, frame: &Frame<'_>) -> Result<(), u32> {
+        self.requests.check(now)?;
+        self.request_bytes.check(now)?;
+        self.requests.take(1);
+        self.request_bytes.take((HEADER_BYTES + frame.body.len()) as u64);
+        Ok(())
     }
 
     /// Reads a request, or says why it is not taken.

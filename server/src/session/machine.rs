@@ -13,6 +13,7 @@ use tidekeep_protocol::session::SessionId;
 use super::answers::AnswerQueue;
 use super::handshake::{Greeting, Settings};
 use super::outbox::Outbox;
+use super::rate::Bucket;
 use super::tally::Tally;
 use super::timing::{Heartbeat, Millis, Stall};
 use super::waiting::Waiting;
@@ -65,6 +66,12 @@ pub(crate) struct Session {
     pub(super) peer: String,
     /// The client's session, if its hello asked for one.
     pub(super) session: Option<SessionId>,
+    /// Bytes that wait to be read, as the driver holds them.
+    pub(super) input_bytes: usize,
+    /// Since when more is held than the budget allows.
+    pub(super) over_since: Option<Millis>,
+    pub(super) requests: Bucket,
+    pub(super) request_bytes: Bucket,
 }
 
 impl Session {
@@ -76,6 +83,10 @@ impl Session {
             beat: Heartbeat::new(settings.heartbeat_ms.into(), start.now),
             stall: Stall::new(settings.slow_reader_ms),
             watches: Watches::new(&settings, start.now),
+            requests: Bucket::new(settings.budgets.requests_per_second, start.now),
+            request_bytes: Bucket::new(settings.budgets.bytes_per_second, start.now),
+            input_bytes: 0,
+            over_since: None,
             settings,
             start,
             phase: Phase::Preface,
@@ -131,12 +142,16 @@ impl Session {
             return;
         }
         self.grace = self.grace.filter(|until| now < *until);
+        self.note_input(now, self.input_bytes);
         if !self.is_greeted() && now >= self.start.now.after(self.settings.handshake_ms) {
             self.fail(&Refusal::new(Code::Timeout, "the handshake did not come in time"));
         } else if self.frame_due.is_some_and(|due| now >= due) {
             self.fail(&Refusal::new(Code::Timeout, "a frame did not arrive whole in time"));
         } else if self.stall.over(now) {
             self.ending = Some(Ending { code: Code::SlowReader, flush: false });
+        } else if self.over_at().is_some_and(|due| now >= due) {
+            let over = "the connection held more bytes than its budget for too long";
+            self.fail(&Refusal::new(Code::OverBudget, over));
         } else if self.beat.silent(now) {
             self.fail(&Refusal::new(Code::Timeout, "the client was silent for too long"));
         } else if self.is_greeted() {
@@ -156,10 +171,39 @@ impl Session {
         let handshake =
             (!self.is_greeted()).then(|| self.start.now.after(self.settings.handshake_ms));
         let watches = self.watches.wait(&self.out);
-        let others = [handshake, self.frame_due, self.grace, self.stall.wait(), watches];
+        let stall = self.stall.wait();
+        let others = [handshake, self.frame_due, self.grace, stall, watches, self.over_at()];
         // Who has not been greeted is sent no pings, and a wait for one would never end.
         let beat = if self.is_greeted() { self.beat.wait() } else { self.beat.gone_at() };
         others.into_iter().flatten().fold(beat, Millis::min)
+    }
+
+    // Memory.
+
+    /// Bytes that are held for this client: what it sent and nobody has read, answers that wait, and
+    /// what is to be sent.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.input_bytes + self.answers.bytes() + self.out.held_bytes()
+    }
+
+    /// Whether that is more than it may be.
+    pub(crate) fn over_budget(&self) -> bool {
+        self.held_bytes() > self.settings.budgets.connection_bytes
+    }
+
+    /// Notes how many bytes the driver holds that were not read.
+    pub(crate) fn note_input(&mut self, now: Millis, bytes: usize) {
+        self.input_bytes = bytes;
+        self.over_since = match self.over_since {
+            _ if !self.over_budget() => None,
+            None => Some(now),
+            since => since,
+        };
+    }
+
+    /// When a connection that is over its budget has been so for too long.
+    fn over_at(&self) -> Option<Millis> {
+        self.over_since.map(|since| since.after(self.settings.slow_reader_ms))
     }
 
     // The end.

@@ -14,6 +14,7 @@ mod incoming;
 mod machine;
 mod outbox;
 mod outgoing;
+mod rate;
 mod tally;
 #[cfg(test)]
 mod tests;

@@ -103,6 +103,12 @@ impl Outbox {
         self.bytes().len() + self.control.len() + self.reply_backlog + watch
     }
 
+    /// Memory that is taken, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let watch = self.watch.as_ref().map_or(0, |long| long.bytes.capacity());
+        self.ready.capacity() + self.control.capacity() + self.reply_backlog + watch
+    }
+
     /// Bytes of control frames and of what stands before them.
     pub(crate) fn control_backlog(&self) -> usize {
         self.bytes().len() + self.control.len()

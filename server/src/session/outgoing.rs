@@ -21,6 +21,12 @@ impl Session {
         self.tally.refused(ticket.operation, refusal.code);
     }
 
+    /// Refuses a request that may come again after a while.
+    pub(crate) fn refuse_for(&mut self, ticket: &Ticket, refusal: &Refusal, retry_after_ms: u32) {
+        self.out.error(ticket.id, &ErrorBody { retry_after_ms, ..refusal.body() });
+        self.tally.refused(ticket.operation, refusal.code);
+    }
+
     /// Answers a request with a body that the server itself made.
     pub(crate) fn reply(&mut self, ticket: &Ticket, body: impl FnOnce(&mut Vec<u8>)) {
         match self.out.reply(ticket.kind | kind::REPLY, ticket.id, body) {

@@ -17,6 +17,7 @@ use tidekeep_protocol::range::{KeyRange, Range};
 use tidekeep_protocol::{codec, op};
 
 use super::*;
+use crate::config::Budgets;
 
 /// A store whose changes the test makes up; `oldest` is the last that was forgotten.
 #[derive(Default)]
@@ -100,6 +101,7 @@ fn settings(limits: Limits) -> Arc<Settings> {
         heartbeat_ms: 60_000,
         slow_reader_ms: 30_000,
         output_bytes: 1 << 20,
+        budgets: Budgets::default(),
         server_id: [1; 16],
         store_id: [2; 16],
         incarnation: 9,
@@ -264,4 +266,29 @@ fn caught_up_never_overtakes_a_long_message_of_its_watch() {
     let event = before.iter().copied().flatten().copied().collect::<Vec<u8>>();
     let message: WatchMessage<'_> = codec::decode(&event).expect("the chunks are in order");
     assert!(matches!(message, WatchMessage::Events { revision: 3, .. }), "{message:?}");
+}
+
+#[test]
+fn a_session_over_its_budget_is_left_unread_and_ended_when_that_lasts() {
+    let (commit, mut session) = (Scripted::default(), greeted());
+    let budget = Budgets::default().connection_bytes - session.held_bytes();
+    session.note_input(Millis(0), budget);
+    assert!(session.may_read(), "at its budget it is read");
+    session.note_input(Millis(100), budget + 1);
+    assert!(!session.may_read());
+    assert_eq!(session.wait(), Millis(30_100));
+    session.note_input(Millis(20_000), 0);
+    session.tick(Millis(30_100));
+    assert!(session.may_read() && session.ending().is_none(), "it came back in time");
+
+    session.note_input(Millis(40_000), budget + 1);
+    session.tick(Millis(69_999));
+    assert_eq!(session.ending(), None);
+    session.tick(Millis(70_000));
+    let ending = session.ending().expect("it lasted too long");
+    assert_eq!((ending.code, ending.flush), (Code::OverBudget, true));
+    let frames = sent(&mut session, Millis(70_000), &commit);
+    let (_, id, body) = frames.last().expect("it is told");
+    let error: ErrorBody<'_> = codec::decode(body).unwrap();
+    assert_eq!((*id, Code::from_number(error.code)), (0, Some(Code::OverBudget)));
 }

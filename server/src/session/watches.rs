@@ -65,7 +65,7 @@ impl Watches {
             due: false,
             incarnation: settings.incarnation,
             page_bytes: settings.limits.chunk_bytes as usize,
-            message_bytes: settings.limits.reply_bytes as usize,
+            message_bytes: (settings.limits.reply_bytes as usize).min(settings.budgets.watch_bytes),
             bookmarks_at: now.after(BOOKMARK_MS),
         }
     }

@@ -50,6 +50,7 @@ impl TestServer {
             limits: config.limits,
             segment_bytes: config.segment_bytes,
             history_bytes: config.history_bytes,
+            memory: config.memory.clone(),
             ..options
         });
         let solo = Arc::new(solo.expect("an empty disk opens"));
