@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use tidekeep_protocol::frame::{HEADER_BYTES, LENGTH_BYTES, ext, flag, kind};
 use tidekeep_protocol::op::Class;
+use tidekeep_protocol::planted;
 use tidekeep_protocol::session::Number;
 
 use crate::outbox::{has_room, write_frame};
@@ -238,7 +239,7 @@ impl Calls {
                 if self.sent >= in_flight || !has_room(out, bytes, max_bytes) {
                     break;
                 }
-                let retry = call.sequence > 0;
+                let retry = call.sequence > 0 && !planted::is_awake("retry-under-another-number");
                 if call.class == Class::Write && !retry {
                     let Some(sequence) = self.session.take_sequence() else { break };
                     call.sequence = sequence;

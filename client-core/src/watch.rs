@@ -15,6 +15,7 @@ use tidekeep_protocol::cursor::CURSOR_BYTES_MAX;
 use tidekeep_protocol::error::Code;
 use tidekeep_protocol::frame::{HEADER_BYTES, LENGTH_BYTES};
 use tidekeep_protocol::op::{self, Operation, WatchFrom, WatchHead};
+use tidekeep_protocol::planted;
 use tidekeep_protocol::range::KeyRange;
 
 use crate::backoff::Backoff;
@@ -281,6 +282,9 @@ impl Watches {
             return false;
         }
         watch.stage = Stage::Live;
+        if watch.request.cursor.is_some() && planted::is_awake("cursor-not-kept") {
+            return true;
+        }
         let kept = watch.request.cursor.get_or_insert_default();
         kept.clear();
         kept.extend_from_slice(cursor);

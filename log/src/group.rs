@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::op::{Get, Request};
+use tidekeep_protocol::planted;
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
@@ -96,7 +97,9 @@ impl Group {
         match request {
             Request::Get(get) => {
                 let got = self.get(get, now_ms);
-                *shows = got.shows.max(*shows);
+                if !planted::is_awake("read-before-durability") {
+                    *shows = got.shows.max(*shows);
+                }
                 Ok(Reply::Get(got))
             }
             Request::Scan(scan) => {
@@ -147,7 +150,10 @@ impl Group {
         let (index, revision) = self.positions.last();
         let now_ms = self.clock.now_ms();
         let shards = self.read_all();
-        let tables = order.tables.clone();
+        let tables = match planted::is_awake("sessions-not-in-snapshots") {
+            true => Tables::default(),
+            false => order.tables.clone(),
+        };
         drop(order);
         let keys = shards.iter().map(|shard| shard.keys() as u64).sum();
         let digest = digest(shards.iter().map(|shard| &**shard));
@@ -156,6 +162,7 @@ impl Group {
         let sessions = tables.sessions.len() as u64;
         let forgotten_ms = tables.sessions.forgotten_ms();
         let head = Head { revision, now_ms, keys, digest, sessions, forgotten_ms };
+        let index = index + u64::from(planted::is_awake("snapshot-index-one-too-far"));
         Cut { index, head, tables, view }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tidekeep_protocol::limits::Limits;
+use tidekeep_protocol::planted;
 use tidekeep_protocol::range::KeyRange;
 
 use crate::background::Background;
@@ -174,7 +175,12 @@ impl Commit for Solo {
     }
 
     fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
-        self.group.tail.read(after, self.revision(), bytes)
+        let safe = self.revision();
+        let through = match planted::is_awake("event-before-durability") {
+            true => self.group.revision.load(Ordering::Acquire),
+            false => safe,
+        };
+        self.group.tail.read(after, through, bytes)
     }
 
     fn changed(&self, after: u64) -> Changed {

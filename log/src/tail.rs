@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use tidekeep_protocol::planted;
 use tidekeep_store::change::Change;
 
 use crate::commit::{Changes, TooOld};
@@ -75,6 +76,9 @@ impl Tail {
     pub(crate) fn read(&self, after: u64, through: u64, bytes: usize) -> Result<Changes, TooOld> {
         let kept = self.kept.lock();
         let Some(known) = after.checked_sub(kept.oldest) else {
+            if planted::is_awake("forgotten-changes-passed-over") {
+                return Ok(Changes { changes: Vec::new(), through });
+            }
             return Err(TooOld { oldest: kept.oldest });
         };
         let mut read = Changes { changes: Vec::new(), through };

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::{MutexGuard, RwLockWriteGuard};
 use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_protocol::planted;
 use tidekeep_protocol::session::SessionId;
 use tidekeep_store::apply::{
     Stamp, apply_evict, apply_expire, apply_numbered, apply_request, is_for_now,
@@ -154,7 +155,9 @@ impl<'a> Turn<'a> {
         self.stamp.revision = change.revision;
         self.group.revision.store(change.revision, Ordering::Release);
         for due_ms in guards.iter().filter_map(|(_, shard)| shard.next_due()) {
-            self.group.alarm.set(due_ms);
+            if !planted::is_awake("expiry-not-woken") {
+                self.group.alarm.set(due_ms);
+            }
         }
         self.order.changes.push(Arc::new(change));
         self.wrote = true;

@@ -16,6 +16,7 @@
 //! | [`session`] | what tells writes apart over connections: sessions and numbers |
 //! | [`entry`], [`condition`], [`range`], [`cursor`] | the parts that operations share |
 //! | [`error`], [`limits`] | what can be refused, and where the bounds are |
+//! | [`planted`] | bugs for the tests to find; asleep in what is built to be used |
 //! | [`codec`] | postcard bodies, from and to bounded slices |
 #![no_std]
 
@@ -30,6 +31,7 @@ pub mod frame;
 pub mod hello;
 pub mod limits;
 pub mod op;
+pub mod planted;
 pub mod range;
 pub mod session;
 

@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 
 use tidekeep_protocol::op::{Children, Order, Projection, Scan};
+use tidekeep_protocol::planted;
 use tidekeep_protocol::range::{Range, prefix_end, successor};
 
 use crate::entry::Entry;
@@ -75,7 +76,7 @@ fn fill<'a>(
         let len = if page.keys_only { entry.key().len() } else { entry.as_bytes().len() };
         let full = page.entries.len() >= limits.entries || bytes + len > limits.bytes;
         if full && !page.entries.is_empty() {
-            page.more = true;
+            page.more = !planted::is_awake("scan-ends-early");
             return;
         }
         bytes += len;

@@ -13,6 +13,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_protocol::planted;
 use tidekeep_protocol::session::{Number, SessionId};
 
 use crate::reply::{Encoded, Reply};
@@ -91,6 +92,9 @@ impl Sessions {
     /// What is known of a write that is about to be run.
     pub fn recall(&self, numbered: &Numbered) -> Recall {
         let sequence = numbered.number.sequence;
+        if planted::is_awake("retry-run-again") {
+            return Recall::New;
+        }
         let Some(session) = self.known.get(&numbered.session) else {
             let may_have_written = numbered.session.created_ms() <= self.forgotten_ms;
             return if numbered.retry && may_have_written {
@@ -99,7 +103,7 @@ impl Sessions {
                 Recall::New
             };
         };
-        if sequence < session.floor {
+        if sequence < session.floor && !planted::is_awake("late-copy-run") {
             return Recall::Forgotten;
         }
         match session.place(sequence) {

@@ -3,6 +3,7 @@
 
 mod fuzz;
 mod no_std;
+mod planted;
 mod suites;
 mod tally;
 
@@ -54,7 +55,7 @@ struct Step {
     run: fn(&Run<'_>) -> Result<Tally>,
 }
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step { name: "fmt", what: "rustfmt leaves nothing to change", bare: true, run: fmt },
     Step { name: "tidy", what: "house rules that no compiler checks", bare: true, run: tidy_up },
     Step { name: "clippy", what: "no warning in any crate or test", bare: true, run: clippy },
@@ -65,6 +66,12 @@ const STEPS: [Step; 13] = [
         run: deny,
     },
     Step { name: "unit", what: "unit and integration tests of all crates", bare: false, run: unit },
+    Step {
+        name: "planted",
+        what: "bugs planted on purpose, each noticed by the tests",
+        bare: false,
+        run: planted::run,
+    },
     Step {
         name: "doc",
         what: "examples in the documentation, and its links",

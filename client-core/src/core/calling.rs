@@ -2,6 +2,7 @@
 
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::Class;
+use tidekeep_protocol::planted;
 
 use crate::calls::{SLOTS_MAX, Stage};
 use crate::config::{CallOptions, Queue};
@@ -107,7 +108,10 @@ impl Core {
 
     pub(super) fn expire_calls(&mut self) {
         let (now, mut from) = (self.now, 0);
-        while let Some((slot, id)) = self.calls.next_where(from, |call| call.deadline <= now) {
+        while let Some((slot, id)) = self.calls.next_where(from, |call| {
+            call.deadline <= now
+                && !(call.stage == Stage::Sent && planted::is_awake("deadline-forgotten"))
+        }) {
             let message = if self.link.phase == Phase::Ready {
                 "the deadline passed"
             } else {

@@ -4,6 +4,7 @@ use tidekeep_log::{Change, Entry, Event, EventKind};
 use tidekeep_protocol::codec;
 use tidekeep_protocol::cursor::Cursor;
 use tidekeep_protocol::op::WatchMessage;
+use tidekeep_protocol::planted;
 use tidekeep_protocol::range::Range;
 
 /// More than an event, or a message, takes beside its keys and values.
@@ -30,7 +31,8 @@ impl Events<'_> {
     /// Appends the message's body.
     pub(crate) fn encode(&self, body: &mut Vec<u8>) {
         let inside = self.change.events.iter().filter(|event| self.range.contains(event.key()));
-        let events = inside.map(|event| event.to_wire(self.previous)).collect();
+        let most = if planted::is_awake("transaction-split") { 1 } else { usize::MAX };
+        let events = inside.take(most).map(|event| event.to_wire(self.previous)).collect();
         let revision = self.change.revision;
         let cursor = cursor(self.incarnation, revision);
         codec::encode(&WatchMessage::Events { revision, cursor: &cursor, events }, body);
@@ -64,5 +66,6 @@ pub(crate) fn bookmark(incarnation: u64, revision: u64, body: &mut Vec<u8>) {
 }
 
 fn cursor(incarnation: u64, revision: u64) -> Vec<u8> {
-    Cursor::single(incarnation, revision).to_bytes()
+    let ahead = u64::from(planted::is_awake("cursor-off-by-one"));
+    Cursor::single(incarnation, revision + ahead).to_bytes()
 }

@@ -7,6 +7,7 @@ use crate::apply::Transition;
 use crate::change::EventKind;
 use crate::record::Expired;
 use crate::shard::Shard;
+use tidekeep_protocol::planted;
 
 pub(crate) fn run<G: DerefMut<Target = Shard>>(
     transition: &mut Transition<'_, '_, G>,
@@ -16,7 +17,8 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     for candidate in expired {
         let Some(entry) = transition.kept(candidate.key) else { continue };
         if entry.modified() == candidate.modified && entry.expired(now) {
-            transition.remove(entry, EventKind::Expire);
+            let deleted = planted::is_awake("expiry-told-as-delete");
+            transition.remove(entry, if deleted { EventKind::Delete } else { EventKind::Expire });
         }
     }
 }

@@ -5,6 +5,7 @@ use core::ops::DerefMut;
 
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Increment, IncrementReply};
+use tidekeep_protocol::planted;
 
 use crate::apply::Transition;
 use crate::entry::Entry;
@@ -15,7 +16,8 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     increment: &Increment<'_>,
 ) -> Result<IncrementReply, Refusal> {
     let before = transition.live(increment.key);
-    let value = number(before.as_ref())?.checked_add(increment.by).ok_or_else(|| {
+    let by = if planted::is_awake("update-lost") { 0 } else { increment.by };
+    let value = number(before.as_ref())?.checked_add(by).ok_or_else(|| {
         Refusal::new(Code::InvalidInput, "the sum is outside the range of a 64-bit number")
     })?;
     let text = value.to_string();

@@ -1,0 +1,199 @@
+//! Bugs planted on purpose (protocol/src/planted.rs): each is woken in turn, and the tests named
+//! beside it must fail. A bug that passes is a hole in the tests. docs/testing.md has this table too.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::test::{END_TO_END, Run, Tally, cargo};
+
+const LIMIT: Duration = Duration::from_secs(300);
+const DESCRIPTION: &str = "docs/testing.md";
+
+/// A bug, and which tests are to notice it.
+struct Bug {
+    name: &'static str,
+    /// What it does, for people.
+    what: &'static str,
+    /// The tests, as nextest's filter names them.
+    caught_by: &'static str,
+}
+
+const fn bug(name: &'static str, what: &'static str, caught_by: &'static str) -> Bug {
+    Bug { name, what, caught_by }
+}
+
+const BUGS: &[Bug] = &[
+    bug(
+        "reply-before-sync",
+        "a write is acknowledged though nothing was synced",
+        "package(tidekeep-log) & binary(crash)",
+    ),
+    bug(
+        "directory-sync-skipped",
+        "a new segment's name is not made durable",
+        "package(tidekeep-log) & binary(crash)",
+    ),
+    bug(
+        "hole-in-the-log-accepted",
+        "a damaged record that was durable is taken for a torn tail",
+        "package(tidekeep-log) & (binary(crash) | test(reopen::))",
+    ),
+    bug(
+        "torn-tail-left",
+        "the bytes of a torn write are left behind the log's end",
+        "package(tidekeep-log) & binary(real)",
+    ),
+    bug(
+        "event-before-durability",
+        "watchers are shown a change that can still be lost",
+        "package(tidekeep-log) & test(visibility::)",
+    ),
+    bug(
+        "read-before-durability",
+        "a get shows a value that can still be lost",
+        "package(tidekeep-log) & test(visibility::)",
+    ),
+    bug(
+        "snapshot-not-synced",
+        "a snapshot gets its name before its bytes are durable",
+        "package(tidekeep-log) & binary(crash)",
+    ),
+    bug(
+        "snapshot-index-one-too-far",
+        "a snapshot claims a record that it does not hold",
+        "package(tidekeep-log) & test(snapshots::)",
+    ),
+    bug(
+        "sessions-not-in-snapshots",
+        "a snapshot forgets the answers to numbered writes",
+        "package(tidekeep-log) & test(numbered::)",
+    ),
+    bug(
+        "time-goes-back",
+        "the store follows a clock that was set back",
+        "package(tidekeep-log) & test(expiry::)",
+    ),
+    bug(
+        "expiry-not-woken",
+        "nobody is told that a key ends sooner than the others",
+        "package(tidekeep-log) & test(expiry::)",
+    ),
+    bug(
+        "forgotten-changes-passed-over",
+        "a cursor whose changes were forgotten gets the later ones without a word",
+        "package(tidekeep-log) & test(tail::)",
+    ),
+    bug(
+        "retry-run-again",
+        "the answers to numbered writes are not looked up",
+        "package(tidekeep-log) & test(numbered::)",
+    ),
+    bug(
+        "late-copy-run",
+        "a late copy of a write that was settled is run",
+        "package(tidekeep-log) & test(numbered::)",
+    ),
+    bug(
+        "transaction-half-applied",
+        "a transaction that fails in the middle is not taken back",
+        "package(tidekeep-store) & test(model::)",
+    ),
+    bug(
+        "expired-still-readable",
+        "a key can be read for a millisecond after its end",
+        "package(tidekeep-store) & test(model::)",
+    ),
+    bug(
+        "revision-not-compared",
+        "a write under the condition of a revision applies whatever the revision is",
+        "package(tidekeep-store) & test(model::)",
+    ),
+    bug(
+        "update-lost",
+        "an increment is acknowledged and adds nothing",
+        "package(tidekeep-store) & test(model::)",
+    ),
+    bug(
+        "expiry-told-as-delete",
+        "watchers cannot tell that a key's time was over",
+        "package(tidekeep-store) & test(model::)",
+    ),
+    bug(
+        "scan-ends-early",
+        "a page of a scan claims to be the last",
+        "package(tidekeep-store) & test(model::)",
+    ),
+    bug(
+        "limit-not-counted",
+        "a value over the limit is taken",
+        "package(tidekeep-protocol) & test(limits::)",
+    ),
+    bug(
+        "cursor-off-by-one",
+        "a cursor stands for one revision more than was sent",
+        "package(tidekeep-server) & test(watch::)",
+    ),
+    bug(
+        "transaction-split",
+        "watchers get the first change of a transaction alone",
+        "package(tidekeep-server) & test(watch::)",
+    ),
+    bug(
+        "two-owners-of-a-session",
+        "a connection whose session went on elsewhere is not ended",
+        "package(tidekeep-server) & test(retries::)",
+    ),
+    bug(
+        "retry-under-another-number",
+        "a client sends a write again as if it were a new one",
+        "package(tidekeep-client-core) & test(once::)",
+    ),
+    bug(
+        "deadline-forgotten",
+        "a call that was sent waits for ever",
+        "package(tidekeep-client-core) & test(calls::)",
+    ),
+    bug(
+        "cursor-not-kept",
+        "a watch resumes where it first caught up",
+        "package(tidekeep-client-core) & test(resume::)",
+    ),
+];
+
+/// Wakes each bug and runs the tests that are to notice it.
+pub(super) fn run(run: &Run<'_>) -> Result<Tally> {
+    if !run.test_tools()?.nextest {
+        println!("test: planted  skipped, as cargo-nextest is not installed");
+        return Ok(Tally::default());
+    }
+    let described = fs::read_to_string(run.workspace.path(DESCRIPTION))
+        .with_context(|| format!("cannot read {DESCRIPTION}"))?;
+    let mut tally = Tally::default();
+    for bug in BUGS {
+        let noticed = is_noticed(run, bug)?;
+        let listed = described.contains(&format!("| `{}` |", bug.name));
+        if !noticed {
+            println!("test: planted  {} passes: {}", bug.name, bug.what);
+        } else if !listed {
+            println!("test: planted  {} is not in the table of {DESCRIPTION}", bug.name);
+        }
+        let passed = u64::from(noticed && listed);
+        tally += Tally { passed, failed: 1 - passed };
+    }
+    println!("suite: planted bugs: {}, caught: {}", BUGS.len(), tally.passed);
+    Ok(tally)
+}
+
+/// Whether a test fails while the bug is awake.
+fn is_noticed(run: &Run<'_>, bug: &Bug) -> Result<bool> {
+    // The same packages and features as in the step `unit`, so that nothing is built twice.
+    let mut tests = cargo(&["nextest", "run", "--profile=planted", "--workspace"]);
+    tests.args(["--all-features", "--exclude", END_TO_END, "--filterset", bug.caught_by]);
+    match run.quiet("planted", tests.env("TIDEKEEP_PLANTED", bug.name), LIMIT) {
+        Ok(()) => Ok(false),
+        Err(_) if run.log_tally("planted").failed > 0 => Ok(true),
+        Err(error) => Err(error.context(format!("the tests for {} did not run", bug.name))),
+    }
+}
