@@ -183,8 +183,10 @@ impl<'a> Search<'a> {
             let fits = self.run(node, candidate).is_some();
             let relevant = self.reach(node, self.answered[candidate].keys);
             for (number, open) in self.open.iter().enumerate().rev() {
-                // What fits may still need, before it, a transaction whose other keys are seen later.
-                let worth = !fits || open.keys.count_ones() > 1;
+                // What fits may still need, before it, a transaction whose other keys are seen later;
+                // and what has no answer fits whatever it adds to.
+                let silent = matches!(self.answered[candidate].said, Said::Revision(_));
+                let worth = !fits || silent || open.keys.count_ones() > 1;
                 if worth && open.keys & relevant != 0 && self.may_place(node, number, end) {
                     choices.push(Choice::Open(number, candidate));
                 }

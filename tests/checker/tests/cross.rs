@@ -42,10 +42,13 @@ fn revisions_are_judged_as_by_the_other_tester() {
 /// store with more keys; so it may find a violation where the checker finds none.
 #[test]
 fn revisions_that_were_lost_never_make_a_false_alarm() {
-    let shape = Shape { lost: 20, ..SMALL };
-    agree("lost revisions", shape, |history| {
-        (check(history), theirs(history, Dense(Naive::default())), Relation::NoFalseAlarm)
-    });
+    let few_values = Shape { lost: 20, ..SMALL };
+    let own_values = Shape { own_values: true, keys: 3, transactions: 50, lost: 35, ..SMALL };
+    for (name, shape) in [("lost revisions", few_values), ("lost own values", own_values)] {
+        agree(name, shape, |history| {
+            (check(history), theirs(history, Dense(Naive::default())), Relation::NoFalseAlarm)
+        });
+    }
 }
 
 #[derive(PartialEq)]

@@ -265,6 +265,25 @@ fn an_entry_under_the_revision_of_another_write() {
     found(wrong, script().put(0, 1, 1).put(0, 1, 2).get(0, 2, Some((1, 2))));
 }
 
+/// Found as a false alarm: what proves that the transaction happened says nothing of the sum in it,
+/// so that an addition before it looked as if it could wait.
+#[test]
+fn a_lost_addition_before_a_lost_transaction_is_no_violation() {
+    let then = vec![Step::Increment(0, 1), Step::Put(1, 7, Condition::Always)];
+    let txn = Operation::Txn { compares: Vec::new(), then, otherwise: Vec::new() };
+    let done = Done::Txn(true, vec![Did::Incremented(3), Did::Written(Before::Unsaid)]);
+    let lost = |script: Script| {
+        script
+            .increment(0, 1, 1)
+            .increment(0, 2, 2)
+            .lost()
+            .call(txn.clone(), 3, done.clone())
+            .lost()
+    };
+    let broken = lost(script()).get(1, 3, Some((7, 3))).get(0, 3, Some((4, 3)));
+    found(broken, lost(script()).get(1, 3, Some((7, 3))).get(0, 3, Some((3, 3))));
+}
+
 #[test]
 fn the_words_name_the_calls_around_the_violation() {
     let stale = script().put(0, 1, 1).put(0, 2, 2).get(0, 2, Some((1, 1))).get(0, 2, None);
