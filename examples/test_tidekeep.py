@@ -418,7 +418,8 @@ class Live(unittest.TestCase):
         self.assertEqual(self.end(wire.PREFACE + hello + b"\x07\0\0\0"), "protocol")
         self.assertEqual(self.end(wire.PREFACE + hello + b"\xff\xff\xff\xff"), "too-large")
         self.assertEqual(self.end(wire.PREFACE + b"\xff\xff\0\0"), "too-large")
-        watch = encode(wire.WATCH, {"range": prefix(self.root), "from": "now", "previous": False})
+        fields = {"range": prefix(self.root), "from": "now", "previous": False, "delivery": "every"}
+        watch = encode(wire.WATCH, fields)
         watch = Frame(0x19, 1, watch).to_bytes()
         self.assertEqual(self.end(wire.PREFACE + hello + watch + get), "protocol")
         nameless = Frame(0x10, 0, b"\x01k").to_bytes()

@@ -194,9 +194,11 @@ class Client:
             more = reply["more"]
         return deleted
 
-    def watch(self, range=EVERYTHING, since="content", previous=False):
-        """Starts a watch. To resume one, give `since={"cursor": …}` with its last cursor."""
-        return Watch(self, {"range": range, "from": since, "previous": previous})
+    def watch(self, range=EVERYTHING, since="content", previous=False, delivery="every"):
+        """Starts a watch. To resume one, give `since={"cursor": …}` with its last cursor. With
+        `delivery="latest"`, who falls behind gets the last change of each key only."""
+        fields = {"range": range, "from": since, "previous": previous, "delivery": delivery}
+        return Watch(self, fields)
 
     def status(self):
         """What the server says of itself."""

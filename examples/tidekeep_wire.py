@@ -262,7 +262,8 @@ TXN = Struct(
 TXN_REPLY = Struct(revision=U64, succeeded=BOOL, results=List(TXN_RESULT))
 
 WATCH = Struct(
-    **{"range": RANGE, "from": Enum(now=None, content=None, cursor=BYTES), "previous": BOOL}
+    **{"range": RANGE, "from": Enum(now=None, content=None, cursor=BYTES), "previous": BOOL},
+    delivery=Enum(every=None, latest=None),
 )
 KEY_GONE = Struct(key=BYTES, previous=Option(STORED))
 EVENT = Enum(

@@ -14,7 +14,7 @@ use tidekeep_protocol::codec::{self, Malformed};
 use tidekeep_protocol::cursor::CURSOR_BYTES_MAX;
 use tidekeep_protocol::error::Code;
 use tidekeep_protocol::frame::{HEADER_BYTES, LENGTH_BYTES};
-use tidekeep_protocol::op::{self, Operation, WatchFrom, WatchHead};
+use tidekeep_protocol::op::{self, Delivery, Operation, WatchFrom, WatchHead};
 use tidekeep_protocol::planted;
 use tidekeep_protocol::range::KeyRange;
 
@@ -35,6 +35,8 @@ pub struct WatchRequest {
     pub content: bool,
     /// Whether changes shall bear the entry as it was before.
     pub previous: bool,
+    /// Which changes come to a client that is behind.
+    pub delivery: Delivery,
     /// Where an earlier watch of the same range got to: begin with the first change after it.
     pub cursor: Option<Vec<u8>>,
     /// How a gap is told.
@@ -403,7 +405,7 @@ impl Watch {
         matches!(self.stage, Stage::Filling | Stage::Live)
     }
 
-    /// No fewer bytes than its request takes: three lengths, two tags and a flag beside the data.
+    /// No fewer bytes than its request takes: three lengths, three tags and a flag beside the data.
     fn frame_bytes_max(&self) -> usize {
         let WatchRequest { range, cursor, .. } = &self.request;
         let end = range.end.as_ref().map_or(0, Vec::len);
@@ -411,13 +413,14 @@ impl Watch {
     }
 
     fn write(&mut self, out: &mut Vec<u8>) {
-        let WatchRequest { range, content, previous, cursor, .. } = &self.request;
+        let WatchRequest { range, content, previous, delivery, cursor, .. } = &self.request;
         let (from, stage) = match cursor {
             Some(cursor) => (WatchFrom::Cursor(cursor), Stage::Live),
             None if *content => (WatchFrom::Content, Stage::Filling),
             None => (WatchFrom::Now, Stage::Filling),
         };
-        let request = op::Watch { range: range.as_range(), from, previous: *previous };
+        let range = range.as_range();
+        let request = op::Watch { range, from, previous: *previous, delivery: *delivery };
         let mut body = Vec::new();
         codec::encode(&request, &mut body);
         write_frame(out, op::Watch::SPEC.kind, 0, self.wire, &[], &body);

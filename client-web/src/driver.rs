@@ -106,14 +106,15 @@ impl Driver {
     }
 
     pub(crate) fn watch(&mut self, body: &[u8]) -> Option<WatchId> {
-        let Watch { range, from, previous } = codec::decode(body).ok()?;
+        let Watch { range, from, previous, delivery } = codec::decode(body).ok()?;
         let range = KeyRange { start: range.start.to_vec(), end: range.end.map(<[u8]>::to_vec) };
         let (content, cursor) = match from {
             WatchFrom::Now => (false, None),
             WatchFrom::Content => (true, None),
             WatchFrom::Cursor(cursor) => (false, Some(cursor.to_vec())),
         };
-        let request = WatchRequest { range, content, previous, cursor, ..WatchRequest::default() };
+        let resync = Default::default();
+        let request = WatchRequest { range, content, previous, delivery, cursor, resync };
         Some(self.core.watch(now(&self.host), request))
     }
 

@@ -64,9 +64,9 @@ export function children(
 }
 
 export function watch(to: Writer, range: Bounds, options: WatchOptions): Writer {
-  const { content, cursor, previous } = options;
+  const { content, cursor, previous, latest } = options;
   to.range(range);
   if (cursor) to.number(From.cursor).bytes(cursor);
   else to.number(content ? From.content : From.now);
-  return to.flag(previous);
+  return to.flag(previous).flag(latest);
 }

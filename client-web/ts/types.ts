@@ -220,6 +220,11 @@ export interface WatchOptions {
   content?: boolean;
   /** Whether changes bear the entry as it was before. */
   previous?: boolean;
+  /**
+   * Whether a reader that is behind gets the last change of each key only: what it has not had yet is
+   * merged, whole transactions at a time. For values that are shown and soon replaced.
+   */
+  latest?: boolean;
   /** Goes on behind an earlier watch, from its `cursor`. */
   cursor?: Uint8Array;
   /**

@@ -105,8 +105,9 @@ impl Client {
 
     /// Watches a range, over reconnects, without a gap or a repetition; see [`Watch`].
     pub fn watch(&self, range: &KeyRange, options: WatchOptions) -> Watch {
-        let WatchOptions { content, previous, cursor, resync } = options;
-        let request = WatchRequest { range: range.clone(), content, previous, cursor, resync };
+        let WatchOptions { content, previous, delivery, cursor, resync } = options;
+        let range = range.clone();
+        let request = WatchRequest { range, content, previous, delivery, cursor, resync };
         Watch::new(Arc::clone(&self.handle), request)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tidekeep_client_core::{Config, Resync};
 use tidekeep_protocol::condition::{self, Expiry};
-use tidekeep_protocol::op::Order;
+use tidekeep_protocol::op::{Delivery, Order};
 
 /// How a client behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +108,8 @@ pub struct WatchOptions {
     pub content: bool,
     /// Whether changes shall bear the entry as it was before.
     pub previous: bool,
+    /// Which changes come to a client that is behind: every one, or the latest of each key.
+    pub delivery: Delivery,
     /// Where an earlier watch of the same range got to: begin with the first change after it.
     pub cursor: Option<Vec<u8>>,
     /// How a gap is told: as the difference, which takes memory for every key, or as a reset.

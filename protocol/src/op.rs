@@ -31,7 +31,7 @@ pub use scan::{Order, Projection, Scan, ScanReply};
 pub use status::{Figure, Status, StatusReply};
 pub use touch::{Touch, TouchReply};
 pub use txn::{Compare, Txn, TxnOp, TxnReply, TxnResult};
-pub use watch::{Event, Watch, WatchFrom, WatchHead, WatchMessage};
+pub use watch::{Delivery, Event, Watch, WatchFrom, WatchHead, WatchMessage};
 
 /// What an operation does to the store, which decides its way through the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

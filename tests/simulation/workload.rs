@@ -205,10 +205,14 @@ impl World {
         let (range, content) = (self.range(), !self.random.one_in(4));
         let previous = self.random.one_in(3);
         let (time, floor) = (self.clients[client].time(self.now), self.shown);
-        // The watcher knows resets; differences are tried where the core is.
-        let resync = Resync::Reset;
-        let request =
-            WatchRequest { range: range.clone(), content, previous, cursor: None, resync };
+        let request = WatchRequest {
+            range: range.clone(),
+            content,
+            previous,
+            // The watcher knows resets; differences are tried where the core is.
+            resync: Resync::Reset,
+            ..Default::default()
+        };
         let it = &mut self.clients[client];
         let watch = it.core.watch(time, request);
         it.watchers.push(Watcher::new(watch, range, content, previous).after(floor));
@@ -229,8 +233,14 @@ impl World {
         let ended = watcher.watch;
         if again && let Some(cursor) = watcher.cursor.clone() {
             let (range, previous) = (watcher.range.clone(), watcher.previous);
-            let (content, resync) = (true, Resync::Reset);
-            let request = WatchRequest { range, content, previous, cursor: Some(cursor), resync };
+            let request = WatchRequest {
+                range,
+                content: true,
+                previous,
+                cursor: Some(cursor),
+                resync: Resync::Reset,
+                ..Default::default()
+            };
             let watch = it.core.watch(time, request);
             it.watchers.push(watcher.resumed(watch));
             self.trace(format_args!("{client}: watch {watch:?} instead of {ended:?}"));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
 use tidekeep_client::{
-    Change, ChangeKind, Client, Entry, KeyRange, State, Watch, WatchEvent, WatchOptions,
+    Change, ChangeKind, Client, Delivery, Entry, KeyRange, State, Watch, WatchEvent, WatchOptions,
 };
 
 use crate::entry_text::lifetime;
@@ -24,6 +24,7 @@ Examples:
   tidekeep watch app/ --content           what app/ holds, then its changes
   tidekeep watch name --exact -n 1        wait for one change of one key
   tidekeep watch app/ --prev              with the value before each change
+  tidekeep watch app/ --latest            only the newest values when they come too fast
   tidekeep watch -o json --since AAEq     go on behind the cursor of an earlier watch
 
 Each line: revision, what happened, key, value. Ctrl-C ends it. With -o json each line is an object
@@ -47,6 +48,9 @@ pub(crate) struct WatchArgs {
     /// Print the value before each change too
     #[arg(long)]
     prev: bool,
+    /// When behind, print only the last change of each key
+    #[arg(long)]
+    latest: bool,
     /// Begin behind this cursor of an earlier watch
     #[arg(long, value_name = "CURSOR", value_parser = parse_cursor)]
     since: Option<Cursor>,
@@ -62,6 +66,7 @@ pub(crate) async fn run(args: WatchArgs, session: &mut Session) -> Result<Exit, 
     let options = WatchOptions {
         content: args.content,
         previous: args.prev,
+        delivery: if args.latest { Delivery::Latest } else { Delivery::Every },
         cursor: args.since.map(|cursor| cursor.0),
         ..WatchOptions::default()
     };

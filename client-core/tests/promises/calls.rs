@@ -266,7 +266,12 @@ fn scan_reply_is_given_out_whole() {
 #[test]
 fn watch_is_no_call() {
     let mut pair = Pair::ready();
-    let request = Watch { range: Range::default(), from: WatchFrom::Now, previous: false };
+    let request = Watch {
+        range: Range::default(),
+        from: WatchFrom::Now,
+        previous: false,
+        delivery: Default::default(),
+    };
     let call = pair.core.call(Millis(pair.now), &request, CallOptions::default());
     pair.run();
     assert_eq!(pair.settled(call).expect_err("refused").code, Code::InvalidInput);

@@ -332,6 +332,11 @@ async fn any_operation_of_the_table_can_be_called() {
     let reply = soon(client.call(&request)).await.expect("a refusal is a reply here");
     assert_eq!(reply.decode().expect("it decodes").status, WriteStatus::Refused);
     assert!(!reply.body().is_empty());
-    let watch = op::Watch { range: Default::default(), from: op::WatchFrom::Now, previous: false };
+    let watch = op::Watch {
+        range: Default::default(),
+        from: op::WatchFrom::Now,
+        previous: false,
+        delivery: Default::default(),
+    };
     assert_eq!(code(soon(client.call(&watch)).await), "invalid-input");
 }

@@ -26,6 +26,20 @@ pub struct Watch<'a> {
     pub from: WatchFrom<'a>,
     /// Whether events shall bear the entry as it was before.
     pub previous: bool,
+    /// Which changes are sent.
+    pub delivery: Delivery,
+}
+
+/// Which changes a watch sends to a client that is behind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Delivery {
+    /// Every one.
+    #[default]
+    Every,
+    /// The last one of each key: revisions that the client has not had yet are sent as one message,
+    /// whole ones only. The entry before is that before the first of them; an event that ends a key
+    /// has none if the key has come and gone in between.
+    Latest,
 }
 
 /// Where a watch begins.
@@ -55,7 +69,8 @@ pub enum WatchMessage<'a> {
         #[serde(borrow, with = "serde_bytes")]
         cursor: &'a [u8],
     },
-    /// All changes that one revision made to the range.
+    /// All changes that one revision made to the range. Where only the latest are delivered: the
+    /// last change of each key in the revisions after the last message, up to and with this one.
     Events {
         /// The revision.
         revision: u64,

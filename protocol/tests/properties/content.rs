@@ -10,10 +10,10 @@ use tidekeep_protocol::error::{ErrorBody, Outcome};
 use tidekeep_protocol::hello::{GoingAway, Hello, Welcome};
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::op::{
-    Child, Children, ChildrenReply, Compare, Delete, DeleteRange, DeleteRangeReply, Event, Figure,
-    Get, GetReply, Increment, IncrementReply, Order, Projection, Put, Request, Scan, ScanReply,
-    Status, StatusReply, Touch, TouchReply, Txn, TxnOp, TxnReply, TxnResult, Watch, WatchFrom,
-    WatchMessage, WriteReply, WriteStatus,
+    Child, Children, ChildrenReply, Compare, Delete, DeleteRange, DeleteRangeReply, Delivery,
+    Event, Figure, Get, GetReply, Increment, IncrementReply, Order, Projection, Put, Request, Scan,
+    ScanReply, Status, StatusReply, Touch, TouchReply, Txn, TxnOp, TxnReply, TxnResult, Watch,
+    WatchFrom, WatchMessage, WriteReply, WriteStatus,
 };
 use tidekeep_protocol::range::Range;
 
@@ -224,10 +224,12 @@ fn watch() -> impl Strategy<Value = Watch<'static>> {
         Just(WatchFrom::Content),
         bytes().prop_map(WatchFrom::Cursor),
     ];
-    (range(), from, any::<bool>()).prop_map(|(range, from, previous)| Watch {
+    let delivery = prop_oneof![Just(Delivery::Every), Just(Delivery::Latest)];
+    (range(), from, any::<bool>(), delivery).prop_map(|(range, from, previous, delivery)| Watch {
         range,
         from,
         previous,
+        delivery,
     })
 }
 

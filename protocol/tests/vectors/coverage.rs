@@ -47,6 +47,7 @@ fn every_variant_of_every_enum_has_a_vector() {
     let seen = fields::seen();
     let enums = [
         "Condition",
+        "Delivery",
         "Event",
         "Expiry",
         "Order",

@@ -11,6 +11,9 @@ mod answers;
 mod batch;
 mod handshake;
 mod incoming;
+mod latest;
+#[cfg(test)]
+mod latest_tests;
 mod machine;
 mod outbox;
 mod outgoing;

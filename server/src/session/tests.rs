@@ -21,25 +21,47 @@ use crate::config::Budgets;
 
 /// A store whose changes the test makes up; `oldest` is the last that was forgotten.
 #[derive(Default)]
-struct Scripted {
+pub(super) struct Scripted {
     changes: Mutex<Vec<Arc<Change>>>,
     oldest: Mutex<u64>,
 }
 
 impl Scripted {
-    fn change(&self, key: &[u8]) {
+    /// Appends one revision with these events: key and new value, or none for its end.
+    pub(super) fn commit(&self, events: &[(&[u8], Option<&[u8]>)]) -> u64 {
         let mut changes = self.changes.lock().unwrap();
         let revision = changes.len() as u64 + 1;
-        let meta = Meta {
-            created: revision,
-            modified: revision,
-            version: 1,
-            expires_at: None,
-            lease: None,
-        };
-        let entry = Entry::new(key, b"value", meta, &mut Vec::new());
-        let event = Event { kind: EventKind::Put, entry, previous: None };
-        changes.push(Arc::new(Change { revision, at_ms: 0, events: vec![event] }));
+        let mut made: Vec<Event> = Vec::new();
+        for &(key, value) in events {
+            let earlier = changes.iter().flat_map(|change| &change.events);
+            let last = earlier.chain(&made).rfind(|event| event.key() == key);
+            let previous =
+                last.filter(|event| event.kind == EventKind::Put).map(|event| event.entry.clone());
+            let meta = Meta {
+                created: revision,
+                modified: revision,
+                version: 1,
+                expires_at: None,
+                lease: None,
+            };
+            made.push(match (value, &previous) {
+                (Some(value), _) => {
+                    let entry = Entry::new(key, value, meta, &mut Vec::new());
+                    Event { kind: EventKind::Put, entry, previous }
+                }
+                (None, Some(entry)) => {
+                    Event { kind: EventKind::Delete, entry: entry.clone(), previous }
+                }
+                (None, None) => continue,
+            });
+        }
+        changes.push(Arc::new(Change { revision, at_ms: 0, events: made }));
+        revision
+    }
+
+    /// Forgets changes up to and with this revision.
+    pub(super) fn forget(&self, through: u64) {
+        *self.oldest.lock().unwrap() = through;
     }
 }
 
@@ -60,14 +82,21 @@ impl Commit for Scripted {
         self.changes.lock().unwrap().len() as u64
     }
 
-    fn changes(&self, after: u64, _: usize) -> Result<Changes, TooOld> {
+    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
         let oldest = *self.oldest.lock().unwrap();
         if after < oldest {
             return Err(TooOld { oldest });
         }
         let changes = self.changes.lock().unwrap();
-        let through = changes.len() as u64;
-        Ok(Changes { changes: changes[after as usize..].to_vec(), through })
+        let (mut some, mut left) = (Vec::new(), bytes);
+        for change in &changes[after as usize..] {
+            if change.cost() > left && !some.is_empty() {
+                return Ok(Changes { changes: some, through: change.revision - 1 });
+            }
+            left = left.saturating_sub(change.cost());
+            some.push(Arc::clone(change));
+        }
+        Ok(Changes { changes: some, through: changes.len() as u64 })
     }
 
     fn changed(&self, _: u64) -> Changed {
@@ -110,7 +139,7 @@ fn settings(limits: Limits) -> Arc<Settings> {
 }
 
 /// A session that has been greeted, at time 0.
-fn greeted() -> Session {
+pub(super) fn greeted() -> Session {
     greeted_with(Limits::DEFAULT)
 }
 
@@ -127,7 +156,11 @@ fn greeted_with(limits: Limits) -> Session {
 }
 
 /// What the session has to send: kind, id and body of each frame.
-fn sent(session: &mut Session, now: Millis, commit: &Scripted) -> Vec<(u8, u32, Vec<u8>)> {
+pub(super) fn sent(
+    session: &mut Session,
+    now: Millis,
+    commit: &Scripted,
+) -> Vec<(u8, u32, Vec<u8>)> {
     let mut frames = Vec::new();
     loop {
         session.fill(now, commit);
@@ -147,7 +180,8 @@ fn sent(session: &mut Session, now: Millis, commit: &Scripted) -> Vec<(u8, u32, 
 fn watch(session: &mut Session, commit: &Scripted, prefix: &[u8]) {
     let range = KeyRange::prefix(prefix);
     let range: Range<'_> = range.as_range();
-    let watch = Watch { range, from: WatchFrom::Now, previous: false };
+    let watch =
+        Watch { range, from: WatchFrom::Now, previous: false, delivery: Default::default() };
     let class = op::Class::Watch;
     let ticket = Ticket { id: 5, kind: Watch::SPEC.kind, operation: 9, class };
     assert_eq!(session.open_watch(&ticket, &watch, commit), WatchStart::Open);
@@ -162,7 +196,7 @@ fn a_quiet_watch_gets_bookmarks_while_others_keys_change() {
     assert_eq!(sent(&mut session, Millis(10_000), &commit), [], "nothing has moved");
 
     for _ in 0..3 {
-        commit.change(b"busy");
+        commit.commit(&[(b"busy", Some(b"value"))]);
     }
     session.changed();
     assert_eq!(sent(&mut session, Millis(10_001), &commit), []);
@@ -182,9 +216,9 @@ fn a_watch_whose_changes_were_forgotten_is_cut_as_a_slow_reader() {
     watch(&mut session, &commit, b"");
     sent(&mut session, Millis(1), &commit);
     for _ in 0..10 {
-        commit.change(b"key");
+        commit.commit(&[(b"key", Some(b"value"))]);
     }
-    *commit.oldest.lock().unwrap() = 5;
+    commit.forget(5);
     session.changed();
     let frames = sent(&mut session, Millis(2), &commit);
     let [(kind::ERROR, 5, body)] = &frames[..] else { panic!("not one error: {frames:?}") };
@@ -248,13 +282,14 @@ fn caught_up_never_overtakes_a_long_message_of_its_watch() {
     let commit = Scripted::default();
     let mut session = greeted_with(Limits { chunk_bytes: 64, ..Limits::DEFAULT });
     for _ in 0..3 {
-        commit.change(&[b'k'; 200]);
+        commit.commit(&[(&[b'k'; 200], Some(b"value"))]);
     }
     watch(&mut session, &commit, b"");
     sent(&mut session, Millis(1), &commit);
     let cursor = Cursor::single(9, 2).to_bytes();
     let from = WatchFrom::Cursor(&cursor);
-    let request = Watch { range: Range::default(), from, previous: false };
+    let request =
+        Watch { range: Range::default(), from, previous: false, delivery: Default::default() };
     let class = op::Class::Watch;
     let ticket = Ticket { id: 6, kind: Watch::SPEC.kind, operation: 9, class };
     assert_eq!(session.open_watch(&ticket, &request, &commit), WatchStart::Open);

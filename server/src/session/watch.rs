@@ -1,11 +1,14 @@
 //! One watch: its stage, and what it sends of a change or of its content.
 
+use std::sync::Arc;
+
 use tidekeep_log::{Change, View};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::frame::kind;
-use tidekeep_protocol::op::{Operation, Watch as WatchRequest};
+use tidekeep_protocol::op::{Delivery, Operation, Watch as WatchRequest};
 use tidekeep_protocol::range::KeyRange;
 
+use super::latest::Merged;
 use super::outbox::{Fit, Outbox};
 use super::tally::Tally;
 use super::watch_message;
@@ -20,6 +23,7 @@ pub(super) const REPLY_KIND: u8 = <WatchRequest<'static> as Operation>::SPEC.kin
 pub(super) struct Watch {
     pub(super) range: KeyRange,
     pub(super) previous: bool,
+    pub(super) delivery: Delivery,
     pub(super) stage: Stage,
     /// Everything up to this revision was sent or is none of the watch's business.
     pub(super) after: u64,
@@ -51,6 +55,11 @@ pub(super) enum Cut {
 }
 
 impl Watch {
+    /// Whether it is live and wants these changes.
+    pub(super) fn is_live(&self, delivery: Delivery) -> bool {
+        matches!(self.stage, Stage::Live) && self.delivery == delivery
+    }
+
     /// Sends what of a change lies in the range.
     pub(super) fn send(
         &mut self,
@@ -76,13 +85,45 @@ impl Watch {
         let fits = events.size_bound() <= message_bytes
             && out.watch_message(REPLY_KIND, id, |body| events.encode(body)) == Fit::Taken;
         if !fits {
-            return Err(Cut::Over(too_old(
-                "one revision changed more than fits a message; begin again with the content",
-            )));
+            return Err(Cut::Over(too_much()));
         }
         self.after = change.revision;
         self.told = change.revision;
         tally.watch_message();
+        Ok(())
+    }
+
+    /// Sends what a run of changes, oldest first, comes to.
+    pub(super) fn send_latest(
+        &mut self,
+        id: u32,
+        changes: &[Arc<Change>],
+        incarnation: u64,
+        message_bytes: usize,
+        out: &mut Outbox,
+        tally: &mut Tally,
+    ) -> Result<(), Cut> {
+        let range = self.range.as_range();
+        let through = changes.last().map_or(0, |change| change.revision);
+        while self.after < through {
+            if !has_room(out) {
+                return Err(Cut::Full);
+            }
+            let merged = Merged::of(changes, self.after, range, self.previous, message_bytes)
+                .map_err(|_| Cut::Over(too_much()))?;
+            let (after, revision, previous) = (merged.through, merged.revision(), self.previous);
+            if !merged.is_empty() {
+                let fit = out.watch_message(REPLY_KIND, id, |body| {
+                    merged.encode(previous, incarnation, body);
+                });
+                if fit == Fit::TooLong {
+                    return Err(Cut::Over(too_much()));
+                }
+                self.told = revision;
+                tally.watch_message();
+            }
+            self.after = after;
+        }
         Ok(())
     }
 
@@ -121,6 +162,10 @@ pub(super) fn has_room(out: &Outbox) -> bool {
 
 pub(super) fn too_old(message: &'static str) -> Refusal {
     Refusal::new(Code::CursorTooOld, message)
+}
+
+fn too_much() -> Refusal {
+    too_old("one revision changed more than fits a message; begin again with the content")
 }
 
 pub(super) fn slow_reader() -> Refusal {

@@ -8,7 +8,7 @@ use tidekeep_protocol::planted;
 use tidekeep_protocol::range::Range;
 
 /// More than an event, or a message, takes beside its keys and values.
-const OVERHEAD_BYTES: usize = 64;
+pub(super) const OVERHEAD_BYTES: usize = 64;
 
 /// What one change did to a range.
 #[derive(Clone, Copy)]
@@ -39,7 +39,8 @@ impl Events<'_> {
     }
 }
 
-fn size_bound(event: &Event, previous: bool) -> usize {
+/// At least how long an event is on the wire.
+pub(super) fn size_bound(event: &Event, previous: bool) -> usize {
     let now = match event.kind {
         EventKind::Put => event.entry.as_bytes().len(),
         EventKind::Delete | EventKind::Expire | EventKind::Evict => event.key().len(),
@@ -65,7 +66,7 @@ pub(crate) fn bookmark(incarnation: u64, revision: u64, body: &mut Vec<u8>) {
     codec::encode(&WatchMessage::Bookmark { revision, cursor: &cursor }, body);
 }
 
-fn cursor(incarnation: u64, revision: u64) -> Vec<u8> {
+pub(super) fn cursor(incarnation: u64, revision: u64) -> Vec<u8> {
     let ahead = u64::from(planted::is_awake("cursor-off-by-one"));
     Cursor::single(incarnation, revision + ahead).to_bytes()
 }

@@ -6,8 +6,9 @@
 //!                        behind ─▶ live          (from a cursor)
 //!                                  live          (from now)
 //! ```
-//! Live watches share one walk over the changes. Each one behind has a walk of its own, in turns
-//! with the others and with the live ones, so that none waits for another.
+//! Live watches of every change share one walk over the changes, those of the latest only another.
+//! Each one behind has a walk of its own, in turns with the others and with the live ones, so that
+//! none waits for another.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use std::sync::Arc;
 use tidekeep_log::{Change, Commit, View};
 use tidekeep_protocol::cursor::Cursor;
 use tidekeep_protocol::error::{Code, Refusal};
-use tidekeep_protocol::op::{Watch as WatchRequest, WatchFrom};
+use tidekeep_protocol::op::{Delivery, Watch as WatchRequest, WatchFrom};
 use tidekeep_protocol::range::KeyRange;
 
 use super::handshake::Settings;
+use super::latest::MERGE_BYTES;
 use super::outbox::Outbox;
 use super::tally::Tally;
 use super::timing::Millis;
@@ -44,15 +46,31 @@ pub(crate) struct Watches {
     table: BTreeMap<u32, Watch>,
     /// Watches with content or older changes to send, in turn.
     behind: VecDeque<u32>,
-    live: usize,
-    /// Every live watch has had all up to here.
-    live_at: u64,
-    /// Whether there may be a change after `live_at`.
-    due: bool,
+    /// The live watches of every change.
+    every: Walk,
+    /// The live watches of the latest changes only.
+    latest: Walk,
     incarnation: u64,
     page_bytes: usize,
     message_bytes: usize,
     bookmarks_at: Millis,
+}
+
+/// The live watches that go over the changes together.
+#[derive(Debug, Default)]
+struct Walk {
+    watches: usize,
+    /// Each of them has had all up to here.
+    at: u64,
+    /// Whether there may be a change behind that.
+    due: bool,
+}
+
+impl Walk {
+    /// How far a watch must be to join, which had `after` when the newest revision was `newest`.
+    fn limit(&self, newest: u64) -> u64 {
+        if self.watches > 0 { self.at } else { newest }
+    }
 }
 
 impl Watches {
@@ -60,9 +78,8 @@ impl Watches {
         Self {
             table: BTreeMap::new(),
             behind: VecDeque::new(),
-            live: 0,
-            live_at: 0,
-            due: false,
+            every: Walk::default(),
+            latest: Walk::default(),
             incarnation: settings.incarnation,
             page_bytes: settings.limits.chunk_bytes as usize,
             message_bytes: (settings.limits.reply_bytes as usize).min(settings.budgets.watch_bytes),
@@ -99,12 +116,12 @@ impl Watches {
                 (Stage::Behind { fresh: true }, self.resume_after(bytes, newest)?)
             }
         };
-        let previous = request.previous;
+        let (previous, delivery) = (request.previous, request.delivery);
         let start = match request.from {
             WatchFrom::Content => WatchStart::View(range.clone()),
             WatchFrom::Now | WatchFrom::Cursor(_) => WatchStart::Open,
         };
-        self.table.insert(id, Watch { range, previous, stage, after, told: after });
+        self.table.insert(id, Watch { range, previous, delivery, stage, after, told: after });
         match request.from {
             WatchFrom::Now => self.join(id, out),
             WatchFrom::Cursor(_) => self.behind.push_back(id),
@@ -137,19 +154,31 @@ impl Watches {
 
     /// The revision behind which live watches wait for a change.
     pub(crate) fn waits_for_change(&self) -> Option<u64> {
-        (self.live > 0 && !self.due).then_some(self.live_at)
+        let waiting = [&self.every, &self.latest].into_iter().filter(|walk| walk.watches > 0);
+        if waiting.clone().any(|walk| walk.due) {
+            return None;
+        }
+        waiting.map(|walk| walk.at).min()
     }
 
     /// Notes that there is a change behind the live watches.
     pub(crate) fn changed(&mut self) {
-        self.due = true;
+        self.every.due = true;
+        self.latest.due = true;
+    }
+
+    fn walk(&mut self, delivery: Delivery) -> &mut Walk {
+        match delivery {
+            Delivery::Every => &mut self.every,
+            Delivery::Latest => &mut self.latest,
+        }
     }
 
     /// Ends a watch; whether there was one.
     pub(crate) fn end(&mut self, id: u32, out: &mut Outbox) -> bool {
         let Some(watch) = self.table.remove(&id) else { return false };
         if matches!(watch.stage, Stage::Live) {
-            self.live -= 1;
+            self.walk(watch.delivery).watches -= 1;
         }
         self.behind.retain(|behind| *behind != id);
         out.forget_watch(id);
@@ -176,9 +205,14 @@ impl Watches {
         if self.table.is_empty() || out.next_watch_chunk() {
             return !self.table.is_empty();
         }
-        let live = self.live > 0 && self.due && self.feed_live(unix_ms, out, commit, tally);
+        let every =
+            self.every.watches > 0 && self.every.due && self.feed_live(unix_ms, out, commit, tally);
+        let latest = self.latest.watches > 0
+            && self.latest.due
+            && has_room(out)
+            && self.feed_latest(unix_ms, out, commit, tally);
         let behind = has_room(out) && self.feed_behind(out, commit, tally);
-        live || behind
+        every || latest || behind
     }
 
     fn feed_live(
@@ -188,36 +222,74 @@ impl Watches {
         commit: &dyn Commit,
         tally: &mut Tally,
     ) -> bool {
-        let found = match commit.changes(self.live_at, self.page_bytes) {
-            Ok(found) => found,
-            Err(_) => {
-                self.end_live(out);
-                return true;
-            }
+        let Ok(found) = commit.changes(self.every.at, self.page_bytes) else {
+            self.end_live(Delivery::Every, out);
+            return true;
         };
-        if found.changes.is_empty() {
-            self.due = false;
-        }
+        self.every.due = !found.changes.is_empty();
         for change in &found.changes {
             if !self.send_live(change, out, tally) {
                 return true;
             }
-            self.live_at = change.revision;
+            self.every.at = change.revision;
             tally.watch_lag(unix_ms.saturating_sub(change.at_ms));
         }
-        let all_through = self.live_at.max(found.through);
-        for watch in self.table.values_mut().filter(|watch| matches!(watch.stage, Stage::Live)) {
-            watch.after = watch.after.max(all_through);
-        }
-        self.live_at = all_through;
+        self.arrive(Delivery::Every, found.through);
         !found.changes.is_empty()
+    }
+
+    /// Sends what the changes since the last time come to; whether there were any.
+    fn feed_latest(
+        &mut self,
+        unix_ms: u64,
+        out: &mut Outbox,
+        commit: &dyn Commit,
+        tally: &mut Tally,
+    ) -> bool {
+        let Ok(found) = commit.changes(self.latest.at, MERGE_BYTES) else {
+            self.end_live(Delivery::Latest, out);
+            return true;
+        };
+        let Some(last) = found.changes.last() else {
+            self.latest.due = false;
+            self.arrive(Delivery::Latest, found.through);
+            return false;
+        };
+        let (incarnation, message_bytes) = (self.incarnation, self.message_bytes);
+        let mut over = Vec::new();
+        for (&id, watch) in &mut self.table {
+            if !watch.is_live(Delivery::Latest) {
+                continue;
+            }
+            match watch.send_latest(id, &found.changes, incarnation, message_bytes, out, tally) {
+                Ok(()) => {}
+                Err(Cut::Full) => return true,
+                Err(Cut::Over(refusal)) => over.push((id, refusal)),
+            }
+        }
+        for (id, refusal) in over {
+            self.cut(id, &refusal, out);
+        }
+        tally.watch_lag(unix_ms.saturating_sub(last.at_ms));
+        self.arrive(Delivery::Latest, found.through);
+        true
+    }
+
+    /// Notes that live watches have had all up to `through`.
+    fn arrive(&mut self, delivery: Delivery, through: u64) {
+        let walk = self.walk(delivery);
+        walk.at = walk.at.max(through);
+        let at = walk.at;
+        for watch in self.table.values_mut().filter(|watch| watch.is_live(delivery)) {
+            watch.after = watch.after.max(at);
+        }
     }
 
     /// Sends one change to every live watch that has not had it; whether all have it now.
     fn send_live(&mut self, change: &Arc<Change>, out: &mut Outbox, tally: &mut Tally) -> bool {
         let mut over = Vec::new();
         for (&id, watch) in &mut self.table {
-            if !matches!(watch.stage, Stage::Live) || watch.after >= change.revision {
+            if !watch.is_live(Delivery::Every) || watch.after >= change.revision {
                 continue;
             }
             match watch.send(id, change, self.incarnation, self.message_bytes, out, tally) {
@@ -259,18 +331,32 @@ impl Watches {
         tally: &mut Tally,
     ) -> Result<bool, Cut> {
         let Some(watch) = self.table.get_mut(&id) else { return Err(Cut::Full) };
-        let limit = if self.live > 0 { self.live_at } else { u64::MAX };
+        let (walk, bytes) = match watch.delivery {
+            Delivery::Every => (&self.every, self.page_bytes),
+            Delivery::Latest => (&self.latest, MERGE_BYTES),
+        };
+        let limit = walk.limit(commit.revision());
         if watch.after >= limit {
             return Ok(true);
         }
-        let found = commit.changes(watch.after, self.page_bytes).map_err(|_| watch.forgotten())?;
+        let found = commit.changes(watch.after, bytes).map_err(|_| watch.forgotten())?;
         watch.stage = Stage::Behind { fresh: false };
         if found.changes.is_empty() {
             watch.after = watch.after.max(found.through.min(limit));
             return Ok(true);
         }
-        for change in found.changes.iter().take_while(|change| change.revision <= limit) {
-            watch.send(id, change, self.incarnation, self.message_bytes, out, tally)?;
+        let until = found.changes.partition_point(|change| change.revision <= limit);
+        let changes = &found.changes[..until];
+        match watch.delivery {
+            Delivery::Every => {
+                for change in changes {
+                    watch.send(id, change, self.incarnation, self.message_bytes, out, tally)?;
+                }
+            }
+            Delivery::Latest => {
+                let message_bytes = self.message_bytes;
+                watch.send_latest(id, changes, self.incarnation, message_bytes, out, tally)?;
+            }
         }
         watch.after = watch.after.max(found.through.min(limit));
         // What says that nothing is missing must not overtake the rest of a long message.
@@ -281,20 +367,22 @@ impl Watches {
     fn join(&mut self, id: u32, out: &mut Outbox) {
         let Some(watch) = self.table.get_mut(&id) else { return };
         watch.stage = Stage::Live;
-        if self.live == 0 {
-            self.live_at = watch.after;
-        }
-        self.live += 1;
-        self.due = true;
         watch.told = watch.after;
-        let (incarnation, revision) = (self.incarnation, watch.after);
+        let (delivery, revision) = (watch.delivery, watch.after);
+        let walk = self.walk(delivery);
+        if walk.watches == 0 {
+            walk.at = revision;
+        }
+        walk.watches += 1;
+        walk.due = true;
+        let incarnation = self.incarnation;
         out.watch_message(REPLY_KIND, id, |body| {
             watch_message::caught_up(incarnation, revision, body);
         });
     }
 
-    fn end_live(&mut self, out: &mut Outbox) {
-        let live = self.table.iter().filter(|(_, watch)| matches!(watch.stage, Stage::Live));
+    fn end_live(&mut self, delivery: Delivery, out: &mut Outbox) {
+        let live = self.table.iter().filter(|(_, watch)| watch.is_live(delivery));
         let ids: Vec<u32> = live.map(|(id, _)| *id).collect();
         for id in ids {
             self.cut(id, &slow_reader(), out);
@@ -326,6 +414,7 @@ impl Watches {
 
     /// When bookmarks are due, if there is a watch that may need one.
     pub(crate) fn wait(&self, out: &Outbox) -> Option<Millis> {
-        (self.live > 0 && !out.watch_busy()).then_some(self.bookmarks_at)
+        let live = self.every.watches + self.latest.watches;
+        (live > 0 && !out.watch_busy()).then_some(self.bookmarks_at)
     }
 }

@@ -48,7 +48,8 @@ fn what_is_over_a_limit_is_refused_and_the_connection_goes_on() {
     let range = Range { start: &[b'k'; 12], end: None };
     assert_eq!(refused(client, &Scan { range, ..scan(1) }), Code::TooLarge);
     assert_eq!(refused(client, &DeleteRange { range, limit: 1 }), Code::TooLarge);
-    let watch = Watch { range, from: WatchFrom::Now, previous: false };
+    let watch =
+        Watch { range, from: WatchFrom::Now, previous: false, delivery: Default::default() };
     assert_eq!(refused(client, &watch), Code::TooLarge);
     let get = TxnOp::Get(Get { key: b"k" });
     let txn = Txn { then: vec![get; 2], otherwise: vec![get; 2], ..Txn::default() };
@@ -74,7 +75,12 @@ fn what_makes_no_sense_is_refused_and_the_connection_goes_on() {
     client.put(b"text", b"no number");
     let increment = Increment { key: b"text", by: 1, expiry: Expiry::Keep };
     assert_eq!(refused(client, &increment), Code::InvalidInput);
-    let watch = |from| Watch { range: Range::default(), from, previous: false };
+    let watch = |from| Watch {
+        range: Range::default(),
+        from,
+        previous: false,
+        delivery: Default::default(),
+    };
     assert_eq!(refused(client, &watch(WatchFrom::Cursor(b"??"))), Code::InvalidInput);
     assert_eq!(client.get(b"k"), None);
 }
@@ -168,7 +174,12 @@ fn ids_that_are_zero_or_in_use_end_the_connection() {
     twice.is_closed();
 
     let mut watching = server.client();
-    let watch = Watch { range: Range::default(), from: WatchFrom::Now, previous: false };
+    let watch = Watch {
+        range: Range::default(),
+        from: WatchFrom::Now,
+        previous: false,
+        delivery: Default::default(),
+    };
     watching.ask(4, &watch);
     watching.answer();
     watching.ask(4, &Get { key: b"k" });

@@ -57,7 +57,12 @@ fn clients_are_told_and_what_is_in_flight_is_finished() {
 fn watches_end_as_unavailable_and_web_sockets_as_restarting() {
     let mut server = TestServer::start();
     let mut watcher = server.client();
-    let watch = Watch { range: Range::default(), from: WatchFrom::Now, previous: false };
+    let watch = Watch {
+        range: Range::default(),
+        from: WatchFrom::Now,
+        previous: false,
+        delivery: Default::default(),
+    };
     watcher.call(5, &watch);
     let mut browser = WsClient::connect(server.address);
     server.drain();

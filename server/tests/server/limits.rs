@@ -97,7 +97,10 @@ fn a_cache_makes_room_and_its_watchers_are_told() {
     });
     let (mut client, mut watcher) = (server.client(), server.client());
     let range = Range { start: b"", end: None };
-    watcher.ask(9, &Watch { range, from: WatchFrom::Now, previous: false });
+    watcher.ask(
+        9,
+        &Watch { range, from: WatchFrom::Now, previous: false, delivery: Default::default() },
+    );
     let told = std::thread::spawn(move || {
         loop {
             let frame = watcher.joined();

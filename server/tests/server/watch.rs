@@ -85,7 +85,7 @@ impl Seen {
 }
 
 fn watch<'a>(range: Range<'a>, from: WatchFrom<'a>) -> Watch<'a> {
-    Watch { range, from, previous: false }
+    Watch { range, from, previous: false, delivery: Default::default() }
 }
 
 fn everything() -> Range<'static> {
