@@ -10,6 +10,7 @@ mod import;
 mod live;
 mod offline;
 mod python;
+mod reconnects;
 mod refusal;
 mod self_test;
 mod small_disk;
