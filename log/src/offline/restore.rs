@@ -78,7 +78,10 @@ pub fn restore(
 fn clear(disk: &dyn Disk) -> Result<(), Error> {
     let names = disk.list().map_err(at("list", "the data directory"))?;
     let interrupted = names.iter().any(|name| name == RESTORE_BEGUN);
-    let others = || names.iter().filter(|name| *name != RESTORE_BEGUN && *name != "lock");
+    // The lock is the caller's; the announcement, whole or not, is dealt with by itself.
+    let own =
+        |name: &str| name == "lock" || name.strip_suffix(".tmp").unwrap_or(name) == RESTORE_BEGUN;
+    let others = || names.iter().filter(|name| !own(name));
     let ours = |name: &String| !matches!(role(name), Role::Other | Role::Marker);
     if let Some(name) = others().find(|name| !interrupted || !ours(name)) {
         return Err(Error::NotEmpty { file: name.clone() });

@@ -122,3 +122,9 @@ pub(crate) fn files(disk: &FaultyDisk, ending: &str) -> Vec<String> {
     let names = disk.list().expect("the power is on");
     names.into_iter().filter(|name| name.ends_with(ending)).collect()
 }
+
+/// Flips the bit in the middle of a file.
+pub(crate) fn flip_middle(disk: &FaultyDisk, name: &str) {
+    let bits = disk.content(name).expect("it is there").len() as u64 * 8;
+    disk.flip_bit(name, bits / 2);
+}

@@ -3,6 +3,8 @@
 
 mod clock;
 mod crash;
+mod cuts;
+mod errors;
 mod expiry;
 mod ledger;
 mod memory;
@@ -14,6 +16,7 @@ mod restore;
 mod snapshots;
 mod space;
 mod steps;
+mod strays;
 mod verify;
 mod visibility;
 mod watch;

@@ -8,30 +8,25 @@ use tidekeep_log::disk::faulty::seeded;
 use tidekeep_log::offline::{Error, Outcome, Repair, Verdict};
 use tidekeep_log::{Commit, OpenError};
 
-use crate::ledger::{files, held, made, open, verify, write};
+use crate::ledger::{files, flip_middle, held, made, open, verify, write};
 
-fn plan(disk: &FaultyDisk) -> Result<Repair, Error> {
+pub(crate) fn plan(disk: &FaultyDisk) -> Result<Repair, Error> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     Repair::plan(&disk, &mut |_| {})
 }
 
 /// Repairs, and gives the folder of the originals.
-fn repair(disk: &FaultyDisk) -> Result<Option<String>, Error> {
+pub(crate) fn repair(disk: &FaultyDisk) -> Result<Option<String>, Error> {
     let planned = plan(disk)?;
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     planned.carry_out(&disk, &mut seeded(99), &[("report.txt", b"what was found".to_vec())])
 }
 
-fn flip_middle(disk: &FaultyDisk, name: &str) {
-    let bits = disk.content(name).expect("it is there").len() as u64 * 8;
-    disk.flip_bit(name, bits / 2);
-}
-
 /// Every file of the store that was there is in the folder, as it was.
-fn all_kept(before: &FaultyDisk, after: &FaultyDisk, folder: &str) {
+pub(crate) fn all_kept(before: &FaultyDisk, after: &FaultyDisk, folder: &str, context: &str) {
     for name in before.list().expect("the power is on") {
         let kept = after.content(&format!("{folder}/{name}"));
-        assert!(kept == before.content(&name), "{name} is not kept");
+        assert!(kept == before.content(&name), "{name} is not kept: {context}");
     }
     assert!(after.content(&format!("{folder}/report.txt")).is_some());
 }
@@ -72,7 +67,7 @@ fn a_damaged_log_is_kept_up_to_the_damage() {
     assert_eq!(given_up, Some((kept.index + 1, 60)));
     assert!(kept.index > 10 && last_revision > kept.revision);
     let folder = repair(&disk).expect("it is repaired").expect("originals are kept");
-    all_kept(&before, &disk, &folder);
+    all_kept(&before, &disk, &folder, "once");
 
     assert_eq!(verify(&disk).verdict(), Verdict::Good);
     let store = open(&disk, 2).expect("it opens again");

@@ -164,6 +164,13 @@ impl FaultyDisk {
         self.crash(Crash::Keep)
     }
 
+    /// A separate disk with the same files, whose faults come from another seed.
+    pub fn reseeded(&self, seed: u64) -> Self {
+        let disk = self.copy();
+        disk.0.world.lock().random = seed;
+        disk
+    }
+
     /// The disk as it is found after the power came back. This one stays as it is.
     pub fn crash(&self, crash: Crash) -> Self {
         let mut world = self.0.world.lock();
