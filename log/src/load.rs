@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::apply::apply;
 use tidekeep_store::history;
-use tidekeep_store::record::{Command, Record};
+use tidekeep_store::record::{BadRecord, Command, Record};
 use tidekeep_store::sessions::Sessions;
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::{Spread, Writing};
@@ -95,6 +95,17 @@ pub(crate) fn rehearse(disk: &Arc<dyn Disk>) -> Result<(), OpenError> {
     recovery.read(|_, payload| state.replay(payload, &tail)).map(drop)
 }
 
+/// A snapshot that a newer version of this program has written.
+#[derive(Debug, thiserror::Error)]
+#[error("its head has version {0}, this version reads up to {newest}", newest = snapshot::VERSION)]
+struct NewerHead(u8);
+
+/// Whether what cannot be used was written by a newer version of this program.
+pub(crate) fn is_newer(source: &BoxError) -> bool {
+    let record = source.downcast_ref::<BadRecord>();
+    source.is::<NewerHead>() || matches!(record, Some(BadRecord::Version(_)))
+}
+
 /// Whether a record can be read, without applying it.
 pub(crate) fn decodes(payload: &[u8]) -> Result<(), BoxError> {
     Record::decode(payload)?.commands().try_for_each(|command| command.map(drop))?;
@@ -179,6 +190,9 @@ impl State {
     /// before it.
     pub(crate) fn take(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
         if self.snapshot.is_none() {
+            if let Some(&found) = chunk.first().filter(|&&version| version > snapshot::VERSION) {
+                return Err(NewerHead(found).into());
+            }
             let head = Head::decode(chunk).ok_or("its head cannot be read")?;
             (self.revision, self.now_ms) = (head.revision, head.now_ms);
             (self.sessions_left, self.entries_left) = (head.sessions, head.keys);

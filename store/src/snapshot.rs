@@ -16,7 +16,8 @@ use crate::entry::Entry;
 use crate::sessions::Sessions;
 use crate::view::View;
 
-const VERSION: u8 = 2;
+/// The version of heads that are written, and the newest that are read.
+pub const VERSION: u8 = 2;
 const NUMBERS: usize = 6;
 /// Numbers in the head of version 1.
 const NUMBERS_OF_1: usize = 4;

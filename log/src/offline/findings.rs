@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::OpenError;
+use crate::load::is_newer;
 
 /// Everything that was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -214,10 +215,12 @@ impl From<OpenError> for Problem {
             OpenError::Io { doing, file, source } => {
                 Self::of(ProblemKind::Unreadable, &file, format!("cannot {doing} it: {source}"))
             }
-            OpenError::Replay { file, index, source } => Self {
-                records: Some((index, index)),
-                ..Self::of(ProblemKind::Undecodable, &file, source.to_string())
-            },
+            OpenError::Replay { file, index, source } => {
+                let newer = is_newer(&source);
+                let kind = if newer { ProblemKind::Newer } else { ProblemKind::Undecodable };
+                let records = Some((index, index));
+                Self { records, ..Self::of(kind, &file, source.to_string()) }
+            }
             OpenError::Locked { dir, .. } => {
                 Self::of(ProblemKind::Unreadable, &dir, "another server uses it")
             }

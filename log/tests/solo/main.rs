@@ -6,6 +6,7 @@ mod crash;
 mod cuts;
 mod errors;
 mod expiry;
+mod formats;
 mod ledger;
 mod memory;
 mod numbered;

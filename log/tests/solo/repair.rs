@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tidekeep_log::disk::Disk;
 use tidekeep_log::disk::faulty::FaultyDisk;
 use tidekeep_log::disk::faulty::seeded;
-use tidekeep_log::offline::{Error, Outcome, Repair, Verdict};
-use tidekeep_log::{Commit, OpenError};
+use tidekeep_log::offline::{Error, Outcome, ProblemKind, Repair, Verdict};
+use tidekeep_log::{Commit, OpenError, Options, Recovery};
 
-use crate::ledger::{files, flip_middle, held, made, open, verify, write};
+use crate::ledger::{SEGMENT, files, flip_middle, held, made, open, verify, write};
 
 pub(crate) fn plan(disk: &FaultyDisk) -> Result<Repair, Error> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
@@ -150,6 +150,28 @@ fn what_a_repair_cannot_do_it_refuses_and_changes_nothing() {
     newer.flip_bit("store", 8 * 8 + 4);
     assert!(matches!(plan(&newer).err(), Some(Error::Hands { .. })));
     assert_eq!(disk.calls(), calls);
+}
+
+#[test]
+fn a_record_that_the_store_cannot_read_is_never_passed_over() {
+    let disk = made(20, &[]);
+    let options = Options { segment_bytes: SEGMENT, ..Options::new(seeded(6)) };
+    let recovery = Recovery::begin(Arc::new(disk.clone()), options).expect("it opens");
+    let log = recovery.replay(|_, _| Ok(())).expect("it is read").0;
+    // Its checksums hold; it is cut in its first field.
+    let index = log.append_one(log.admit(1, 3).expect("there is room"), &[1, 2, 3]);
+    log.ticket(index).wait().expect("the disk works");
+    log.close().expect("the disk works");
+    drop(log);
+    assert!(matches!(open(&disk, 2), Err(OpenError::Replay { index: 21, .. })));
+    let kinds: Vec<_> = verify(&disk).problems.iter().map(|problem| problem.kind).collect();
+    assert_eq!(kinds, [ProblemKind::Undecodable]);
+    let Outcome::Rebuild { given_up, .. } = plan(&disk).expect("it can be repaired").outcome() else {
+        panic!("it is to be rebuilt")
+    };
+    assert_eq!(given_up, Some((21, 21)));
+    repair(&disk).expect("it is repaired");
+    assert_eq!(held(&open(&disk, 3).expect("it opens"), "after the repair"), 20);
 }
 
 #[test]

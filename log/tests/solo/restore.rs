@@ -7,9 +7,12 @@ use tidekeep_log::disk::faulty::seeded;
 use tidekeep_log::disk::{Disk, File};
 use tidekeep_log::offline::{Error, Restored, Verdict, restore};
 use tidekeep_log::{Commit, OpenError, Solo, backup};
+use tidekeep_protocol::condition::Expiry;
+use tidekeep_protocol::op::Put;
 
+use crate::clock::ManualClock;
 use crate::ledger::{held, open, revision, verify, write};
-use crate::world::wait;
+use crate::world::{World, get, put, put_of, put_with, wait};
 
 /// The bytes of a backup, taken in pieces, with a batch written after each.
 pub(crate) fn back_up(store: &Solo, piece: usize, mut between: impl FnMut()) -> Vec<u8> {
@@ -115,6 +118,27 @@ fn only_an_empty_directory_is_restored_into() {
     other.create("somebody's file").expect("there is none");
     assert!(matches!(restore_on(&other, &bytes), Err(Error::NotEmpty { .. })));
     assert_eq!(disk.calls(), before);
+}
+
+#[test]
+fn what_is_to_end_ends_when_it_would_have_ended() {
+    let world = World::new(4);
+    let store = world.open();
+    put_with(&store, Put { expiry: Expiry::After(1_000), ..put_of(b"brief", b"1") });
+    put(&store, b"lasting", b"2");
+    let ends = get(&store, b"brief").expect("it is there").expires_at();
+    let bytes = back_up(&store, 1 << 20, || {});
+    drop(store);
+    for (later, there) in [(500, true), (2_000, false)] {
+        let disk = FaultyDisk::new(5);
+        restore_on(&disk, &bytes).expect("it is restored");
+        let restored = World { clock: ManualClock::new(), ..world.on(disk) };
+        restored.clock.advance(later);
+        let store = restored.open();
+        let found = get(&store, b"brief").map(|entry| entry.expires_at());
+        assert_eq!(found, there.then_some(ends), "{later} ms later");
+        assert!(get(&store, b"lasting").is_some());
+    }
 }
 
 #[test]
