@@ -166,7 +166,8 @@ fn a_record_that_the_store_cannot_read_is_never_passed_over() {
     assert!(matches!(open(&disk, 2), Err(OpenError::Replay { index: 21, .. })));
     let kinds: Vec<_> = verify(&disk).problems.iter().map(|problem| problem.kind).collect();
     assert_eq!(kinds, [ProblemKind::Undecodable]);
-    let Outcome::Rebuild { given_up, .. } = plan(&disk).expect("it can be repaired").outcome() else {
+    let Outcome::Rebuild { given_up, .. } = plan(&disk).expect("it can be repaired").outcome()
+    else {
         panic!("it is to be rebuilt")
     };
     assert_eq!(given_up, Some((21, 21)));
