@@ -10,9 +10,9 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use tidekeep_protocol::codec::{self, Malformed};
-use tidekeep_protocol::entry::Entry;
-use tidekeep_protocol::op::{Event, WatchMessage};
+use tidekeep_protocol::codec::Malformed;
+use tidekeep_protocol::op::WatchHead;
+use tidekeep_protocol::op::watch_walk::{self, walk};
 
 /// Keys in one leaf, at most. A leaf that is full is cut in two.
 const LEAF_KEYS: usize = 256;
@@ -75,44 +75,44 @@ impl Known {
     }
 
     /// Takes a message, and says what to give out. `filling` says that content is on its way.
-    pub(crate) fn fold(&mut self, body: &[u8], filling: bool) -> Result<Folded, Malformed> {
-        match codec::decode(body)? {
-            WatchMessage::Content(entries) => Ok(self.page(entries)),
-            WatchMessage::CaughtUp { revision, cursor } if filling => {
+    pub(crate) fn fold(
+        &mut self,
+        head: &WatchHead<'_>,
+        body: &[u8],
+        filling: bool,
+    ) -> Result<Folded, Malformed> {
+        match head {
+            WatchHead::Content => {
+                let (mut kept, mut items) = (0, Vec::new());
+                let all = walk(body, &mut |step| {
+                    if self.set(step.key, step.modified.unwrap_or_default()) {
+                        kept += 1;
+                        items.extend_from_slice(step.item);
+                    }
+                })?;
+                Ok(match kept {
+                    _ if kept == all => Folded::AsItIs,
+                    0 => Folded::Nothing,
+                    _ => Folded::Instead(watch_walk::content(kept, &items)),
+                })
+            }
+            WatchHead::CaughtUp { revision, cursor } if filling => {
                 let gone = self.sweep();
                 if gone.is_empty() {
                     return Ok(Folded::AsItIs);
                 }
-                let gone = gone.iter();
-                let events = gone.map(|key| Event::Delete { key, previous: None }).collect();
-                Ok(Folded::Before(encoded(&WatchMessage::Events { revision, cursor, events })))
+                Ok(Folded::Before(watch_walk::deletes(*revision, cursor, &gone)))
             }
-            WatchMessage::CaughtUp { .. } | WatchMessage::Bookmark { .. } => Ok(Folded::AsItIs),
-            WatchMessage::Events { events, .. } => {
-                for event in &events {
-                    match event {
-                        Event::Put { entry, .. } => {
-                            self.set(entry.key, entry.stored.meta.modified);
-                        }
-                        Event::Delete { key, .. }
-                        | Event::Expire { key, .. }
-                        | Event::Evict { key, .. } => self.remove(key),
+            WatchHead::CaughtUp { .. } | WatchHead::Bookmark { .. } => Ok(Folded::AsItIs),
+            WatchHead::Events { .. } => {
+                walk(body, &mut |step| match step.modified {
+                    Some(modified) => {
+                        self.set(step.key, modified);
                     }
-                }
+                    None => self.remove(step.key),
+                })?;
                 Ok(Folded::AsItIs)
             }
-        }
-    }
-
-    fn page(&mut self, mut entries: Vec<Entry<'_>>) -> Folded {
-        let all = entries.len();
-        entries.retain(|entry| self.set(entry.key, entry.stored.meta.modified));
-        if entries.len() == all {
-            Folded::AsItIs
-        } else if entries.is_empty() {
-            Folded::Nothing
-        } else {
-            Folded::Instead(encoded(&WatchMessage::Content(entries)))
         }
     }
 
@@ -182,12 +182,6 @@ impl Known {
         self.bytes -= lost;
         gone
     }
-}
-
-fn encoded(message: &WatchMessage<'_>) -> Vec<u8> {
-    let mut body = Vec::new();
-    codec::encode(message, &mut body);
-    body
 }
 
 #[cfg(test)]

@@ -248,11 +248,12 @@ impl Core {
         let Core { receive, joined, watches, config, .. } = self;
         let message = bytes(receive, joined, &body);
         let filling = watches.is_filling(slot);
-        if !WatchHead::decode(message).is_ok_and(|head| watches.note(slot, &head)) {
+        let head = WatchHead::decode(message).ok().filter(|head| watches.note(slot, head));
+        let Some(head) = head else {
             self.break_off(misbehaved("a watch message is malformed"));
             return None;
-        }
-        match watches.fold(slot, message, filling, config.tracked_bytes) {
+        };
+        match watches.fold(slot, &head, message, filling, config.tracked_bytes) {
             Some(Folded::AsItIs) => {}
             Some(Folded::Nothing) => return None,
             Some(Folded::Instead(message)) => {

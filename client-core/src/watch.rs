@@ -305,6 +305,7 @@ impl Watches {
     pub(crate) fn fold(
         &mut self,
         slot: usize,
+        head: &WatchHead<'_>,
         body: &[u8],
         filling: bool,
         bytes_max: usize,
@@ -312,7 +313,7 @@ impl Watches {
         let watch = &mut self.slots[slot];
         let Some(known) = &mut watch.known else { return Some(Folded::AsItIs) };
         self.known_bytes -= known.bytes();
-        let folded = known.fold(body, filling);
+        let folded = known.fold(head, body, filling);
         // With the caught-up message the difference is whole.
         let amid_difference = watch.stage == Stage::Filling && known.is_difference();
         if folded.is_ok() && self.known_bytes + known.bytes() <= bytes_max {

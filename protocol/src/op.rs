@@ -19,6 +19,7 @@ pub mod status;
 pub mod touch;
 pub mod txn;
 pub mod watch;
+pub mod watch_walk;
 
 pub use backup::{Backup, BackupReply};
 pub use children::{Child, Children, ChildrenReply};

@@ -1,0 +1,242 @@
+//! Steps through the keys of a watch message without decoding the rest of it, for clients that must
+//! know what a message changes and hand it on as it is. Same encoding as [`super::watch`], written
+//! by hand so that it stays small in a page; the tests hold it to the derived one.
+
+use alloc::vec::Vec;
+
+use crate::codec::Malformed;
+
+/// What a message says of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// Revision of its last write; none when the key is gone.
+    pub modified: Option<u64>,
+    /// The encoded entry or event.
+    pub item: &'a [u8],
+}
+
+/// The numbers of variants, as the derived encoding counts them.
+mod variant {
+    pub(super) const CONTENT: u8 = 0;
+    pub(super) const EVENTS: u8 = 2;
+    pub(super) const PUT: u8 = 0;
+    pub(super) const DELETE: u8 = 1;
+    pub(super) const EVICT: u8 = 3;
+}
+
+/// Calls `each` for every entry or event of a watch message, in order; returns how many there were.
+/// When the message is malformed, some may have been stepped through.
+pub fn walk<'a>(body: &'a [u8], each: &mut dyn FnMut(Step<'a>)) -> Result<u64, Malformed> {
+    let mut rest = Rest(body);
+    let events = match rest.number().ok_or(Malformed)? {
+        number if number == u64::from(variant::CONTENT) => false,
+        number if number == u64::from(variant::EVENTS) => {
+            rest.number().ok_or(Malformed)?;
+            rest.bytes().ok_or(Malformed)?;
+            true
+        }
+        _ => return Ok(0),
+    };
+    let count = rest.number().ok_or(Malformed)?;
+    for _ in 0..count {
+        let before = rest.0;
+        let (key, modified) = rest.item(events).ok_or(Malformed)?;
+        let item = &before[..before.len() - rest.0.len()];
+        each(Step { key, modified, item });
+    }
+    if rest.0.is_empty() { Ok(count) } else { Err(Malformed) }
+}
+
+/// The body of a content message with so many entries, encoded as [`Step::item`] bears them.
+pub fn content(count: u64, items: &[u8]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(items.len() + 11);
+    body.push(variant::CONTENT);
+    push_number(&mut body, count);
+    body.extend_from_slice(items);
+    body
+}
+
+/// The body of an events message that says of these keys that they were deleted.
+pub fn deletes(revision: u64, cursor: &[u8], keys: &[impl AsRef<[u8]>]) -> Vec<u8> {
+    let mut body = Vec::new();
+    body.push(variant::EVENTS);
+    push_number(&mut body, revision);
+    push_bytes(&mut body, cursor);
+    push_number(&mut body, keys.len() as u64);
+    for key in keys {
+        body.push(variant::DELETE);
+        push_bytes(&mut body, key.as_ref());
+        // No previous entry.
+        body.push(0);
+    }
+    body
+}
+
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn item(&mut self, event: bool) -> Option<(&'a [u8], Option<u64>)> {
+        let what = if event { u8::try_from(self.number()?).ok()? } else { variant::PUT };
+        if what > variant::EVICT {
+            return None;
+        }
+        let key = self.bytes()?;
+        let modified = if what == variant::PUT { Some(self.stored()?) } else { None };
+        if event && self.is_there()? {
+            self.stored()?;
+        }
+        Some((key, modified))
+    }
+
+    /// Skips a value with its metadata; the revision of its last write.
+    fn stored(&mut self) -> Option<u64> {
+        let _created = self.number()?;
+        let modified = self.number()?;
+        let _version = self.number()?;
+        // When it ends, and its lease.
+        for _ in 0..2 {
+            if self.is_there()? {
+                self.number()?;
+            }
+        }
+        self.bytes()?;
+        Some(modified)
+    }
+
+    fn is_there(&mut self) -> Option<bool> {
+        match self.number()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.number()?).ok()?;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let (&byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            value |= u64::from(byte & 0x7F) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+}
+
+fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    push_number(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn push_number(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::codec;
+    use crate::entry::{Entry, Meta, Stored};
+    use crate::op::{Event, WatchMessage};
+
+    fn encoded(message: &WatchMessage<'_>) -> Vec<u8> {
+        let mut body = Vec::new();
+        codec::encode(message, &mut body);
+        body
+    }
+
+    fn entry(key: &'static [u8], modified: u64, option: Option<u64>) -> Entry<'static> {
+        let meta = Meta {
+            created: 1,
+            modified,
+            version: 300,
+            expires_at: option,
+            lease: option.map(|it| it / 2),
+        };
+        Entry { key, stored: Stored { meta, value: &[0x80; 200] } }
+    }
+
+    fn steps(body: &[u8]) -> Result<Vec<Step<'_>>, Malformed> {
+        let mut steps = Vec::new();
+        let count = walk(body, &mut |step| steps.push(step))?;
+        assert_eq!(count, steps.len() as u64);
+        Ok(steps)
+    }
+
+    fn messages() -> [Vec<u8>; 4] {
+        let entries = vec![
+            entry(b"", 5, None),
+            entry(b"some key", u64::MAX, Some(u64::MAX)),
+            entry(&[0xFF; 200], 128, Some(0)),
+        ];
+        let (revision, cursor) = (1 << 40, &[7; 20][..]);
+        let previous = Some(entries[1].stored);
+        let key = b"gone";
+        let events = vec![
+            Event::Put { entry: entries[1], previous },
+            Event::Put { entry: entries[2], previous: None },
+            Event::Delete { key, previous },
+            Event::Expire { key, previous: None },
+            Event::Evict { key, previous },
+        ];
+        [
+            encoded(&WatchMessage::Content(entries)),
+            encoded(&WatchMessage::Events { revision, cursor, events }),
+            encoded(&WatchMessage::CaughtUp { revision, cursor }),
+            encoded(&WatchMessage::Bookmark { revision, cursor }),
+        ]
+    }
+
+    #[test]
+    fn steps_are_what_the_message_says() {
+        let [content, events, caught_up, bookmark] = messages();
+        let told = |body| steps(body).unwrap().iter().map(|it| it.modified).collect::<Vec<_>>();
+        assert_eq!(told(&content), [Some(5), Some(u64::MAX), Some(128)]);
+        assert_eq!(told(&events), [Some(u64::MAX), Some(128), None, None, None]);
+        assert_eq!(steps(&content).unwrap()[1].key, b"some key");
+        assert!(steps(&events).unwrap()[2..].iter().all(|step| step.key == b"gone"));
+        assert_eq!((told(&caught_up), told(&bookmark)), (vec![], vec![]));
+        let items =
+            steps(&content).unwrap().iter().flat_map(|it| it.item.to_vec()).collect::<Vec<_>>();
+        assert_eq!(super::content(3, &items), content);
+    }
+
+    #[test]
+    fn deletes_are_an_events_message() {
+        let keys = [&b"a"[..], b"", &[1; 300]];
+        let events = keys.iter().map(|key| Event::Delete { key, previous: None }).collect();
+        let message = WatchMessage::Events { revision: 300, cursor: b"cursor", events };
+        assert_eq!(deletes(300, b"cursor", &keys), encoded(&message));
+    }
+
+    #[test]
+    fn whatever_is_cut_or_too_long_is_malformed_here_too() {
+        for body in &messages()[..2] {
+            for length in 0..body.len() {
+                assert_eq!(steps(&body[..length]), Err(Malformed));
+            }
+            let long = [&body[..], &[0]].concat();
+            assert_eq!(steps(&long), Err(Malformed));
+        }
+        assert_eq!(steps(&[0x80; 12]), Err(Malformed));
+        assert_eq!(steps(&[2, 1, 0, 1, 4, 0, 0]), Err(Malformed), "no such event");
+        assert_eq!(steps(&[2, 1, 0, 1, 1, 0, 2]), Err(Malformed), "neither there nor not");
+    }
+}
