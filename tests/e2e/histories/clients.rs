@@ -1,7 +1,7 @@
 //! A client that does what it likes on a few keys, and writes down what it was told.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use tidekeep_client::protocol::condition;
@@ -19,12 +19,15 @@ const KEYS: Key = 6;
 const COUNTER: Key = 4;
 /// What calls may take. Who is in a hurry gives calls up that may still be applied.
 const DEADLINES_MS: [u64; 3] = [250, 700, 1_500];
+/// What a busy machine may add to that.
+const SLACK: Duration = Duration::from_secs(5);
 /// Pauses between calls, so that a history is long in time rather than in calls.
 const PAUSE_MS: u64 = 12;
 
 pub(super) struct Worker {
     name: u32,
     client: Client,
+    deadline: Duration,
     recorder: Arc<Recorder>,
     rng: Rng,
     writes: Value,
@@ -35,27 +38,36 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(name: u32, seed: u64, address: &str, recorder: Arc<Recorder>) -> Self {
         let deadline = DEADLINES_MS[name as usize % DEADLINES_MS.len()];
-        let mut options = Options::default().timeout(Duration::from_millis(deadline));
+        let deadline = Duration::from_millis(deadline);
+        let mut options = Options::default().timeout(deadline);
         options.config.backoff_min_ms = 5;
         options.config.backoff_max_ms = 100;
         let client = Client::lazy(address, options).unwrap();
         let rng = Rng::with_seed(seed * 1_000 + u64::from(name));
-        Self { name, client, recorder, rng, writes: 0, seen: [None; KEYS as usize] }
+        Self { name, client, deadline, recorder, rng, writes: 0, seen: [None; KEYS as usize] }
     }
 
     pub(super) async fn work_until(mut self, stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
             let operation = self.operation();
             let invoked = self.recorder.tick();
+            let start = Instant::now();
             let answer = run(&self.client, &operation).await;
             let ended = self.recorder.tick();
+            let took = start.elapsed();
+            assert!(took < self.deadline + SLACK, "{operation}: settled only after {took:?}");
             let end = match answer {
                 Ok(answer) => {
                     self.look(&operation, &answer);
                     End::Answered(ended, answer)
                 }
                 Err(error) if error.outcome() == Outcome::NotApplied => End::Failed,
-                Err(_) => End::Unknown,
+                // While there is time, a write is sent again. The client counts whole milliseconds.
+                Err(error) => {
+                    let in_time = took + Duration::from_millis(1) >= self.deadline;
+                    assert!(in_time, "{operation}: in doubt after {took:?}: {error:?}");
+                    End::Unknown
+                }
             };
             self.recorder.add(Call { client: self.name, invoked, operation, end });
             let pause = self.rng.u64(..PAUSE_MS);
