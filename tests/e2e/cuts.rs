@@ -35,7 +35,7 @@ async fn every_write_is_applied_once_wherever_its_request_is_cut() {
         cuts += its_cuts;
         slowest = slowest.max(its_slowest);
     }
-    println!("cuts: {cuts}, calls in doubt: 0, slowest call: {} ms", slowest.as_millis());
+    println!("suite: cuts: {cuts}, calls in doubt: 0, slowest call: {} ms", slowest.as_millis());
     assert!(cuts >= total, "only {cuts} cuts");
 }
 

@@ -135,7 +135,7 @@ impl std::ops::AddAssign for Sum {
 impl std::fmt::Display for Sum {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { histories, operations, faults, unknown, nodes } = self;
-        write!(f, "histories: {histories}, operations: {operations}, faults: {faults}, ")?;
+        write!(f, "suite: histories: {histories}, operations: {operations}, faults: {faults}, ")?;
         write!(f, "unknown: {unknown}, violations: 0 ({nodes} nodes searched)")
     }
 }

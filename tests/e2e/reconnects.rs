@@ -56,7 +56,7 @@ async fn memory_stays_flat_over_reconnects() {
     stop.send_replace(true);
     let writes = writing.await.unwrap();
     println!(
-        "reconnects: {natives} of native clients, {reconnects} of terminals, {writes} writes; \
+        "suite: reconnects: {natives} of native clients, {reconnects} of terminals, {writes} writes; \
          server {before} to {after} bytes, a terminal grew by {grown} bytes at most"
     );
     assert!(natives + reconnects >= total);
