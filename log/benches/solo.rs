@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tidekeep_log::clock::SystemClock;
 use tidekeep_log::disk::faulty::seeded;
 use tidekeep_log::disk::real::RealDisk;
-use tidekeep_log::{Answers, BoxError, Call, Commit, Durability, Solo, SoloOptions};
+use tidekeep_log::{
+    Answers, BoxError, Call, Commit, Durability, Eviction, MemoryOptions, Solo, SoloOptions,
+};
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{Get, Put, Request};
 
@@ -17,6 +19,15 @@ const VALUE: [u8; 100] = [0x5a; 100];
 const TIME: Duration = Duration::from_secs(2);
 
 fn main() -> Result<(), BoxError> {
+    println!("{KEYS} keys, {} byte values, {} s each", VALUE.len(), TIME.as_secs());
+    println!("without a memory limit");
+    bench(MemoryOptions::default())?;
+    println!("with a memory limit that is not reached, and eviction by use");
+    let limit_bytes = 1 << 30;
+    bench(MemoryOptions { limit_bytes, eviction: Eviction::Lru, ..MemoryOptions::default() })
+}
+
+fn bench(memory: MemoryOptions) -> Result<(), BoxError> {
     let dir = tempfile::tempdir()?;
     let disk = Arc::new(RealDisk::open(dir.path())?);
     let options = SoloOptions::new(disk, Arc::new(SystemClock), seeded(1));
@@ -24,9 +35,9 @@ fn main() -> Result<(), BoxError> {
         durability: Durability::None,
         history_bytes: 8 << 20,
         snapshot_log_bytes: u64::MAX,
+        memory,
         ..options
     })?;
-    println!("{KEYS} keys, {} byte values, {} s each", VALUE.len(), TIME.as_secs());
     println!("{:>8} {:>8} {:>6} {:>12} {:>8}", "op", "threads", "batch", "ops/s", "ns/op");
     for key in 0..KEYS {
         run_one(&store, &key_of(key), true, 1);
