@@ -118,7 +118,9 @@ struct Terminal {
     child: Child,
     /// Events that it has printed.
     events: Arc<AtomicU64>,
-    reading: std::thread::JoinHandle<()>,
+    /// How often it has said that it is connected again.
+    returns: Arc<AtomicU64>,
+    reading: Option<std::thread::JoinHandle<()>>,
 }
 
 struct Terminated {
@@ -136,52 +138,69 @@ impl Terminal {
             .spawn()
             .expect("the command line's program starts");
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let events = Arc::new(AtomicU64::new(0));
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let (events, returns) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let counter = Arc::clone(&events);
-        let reading = std::thread::spawn(move || {
-            let mut last = None;
-            for line in stdout.lines() {
-                let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-                assert_ne!(line["type"], "reset", "the terminal had to begin anew");
-                if line["type"] == "put" {
-                    let number: u64 = line["value"].as_str().unwrap().parse().unwrap();
-                    assert!(last.is_none_or(|last| number == last + 1), "{number} after {last:?}");
-                    last = Some(number);
-                    counter.fetch_add(1, Ordering::Relaxed);
-                }
+        let reading = std::thread::spawn(move || count_events(stdout, &counter));
+        let counter = Arc::clone(&returns);
+        std::thread::spawn(move || {
+            let again = |line: &String| line.contains("connected again");
+            for _ in stderr.lines().map_while(Result::ok).filter(again) {
+                counter.fetch_add(1, Ordering::Relaxed);
             }
         });
-        Self { proxy, child, events, reading }
+        Self { proxy, child, events, returns, reading: Some(reading) }
     }
 
-    /// Cuts the connection as soon as it is there, so many times.
+    /// Cuts the connection whenever an event has come over it, so many times.
     fn reconnect(mut self, rounds: u64) -> Terminated {
-        let stderr = BufReader::new(self.child.stderr.take().expect("stderr is piped"));
-        let mut said = stderr.lines();
-        self.wait_for_event();
+        wait_for("an event", &self.events, 1);
         let mut before = 0;
         for round in 0..rounds {
             if round == rounds / 4 {
                 before = resident_bytes(self.child.id());
             }
             self.proxy.sever();
-            let again = said.find(|line| line.as_ref().is_ok_and(|it| it.contains("again;")));
-            assert!(again.is_some(), "the terminal ended in round {round}");
+            wait_for("word of a connection", &self.returns, round + 1);
+            // Who is cut before anything arrives falls behind, and has to begin anew in the end.
+            let printed = self.events.load(Ordering::Relaxed);
+            wait_for("an event", &self.events, printed + 1);
         }
-        // What it saw last came over the last connection.
-        self.wait_for_event();
         let grown_bytes = resident_bytes(self.child.id()).saturating_sub(before);
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.reading.join().expect("the terminal's events follow each other");
+        let reading = self.reading.take().expect("it is joined once");
+        reading.join().expect("the terminal's events follow each other");
         Terminated { reconnects: self.proxy.cuts(), grown_bytes }
     }
+}
 
-    fn wait_for_event(&self) {
-        let before = self.events.load(Ordering::Relaxed);
-        eventually("the terminal to print an event", LIMIT, || {
-            (self.events.load(Ordering::Relaxed) > before).then_some(())
-        });
+/// Counts the changes that a terminal prints, which must follow each other.
+fn count_events(stdout: impl BufRead, counter: &AtomicU64) {
+    let mut last = None;
+    for line in stdout.lines() {
+        let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert_ne!(line["type"], "reset", "the terminal had to begin anew");
+        if line["type"] == "put" {
+            let number: u64 = line["value"].as_str().unwrap().parse().unwrap();
+            assert!(last.is_none_or(|last| number == last + 1), "{number} after {last:?}");
+            last = Some(number);
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn wait_for(what: &str, counter: &AtomicU64, count: u64) {
+    eventually(&format!("{what} from the terminal"), LIMIT, || {
+        (counter.load(Ordering::Relaxed) >= count).then_some(())
+    });
+}
+
+impl Drop for Terminal {
+    /// A test that fails leaves no process behind, nor a thread that reads from it.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -128,7 +128,7 @@ impl Proxy {
 
     /// Connections that were cut so far.
     pub fn cuts(&self) -> u64 {
-        self.shared.cuts.load(Ordering::Relaxed)
+        self.shared.cuts.load(Ordering::SeqCst)
     }
 }
 
@@ -159,20 +159,25 @@ enum Fate {
 }
 
 impl Connection {
-    async fn carry(mut self, client: TcpStream) {
+    async fn carry(mut self, mut client: TcpStream) {
         self.severing.mark_unchanged();
-        let Ok(server) = TcpStream::connect(&self.shared.upstream).await else { return };
+        let Ok(mut server) = TcpStream::connect(&self.shared.upstream).await else { return };
         let shared = Arc::clone(&self.shared);
         let mut severing = self.severing.clone();
         let cut = tokio::select! {
-            fate = self.forward(client, server) => matches!(fate, Ok(Fate::Cut)),
+            fate = self.forward(&mut client, &mut server) => matches!(fate, Ok(Fate::Cut)),
             _ = severing.changed() => true,
         };
-        shared.cuts.fetch_add(u64::from(cut), Ordering::Relaxed);
+        // Before either end can notice: who came back has been counted.
+        shared.cuts.fetch_add(u64::from(cut), Ordering::SeqCst);
     }
 
     /// Carries pieces both ways until an end is gone or a cut is due.
-    async fn forward(&mut self, mut client: TcpStream, mut server: TcpStream) -> io::Result<Fate> {
+    async fn forward(
+        &mut self,
+        client: &mut TcpStream,
+        server: &mut TcpStream,
+    ) -> io::Result<Fate> {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let mut up = vec![0; CHUNK_BYTES];
@@ -183,11 +188,11 @@ impl Connection {
             let fate = tokio::select! {
                 read = client.read(&mut up) => match read? {
                     0 => return Ok(Fate::On),
-                    length => self.request(&up[..length], &mut server, &mut pending).await?,
+                    length => self.request(&up[..length], server, &mut pending).await?,
                 },
                 read = server.read(&mut down) => match read? {
                     0 => return Ok(Fate::On),
-                    length => self.reply(&down[..length], &mut client, pending).await?,
+                    length => self.reply(&down[..length], client, pending).await?,
                 },
             };
             if let Fate::Cut = fate {
