@@ -78,8 +78,8 @@ impl Teller {
 pub(crate) fn run(workspace: &Workspace, need: Need, talk: Talk) -> Result<Tools> {
     let teller = Teller(talk);
     let wasm = rust::wasm(workspace, &teller)?;
-    let wasm_opt = wasm_opt(&teller);
     let node = node::prepare(workspace, &teller)?;
+    let wasm_opt = wasm_opt(workspace, &teller);
     let tests = match need {
         Need::Page => None,
         Need::Tests => Some(testing::prepare(workspace, &teller)?),
@@ -87,12 +87,15 @@ pub(crate) fn run(workspace: &Workspace, need: Need, talk: Talk) -> Result<Tools
     Ok(Tools { wasm, node, wasm_opt, tests })
 }
 
-/// Binaryen's optimiser, if one is installed that understands what today's compiler makes of a
-/// module: Debian 12's (108) gives the table of JavaScript values a wrong index. It saves a tenth,
-/// so it is not worth an installation.
-fn wasm_opt(teller: &Teller) -> Option<PathBuf> {
-    let found = on_path("wasm-opt")
-        .filter(|path| binaryen_version(path).is_some_and(|version| version >= BINARYEN_OLDEST));
+/// Binaryen's optimiser: that of the npm package `binaryen`, which comes with what the package is
+/// built with, or a newer enough one that is installed. Debian 12's (108) gives the table of
+/// JavaScript values a wrong index.
+fn wasm_opt(workspace: &Workspace, teller: &Teller) -> Option<PathBuf> {
+    let of_npm = workspace.path("client-web/node_modules/.bin/wasm-opt");
+    let found = [Some(of_npm), on_path("wasm-opt")]
+        .into_iter()
+        .flatten()
+        .find(|path| binaryen_version(path).is_some_and(|version| version >= BINARYEN_OLDEST));
     match &found {
         Some(path) => teller.found("wasm-opt", &path.display().to_string()),
         None => teller.found("wasm-opt", "absent or too old; the module stays a little larger"),
