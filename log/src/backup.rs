@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use tidekeep_store::snapshot::{self as snapshot_of, Feed, Head};
+use tidekeep_store::snapshot::{Feed, Head};
 
 use crate::disk::File;
 use crate::error::{BoxError, OpenError};
@@ -30,17 +30,15 @@ pub struct Backup {
 
 impl Backup {
     pub(crate) fn of(cut: Cut, store_id: u128, estimate: u64) -> Self {
-        let Cut { index, head, tables, view } = cut;
         let mut ready = Vec::new();
-        let purpose = Purpose::Backup;
-        let header = Header { purpose, store_id, index, created_ms: head.now_ms };
+        let (purpose, created_ms) = (Purpose::Backup, cut.head.now_ms);
+        let header = Header { purpose, store_id, index: cut.index, created_ms };
         let mut framing = Framing::begin(&header, &mut ready);
-        framing.block(&head.encode(), &mut ready);
-        let written = snapshot_of::write_sessions(&tables.sessions, |chunk| {
+        let Ok(()) = cut.write_tables(|chunk| {
             framing.block(chunk, &mut ready);
             Ok::<(), Infallible>(())
         });
-        let Ok(()) = written;
+        let Cut { head, view, .. } = cut;
         let (feed, chunk) = (Feed::new(view), Vec::new());
         Self { head, estimate, framing, feed, ready, given: 0, ended: false, chunk }
     }

@@ -75,9 +75,17 @@ impl Cut {
         &self,
         mut use_chunk: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        use_chunk(&self.head.encode())?;
-        snapshot::write_sessions(&self.tables.sessions, &mut use_chunk)?;
+        self.write_tables(&mut use_chunk)?;
         snapshot::write(&self.view, use_chunk)
+    }
+
+    /// Gives the chunks before the entries: the head, and what is no entry.
+    pub(crate) fn write_tables<E>(
+        &self,
+        mut use_chunk: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        use_chunk(&self.head.encode())?;
+        snapshot::write_sessions(&self.tables.sessions, use_chunk)
     }
 }
 

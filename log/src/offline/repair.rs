@@ -116,7 +116,11 @@ impl Repair {
             }
             Steps::Rebuild { store_id, content } => {
                 let manifest = Manifest { store_id, incarnation: random(), segment: 1 };
-                stage(&**disk, &manifest, *content, random())?;
+                if let Err(error) = stage(&**disk, &manifest, *content, random()) {
+                    // What is left of it would only fill the disk.
+                    let _ = unstage(&**disk);
+                    return Err(error);
+                }
                 make_folder(&**disk, reports)?;
                 manifest.write_as(&**disk, REPAIR_BEGUN).map_err(at("write", REPAIR_BEGUN))?;
                 finish(&**disk).map(Some)
@@ -180,14 +184,19 @@ fn sync(disk: &dyn Disk) -> Result<(), OpenError> {
 /// Writes the files of the new store under names that nobody looks for.
 fn stage(disk: &dyn Disk, manifest: &Manifest, content: Content, epoch: u64) -> Result<(), Error> {
     // A repair that was cut off before it decided anything may have left some.
-    for name in names(disk)?.iter().filter(|name| name.starts_with(PREFIX)) {
-        remove_if_there(disk, name).map_err(at("remove", name))?;
-    }
+    unstage(disk)?;
     let index = content.index.max(1);
     let cut = content.state.into_cut(index);
     let (store_id, created_ms) = (manifest.store_id, cut.head.now_ms);
     let plan = assemble::Plan { prefix: PREFIX, store_id, index, created_ms, epoch };
     plan.write(disk, |out| cut.write(|chunk| out.write(chunk)))?;
+    Ok(())
+}
+
+fn unstage(disk: &dyn Disk) -> Result<(), Error> {
+    for name in names(disk)?.iter().filter(|name| name.starts_with(PREFIX)) {
+        remove_if_there(disk, name).map_err(at("remove", name))?;
+    }
     Ok(())
 }
 

@@ -1,12 +1,13 @@
 //! Numbered writes: a retry gets the first answer, whatever happened in between, and nothing is ever
 //! run twice.
 
-use tidekeep_log::disk::faulty::Crash;
+use tidekeep_log::disk::faulty::{Crash, FaultyDisk};
 use tidekeep_log::{Answers, Call, Commit, Lost, Numbered, Reply, Solo};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::Request;
 use tidekeep_protocol::session::{Number, SessionId};
 
+use crate::restore::{back_up, restore_on};
 use crate::world::{World, add, add_request, delete_request, figure, put, put_request, wait};
 
 const MADE_MS: u64 = 1_000;
@@ -85,6 +86,21 @@ fn a_retry_gets_the_first_answer_over_restarts_and_snapshots() {
     }
     assert_eq!(add(&store, b"n", 0).0, 6);
     assert_eq!(figure(&store, "sessions"), 1);
+}
+
+#[test]
+fn a_backup_holds_the_answers_to_what_it_holds() {
+    let world = World::new(6);
+    let store = world.open();
+    let write = (add_request(b"n", 5), numbered(1, 1));
+    let first = wire(&ask(&store, write.0.clone(), write.1));
+    let bytes = back_up(&store, 1 << 20, || {});
+    drop(store);
+    let disk = FaultyDisk::new(7);
+    restore_on(&disk, &bytes).expect("it is restored");
+    let store = world.on(disk).open();
+    assert_eq!(wire(&ask(&store, write.0.clone(), again(write.1))), first);
+    assert_eq!(add(&store, b"n", 0).0, 5, "it was not added again");
 }
 
 #[test]
