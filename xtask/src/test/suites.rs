@@ -16,13 +16,14 @@ pub(super) struct Suite {
 }
 
 /// Every suite, with the step that runs it told by its name.
-pub(super) const SUITES: [Suite; 7] = [
+pub(super) const SUITES: [Suite; 8] = [
     suite("unit: cases of each property", "PROPTEST_CASES", 256, 10_000),
     suite("unit: rounds of cuts after every disk call", "TIDEKEEP_CRASH_ROUNDS", 1, 100),
     suite("unit: rounds of flipped bits and strayed calls", "TIDEKEEP_FLIP_ROUNDS", 1, 45),
     suite("e2e: histories of real processes", "TIDEKEEP_HISTORIES", 10, 500),
     suite("e2e: cuts between request and reply", "TIDEKEEP_CUTS", 1_000, 50_000),
     suite("e2e: reconnects", "TIDEKEEP_RECONNECTS", 1_000, 10_000),
+    suite("npm: reconnects of a page", "TIDEKEEP_PAGE_RECONNECTS", 500, 10_000),
     suite("fuzz: seconds for each target", "TIDEKEEP_FUZZ_SECONDS", 30, 1_800),
 ];
 
@@ -58,7 +59,9 @@ pub(super) fn size_of(variable: &str, length: Length) -> Option<u32> {
 
 /// The lines in which suites say what they have done.
 pub(super) fn summaries(output: &str) -> Vec<&str> {
-    output.lines().map(str::trim).filter(|line| line.starts_with("suite: ")).collect()
+    // Node's runner makes a comment of what a test prints.
+    let lines = output.lines().map(|line| line.trim().trim_start_matches("# "));
+    lines.filter(|line| line.starts_with("suite: ")).collect()
 }
 
 #[cfg(test)]
@@ -88,8 +91,8 @@ mod tests {
         let skip = ["target", "node_modules", "dist"];
         let files = files_below(workspace.root(), &skip).unwrap();
         let sources = files.iter().filter(|file| {
-            let rust = file.extension().is_some_and(|extension| extension == "rs");
-            rust && !file.ends_with(file!())
+            let source = file.extension().is_some_and(|it| it == "rs" || it == "ts");
+            source && !file.ends_with(file!())
         });
         let sources: Vec<String> = sources.map(|file| fs::read_to_string(file).unwrap()).collect();
         // proptest reads its own.
@@ -102,7 +105,7 @@ mod tests {
     #[test]
     fn summaries_are_found_among_other_lines() {
         let output =
-            "    Summary [1s]\n    suite: cuts: 50000, none applied twice\nnot a suite: x\n";
-        assert_eq!(summaries(output), ["suite: cuts: 50000, none applied twice"]);
+            "    Summary [1s]\n    suite: cuts: 50000, none twice\nnot a suite: x\n# suite: y\n";
+        assert_eq!(summaries(output), ["suite: cuts: 50000, none twice", "suite: y"]);
     }
 }
