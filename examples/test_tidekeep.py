@@ -354,6 +354,17 @@ class Live(unittest.TestCase):
         client.put(key, "4")
         self.assertEqual(self.changes(resumed, 1), [("put", key, b"4")])
 
+    def test_who_is_behind_can_have_the_latest_only(self):
+        client, key = self.client, self.key("a")
+        watch = client.watch(prefix(self.root))
+        self.assertEqual(self.content(watch), {})
+        cursor = watch.cursor
+        watch.close()
+        for value in ["1", "2", "3"]:
+            client.put(key, value)
+        resumed = client.watch(prefix(self.root), since={"cursor": cursor}, delivery="latest")
+        self.assertEqual(self.changes(resumed, 1), [("put", key, b"3")])
+
     def test_a_cursor_of_another_history_is_too_old(self):
         position = bytearray()
         wire.write_varint(position, self.client.welcome["incarnation"] ^ 1)

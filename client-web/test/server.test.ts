@@ -261,6 +261,18 @@ test("a watch takes up where an earlier one was left", async () => {
   assert.deepEqual(seen.flatMap((event) => (event.type === "put" ? [event.key] : [])), [`${at}b`, `${at}c`]);
 });
 
+test("a watch of the latest gets one change of a key that was written many times", async () => {
+  const first = client.watch({ prefix: at });
+  await until(first, caughtUp);
+  const { cursor } = first;
+  first.close();
+  for (let n = 1; n <= 50; n++) await client.put(`${at}a`, String(n));
+  await using second = client.watch({ prefix: at }, { cursor: cursor!, latest: true });
+  const seen = await until(second, caughtUp);
+  const values = seen.flatMap((event) => (event.type === "put" ? [event.entry.text()] : []));
+  assert.deepEqual(values, ["50"]);
+});
+
 test("two clients see each other's writes", async () => {
   await using other = connect(server.url);
   await using watch = other.watch({ prefix: at });

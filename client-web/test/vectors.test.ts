@@ -43,9 +43,10 @@ const writers: Record<string, (to: Writer, json: Json) => Writer | undefined> = 
   increment: (to, { key, by, ...rest }) =>
     typeof by === "number" ? requests.increment(to, unhex(key), by, options(rest)) : undefined,
   delete_range: (to, { range, limit }) => requests.deleteRange(to, bounds(range), limit),
-  watch: (to, { range, from, previous }) => {
+  watch: (to, { range, from, previous, delivery }) => {
     const cursor = from.cursor === undefined ? undefined : unhex(from.cursor);
-    return requests.watch(to, bounds(range), { content: from === "content", cursor, previous });
+    const options = { content: from === "content", cursor, previous, latest: delivery === "latest" };
+    return requests.watch(to, bounds(range), options);
   },
   status: (to) => to,
   backup: (to, { offset }) => (typeof offset === "number" ? to.number(offset) : undefined),

@@ -119,6 +119,8 @@ fn a_cursor_goes_on_where_an_earlier_watch_ended() {
     store.ok(&["put", "k", "2"]);
     let missed = store.ok(&["watch", "--since", &cursor, "-n", "2"]);
     assert_eq!(missed, "1\tput\tk\t1\n2\tput\tk\t2\n");
+    let latest = store.ok(&["watch", "--since", &cursor, "--latest", "-n", "1"]);
+    assert_eq!(latest, "2\tput\tk\t2\n");
     let wrong = store.run(&["watch", "--since", "no cursor!"]);
     assert_eq!(wrong.code, 2);
 }

@@ -37,8 +37,8 @@ pub enum Delivery {
     #[default]
     Every,
     /// The last one of each key: revisions that the client has not had yet are sent as one message,
-    /// whole ones only. The entry before is that before the first of them; an event that ends a key
-    /// has none if the key has come and gone in between.
+    /// whole ones only. The entry before is that before the first of them; a key that has come and
+    /// gone in between is left out.
     Latest,
 }
 

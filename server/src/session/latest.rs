@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tidekeep_log::{Change, Entry, Event};
+use tidekeep_log::{Change, Entry, Event, EventKind};
 use tidekeep_protocol::codec;
 use tidekeep_protocol::op::{Event as WireEvent, WatchMessage};
 use tidekeep_protocol::range::Range;
@@ -86,9 +86,9 @@ impl<'a> Merged<'a> {
         }
     }
 
-    /// Whether nothing in the range has changed.
+    /// Whether there is nothing to tell.
     pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        !self.keys.iter().any(Key::is_told)
     }
 
     /// The message's revision.
@@ -99,7 +99,8 @@ impl<'a> Merged<'a> {
     /// Appends the message's body.
     pub(super) fn encode(mut self, previous: bool, incarnation: u64, body: &mut Vec<u8>) {
         self.keys.sort_unstable_by_key(|key| key.at);
-        let events = self.keys.iter().map(|key| key.to_wire(previous)).collect();
+        let told = self.keys.iter().filter(|key| key.is_told());
+        let events = told.map(|key| key.to_wire(previous)).collect();
         let cursor = cursor(incarnation, self.revision);
         let message = WatchMessage::Events { revision: self.revision, cursor: &cursor, events };
         codec::encode(&message, body);
@@ -107,9 +108,14 @@ impl<'a> Merged<'a> {
 }
 
 impl<'a> Key<'a> {
-    /// The last event, with the entry before the first. One that ends a key is told even if there was
-    /// none before: the client may hold an entry whose end was never told, because a write came
-    /// between its time and its removal.
+    /// Whether the client has to know: a key that came and went in between leaves no trace. (One
+    /// whose time was over before a write came ends with an event of its own, so what the client may
+    /// still hold is the entry before.)
+    fn is_told(&self) -> bool {
+        self.before.is_some() || self.last.kind == EventKind::Put
+    }
+
+    /// The last event, with the entry before the first.
     fn to_wire(&self, previous: bool) -> WireEvent<'a> {
         let mut event = self.last.to_wire(false);
         match &mut event {

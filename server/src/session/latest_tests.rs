@@ -94,7 +94,7 @@ fn a_watcher_that_is_behind_gets_one_message_for_many_changes_of_a_key() {
 }
 
 #[test]
-fn keys_that_come_and_go_are_told_as_they_ended() {
+fn keys_that_come_and_go_in_between_are_left_out() {
     let (commit, mut session) = (Scripted::default(), greeted());
     put(&commit, b"stays", b"1");
     put(&commit, b"goes", b"1");
@@ -112,8 +112,7 @@ fn keys_that_come_and_go_are_told_as_they_ended() {
     let WatchMessage::Events { events, .. } = codec::decode(body).unwrap() else {
         panic!("not events")
     };
-    let [passes, goes, stays] = &events[..] else { panic!("{events:?}") };
-    assert_eq!(*passes, WireEvent::Delete { key: b"passes", previous: None });
+    let [goes, stays] = &events[..] else { panic!("{events:?}") };
     assert!(
         matches!(goes, WireEvent::Delete { key: b"goes", previous: Some(one) } if one.value == b"1")
     );
@@ -227,4 +226,100 @@ fn every_and_latest_live_on_one_connection_and_both_are_cut_when_history_forgets
     let ended: Vec<u32> = frames.iter().filter(|frame| frame.0 == 7).map(|frame| frame.1).collect();
     assert_eq!((ended.len(), frames.len()), (2, 2));
     assert_eq!((session.watches(), session.waits_for_change()), (0, None));
+}
+
+#[test]
+fn a_reader_that_stops_costs_no_more_than_what_is_on_the_way() {
+    for delivery in [Delivery::Every, Delivery::Latest] {
+        let (commit, mut session) = (Scripted::default(), greeted());
+        open(&mut session, &commit, delivery, false);
+        sent(&mut session, Millis(1), &commit);
+        let mut most = 0;
+        for n in 0..2_000_u32 {
+            commit.commit_new(&n.to_be_bytes(), &[0; 5_000]);
+            session.changed();
+            session.fill(Millis(2), &commit);
+            most = most.max(session.output_backlog());
+        }
+        // Of 10 MB: two chunks that are ready for the socket, and the message that overstepped.
+        assert!(most <= 3 * (64 << 10), "{delivery:?}: {most} bytes wait");
+        assert_eq!(session.watches(), 1, "as long as nothing is forgotten it can go on");
+    }
+}
+
+/// What stands between a change and its way to the socket is bounded, whatever else is on the way.
+#[test]
+fn long_replies_hold_an_event_up_by_three_chunks_at_most() {
+    let (commit, mut session) = (Scripted::default(), greeted());
+    open(&mut session, &commit, Delivery::Every, false);
+    sent(&mut session, Millis(1), &commit);
+    let scan = <op::Scan<'_> as op::Operation>::SPEC;
+    for id in 100..108 {
+        let ticket = Ticket { id, kind: scan.kind, operation: 3, class: op::Class::Read };
+        session.reply(&ticket, |body| body.resize(body.len() + (8 << 20) - 1, 0));
+    }
+    let mut worst = 0;
+    for n in 0..50_u64 {
+        // The socket takes some of the replies, then the change comes.
+        session.fill(Millis(2 + n), &commit);
+        session.taken(Millis(2 + n), session.output().len().min(3_000 * (n as usize + 1)));
+        put(&commit, b"key", b"value");
+        session.changed();
+        let (mut before, mut found) = (0, false);
+        while !found {
+            session.fill(Millis(2 + n), &commit);
+            let bytes = session.output().to_vec();
+            assert!(!bytes.is_empty(), "the event never came");
+            // Look for the key: nothing else has it, replies are zeros.
+            let at = bytes.windows(3).position(|three| three == b"key");
+            before += at.unwrap_or(bytes.len());
+            found = at.is_some();
+            session.taken(Millis(2 + n), bytes.len());
+        }
+        worst = worst.max(before);
+    }
+    assert!(worst <= 3 * (64 << 10), "{worst} bytes of 64 MiB came before an event");
+}
+
+#[test]
+fn a_quiet_watch_resumes_from_its_bookmark_after_history_turned_over() {
+    for delivery in [Delivery::Every, Delivery::Latest] {
+        let (commit, mut session) = (Scripted::default(), greeted());
+        let quiet = |from| {
+            let range = tidekeep_protocol::range::Range { start: b"quiet", end: Some(b"quiet0") };
+            op::Watch { range, from, previous: false, delivery }
+        };
+        let kind = <op::Watch<'_> as op::Operation>::SPEC.kind;
+        let ticket = Ticket { id: 5, kind, operation: 9, class: op::Class::Watch };
+        session.open_watch(&ticket, &quiet(WatchFrom::Now), &commit);
+        sent(&mut session, Millis(1), &commit);
+        let mut bookmark = Vec::new();
+        for turn in 1..=5_u64 {
+            for n in 0..100_u32 {
+                put(&commit, &n.to_be_bytes(), b"busy");
+            }
+            session.changed();
+            assert_eq!(sent(&mut session, Millis(turn * 10_000 - 1), &commit), []);
+            session.tick(Millis(turn * 10_000));
+            let frames = sent(&mut session, Millis(turn * 10_000), &commit);
+            let body = frames.iter().map(|frame| &frame.2).find(|body| !body.is_empty());
+            match codec::decode(body.expect("a bookmark comes")).unwrap() {
+                WatchMessage::Bookmark { revision, cursor } => {
+                    assert_eq!(revision, turn * 100);
+                    bookmark = cursor.to_vec();
+                }
+                other => panic!("{other:?}"),
+            }
+            // Everything before the bookmark is forgotten.
+            commit.forget(turn * 100);
+        }
+        put(&commit, b"quiet", b"at last");
+        let mut again = greeted();
+        sent(&mut again, Millis(1), &commit);
+        again.open_watch(&ticket, &quiet(WatchFrom::Cursor(&bookmark)), &commit);
+        let frames = sent(&mut again, Millis(2), &commit);
+        let mut content = Content::new();
+        assert_eq!(apply(&frames, &mut content), [501]);
+        assert_eq!(content[&b"quiet"[..]], b"at last");
+    }
 }

@@ -37,16 +37,9 @@ impl Scripted {
             let last = earlier.chain(&made).rfind(|event| event.key() == key);
             let previous =
                 last.filter(|event| event.kind == EventKind::Put).map(|event| event.entry.clone());
-            let meta = Meta {
-                created: revision,
-                modified: revision,
-                version: 1,
-                expires_at: None,
-                lease: None,
-            };
             made.push(match (value, &previous) {
                 (Some(value), _) => {
-                    let entry = Entry::new(key, value, meta, &mut Vec::new());
+                    let entry = entry(key, value, revision);
                     Event { kind: EventKind::Put, entry, previous }
                 }
                 (None, Some(entry)) => {
@@ -59,10 +52,25 @@ impl Scripted {
         revision
     }
 
+    /// Appends a revision that sets a key which was never there; quick when there are many.
+    pub(super) fn commit_new(&self, key: &[u8], value: &[u8]) {
+        let mut changes = self.changes.lock().unwrap();
+        let revision = changes.len() as u64 + 1;
+        let entry = entry(key, value, revision);
+        let events = vec![Event { kind: EventKind::Put, entry, previous: None }];
+        changes.push(Arc::new(Change { revision, at_ms: 0, events }));
+    }
+
     /// Forgets changes up to and with this revision.
     pub(super) fn forget(&self, through: u64) {
         *self.oldest.lock().unwrap() = through;
     }
+}
+
+fn entry(key: &[u8], value: &[u8], revision: u64) -> Entry {
+    let (created, modified) = (revision, revision);
+    let meta = Meta { created, modified, version: 1, expires_at: None, lease: None };
+    Entry::new(key, value, meta, &mut Vec::new())
 }
 
 impl Commit for Scripted {

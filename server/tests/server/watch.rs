@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tidekeep_protocol::cursor::Cursor;
 use tidekeep_protocol::error::Code;
 use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::op::{
-    Delete, DeleteRange, Event, Get, Operation, Watch, WatchFrom, WatchMessage,
+    Delete, DeleteRange, Delivery, Event, Get, Operation, Watch, WatchFrom, WatchMessage,
 };
 use tidekeep_protocol::range::{KeyRange, Range};
 
@@ -85,7 +86,7 @@ impl Seen {
 }
 
 fn watch<'a>(range: Range<'a>, from: WatchFrom<'a>) -> Watch<'a> {
-    Watch { range, from, previous: false, delivery: Default::default() }
+    Watch { range, from, previous: false, delivery: Delivery::Every }
 }
 
 fn everything() -> Range<'static> {
@@ -167,6 +168,66 @@ fn one_revision_is_one_message_however_long() {
     assert!(frame.body.len() > 300_000, "the entries before are in it: {}", frame.body.len());
     seen.take(&frame);
     assert_eq!((seen.events, seen.content.len(), seen.revision), (30, 0, 31));
+}
+
+#[test]
+fn who_was_away_gets_the_latest_of_each_key_in_one_message() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.ask(WATCH, &watch(everything(), WatchFrom::Now));
+    let mut seen = Seen::default();
+    seen.take(&client.answer());
+    client.send(&plain_frame(kind::CANCEL, 0, WATCH, b""));
+    client.answer();
+    for n in 0..500_u32 {
+        client.put(&[b'k', (n % 2) as u8], &n.to_be_bytes());
+    }
+    let cursor = seen.cursor.clone();
+    let from = WatchFrom::Cursor(&cursor);
+    let latest = Watch { delivery: Delivery::Latest, ..watch(everything(), from) };
+    client.ask(WATCH, &latest);
+    seen.take(&client.joined());
+    assert_eq!((seen.events, seen.revision), (2, 500), "500 changes, two keys");
+    assert_eq!(seen.content[&b"k\x01"[..]].1, 499_u32.to_be_bytes());
+    seen.take(&client.answer());
+    assert_eq!(seen.caught_up, 2);
+    client.put(b"k", b"live");
+    seen.take(&client.answer());
+    assert_eq!((seen.events, seen.revision), (3, 501));
+}
+
+/// Scans worth 60 MB are on their way on the connection of a watcher, and others write meanwhile.
+#[test]
+fn an_event_takes_no_longer_for_what_else_its_connection_carries() {
+    let server = TestServer::start();
+    let (mut writer, mut client) = (server.client(), server.client());
+    fill(&mut writer, 500);
+    let range = KeyRange::key(b"watched");
+    client.ask(WATCH, &watch(range.as_range(), WatchFrom::Now));
+    client.answer();
+    let scans = 12;
+    let bytes: Vec<u8> = (1..=scans).flat_map(|id| request_frame(id, &scan_all())).collect();
+    client.send(&bytes);
+    assert!(client.answer().more);
+    let (mut ended, mut took) = (0, Vec::new());
+    let mut written = Some(Instant::now());
+    writer.put(b"watched", b"now");
+    while ended < scans {
+        let frame = client.answer();
+        if frame.id != WATCH {
+            ended += u32::from(!frame.more);
+            continue;
+        }
+        took.push(written.take().expect("one write, one event").elapsed());
+        written = Some(Instant::now());
+        writer.put(b"watched", b"now");
+    }
+    took.sort_unstable();
+    let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
+    println!("{} events among 60 MB: median {median:?}, slowest {worst:?}", took.len());
+    assert!(median < Duration::from_millis(250), "events took {took:?}");
+    // One of them may meet a moment in which a busy machine runs something else.
+    assert!(worst < Duration::from_secs(2), "events took {took:?}");
 }
 
 #[test]
