@@ -68,9 +68,8 @@ async fn two_hundred_kills_lose_nothing_and_invent_nothing() {
     assert_eq!(followed.resets, 0, "a cursor was forgotten over a restart");
 }
 
-/// The history holds more than a run writes on any machine. With the usual 64 MiB, about 250,000
-/// changes, a follower that is unlucky with its attempts to reconnect could rightly be told that its
-/// cursor is too old.
+/// The history holds more than a run writes on any machine. With less, a follower that is unlucky
+/// with its attempts to reconnect could rightly be told that its cursor is too old.
 const ARGUMENTS: &[&str] = &["--durability", "always", "--history-bytes", "1073741824"];
 
 /// The options of a follower that is back in nearly every round, rather than after waits of up to 20
