@@ -279,6 +279,15 @@ BACKUP_REPLY = Struct(
     revision=U64, keys=U64, size=U64, offset=U64, done=BOOL, bytes=BYTES)
 STATUS_REPLY = Struct(software=TEXT, durability=TEXT, figures=List(Struct(name=TEXT, value=U64)))
 
+LEASE_GRANT = Struct(ttl_ms=U64)
+LEASE = Struct(lease=U64)
+LEASE_REPLY = Struct(revision=U64, lease=U64, ttl_ms=U64, expires_at=U64)
+LEASE_REVOKE_REPLY = Struct(revision=U64, deleted=U64)
+LEASES = Struct(after=U64, limit=U32)
+LEASES_REPLY = Struct(
+    revision=U64, more=BOOL, leases=List(Struct(lease=U64, ttl_ms=U64, expires_at=U64, keys=U64))
+)
+
 REPLY = 0x80
 KINDS = {
     0x01: HELLO, 0x02: WELCOME, 0x03: EMPTY, 0x04: EMPTY, 0x05: GOING_AWAY, 0x06: EMPTY,
@@ -294,6 +303,10 @@ KINDS = {
     0x18: DELETE_RANGE, 0x18 | REPLY: DELETE_RANGE_REPLY,
     0x19: WATCH, 0x19 | REPLY: WATCH_MESSAGE,
     0x1A: EMPTY, 0x1A | REPLY: STATUS_REPLY,
+    0x1B: LEASE_GRANT, 0x1B | REPLY: LEASE_REPLY,
+    0x1C: LEASE, 0x1C | REPLY: LEASE_REPLY,
+    0x1D: LEASE, 0x1D | REPLY: LEASE_REVOKE_REPLY,
+    0x1E: LEASES, 0x1E | REPLY: LEASES_REPLY,
     0x20: BACKUP, 0x20 | REPLY: BACKUP_REPLY,
 }
 

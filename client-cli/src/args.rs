@@ -89,6 +89,7 @@ pub(crate) enum Verb {
     Touch(verb::touch::TouchArgs),
     Incr(verb::incr::IncrArgs),
     Txn(verb::txn::TxnArgs),
+    Lease(verb::lease::LeaseArgs),
     Import(verb::import::ImportArgs),
     Export(verb::export::ExportArgs),
     Backup(verb::backup::BackupArgs),

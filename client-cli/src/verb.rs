@@ -17,6 +17,7 @@ pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod import;
 pub(crate) mod incr;
+pub(crate) mod lease;
 pub(crate) mod list;
 pub(crate) mod ping;
 pub(crate) mod put;
@@ -48,6 +49,7 @@ pub(crate) fn minds_interrupt(verb: &Verb) -> bool {
         | Verb::List(_)
         | Verb::Touch(_)
         | Verb::Incr(_)
+        | Verb::Lease(_)
         | Verb::Txn(_)
         | Verb::Export(_)
         | Verb::Backup(_)
@@ -67,6 +69,7 @@ pub(crate) async fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failu
         Verb::Watch(args) => watch::run(args, session).await,
         Verb::Touch(args) => touch::run(args, session).await,
         Verb::Incr(args) => incr::run(args, session).await,
+        Verb::Lease(args) => lease::run(args, session).await,
         Verb::Txn(args) => txn::run(args, session).await,
         Verb::Import(args) => import::run(args, session).await,
         Verb::Export(args) => export::run(args, session).await,

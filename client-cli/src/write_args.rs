@@ -56,11 +56,15 @@ pub(crate) struct ExpiryArgs {
     /// The key ends at this moment: 2030-01-31T12:00:00Z, or milliseconds since 1970
     #[arg(long, value_name = "TIME", value_parser = moment_ms, help_heading = "Lifetime")]
     expires_at: Option<u64>,
+    /// The key goes with this lease, see `tidekeep lease --help`
+    #[arg(long, value_name = "LEASE", help_heading = "Lifetime")]
+    lease: Option<u64>,
 }
 
 impl ExpiryArgs {
     /// The end that was asked for, if any was.
     pub(crate) fn given(&self) -> Option<Expiry> {
-        self.ttl.map(whole_ms).map(Expiry::After).or(self.expires_at.map(Expiry::At))
+        let ends = self.ttl.map(whole_ms).map(Expiry::After).or(self.expires_at.map(Expiry::At));
+        ends.or(self.lease.map(Expiry::Lease))
     }
 }

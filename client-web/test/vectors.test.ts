@@ -49,6 +49,10 @@ const writers: Record<string, (to: Writer, json: Json) => Writer | undefined> = 
     return requests.watch(to, bounds(range), options);
   },
   status: (to) => to,
+  lease_grant: (to, { ttl_ms }) => to.count(ttl_ms, "ttlMs"),
+  lease_keep_alive: (to, { lease }) => to.number(lease),
+  lease_revoke: (to, { lease }) => to.number(lease),
+  leases: (to, { after, limit }) => to.number(after).count(limit, "limit"),
   backup: (to, { offset }) => (typeof offset === "number" ? to.number(offset) : undefined),
 };
 
@@ -76,6 +80,19 @@ const readers: Record<string, (from: Reader) => Json> = {
     return { done, bytes: hex(bytes) };
   },
   watch: (from) => replies.watched(from),
+  leases: (from) => {
+    const { more, leases } = replies.leases(from);
+    const listed = leases.map(({ ttlMs, expiresAt, ...rest }) => ({
+      ...rest,
+      ttl_ms: ttlMs,
+      expires_at: expiresAt,
+    }));
+    return { more, leases: listed };
+  },
+  lease_grant: (from) => ({ lease: replies.granted(from) }),
+  // Nothing of these replies is used; what is malformed is told all the same.
+  lease_keep_alive: (from) => replies.skipped(4)(from),
+  lease_revoke: (from) => replies.skipped(2)(from),
 };
 
 for (const operation of Object.keys(writers)) {

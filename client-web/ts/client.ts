@@ -5,6 +5,9 @@ import type { Reader, Writer } from "./codec.js";
 import { Engine } from "./engine.js";
 import type { Parts } from "./engine.js";
 import { toBytes } from "./entry.js";
+import type { TidekeepError } from "./errors.js";
+import { grant, HeldLock, isGone } from "./lease.js";
+import type { HeldLease } from "./lease.js";
 import { PagedList } from "./pages.js";
 import { bounds, successor } from "./range.js";
 import * as replies from "./replies.js";
@@ -24,6 +27,9 @@ import type {
   Entry,
   Incremented,
   IncrementOptions,
+  ListedLease,
+  Lock,
+  LockOptions,
   Pages,
   PutOptions,
   Range,
@@ -40,11 +46,19 @@ import type {
 } from "./types.js";
 import { QueuedWatch } from "./watch.js";
 
+/** How long a key outlives a holder that vanishes. */
+const SESSION_TTL_MS = 10_000;
+
 export class EngineClient implements Client {
   readonly #engine: Engine;
+  readonly #sessionTtlMs: number;
+  /** The lease of keys put with `session`, once one was. */
+  #session: Promise<HeldLease> | undefined;
+  #begun: HeldLease | undefined;
 
   constructor(parts: Parts) {
     this.#engine = new Engine(parts);
+    this.#sessionTtlMs = parts.options.sessionTtlMs ?? SESSION_TTL_MS;
   }
 
   get state(): ConnectionState {
@@ -69,7 +83,8 @@ export class EngineClient implements Client {
     return this.#engine.call(Kind.get, (to) => requests.get(to, bytes), read, options);
   }
 
-  put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<Written> {
+  async put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<Written> {
+    if (options.session) return this.#putHere(key, value, { ...options, session: false });
     const bytes = toBytes(key);
     const write = (to: Writer) => requests.put(to, bytes, value, options);
     const read = (reply: Reader) => replies.written(reply, bytes);
@@ -91,6 +106,94 @@ export class EngineClient implements Client {
       const page = await this.#engine.call(Kind.deleteRange, write, read, options, true);
       deleted += page.deleted;
       if (!page.more) return { deleted, revision: page.revision };
+    }
+  }
+
+  async lease(ttlMs: number, options?: CallOptions): Promise<HeldLease> {
+    return grant(this.#engine, ttlMs, options);
+  }
+
+  async leases(options?: CallOptions): Promise<ListedLease[]> {
+    const all: ListedLease[] = [];
+    for (;;) {
+      const write = (to: Writer) => to.number(all.at(-1)?.lease ?? 0).number(0);
+      const page = await this.#engine.call(Kind.leases, write, replies.leases, options);
+      all.push(...page.leases);
+      if (!page.more || !page.leases.length) return all;
+    }
+  }
+
+  async lock(name: Bytes, options: LockOptions = {}): Promise<Lock> {
+    const { ttlMs = SESSION_TTL_MS, value = "", signal } = options;
+    const lease = await this.lease(ttlMs, { signal });
+    try {
+      for (;;) {
+        try {
+          const put = { ifAbsent: true, lease: lease.id, signal };
+          const { revision } = await this.put(name, value, put);
+          return new HeldLock(revision, lease);
+        } catch (error) {
+          if ((error as TidekeepError).code !== "conflict") throw error;
+        }
+        await this.#gone(name, [lease.signal, signal]);
+      }
+    } catch (error) {
+      // The reason to fail is the first one.
+      lease.revoke().catch(() => {});
+      throw error;
+    }
+  }
+
+  elect(name: Bytes, value: Bytes, options?: LockOptions): Promise<Lock> {
+    return this.lock(name, { ...options, value });
+  }
+
+  /** Puts a key that goes with this client, if need be with a new lease after one was lost. */
+  async #putHere(key: Bytes, value: Bytes, options: PutOptions): Promise<Written> {
+    for (let again = true; ; again = false) {
+      const lease = await (this.#session ??= this.#begin());
+      try {
+        return await this.put(key, value, { ...options, lease: lease.id });
+      } catch (error) {
+        if (!again || !isGone(error)) throw error;
+        lease.lose(error);
+      }
+    }
+  }
+
+  /** The lease of keys put with `session`. */
+  async #begin(): Promise<HeldLease> {
+    try {
+      const lease = await this.lease(this.#sessionTtlMs);
+      lease.signal.addEventListener("abort", () => {
+        this.#session = undefined;
+        this.#engine.emit("session", lease.signal.reason);
+      });
+      return (this.#begun = lease);
+    } catch (error) {
+      this.#session = undefined;
+      throw error;
+    }
+  }
+
+  /** Waits until there is no such key. */
+  async #gone(key: Bytes, signals: (AbortSignal | undefined)[]): Promise<void> {
+    const watch = this.watch({ key }, { content: true });
+    const stop = () => watch.close();
+    try {
+      for (const signal of signals) {
+        signal?.throwIfAborted();
+        signal?.addEventListener("abort", stop);
+      }
+      let there = false;
+      for await (const { type } of watch) {
+        if (type === "reset") there = false;
+        else if (type !== "caught-up") there = type === "entry" || type === "put";
+        if (!there && type !== "reset") return;
+      }
+      for (const signal of signals) signal?.throwIfAborted();
+    } finally {
+      for (const signal of signals) signal?.removeEventListener("abort", stop);
     }
   }
 
@@ -163,6 +266,8 @@ export class EngineClient implements Client {
   }
 
   close(): Promise<void> {
+    // On its way before the client closes; who waits for that waits for the reply too.
+    this.#begun?.revoke().catch(() => {});
     return this.#engine.close();
   }
 

@@ -71,7 +71,11 @@ export class Engine {
   state: ConnectionState = "idle";
   server: ServerInfo | undefined;
   readonly #parts: Parts;
-  readonly #listeners: Listeners = { state: new Set(), disconnect: new Set() };
+  readonly #listeners: Listeners = {
+    state: new Set(),
+    disconnect: new Set(),
+    session: new Set(),
+  };
   #glue: Glue | undefined;
   #loading: Promise<Glue> | undefined;
   #calls = new Map<number, Waiting>();
@@ -266,7 +270,7 @@ export class Engine {
       clearTimeout(this.#timer);
       this.#socket?.close();
       this.#settleAll(failed(cause, "not-applied"));
-      this.#emit("disconnect", failed(cause, "not-applied"));
+      this.emit("disconnect", failed(cause, "not-applied"));
       this.#moveTo("idle");
       return undefined;
     }
@@ -284,7 +288,7 @@ export class Engine {
       else if (about === About.ended) this.#endWatch(id, readError(record));
       else if (about === About.state) this.#moveTo(STATES[id]!);
       else if (about === About.welcome) this.#welcome(record);
-      else this.#emit("disconnect", readError(record));
+      else this.emit("disconnect", readError(record));
     }
   }
 
@@ -327,7 +331,7 @@ export class Engine {
 
   #closed(error: TidekeepError): void {
     if (this.state === "closed") return;
-    this.#emit("disconnect", error);
+    this.emit("disconnect", error);
     this.#moveTo("closed");
     this.#settleAll(error);
   }
@@ -335,7 +339,7 @@ export class Engine {
   #moveTo(state: ConnectionState): void {
     if (state === this.state) return;
     this.state = state;
-    this.#emit("state", state);
+    this.emit("state", state);
     if (state !== "closed") return;
     clearTimeout(this.#timer);
     this.#glue = undefined;
@@ -345,7 +349,7 @@ export class Engine {
   }
 
   /** Listeners run later: what they throw or call must not meet the instance amid its turn. */
-  #emit<K extends keyof ClientEvents>(event: K, ...args: Parameters<ClientEvents[K]>): void {
+  emit<K extends keyof ClientEvents>(event: K, ...args: Parameters<ClientEvents[K]>): void {
     for (const listener of this.#listeners[event]) {
       queueMicrotask(() => (listener as (...args: unknown[]) => void)(...args));
     }

@@ -8,6 +8,7 @@ import type {
   Deleted,
   Entry,
   Incremented,
+  ListedLease,
   Page,
   RangeDeleted,
   ServerStatus,
@@ -85,6 +86,33 @@ export function status(reply: Reader): ServerStatus {
     durability: reply.text(),
     figures: Object.fromEntries(reply.list(() => [reply.text(), reply.number()])),
   };
+}
+
+/** The lease, which is the revision that granted it. What else such replies say is known, or in
+ * the terms of the server's clock. */
+export function granted(reply: Reader): number {
+  const lease = reply.number();
+  skipped(3)(reply);
+  return lease;
+}
+
+/** Reads a reply of so many numbers that nobody asks for. */
+export function skipped(count: number): (reply: Reader) => void {
+  return (reply) => {
+    for (let left = count; left > 0; left--) reply.number();
+  };
+}
+
+export function leases(reply: Reader): { more: boolean; leases: ListedLease[] } {
+  reply.number();
+  const more = reply.flag();
+  const leases = reply.list(() => ({
+    lease: reply.number(),
+    ttlMs: reply.number(),
+    expiresAt: reply.number(),
+    keys: reply.number(),
+  }));
+  return { more, leases };
 }
 
 /** The next piece of a backup's file; may be empty before the end. */

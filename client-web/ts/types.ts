@@ -56,6 +56,8 @@ export interface ConnectOptions {
   timeoutMs?: number;
   /** Closes the client when it fires. */
   signal?: AbortSignal;
+  /** How long keys put with `session` outlive a client that vanishes, in ms. Default 10,000. */
+  sessionTtlMs?: number;
   /** Calls that wait for a connection or for their reply. */
   queue?: {
     /** Most of them at once; more fail with `resource-exhausted`. Default 4,096. */
@@ -104,6 +106,12 @@ export interface ExpiryOptions {
 
 /** How to put. */
 export interface PutOptions extends CallOptions, ConditionOptions, ExpiryOptions {
+  /**
+   * The key is there for as long as this client is: it goes with the client's own lease, at once
+   * when the client is closed, and 10 s (see `sessionTtlMs`) after it has vanished. A page that is
+   * loaded again and puts the key again meanwhile keeps it, without an event that it was gone.
+   */
+  session?: boolean;
   /** Whether the entry that was replaced is returned. */
   previous?: boolean;
 }
@@ -160,6 +168,56 @@ export interface RangeDeleted {
   readonly deleted: number;
   /** The last write's revision, or the store's if nothing was deleted. */
   readonly revision: number;
+}
+
+/** A lease: kept alive until it is revoked, its client is closed, or it is lost. */
+export interface Lease {
+  /** Its number: give it as `lease` to writes whose keys shall go with it. Numbers grow. */
+  readonly id: number;
+  /** How long it lives when it is no longer kept alive. */
+  readonly ttlMs: number;
+  /**
+   * Fires when the lease is lost: the server says that it is over, or there was no word from it for
+   * the lease's whole time. The reason is a `TidekeepError`.
+   */
+  readonly signal: AbortSignal;
+  /** Ends it now and removes its keys, all at one revision. */
+  revoke(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** One of the leases there are. */
+export interface ListedLease {
+  readonly lease: number;
+  readonly ttlMs: number;
+  /** When it ends unless it is kept alive, in milliseconds since the Unix epoch. */
+  readonly expiresAt: number;
+  /** How many keys go with it. */
+  readonly keys: number;
+}
+
+/** How to wait for a lock and hold it. */
+export interface LockOptions {
+  /** How long the lock stays held after its holder has vanished, in ms. Default 10,000. */
+  ttlMs?: number;
+  /** What others see as the key's value, such as the holder's name. Default: nothing. */
+  value?: Bytes;
+  /** Gives up waiting when it fires. */
+  signal?: AbortSignal;
+}
+
+/** A lock that is held. */
+export interface Lock {
+  /**
+   * Greater than that of every holder before. Give it along with whatever the lock protects: what
+   * bears a smaller one than was seen before comes from somebody who has lost the lock.
+   */
+  readonly fencing: number;
+  /** Fires when the lock is lost; see `Lease.signal`. Stop what you do under it. */
+  readonly signal: AbortSignal;
+  /** Gives it to the next. */
+  release(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** How to scan. */
@@ -394,6 +452,8 @@ export interface ClientEvents {
   state: (state: ConnectionState) => void;
   /** A connection or an attempt to make one ended, and why. */
   disconnect: (error: TidekeepError) => void;
+  /** The keys put with `session` are gone: the lease was lost. Put them again. */
+  session: (error: TidekeepError) => void;
 }
 
 /** A connection to a store, which mends itself. Any number of calls may be under way at once. */
@@ -427,6 +487,17 @@ export interface Client {
   children(prefix: Bytes, delimiter?: Bytes, options?: ChildrenOptions): Pages<Child>;
   /** Every change to a range from now on, in order; resumes by itself after a break. */
   watch(range: Range, options?: WatchOptions): Watch;
+  /** Makes a lease of 200 ms to 30 days and keeps it alive. */
+  lease(ttlMs: number, options?: CallOptions): Promise<Lease>;
+  /** The leases there are, oldest first. */
+  leases(options?: CallOptions): Promise<ListedLease[]>;
+  /** Waits until the key `name` is free, and holds it. */
+  lock(name: Bytes, options?: LockOptions): Promise<Lock>;
+  /**
+   * Waits until nobody leads, and leads: `value` is the key's until the leadership is released or
+   * lost. To see who leads, watch the key.
+   */
+  elect(name: Bytes, value: Bytes, options?: LockOptions): Promise<Lock>;
   /** A transaction to fill and commit. */
   txn(): Txn;
   /** The time of a round trip to the server, in milliseconds. */

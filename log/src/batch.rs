@@ -129,8 +129,8 @@ impl Batch {
                     answer
                 }),
                 Class::Read | Class::Watch | Class::Server => {
-                    let now_ms = turn.as_ref().map_or_else(|| group.clock.now_ms(), Turn::now_ms);
-                    group.read(call.request, now_ms, &mut self.shows)
+                    let moment = turn.as_ref().map_or_else(|| group.moment(), Turn::moment);
+                    group.read(call.request, &moment, &mut self.shows)
                 }
             };
             self.answers.push(answer);
@@ -203,7 +203,8 @@ impl<'a> Admission<'a> {
 fn part_of(calls: &[Call<'_>], record_bytes: usize) -> usize {
     let mut left = record_bytes;
     let fits = |call: &&Call<'_>| {
-        let page = matches!(call.request, Request::Scan(_) | Request::Children(_));
+        let page =
+            matches!(call.request, Request::Scan(_) | Request::Children(_) | Request::Leases(_));
         match left.checked_sub(call.body.len()) {
             Some(rest) if !page => left = rest,
             _ => return false,
@@ -213,12 +214,16 @@ fn part_of(calls: &[Call<'_>], record_bytes: usize) -> usize {
     calls.iter().take_while(fits).count().max(1)
 }
 
-/// Whether a write only ever makes the store smaller.
+/// Whether a write never makes the store larger. That a lease is kept alive must not depend on room:
+/// its keys would go.
 fn frees(request: &Request<'_>) -> bool {
     let freeing =
         |op: &TxnOp<'_>| matches!(op, TxnOp::Get(_) | TxnOp::Delete(_) | TxnOp::DeleteRange(_));
     match request {
-        Request::Delete(_) | Request::DeleteRange(_) => true,
+        Request::Delete(_)
+        | Request::DeleteRange(_)
+        | Request::LeaseKeepAlive(_)
+        | Request::LeaseRevoke(_) => true,
         Request::Txn(txn) => txn.then.iter().chain(&txn.otherwise).all(freeing),
         _ => false,
     }

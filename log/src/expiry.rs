@@ -1,5 +1,5 @@
 //! The thread that removes what has expired, in steps that fit a record each. It sleeps until the
-//! next entry ends; whoever puts one that ends sooner wakes it.
+//! next entry or lease ends; whoever writes one that ends sooner wakes it.
 
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -9,7 +9,7 @@ use crate::background::Tally;
 use crate::error::Refused;
 use crate::group::Group;
 
-/// The longest sleep while any entry is to end: what a clock that jumps can make an event late by.
+/// The longest sleep while anything is to end: what a clock that jumps can make an event late by.
 const NAP: Duration = Duration::from_millis(100);
 
 /// The pause after the log had no room.
@@ -35,8 +35,13 @@ pub(crate) fn run(group: &Group, tally: &Tally) {
     }
 }
 
-/// Removes some of what has expired; how much.
+/// Ends some of the leases and removes some of the entries whose time is over; how many.
 pub(crate) fn remove_due(group: &Group, now_ms: u64, tally: &Tally) -> Result<usize, Refused> {
+    if group.lease_due_ms.load(Ordering::Acquire) <= now_ms {
+        let (leases, keys) = group.end_leases()?;
+        tally.expired.fetch_add(keys as u64, Ordering::Relaxed);
+        return Ok(leases + keys);
+    }
     let due = group.due(now_ms, STEP);
     let expired = if due.is_empty() { 0 } else { group.expire(&due)? };
     tally.expired.fetch_add(expired as u64, Ordering::Relaxed);

@@ -10,17 +10,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::limits::Limits;
-use tidekeep_protocol::op::{Get, Request};
+use tidekeep_protocol::op::{self, Get, Request};
 use tidekeep_protocol::planted;
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
+use tidekeep_store::leases::Leases;
+use tidekeep_store::moment::Moment;
 use tidekeep_store::read::{self, PageLimits};
 use tidekeep_store::reply::{Got, Reply};
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::Spread;
 use tidekeep_store::snapshot::{self, Head};
-use tidekeep_store::tables::Tables;
+use tidekeep_store::tables::{SavedTables, Tables};
 use tidekeep_store::view::View;
 
 use crate::alarm::Alarm;
@@ -44,6 +46,9 @@ pub(crate) struct Group {
     pub(crate) record_bytes: usize,
     /// The newest revision that was applied. Written under the locks of the shards it changed.
     pub(crate) revision: AtomicU64,
+    /// When the next lease ends, in milliseconds since 1970; [`u64::MAX`] when there is none. Before
+    /// that, reads need not look at the leases.
+    pub(crate) lease_due_ms: AtomicU64,
     pub(crate) order: Mutex<Order>,
     pub(crate) memory: Memory,
     /// The state of the row of numbers that eviction draws its samples by.
@@ -65,7 +70,7 @@ pub(crate) struct Cut {
     /// Index of the record before it.
     pub(crate) index: u64,
     pub(crate) head: Head,
-    pub(crate) tables: Tables,
+    pub(crate) tables: SavedTables,
     pub(crate) view: View,
 }
 
@@ -85,7 +90,7 @@ impl Cut {
         mut use_chunk: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         use_chunk(&self.head.encode())?;
-        snapshot::write_sessions(&self.tables.sessions, use_chunk)
+        snapshot::write_tables(&self.tables, use_chunk)
     }
 }
 
@@ -94,17 +99,17 @@ impl Group {
         self.positions.log()
     }
 
-    /// Answers a read at `now_ms`. `shows` becomes the newest revision that the answer shows
+    /// Answers a read at a moment. `shows` becomes the newest revision that the answer shows
     /// something of, if that is newer.
     pub(crate) fn read(
         &self,
         request: &Request<'_>,
-        now_ms: u64,
+        moment: &Moment,
         shows: &mut u64,
     ) -> Result<Reply, Refusal> {
         match request {
             Request::Get(get) => {
-                let got = self.get(get, now_ms);
+                let got = self.get(get, moment);
                 if !planted::is_awake("read-before-durability") {
                     *shows = got.shows.max(*shows);
                 }
@@ -115,7 +120,7 @@ impl Group {
                 let revision = self.revision.load(Ordering::Acquire);
                 *shows = revision.max(*shows);
                 let shards = shards.iter().map(|shard| &**shard);
-                let page = read::scan(shards, scan, self.page_limits(), now_ms, revision);
+                let page = read::scan(shards, scan, self.page_limits(), moment, revision);
                 Ok(Reply::Scan(page))
             }
             Request::Children(children) => {
@@ -123,17 +128,50 @@ impl Group {
                 let revision = self.revision.load(Ordering::Acquire);
                 *shows = revision.max(*shows);
                 let shards = shards.iter().map(|shard| &**shard);
-                let names = read::children(shards, children, self.page_limits(), now_ms, revision);
+                let names = read::children(shards, children, self.page_limits(), moment, revision);
                 Ok(Reply::Children(names))
+            }
+            Request::Leases(leases) => {
+                let page = self.leases(leases, moment);
+                *shows = page.revision.max(*shows);
+                Ok(Reply::Leases(page))
             }
             _ => Err(Refusal::new(Code::Internal, "this operation is no read")),
         }
     }
 
-    fn get(&self, get: &Get<'_>, now_ms: u64) -> Got {
+    /// The moment of a read that begins now, outside of a turn.
+    pub(crate) fn moment(&self) -> Moment {
+        let now_ms = self.clock.now_ms();
+        if now_ms < self.lease_due_ms.load(Ordering::Acquire) {
+            return Moment::new(now_ms);
+        }
+        Moment::of(now_ms, &self.order.lock().tables.leases)
+    }
+
+    /// Makes known when the next of the leases ends. Call it with the order lock held.
+    pub(crate) fn leases_due(&self, leases: &Leases) {
+        let due_ms = leases.next_due().unwrap_or(u64::MAX);
+        if self.lease_due_ms.swap(due_ms, Ordering::AcqRel) != due_ms {
+            self.alarm.set(due_ms);
+        }
+    }
+
+    /// A page of leases. Not for a turn: it waits for its own.
+    fn leases(&self, request: &op::Leases, moment: &Moment) -> op::LeasesReply {
+        let limit = self.limits.scan_entries;
+        let most = if request.limit == 0 { limit } else { request.limit.min(limit) };
+        let order = self.order.lock();
+        let revision = self.revision.load(Ordering::Acquire);
+        let leases = &order.tables.leases;
+        let (leases, more) = leases.page(request.after, most as usize, moment.now_ms());
+        op::LeasesReply { revision, more, leases }
+    }
+
+    fn get(&self, get: &Get<'_>, moment: &Moment) -> Got {
         let shard = self.shards[self.spread.shard_of(get.key)].read();
         let newest = self.revision.load(Ordering::Acquire);
-        let mut got = read::get(&shard, get.key, now_ms, newest);
+        let mut got = read::get(&shard, get.key, moment, newest);
         drop(shard);
         // The key has been as it is since `shows`, so any revision from there on is true of it;
         // the newest one that is safe lets an old entry be shown while younger writes wait.
@@ -144,10 +182,10 @@ impl Group {
 
     /// Freezes a range. Everything up to the view's revision must be safe before it is shown.
     pub(crate) fn freeze(&self, range: &KeyRange) -> View {
-        let now_ms = self.clock.now_ms();
+        let moment = self.moment();
         let shards = self.read_all();
         let revision = self.revision.load(Ordering::Acquire);
-        View::freeze(shards.iter().map(|shard| &**shard), range, now_ms, revision)
+        View::freeze(shards.iter().map(|shard| &**shard), range, moment, revision)
     }
 
     /// Freezes everything at the end of a record. Writes wait for as long as it takes to count the
@@ -159,17 +197,23 @@ impl Group {
         let now_ms = self.clock.now_ms();
         let shards = self.read_all();
         let tables = match planted::is_awake("sessions-not-in-snapshots") {
-            true => Tables::default(),
-            false => order.tables.clone(),
+            true => SavedTables::default(),
+            false => order.tables.save(),
         };
         drop(order);
         let keys = shards.iter().map(|shard| shard.keys() as u64).sum();
         let digest = digest(shards.iter().map(|shard| &**shard));
         let shards = shards.iter().map(|shard| &**shard);
-        let view = View::freeze(shards, &KeyRange::all(), now_ms, revision);
-        let sessions = tables.sessions.len() as u64;
-        let forgotten_ms = tables.sessions.forgotten_ms();
-        let head = Head { revision, now_ms, keys, digest, sessions, forgotten_ms };
+        let view = View::freeze(shards, &KeyRange::all(), Moment::new(now_ms), revision);
+        let head = Head {
+            revision,
+            now_ms,
+            keys,
+            digest,
+            sessions: tables.sessions.len() as u64,
+            forgotten_ms: tables.sessions.forgotten_ms(),
+            leases: tables.leases.len() as u64,
+        };
         let index = index + u64::from(planted::is_awake("snapshot-index-one-too-far"));
         Cut { index, head, tables, view }
     }
@@ -182,9 +226,9 @@ impl Group {
     }
 
     /// How many client sessions are remembered, and what they cost in bytes.
-    pub(crate) fn sessions(&self) -> (usize, usize) {
+    pub(crate) fn tables(&self) -> (usize, usize, usize) {
         let order = self.order.lock();
-        (order.tables.sessions.len(), order.tables.sessions.bytes())
+        (order.tables.sessions.len(), order.tables.leases.len(), order.tables.bytes())
     }
 
     /// Bytes of memory that finding entries takes: leaves, and the index of ends.
@@ -197,9 +241,10 @@ impl Group {
         digest(self.read_all().iter().map(|shard| &**shard))
     }
 
-    /// When the next entry ends, in milliseconds since 1970.
+    /// When the next entry or lease ends, in milliseconds since 1970.
     pub(crate) fn next_due(&self) -> Option<u64> {
-        self.shards.iter().filter_map(|shard| shard.read().next_due()).min()
+        let lease = Some(self.lease_due_ms.load(Ordering::Acquire)).filter(|&due| due < u64::MAX);
+        self.shards.iter().filter_map(|shard| shard.read().next_due()).chain(lease).min()
     }
 
     /// At most `most` entries whose time is over, the most overdue of each shard first.

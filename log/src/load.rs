@@ -8,6 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::apply::apply;
 use tidekeep_store::history;
+use tidekeep_store::moment::Moment;
 use tidekeep_store::record::{BadRecord, Command, Record};
 use tidekeep_store::sessions::Sessions;
 use tidekeep_store::shard::Shard;
@@ -63,7 +64,7 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
     let State { shards, tables, snapshot, revision, now_ms, .. } = state;
     let store = held(shards.iter().map(|(_, shard)| &**shard));
     let memory = Memory::new(options.memory, store, options.history_bytes);
-    memory.note_tables(tables.sessions.bytes());
+    memory.note_tables(tables.bytes());
     let group = Group {
         positions: Positions::new(log, revision),
         tail,
@@ -74,6 +75,7 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
         limits: options.limits,
         record_bytes,
         revision: AtomicU64::new(revision),
+        lease_due_ms: AtomicU64::new(tables.leases.next_due().unwrap_or(u64::MAX)),
         order: Mutex::new(Order { tables, ..Order::default() }),
         memory,
         dice: AtomicU64::new(dice),
@@ -120,6 +122,8 @@ pub(crate) struct State {
     snapshot: Option<Head>,
     /// Sessions of the snapshot that are yet to come.
     sessions_left: u64,
+    /// Leases of the snapshot that are yet to come.
+    leases_left: u64,
     /// Entries of the snapshot that are yet to come.
     entries_left: u64,
     history: history::Reader,
@@ -135,6 +139,7 @@ impl State {
             tables: Tables::default(),
             snapshot: None,
             sessions_left: 0,
+            leases_left: 0,
             entries_left: 0,
             history: history::Reader::default(),
             revision: 0,
@@ -170,6 +175,7 @@ impl State {
             digest: digest(shards()),
             sessions: self.tables.sessions.len() as u64,
             forgotten_ms: self.tables.sessions.forgotten_ms(),
+            leases: self.tables.leases.len() as u64,
         }
     }
 
@@ -177,8 +183,8 @@ impl State {
     pub(crate) fn into_cut(self, index: u64) -> Cut {
         let head = self.head();
         let shards = self.shards.iter().map(|(_, shard)| &**shard);
-        let view = View::freeze(shards, &KeyRange::all(), head.now_ms, head.revision);
-        Cut { index, head, tables: self.tables, view }
+        let view = View::freeze(shards, &KeyRange::all(), Moment::new(head.now_ms), head.revision);
+        Cut { index, head, tables: self.tables.save(), view }
     }
 
     /// Whether it is the state that a snapshot with this head holds, whenever that was made.
@@ -186,8 +192,8 @@ impl State {
         Head { now_ms: head.now_ms, ..self.head() } == *head
     }
 
-    /// Takes in a chunk of a snapshot: its head, then its sessions, its entries, and the changes
-    /// before it.
+    /// Takes in a chunk of a snapshot: its head, then its sessions, its leases, its entries, and the
+    /// changes before it.
     pub(crate) fn take(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
         if self.snapshot.is_none() {
             if let Some(&found) = chunk.first().filter(|&&version| version > snapshot::VERSION) {
@@ -196,16 +202,26 @@ impl State {
             let head = Head::decode(chunk).ok_or("its head cannot be read")?;
             (self.revision, self.now_ms) = (head.revision, head.now_ms);
             (self.sessions_left, self.entries_left) = (head.sessions, head.keys);
+            self.leases_left = head.leases;
             self.tables.sessions = Sessions::forgotten_until(head.forgotten_ms);
             self.snapshot = Some(head);
             return Ok(());
         }
         if self.sessions_left > 0 {
-            for session in snapshot::sessions(chunk) {
+            for session in snapshot::items(chunk) {
                 let read = session.and_then(|bytes| self.tables.sessions.read(bytes));
                 read.ok_or("a session in it cannot be read")?;
                 let left = self.sessions_left.checked_sub(1);
                 self.sessions_left = left.ok_or("it has too many sessions")?;
+            }
+            return Ok(());
+        }
+        if self.leases_left > 0 {
+            for lease in snapshot::items(chunk) {
+                let read = lease.and_then(|bytes| self.tables.leases.read(bytes));
+                read.ok_or("a lease in it cannot be read")?;
+                self.leases_left =
+                    self.leases_left.checked_sub(1).ok_or("it has too many leases")?;
             }
             return Ok(());
         }
@@ -214,6 +230,9 @@ impl State {
         }
         for entry in snapshot::entries(chunk) {
             let entry = entry.ok_or("an entry in it cannot be read")?;
+            if !self.tables.leases.tie(&entry) {
+                return Err("an entry in it goes with a lease that is not".into());
+            }
             let shard = self.spread.shard_of(entry.key());
             self.shards[shard].1.insert(entry);
             self.entries_left = self.entries_left.checked_sub(1).ok_or("it has too many keys")?;
@@ -226,8 +245,8 @@ impl State {
         let head = self.snapshot.ok_or("it is empty")?;
         let keys: usize = self.shards.iter().map(|(_, shard)| shard.keys()).sum();
         let digest = digest(self.shards.iter().map(|(_, shard)| &**shard));
-        let sessions = self.tables.sessions.len() as u64;
-        if (keys as u64, digest, sessions) != (head.keys, head.digest, head.sessions) {
+        let tables = (self.tables.sessions.len() as u64, self.tables.leases.len() as u64);
+        if (keys as u64, digest, tables) != (head.keys, head.digest, (head.sessions, head.leases)) {
             return Err("its entries do not add up to its head".into());
         }
         let history = std::mem::take(&mut self.history);
@@ -258,7 +277,10 @@ impl State {
                 Command::Numbered { changed, .. } => {
                     (applied.map_or(None, |applied| applied.1), changed)
                 }
-                Command::Request(_) | Command::Expire(_) | Command::Evict(_) => (applied?.1, true),
+                Command::Request(_)
+                | Command::Expire(_)
+                | Command::Evict(_)
+                | Command::EndLease(_) => (applied?.1, true),
             };
             if change.is_some() != changed {
                 return Err("a command does not change now what it changed the first time".into());

@@ -207,8 +207,8 @@ impl Commit for Solo {
         each("keys", keys);
         let (index, history) = (group.index_bytes(), group.tail.held());
         let buffers = group.memory.outside();
-        let (sessions, session_bytes) = group.sessions();
-        each("memory_bytes", entries + index + session_bytes as u64 + history + buffers);
+        let (sessions, leases, table_bytes) = group.tables();
+        each("memory_bytes", entries + index + table_bytes as u64 + history + buffers);
         each("memory_entries_bytes", entries);
         each("memory_index_bytes", index);
         each("memory_history_bytes", history);
@@ -216,13 +216,14 @@ impl Commit for Solo {
         each("memory_limit_bytes", group.memory.limit().unwrap_or(0));
         each("memory_refused", group.memory.refused.load(Ordering::Relaxed));
         each("evicted", group.memory.evicted.load(Ordering::Relaxed));
+        each("leases", leases as u64);
         each("revision", group.revision.load(Ordering::Relaxed));
         each("durable_revision", self.revision());
         let (changes, bytes) = group.tail.size();
         each("history_changes", changes as u64);
         each("history_bytes", bytes as u64);
         each("sessions", sessions as u64);
-        each("sessions_bytes", session_bytes as u64);
+        each("sessions_bytes", table_bytes as u64);
         let log = group.log();
         let stats = log.stats();
         each("log_records", stats.records);

@@ -9,10 +9,11 @@ use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::planted;
 use tidekeep_protocol::session::SessionId;
 use tidekeep_store::apply::{
-    Stamp, apply_evict, apply_expire, apply_numbered, apply_request, is_for_now,
+    Stamp, apply_end_lease, apply_evict, apply_expire, apply_numbered, apply_request, is_for_now,
 };
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
+use tidekeep_store::moment::Moment;
 use tidekeep_store::record::{self, Expired};
 use tidekeep_store::reply::Reply;
 use tidekeep_store::sessions::Recall;
@@ -50,9 +51,9 @@ impl<'a> Turn<'a> {
         Self { group, order, stamp, session: None, wrote: false }
     }
 
-    /// The time of everything in this turn.
-    pub(crate) fn now_ms(&self) -> u64 {
-        self.stamp.now_ms
+    /// The moment of everything in this turn.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment::of(self.stamp.now_ms, &self.order.tables.leases)
     }
 
     /// The newest revision, with what was written so far.
@@ -76,7 +77,7 @@ impl<'a> Turn<'a> {
 
     fn write_once(&mut self, call: &Call<'_>) -> Result<Reply, Refusal> {
         let group = self.group;
-        match group.spread.footprint(call.request) {
+        match group.spread.footprint(call.request, &self.order.tables.leases) {
             Footprint::One(index) => self.run(call, &mut [group.lock(index)]),
             footprint => self.run(call, &mut group.lock_all(&footprint)),
         }
@@ -88,7 +89,8 @@ impl<'a> Turn<'a> {
         let mut writing = Writing::new(group.spread, guards).within(group.memory.room());
         let kind = call.request.spec().kind;
         let Some(numbered) = &call.number else {
-            let applied = apply_request(&mut writing, self.stamp, call.request);
+            let tables = &mut self.order.tables;
+            let applied = apply_request(&mut writing, tables, self.stamp, call.request);
             group.count(before, guards);
             let (reply, change) = applied.inspect_err(|refusal| group.refused(refusal))?;
             if self.keep(change, guards) {
@@ -123,7 +125,7 @@ impl<'a> Turn<'a> {
         let mut guards = group.lock_all(&Footprint::of(shards));
         let before = group.counted(&guards);
         let mut writing = Writing::new(group.spread, &mut guards);
-        let change = apply_expire(&mut writing, stamp, expired);
+        let change = apply_expire(&mut writing, &mut self.order.tables, stamp, expired);
         group.count(before, &guards);
         if let Some(change) = &change {
             let ends = change.events.iter().filter_map(|event| event.entry.expires_at());
@@ -141,11 +143,34 @@ impl<'a> Turn<'a> {
         let mut guards = group.lock_all(&Footprint::of(shards));
         let before = group.counted(&guards);
         let mut writing = Writing::new(group.spread, &mut guards);
-        let change = apply_evict(&mut writing, stamp, evicted);
+        let change = apply_evict(&mut writing, &mut self.order.tables, stamp, evicted);
         group.count(before, &guards);
         if self.keep(change, &guards) {
             record::push_evict(evicted, &mut self.order.record);
         }
+    }
+
+    /// Ends leases whose time is over, with their keys, as far as that is little work; how many
+    /// leases and how many keys.
+    fn end_leases(&mut self, most: usize) -> (usize, usize) {
+        let group = self.group;
+        let (mut ended, mut keys) = (0, 0);
+        while ended < most && keys < KEYS_STEP {
+            let leases = &self.order.tables.leases;
+            let Some(lease) = leases.due(self.stamp.now_ms).next() else { break };
+            let mut guards = group.lock_all(&group.spread.of_lease(leases, lease));
+            let before = group.counted(&guards);
+            let mut writing = Writing::new(group.spread, &mut guards);
+            let tables = &mut self.order.tables;
+            let change = apply_end_lease(&mut writing, tables, self.stamp, lease);
+            group.count(before, &guards);
+            keys += change.as_ref().map_or(0, |change| change.events.len());
+            ended += 1;
+            if self.keep(change, &guards) {
+                record::push_end_lease(lease, &mut self.order.record);
+            }
+        }
+        (ended, keys)
     }
 
     /// Keeps what a command changed, while its shards are still locked: whoever reads an entry
@@ -159,6 +184,7 @@ impl<'a> Turn<'a> {
                 self.group.alarm.set(due_ms);
             }
         }
+        self.group.leases_due(&self.order.tables.leases);
         self.order.changes.push(Arc::new(change));
         self.wrote = true;
         true
@@ -172,7 +198,7 @@ impl<'a> Turn<'a> {
         let group = self.group;
         let history_max = group.memory.history_max();
         group.tail.extend(self.order.changes.drain(..), group.positions.known_safe(), history_max);
-        group.memory.note_tables(self.order.tables.sessions.bytes());
+        group.memory.note_tables(self.order.tables.bytes());
         group.memory.press();
         let noted = group.positions.note(self.stamp.revision);
         let index = group.log().append_one(permit, &self.order.record);
@@ -223,6 +249,20 @@ impl Group {
         }
     }
 
+    /// Ends leases whose time is over; gives how many, and how many keys went with them.
+    ///
+    /// # Errors
+    /// The log has no room now.
+    pub(crate) fn end_leases(&self) -> Result<(usize, usize), Refused> {
+        let most = (self.record_bytes / END_LEASE_BYTES).clamp(1, LEASES_STEP);
+        let bytes = record::bytes_for(std::iter::repeat_n(size_of::<u64>(), most));
+        let permit = self.log().admit_freeing(1, bytes)?;
+        let mut turn = Turn::begin(self);
+        let ended = turn.end_leases(most);
+        turn.finish(permit);
+        Ok(ended)
+    }
+
     /// Removes entries whose time is over; gives how many were tried.
     ///
     /// # Errors
@@ -260,6 +300,13 @@ impl Group {
         Ok(removed.len())
     }
 }
+
+/// Leases that end in one turn at most, and keys after which no more are begun.
+const LEASES_STEP: usize = 256;
+const KEYS_STEP: usize = 512;
+
+/// More than the end of a lease takes in a record.
+const END_LEASE_BYTES: usize = 64;
 
 /// More than an entry of an expire command takes beside its key: two lengths and a revision.
 const EXPIRED_BYTES: usize = 20;

@@ -9,6 +9,16 @@ use crate::error::{Code, Refusal};
 /// that is this much after now is still below 2^53, so a JavaScript number holds it.
 pub const EXPIRY_MS_MAX: u64 = 1 << 52;
 
+/// The shortest time that a lease can live, in milliseconds: less could not be kept alive over a
+/// network.
+pub const LEASE_TTL_MS_MIN: u64 = 200;
+
+/// The longest time that a lease can live without being kept alive, in milliseconds: 30 days.
+pub const LEASE_TTL_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// The most keys that can go with one lease: they are removed as one write.
+pub const LEASE_KEYS_MAX: usize = 16_384;
+
 /// The bounds of one connection. Sizes are in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

@@ -13,6 +13,10 @@ pub mod delete;
 pub mod delete_range;
 pub mod get;
 pub mod increment;
+pub mod lease_grant;
+pub mod lease_keep_alive;
+pub mod lease_revoke;
+pub mod leases;
 pub mod put;
 pub mod scan;
 pub mod status;
@@ -27,6 +31,10 @@ pub use delete::Delete;
 pub use delete_range::{DeleteRange, DeleteRangeReply};
 pub use get::{Get, GetReply};
 pub use increment::{Increment, IncrementReply};
+pub use lease_grant::{LeaseGrant, LeaseReply};
+pub use lease_keep_alive::LeaseKeepAlive;
+pub use lease_revoke::{LeaseRevoke, LeaseRevokeReply};
+pub use leases::{Lease, Leases, LeasesReply};
 pub use put::{Put, WriteReply, WriteStatus};
 pub use scan::{Order, Projection, Scan, ScanReply};
 pub use status::{Figure, Status, StatusReply};
@@ -124,6 +132,10 @@ operations! {
     DeleteRange<'a> = 0x18, "delete_range", Write => DeleteRangeReply;
     Watch<'a> = 0x19, "watch", Watch => WatchMessage<'r>;
     Status = 0x1A, "status", Server => StatusReply<'r>;
+    LeaseGrant = 0x1B, "lease_grant", Write => LeaseReply;
+    LeaseKeepAlive = 0x1C, "lease_keep_alive", Write => LeaseReply;
+    LeaseRevoke = 0x1D, "lease_revoke", Write => LeaseRevokeReply;
+    Leases = 0x1E, "leases", Read => LeasesReply;
     Backup = 0x20, "backup", Server => BackupReply<'r>;
 }
 

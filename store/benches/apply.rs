@@ -8,6 +8,7 @@ use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{Order, Projection, Put, Request, Scan};
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::apply::{Stamp, apply};
+use tidekeep_store::moment::Moment;
 use tidekeep_store::read::{self, PageLimits};
 use tidekeep_store::record::Command;
 use tidekeep_store::shard::Shard;
@@ -63,7 +64,7 @@ impl Store {
 
     fn get(&self, key: &[u8]) {
         let shard = &self.shards[self.spread.shard_of(key)];
-        let got = read::get(shard, key, 1, self.revision);
+        let got = read::get(shard, key, &Moment::new(1), self.revision);
         assert!(black_box(got).entry.is_some(), "every key that is asked for was put");
     }
 
@@ -87,7 +88,7 @@ impl Store {
         let mut range = KeyRange::all();
         loop {
             let scan = Scan { range: range.as_range(), limit: 0, bytes: 0, order, projection };
-            let page = read::scan(&self.shards, &scan, PAGE, 1, self.revision);
+            let page = read::scan(&self.shards, &scan, PAGE, &Moment::new(1), self.revision);
             let Some(last) = page.entries.last().filter(|_| page.more) else { break };
             range.start.clear();
             range.start.extend_from_slice(last.key());

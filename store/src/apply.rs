@@ -12,6 +12,8 @@ use tidekeep_protocol::planted;
 
 use crate::change::{Change, Event, EventKind};
 use crate::entry::Entry;
+use crate::leases::{LEASE_COST, Leases};
+use crate::moment::Moment;
 use crate::op;
 use crate::record::{Command, Expired};
 use crate::reply::Reply;
@@ -50,14 +52,16 @@ pub fn apply<G: DerefMut<Target = Shard>>(
 ) -> Result<(Option<Reply>, Option<Change>), Refusal> {
     match command {
         Command::Request(request) => {
-            apply_request(writing, stamp, request).map(|(reply, change)| (Some(reply), change))
+            let applied = apply_request(writing, tables, stamp, request);
+            applied.map(|(reply, change)| (Some(reply), change))
         }
         Command::Numbered { numbered, request, .. } => {
             let (answer, change) = apply_numbered(writing, tables, stamp, numbered, request);
             answer.map(|reply| (Some(reply), change))
         }
-        Command::Expire(expired) => Ok((None, apply_expire(writing, stamp, expired))),
-        Command::Evict(evicted) => Ok((None, apply_evict(writing, stamp, evicted))),
+        Command::Expire(expired) => Ok((None, apply_expire(writing, tables, stamp, expired))),
+        Command::Evict(evicted) => Ok((None, apply_evict(writing, tables, stamp, evicted))),
+        Command::EndLease(lease) => Ok((None, apply_end_lease(writing, tables, stamp, *lease))),
     }
 }
 
@@ -70,7 +74,7 @@ pub fn apply_numbered<G: DerefMut<Target = Shard>>(
     numbered: &Numbered,
     request: &Request<'_>,
 ) -> (Answer, Option<Change>) {
-    let (answer, change) = match apply_request(writing, stamp, request) {
+    let (answer, change) = match apply_request(writing, tables, stamp, request) {
         Ok((reply, change)) => (Ok(reply), change),
         Err(refusal) => (Err(refusal), None),
     };
@@ -88,13 +92,20 @@ pub fn apply_numbered<G: DerefMut<Target = Shard>>(
 /// has (`memory-full`); the state is as it was.
 pub fn apply_request<G: DerefMut<Target = Shard>>(
     writing: &mut Writing<'_, G>,
+    tables: &mut Tables,
     stamp: Stamp,
     request: &Request<'_>,
 ) -> Result<(Reply, Option<Change>), Refusal> {
     let most = writing.most_bytes();
-    let mut transition = Transition::new(writing, stamp);
+    if let (Request::LeaseGrant(_), Some(most)) = (request, most)
+        && writing.bytes() + LEASE_COST > most
+    {
+        return Err(Refusal::new(Code::MemoryFull, MEMORY_FULL));
+    }
+    let mut transition = Transition::new(writing, tables, stamp);
     let reply = run(&mut transition, request)?;
-    if most.is_some_and(|most| transition.writing.bytes() > most) {
+    // What was done to a lease itself is not taken back, and takes no more room for entries.
+    if !transition.leased && most.is_some_and(|most| transition.writing.bytes() > most) {
         transition.undo();
         return Err(Refusal::new(Code::MemoryFull, MEMORY_FULL));
     }
@@ -114,10 +125,11 @@ pub fn is_for_now(refusal: &Refusal) -> bool {
 /// Removes those of the entries that nothing has written to since they were chosen.
 pub fn apply_evict<G: DerefMut<Target = Shard>>(
     writing: &mut Writing<'_, G>,
+    tables: &mut Tables,
     stamp: Stamp,
     evicted: &[Expired<'_>],
 ) -> Option<Change> {
-    let mut transition = Transition::new(writing, stamp);
+    let mut transition = Transition::new(writing, tables, stamp);
     op::evict::run(&mut transition, evicted);
     transition.into_change()
 }
@@ -125,11 +137,24 @@ pub fn apply_evict<G: DerefMut<Target = Shard>>(
 /// Removes those of the entries whose time is still over.
 pub fn apply_expire<G: DerefMut<Target = Shard>>(
     writing: &mut Writing<'_, G>,
+    tables: &mut Tables,
     stamp: Stamp,
     expired: &[Expired<'_>],
 ) -> Option<Change> {
-    let mut transition = Transition::new(writing, stamp);
+    let mut transition = Transition::new(writing, tables, stamp);
     op::expire::run(&mut transition, expired);
+    transition.into_change()
+}
+
+/// Removes a lease and its keys if its time is over.
+pub fn apply_end_lease<G: DerefMut<Target = Shard>>(
+    writing: &mut Writing<'_, G>,
+    tables: &mut Tables,
+    stamp: Stamp,
+    lease: u64,
+) -> Option<Change> {
+    let mut transition = Transition::new(writing, tables, stamp);
+    op::end_lease::run(&mut transition, lease);
     transition.into_change()
 }
 
@@ -148,10 +173,18 @@ fn run<G: DerefMut<Target = Shard>>(
             Ok(Reply::DeleteRange(op::delete_range::run(transition, delete)))
         }
         Request::Txn(txn) => op::txn::run(transition, txn).map(Reply::Txn),
+        Request::LeaseGrant(grant) => Ok(Reply::Lease(op::lease_grant::run(transition, grant))),
+        Request::LeaseKeepAlive(request) => {
+            op::lease_keep_alive::run(transition, request).map(Reply::Lease)
+        }
+        Request::LeaseRevoke(request) => {
+            op::lease_revoke::run(transition, request).map(Reply::LeaseRevoke)
+        }
         Request::Get(_)
         | Request::Scan(_)
         | Request::Children(_)
         | Request::Watch(_)
+        | Request::Leases(_)
         | Request::Status(_)
         | Request::Backup(_) => Err(Refusal::new(Code::Internal, "a read is no command")),
     }
@@ -160,7 +193,10 @@ fn run<G: DerefMut<Target = Shard>>(
 /// A command under way: what it may touch, when it happens, and what it has changed so far.
 pub(crate) struct Transition<'t, 'a, G> {
     writing: &'t mut Writing<'a, G>,
+    leases: &'t mut Leases,
     stamp: Stamp,
+    /// Whether a lease was changed itself.
+    leased: bool,
     events: Vec<Event>,
     undo: Vec<Undo>,
 }
@@ -176,14 +212,16 @@ struct Undo {
 }
 
 impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
-    fn new(writing: &'t mut Writing<'a, G>, stamp: Stamp) -> Self {
-        Self { writing, stamp, events: Vec::with_capacity(1), undo: Vec::with_capacity(1) }
+    fn new(writing: &'t mut Writing<'a, G>, tables: &'t mut Tables, stamp: Stamp) -> Self {
+        let leases = &mut tables.leases;
+        let (events, undo) = (Vec::with_capacity(1), Vec::with_capacity(1));
+        Self { writing, leases, stamp, leased: false, events, undo }
     }
 
     /// What it changed, if anything.
     fn into_change(self) -> Option<Change> {
         let (revision, at_ms) = (self.stamp.next(), self.stamp.now_ms);
-        (!self.events.is_empty()).then_some(Change { revision, at_ms, events: self.events })
+        self.changed().then_some(Change { revision, at_ms, events: self.events })
     }
 
     pub(crate) fn now(&self) -> u64 {
@@ -197,7 +235,27 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
 
     /// What a reply bears as its revision: the command's own if it changed something.
     pub(crate) fn revision(&self) -> u64 {
-        if self.events.is_empty() { self.stamp.revision } else { self.stamp.next() }
+        if self.changed() { self.stamp.next() } else { self.stamp.revision }
+    }
+
+    fn changed(&self) -> bool {
+        self.leased || !self.events.is_empty()
+    }
+
+    pub(crate) fn leases(&self) -> &Leases {
+        self.leases
+    }
+
+    /// The leases, to change one: no entry need change then for the command to take a revision.
+    /// Not for the operations of a transaction, which may be taken back.
+    pub(crate) fn change_leases(&mut self) -> &mut Leases {
+        self.leased = true;
+        self.leases
+    }
+
+    /// The moment of this command, as reads know it.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment::of(self.stamp.now_ms, self.leases)
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Shard> {
@@ -206,8 +264,9 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
 
     /// The entry of `key`, unless its time is over.
     pub(crate) fn live(&mut self, key: &[u8]) -> Option<Entry> {
-        let now = self.stamp.now_ms;
-        self.writing.shard(key).used(key, now).filter(|entry| !entry.expired(now)).cloned()
+        let (now, leases) = (self.stamp.now_ms, &*self.leases);
+        let entry = self.writing.shard(key).used(key, now)?;
+        (!entry.expired(now) && !leases.is_over(entry, now)).then(|| entry.clone())
     }
 
     /// The entry of `key` as it is kept, its time over or not.
@@ -238,6 +297,11 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
         let written = shard.written();
         shard.set_time(now);
         let (entry, displaced) = shard.put(key, value, meta);
+        if let Some(displaced) = &displaced {
+            self.leases.untie(displaced);
+        }
+        let tied = self.leases.tie(&entry);
+        debug_assert!(tied, "the lease was looked for before");
         let kept = displaced.is_some();
         if let Some(over) = displaced.as_ref().filter(|_| before.is_none()) {
             // Its time was over and its expire command had not come yet: watchers are told that it
@@ -258,6 +322,7 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
         let shard = self.writing.shard(entry.key());
         let written = shard.written();
         shard.remove(entry.key(), revision);
+        self.leases.untie(&entry);
         self.undo.push(Undo { entry: entry.clone(), kept: true, written });
         self.events.push(Event { kind, previous: Some(entry.clone()), entry });
     }
@@ -268,7 +333,15 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
             return;
         }
         while let Some(Undo { entry, kept, written }) = self.undo.pop() {
-            self.writing.shard(entry.key()).restore(entry, kept, written);
+            let shard = self.writing.shard(entry.key());
+            if let Some(came) = shard.get(entry.key()) {
+                self.leases.untie(came);
+            }
+            if kept {
+                // Its lease is there: no transaction ends one.
+                self.leases.tie(&entry);
+            }
+            shard.restore(entry, kept, written);
         }
         self.events.clear();
     }
@@ -280,15 +353,16 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
             Expiry::Keep => (before.and_then(Entry::expires_at), before.and_then(Entry::lease)),
             Expiry::After(ms) => (Some(self.stamp.now_ms.saturating_add(ms).min(LAST_END)), None),
             Expiry::At(at) => (Some(at.min(LAST_END)), None),
-            Expiry::Lease(_) => return Err(Refusal::new(Code::NotFound, NO_LEASE)),
+            Expiry::Lease(lease) => {
+                self.leases.check(lease, before, self.stamp.now_ms)?;
+                (None, Some(lease))
+            }
         })
     }
 }
 
 /// When an entry ends by itself, and the lease that it goes with; one of them at most.
 type End = (Option<u64>, Option<u64>);
-
-const NO_LEASE: &str = "there is no such lease; it may have ended";
 
 /// The last time at which a key can end: the greatest whole number that a JavaScript number holds.
 const LAST_END: u64 = (1 << 53) - 1;

@@ -13,7 +13,8 @@ pub struct Change {
     pub revision: u64,
     /// When it was ordered, in milliseconds since the Unix epoch.
     pub at_ms: u64,
-    /// The changes, in the order in which they were made; at least one.
+    /// The changes, in the order in which they were made. There is none when no entry changed, as
+    /// when a lease is kept alive.
     pub events: Vec<Event>,
 }
 

@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! item: | kind u8 | revision u64 | at_ms u64 | length u32 | packed entry |
-//! kind: 0 put, 1 delete, 2 expire, 3 the entry before the put that follows, 4 evict
+//! kind: 0 put, 1 delete, 2 expire, 3 the entry before the put that follows, 4 evict, 5 no event
 //! ```
 //! Little-endian. A revision's events are items in a row. An entry that was removed is the entry
-//! before as well.
+//! before as well. A revision that changed no entry, as when a lease is kept alive, is one item
+//! without an entry.
 
 use alloc::vec::Vec;
 use core::borrow::Borrow;
@@ -20,6 +21,7 @@ const DELETE: u8 = 1;
 const EXPIRE: u8 = 2;
 const BEFORE: u8 = 3;
 const EVICT: u8 = 4;
+const NO_EVENT: u8 = 5;
 const LABEL_BYTES: usize = 17;
 
 /// Gives changes in chunks; stops at the first error of `write`.
@@ -30,6 +32,9 @@ pub fn write<E>(
     let mut chunks = Chunks::new(write);
     for change in changes {
         let change: &Change = change.borrow();
+        if change.events.is_empty() {
+            chunks.push(&label(NO_EVENT, change), &[])?;
+        }
         for event in &change.events {
             let kind = match event.kind {
                 EventKind::Put => PUT,
@@ -38,9 +43,9 @@ pub fn write<E>(
                 EventKind::Evict => EVICT,
             };
             if let (EventKind::Put, Some(previous)) = (event.kind, &event.previous) {
-                chunks.push(&label(BEFORE, change), previous)?;
+                chunks.push(&label(BEFORE, change), previous.as_bytes())?;
             }
-            chunks.push(&label(kind, change), &event.entry)?;
+            chunks.push(&label(kind, change), event.entry.as_bytes())?;
         }
     }
     chunks.finish()
@@ -69,7 +74,10 @@ impl Reader {
         let mut rest = chunk;
         while let Some((label, behind)) = rest.split_first_chunk::<LABEL_BYTES>() {
             let (entry, behind) = split_entry(behind)?;
-            self.take(label, Entry::from_bytes(entry)?)?;
+            match entry {
+                [] => self.take_no_event(label)?,
+                entry => self.take(label, Entry::from_bytes(entry)?)?,
+            }
             rest = behind;
         }
         rest.is_empty().then_some(())
@@ -81,8 +89,7 @@ impl Reader {
     }
 
     fn take(&mut self, label: &[u8; LABEL_BYTES], entry: Entry) -> Option<()> {
-        let number = |at: usize| u64::from_le_bytes(core::array::from_fn(|i| label[at + i]));
-        let (revision, at_ms) = (number(1), number(9));
+        let (revision, at_ms) = place(label);
         let before = self.before.take();
         let (kind, previous) = match (label[0], before) {
             (BEFORE, None) => {
@@ -97,12 +104,35 @@ impl Reader {
         };
         let event = Event { kind, entry, previous };
         match self.changes.last_mut() {
-            Some(last) if last.revision == revision => last.events.push(event),
-            Some(last) if last.revision.checked_add(1) != Some(revision) => return None,
-            _ => self.changes.push(Change { revision, at_ms, events: alloc::vec![event] }),
+            Some(last) if last.revision == revision && !last.events.is_empty() => {
+                last.events.push(event);
+                Some(())
+            }
+            _ => self.begin(Change { revision, at_ms, events: alloc::vec![event] }),
         }
+    }
+
+    fn take_no_event(&mut self, label: &[u8; LABEL_BYTES]) -> Option<()> {
+        let (revision, at_ms) = place(label);
+        let whole = label[0] == NO_EVENT && self.before.is_none();
+        whole.then(|| self.begin(Change { revision, at_ms, events: Vec::new() }))?
+    }
+
+    /// Takes in the first item of a change, if its revision is the next one.
+    fn begin(&mut self, change: Change) -> Option<()> {
+        let last = self.changes.last().map(|last| last.revision.checked_add(1));
+        if last.is_some_and(|next| next != Some(change.revision)) {
+            return None;
+        }
+        self.changes.push(change);
         Some(())
     }
+}
+
+/// The revision of an item, and when it was ordered.
+fn place(label: &[u8; LABEL_BYTES]) -> (u64, u64) {
+    let number = |at: usize| u64::from_le_bytes(core::array::from_fn(|i| label[at + i]));
+    (number(1), number(9))
 }
 
 #[cfg(test)]
@@ -141,6 +171,13 @@ mod tests {
                     gone(EventKind::Expire, entry(b"c", 2, b"")),
                     gone(EventKind::Evict, entry(b"d", 3, b"")),
                 ],
+            },
+            Change { revision: 7, at_ms: 70, events: vec![] },
+            Change { revision: 8, at_ms: 70, events: vec![] },
+            Change {
+                revision: 9,
+                at_ms: 90,
+                events: vec![gone(EventKind::Delete, entry(b"e", 2, b""))],
             },
         ]
     }

@@ -3,17 +3,18 @@
 //!
 //! The contract: *state' = apply(state, stamp, command)*. The same commands with the same stamps in
 //! the same order give the same state, the same replies and the same changes, on every machine and
-//! after every restart. Reads take the time as an argument; an entry whose time is over is absent
-//! from that moment on, whether or not an expire command has removed it yet.
+//! after every restart. Reads take the moment as an argument; an entry whose time, or whose lease's
+//! time, is over is absent from then on, whether or not the command that removes it has come.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`entry`], [`leaf`], [`shard`] | what is kept: one allocation an entry, leaves shared with views |
 //! | [`shards`] | which shard holds a key; the shards a command needs |
 //! | [`tables`], [`sessions`] | what is kept beside entries: answers to numbered writes, so that a retry is safe |
+//! | [`leases`] | times that clients keep renewing, and what goes when one is over |
 //! | [`record`] | what is logged: stamp, revision, the requests' own bytes |
 //! | [`apply`] | one command to a reply and its changes; `op/` has a file for each writing operation |
-//! | [`read`] | get, scan, children |
+//! | [`read`], [`moment`] | get, scan, children; when |
 //! | [`change`] | what watchers see |
 //! | [`view`], [`snapshot`], [`history`] | a frozen cut of a range, and the bytes of a snapshot |
 //! | [`reply`] | the answers, and their bytes on the wire |
@@ -27,7 +28,9 @@ pub mod change;
 pub mod entry;
 pub mod history;
 pub mod leaf;
+pub mod leases;
 mod merge;
+pub mod moment;
 mod op;
 pub mod read;
 pub mod record;

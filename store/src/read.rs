@@ -1,4 +1,4 @@
-//! Reading: get, scan and children, at a time that is given in. All of a page is read at one
+//! Reading: get, scan and children, at a moment that is given in. All of a page is read at one
 //! revision because its caller holds the shards while it is made.
 
 use alloc::vec::Vec;
@@ -9,6 +9,7 @@ use tidekeep_protocol::range::{Range, prefix_end, successor};
 
 use crate::entry::Entry;
 use crate::merge::{Direction, merge};
+use crate::moment::Moment;
 use crate::reply::{Got, Names, Page};
 use crate::shard::Shard;
 
@@ -22,15 +23,15 @@ pub struct PageLimits {
 }
 
 /// Reads one entry. That there is none may be the work of any write to the shard so far.
-pub fn get(shard: &Shard, key: &[u8], now: u64, revision: u64) -> Got {
-    let kept = shard.used(key, now);
+pub fn get(shard: &Shard, key: &[u8], moment: &Moment, revision: u64) -> Got {
+    let kept = shard.used(key, moment.now_ms());
     let shows = kept.map_or(shard.written(), Entry::modified);
-    Got { revision, entry: kept.filter(|entry| !entry.expired(now)).cloned(), shows }
+    Got { revision, entry: kept.filter(|entry| !moment.is_over(entry)).cloned(), shows }
 }
 
 /// The entry of `key`, unless its time is over.
-pub fn live<'a>(shard: &'a Shard, key: &[u8], now: u64) -> Option<&'a Entry> {
-    shard.get(key).filter(|entry| !entry.expired(now))
+pub fn live<'a>(shard: &'a Shard, key: &[u8], moment: &Moment) -> Option<&'a Entry> {
+    shard.get(key).filter(|entry| !moment.is_over(entry))
 }
 
 /// Reads one page of a range from all shards.
@@ -38,12 +39,12 @@ pub fn scan<'a>(
     shards: impl IntoIterator<Item = &'a Shard>,
     scan: &'a Scan<'a>,
     limits: PageLimits,
-    now: u64,
+    moment: &Moment,
     revision: u64,
 ) -> Page {
     let range = scan.range;
     if scan.projection == Projection::Count {
-        return count(shards, range, scan.limit, now, revision);
+        return count(shards, range, scan.limit, moment, revision);
     }
     let limits = PageLimits {
         entries: bounded(scan.limit, limits.entries),
@@ -54,11 +55,11 @@ pub fn scan<'a>(
     match scan.order {
         Order::Ascending => {
             let runs = shards.into_iter().map(|shard| shard.ascending(range));
-            fill(&mut page, merge(runs, Direction::Ascending), limits, now);
+            fill(&mut page, merge(runs, Direction::Ascending), limits, moment);
         }
         Order::Descending => {
             let runs = shards.into_iter().map(|shard| shard.descending(range));
-            fill(&mut page, merge(runs, Direction::Descending), limits, now);
+            fill(&mut page, merge(runs, Direction::Descending), limits, moment);
         }
     }
     page.count = page.entries.len() as u64;
@@ -69,10 +70,10 @@ fn fill<'a>(
     page: &mut Page,
     entries: impl Iterator<Item = &'a Entry>,
     limits: PageLimits,
-    now: u64,
+    moment: &Moment,
 ) {
     let mut bytes = 0;
-    for entry in entries.filter(|entry| !entry.expired(now)) {
+    for entry in entries.filter(|entry| !moment.is_over(entry)) {
         let len = if page.keys_only { entry.key().len() } else { entry.as_bytes().len() };
         let full = page.entries.len() >= limits.entries || bytes + len > limits.bytes;
         if full && !page.entries.is_empty() {
@@ -88,14 +89,14 @@ fn count<'a>(
     shards: impl IntoIterator<Item = &'a Shard>,
     range: Range<'a>,
     limit: u32,
-    now: u64,
+    moment: &Moment,
     revision: u64,
 ) -> Page {
     let limit = bounded(limit, usize::MAX);
     let counted = shards
         .into_iter()
         .flat_map(|shard| shard.ascending(range))
-        .filter(|entry| !entry.expired(now))
+        .filter(|entry| !moment.is_over(entry))
         .take(limit.saturating_add(1))
         .count();
     Page {
@@ -112,7 +113,7 @@ pub fn children<'a>(
     shards: impl Iterator<Item = &'a Shard> + Clone,
     request: &Children<'_>,
     limits: PageLimits,
-    now: u64,
+    moment: &Moment,
     revision: u64,
 ) -> Names {
     let prefix = request.prefix;
@@ -125,7 +126,7 @@ pub fn children<'a>(
         let range = Range { start: &start, end: end.as_deref() };
         let next = shards
             .clone()
-            .filter_map(|shard| shard.ascending(range).find(|entry| !entry.expired(now)))
+            .filter_map(|shard| shard.ascending(range).find(|entry| !moment.is_over(entry)))
             .min_by(|a, b| a.key().cmp(b.key()));
         let Some(entry) = next else { break };
         let (name, branch) = split_name(&entry.key()[prefix.len()..], request.delimiter);

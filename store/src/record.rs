@@ -6,9 +6,10 @@
 //! command:  | kind u8 | length u32 | body |
 //! session:  | 0xE1 | 16 | session 16 bytes |: whose the numbered writes behind it are
 //! numbered: | 0xE2 | length u32 | sequence u64 | oldest u64 | changed u8 | kind u8 | body |
+//! lease:    | 0xE3 | 8 | lease u64 |: its time is over
 //! ```
 //! Little-endian. `revision` is the group's before the record, and is checked when it is replayed.
-//! Version 1 is the same without the last two. A numbered write is kept even if it changed nothing:
+//! Version 1 is the same without the last three. A numbered write is kept even if it changed nothing:
 //! its answer must be the same when it comes again.
 
 use alloc::vec::Vec;
@@ -36,6 +37,9 @@ const KIND_SESSION: u8 = 0xE1;
 /// The kind of a numbered write.
 const KIND_NUMBERED: u8 = 0xE2;
 
+/// The kind of the command that ends a lease.
+const KIND_END_LEASE: u8 = 0xE3;
+
 /// Bytes of a numbered write before the request's body.
 const NUMBERED_BYTES: usize = Number::BYTES + 2;
 
@@ -60,6 +64,8 @@ pub enum Command<'a> {
     Expire(Vec<Expired<'a>>),
     /// The group's own: these entries make room.
     Evict(Vec<Expired<'a>>),
+    /// The group's own: this lease's time is over.
+    EndLease(u64),
 }
 
 /// An entry that was seen to be over, or that was chosen to make room.
@@ -117,6 +123,11 @@ fn push_entries(kind: u8, entries: &[Expired<'_>], out: &mut Vec<u8>) {
     codec::encode(entries, out);
     let length = (out.len() - start - COMMAND_BYTES) as u32;
     out[start + 1..start + COMMAND_BYTES].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Adds a command that ends a lease.
+pub fn push_end_lease(lease: u64, out: &mut Vec<u8>) {
+    push_request(KIND_END_LEASE, &lease.to_le_bytes(), out);
 }
 
 /// At most how many bytes a record of these request bodies takes.
@@ -191,6 +202,10 @@ fn command(kind: u8, body: &[u8], session: Option<SessionId>) -> Result<Command<
         KIND_EXPIRE => Ok(Command::Expire(codec::decode(body)?)),
         KIND_EVICT => Ok(Command::Evict(codec::decode(body)?)),
         KIND_SESSION => Err(BadRecord::Body),
+        KIND_END_LEASE => {
+            let lease = body.try_into().map_err(|_| BadRecord::Body)?;
+            Ok(Command::EndLease(u64::from_le_bytes(lease)))
+        }
         KIND_NUMBERED => {
             let (head, body) = body.split_first_chunk::<NUMBERED_BYTES>().ok_or(BadRecord::Body)?;
             let number = Number::from_bytes(&head[..Number::BYTES]).ok_or(BadRecord::Body)?;

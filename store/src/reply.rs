@@ -1,13 +1,14 @@
 //! Answers. They hold entries, not bytes: an answer waits for the disk without a copy, and is
 //! written straight into the connection's buffer when it may be shown.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use tidekeep_protocol::codec;
 use tidekeep_protocol::op::{
-    Child, ChildrenReply, DeleteRangeReply, GetReply, IncrementReply, ScanReply, TouchReply,
-    TxnReply, TxnResult, WriteReply, WriteStatus,
+    Child, ChildrenReply, DeleteRangeReply, GetReply, IncrementReply, LeaseReply, LeaseRevokeReply,
+    LeasesReply, ScanReply, TouchReply, TxnReply, TxnResult, WriteReply, WriteStatus,
 };
 
 use crate::entry::Entry;
@@ -22,7 +23,7 @@ pub enum Reply {
     /// Of a delete.
     Delete(Written),
     /// Of a touch.
-    Touch(TouchReply),
+    Touch(Box<TouchReply>),
     /// Of an increment.
     Increment(IncrementReply),
     /// Of a range delete.
@@ -33,6 +34,12 @@ pub enum Reply {
     Children(Names),
     /// Of a transaction.
     Txn(TxnDone),
+    /// Of a grant or a keep-alive.
+    Lease(LeaseReply),
+    /// Of a revocation.
+    LeaseRevoke(LeaseRevokeReply),
+    /// Of a listing of leases.
+    Leases(LeasesReply),
     /// Of any of them, as it was given once before and kept in a snapshot.
     Encoded(Encoded),
 }
@@ -111,12 +118,15 @@ impl Reply {
         match self {
             Self::Get(got) => codec::encode(&got.to_wire(), out),
             Self::Put(written) | Self::Delete(written) => codec::encode(&written.to_wire(), out),
-            Self::Touch(reply) => codec::encode(reply, out),
+            Self::Touch(reply) => codec::encode(&**reply, out),
             Self::Increment(reply) => codec::encode(reply, out),
             Self::DeleteRange(reply) => codec::encode(reply, out),
             Self::Scan(page) => codec::encode(&page.to_wire(), out),
             Self::Children(names) => codec::encode(&names.to_wire(), out),
             Self::Txn(done) => codec::encode(&done.to_wire(), out),
+            Self::Lease(reply) => codec::encode(reply, out),
+            Self::LeaseRevoke(reply) => codec::encode(reply, out),
+            Self::Leases(reply) => codec::encode(reply, out),
             Self::Encoded(encoded) => out.extend_from_slice(&encoded.body),
         }
     }
@@ -126,7 +136,12 @@ impl Reply {
         match self {
             Self::Get(got) => entry_bytes(got.entry.as_ref()),
             Self::Put(written) | Self::Delete(written) => entry_bytes(written.entry.as_ref()),
-            Self::Touch(_) | Self::Increment(_) | Self::DeleteRange(_) => SMALL_BYTES,
+            Self::Touch(_)
+            | Self::Increment(_)
+            | Self::DeleteRange(_)
+            | Self::Lease(_)
+            | Self::LeaseRevoke(_) => SMALL_BYTES,
+            Self::Leases(reply) => SMALL_BYTES + reply.leases.len() * LEASE_BYTES,
             Self::Scan(page) => {
                 let listed = |entry: &Entry| match page.keys_only {
                     true => LISTED_BYTES + entry.key().len(),
@@ -150,13 +165,17 @@ impl Reply {
             Self::Put(Written { entry, .. })
             | Self::Delete(Written { entry, .. })
             | Self::Get(Got { entry, .. }) => entry.as_ref().map_or(0, Entry::cost),
-            Self::Touch(_) | Self::Increment(_) | Self::DeleteRange(_) => 0,
+            Self::Touch(_)
+            | Self::Increment(_)
+            | Self::DeleteRange(_)
+            | Self::Lease(_)
+            | Self::LeaseRevoke(_) => 0,
             Self::Txn(done) => {
                 let held = |reply: &Reply| size_of::<Reply>() + reply.held_bytes();
                 done.results.iter().map(held).sum()
             }
             Self::Encoded(encoded) => encoded.body.len(),
-            Self::Scan(_) | Self::Children(_) => self.body_bytes(),
+            Self::Scan(_) | Self::Children(_) | Self::Leases(_) => self.body_bytes(),
         }
     }
 
@@ -171,6 +190,9 @@ impl Reply {
             Self::Increment(reply) => reply.revision,
             Self::DeleteRange(reply) => reply.revision,
             Self::Txn(done) => done.revision,
+            Self::Lease(reply) => reply.revision,
+            Self::LeaseRevoke(reply) => reply.revision,
+            Self::Leases(reply) => reply.revision,
             Self::Encoded(encoded) => encoded.shows,
         }
     }
@@ -180,7 +202,10 @@ impl Reply {
 const SMALL_BYTES: usize = 96;
 
 /// More than the metadata and the lengths of an entry in a list take.
-const LISTED_BYTES: usize = 56;
+const LISTED_BYTES: usize = 66;
+
+/// What the four numbers of a lease in a list take at most.
+const LEASE_BYTES: usize = 40;
 
 fn entry_bytes(entry: Option<&Entry>) -> usize {
     SMALL_BYTES + entry.map_or(0, |entry| entry.as_bytes().len())
@@ -233,10 +258,16 @@ impl TxnDone {
             Reply::Get(got) => Some(TxnResult::Get(got.to_wire())),
             Reply::Put(written) => Some(TxnResult::Put(written.to_wire())),
             Reply::Delete(written) => Some(TxnResult::Delete(written.to_wire())),
-            Reply::Touch(reply) => Some(TxnResult::Touch(*reply)),
+            Reply::Touch(reply) => Some(TxnResult::Touch(**reply)),
             Reply::Increment(reply) => Some(TxnResult::Increment(*reply)),
             Reply::DeleteRange(reply) => Some(TxnResult::DeleteRange(*reply)),
-            Reply::Scan(_) | Reply::Children(_) | Reply::Txn(_) | Reply::Encoded(_) => None,
+            Reply::Scan(_)
+            | Reply::Children(_)
+            | Reply::Txn(_)
+            | Reply::Lease(_)
+            | Reply::LeaseRevoke(_)
+            | Reply::Leases(_)
+            | Reply::Encoded(_) => None,
         });
         TxnReply { revision: self.revision, succeeded: self.succeeded, results: results.collect() }
     }

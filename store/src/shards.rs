@@ -6,6 +6,7 @@ use core::ops::DerefMut;
 
 use tidekeep_protocol::op::{Request, TxnOp};
 
+use crate::leases::Leases;
 use crate::shard::Shard;
 
 /// Spreads keys over shards. The seed differs from process to process, so nobody outside can
@@ -39,8 +40,13 @@ impl Spread {
         ((u128::from(hash) * self.shards as u128) >> 64) as usize
     }
 
+    /// The shards that the end of a lease writes.
+    pub fn of_lease(&self, leases: &Leases, lease: u64) -> Footprint {
+        Footprint::of(leases.entries(lease).map(|entry| self.shard_of(entry.key())))
+    }
+
     /// The shards that `request` reads or writes.
-    pub fn footprint(&self, request: &Request<'_>) -> Footprint {
+    pub fn footprint(&self, request: &Request<'_>, leases: &Leases) -> Footprint {
         match request {
             Request::Get(get) => Footprint::One(self.shard_of(get.key)),
             Request::Put(put) => Footprint::One(self.shard_of(put.key)),
@@ -61,9 +67,13 @@ impl Spread {
                 Footprint::of(some)
             }
             Request::Scan(_) | Request::Children(_) | Request::DeleteRange(_) => Footprint::All,
-            Request::Watch(_) | Request::Status(_) | Request::Backup(_) => {
-                Footprint::Some(Vec::new())
-            }
+            Request::LeaseRevoke(revoke) => self.of_lease(leases, revoke.lease),
+            Request::Watch(_)
+            | Request::Status(_)
+            | Request::Backup(_)
+            | Request::LeaseGrant(_)
+            | Request::LeaseKeepAlive(_)
+            | Request::Leases(_) => Footprint::Some(Vec::new()),
         }
     }
 }

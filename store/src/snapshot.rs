@@ -4,8 +4,9 @@
 //!
 //! ```text
 //! head chunk:     | version u8 = 2 | revision u64 | now_ms u64 | keys u64 | digest u64 |
-//!                 | sessions u64 | forgotten_ms u64 |; version 1 ends before `sessions`
+//!                 | sessions u64 | forgotten_ms u64 | leases u64 |; version 1 ends before `sessions`
 //! sessions chunks: `sessions` of them in all, each | length u32 | session, see [`crate::sessions`] |
+//! leases chunks:  `leases` of them in all, each | length u32 | lease, see [`crate::leases`] |
 //! entries chunks: `keys` entries in all, each | length u32 | packed entry |
 //! history chunks: the rest
 //! ```
@@ -13,12 +14,12 @@
 use alloc::vec::Vec;
 
 use crate::entry::Entry;
-use crate::sessions::Sessions;
+use crate::tables::SavedTables;
 use crate::view::View;
 
 /// The version of heads that are written, and the newest that are read.
 pub const VERSION: u8 = 2;
-const NUMBERS: usize = 6;
+const NUMBERS: usize = 7;
 /// Numbers in the head of version 1.
 const NUMBERS_OF_1: usize = 4;
 const CHUNK_BYTES: usize = 256 << 10;
@@ -37,15 +38,18 @@ pub struct Head {
     pub digest: u64,
     /// How many client sessions there are.
     pub sessions: u64,
-    /// See [`Sessions::forgotten_ms`].
+    /// See [`crate::sessions::Sessions::forgotten_ms`].
     pub forgotten_ms: u64,
+    /// How many leases there are.
+    pub leases: u64,
 }
 
 impl Head {
     /// The head chunk.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { revision, now_ms, keys, digest, sessions, forgotten_ms } = *self;
-        let numbers: [u64; NUMBERS] = [revision, now_ms, keys, digest, sessions, forgotten_ms];
+        let Self { revision, now_ms, keys, digest, sessions, forgotten_ms, leases } = *self;
+        let numbers: [u64; NUMBERS] =
+            [revision, now_ms, keys, digest, sessions, forgotten_ms, leases];
         let mut out = alloc::vec![VERSION];
         for number in numbers {
             out.extend_from_slice(&number.to_le_bytes());
@@ -74,17 +78,21 @@ impl Head {
             digest: numbers.next()?,
             sessions: numbers.next().unwrap_or(0),
             forgotten_ms: numbers.next().unwrap_or(0),
+            leases: numbers.next().unwrap_or(0),
         })
     }
 }
 
-/// Gives the sessions in chunks; stops at the first error of `write`.
-pub fn write_sessions<E>(
-    sessions: &Sessions,
-    write: impl FnMut(&[u8]) -> Result<(), E>,
+/// Gives the tables in chunks, sessions and leases apart; stops at the first error of `write`.
+pub fn write_tables<E>(
+    tables: &SavedTables,
+    mut write: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut chunks = Chunks::new(write);
-    sessions.write(|bytes| chunks.push_bytes(&[], bytes))?;
+    let mut chunks = Chunks::new(&mut write);
+    tables.sessions.write(|bytes| chunks.push(&[], bytes))?;
+    chunks.finish()?;
+    let mut chunks = Chunks::new(&mut write);
+    tables.leases.iter().try_for_each(|lease| chunks.push(&[], lease))?;
     chunks.finish()
 }
 
@@ -92,7 +100,7 @@ pub fn write_sessions<E>(
 pub fn write<E>(view: &View, write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
     let mut chunks = Chunks::new(write);
     for entry in view.entries() {
-        chunks.push(&[], entry)?;
+        chunks.push(&[], entry.as_bytes())?;
     }
     chunks.finish()
 }
@@ -131,7 +139,7 @@ impl Feed {
     }
 }
 
-/// Gathers entries into chunks. One that is longer than a chunk makes a chunk of its own.
+/// Gathers items into chunks. One that is longer than a chunk makes a chunk of its own.
 pub(crate) struct Chunks<W> {
     chunk: Vec<u8>,
     write: W,
@@ -142,12 +150,8 @@ impl<E, W: FnMut(&[u8]) -> Result<(), E>> Chunks<W> {
         Self { chunk: Vec::with_capacity(CHUNK_BYTES), write }
     }
 
-    /// Adds an entry, with its length, behind a few bytes that say what it is.
-    pub(crate) fn push(&mut self, label: &[u8], entry: &Entry) -> Result<(), E> {
-        self.push_bytes(label, entry.as_bytes())
-    }
-
-    fn push_bytes(&mut self, label: &[u8], bytes: &[u8]) -> Result<(), E> {
+    /// Adds an item, with its length, behind a few bytes that say what it is.
+    pub(crate) fn push(&mut self, label: &[u8], bytes: &[u8]) -> Result<(), E> {
         let len = label.len() + size_of::<u32>() + bytes.len();
         if !self.chunk.is_empty() && self.chunk.len() + len > CHUNK_BYTES {
             (self.write)(&self.chunk)?;
@@ -164,9 +168,9 @@ impl<E, W: FnMut(&[u8]) -> Result<(), E>> Chunks<W> {
     }
 }
 
-/// The sessions of a chunk, as bytes; none stands for bytes that are no session, and is the last
-/// item.
-pub fn sessions(chunk: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+/// The sessions or leases of a chunk, as bytes; none stands for bytes that are no item, and is the
+/// last one.
+pub fn items(chunk: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     let mut rest = chunk;
     core::iter::from_fn(move || {
         if rest.is_empty() {

@@ -9,13 +9,14 @@ use tidekeep_protocol::range::{KeyRange, successor};
 use crate::entry::Entry;
 use crate::leaf::{self, Leaf};
 use crate::merge::{Direction, merge};
+use crate::moment::Moment;
 use crate::shard::Shard;
 
 /// What a range held at one revision.
 #[derive(Debug)]
 pub struct View {
     revision: u64,
-    now: u64,
+    moment: Moment,
     range: KeyRange,
     runs: Vec<Vec<Arc<Leaf>>>,
 }
@@ -25,11 +26,11 @@ impl View {
     pub fn freeze<'a>(
         shards: impl IntoIterator<Item = &'a Shard>,
         range: &KeyRange,
-        now: u64,
+        moment: Moment,
         revision: u64,
     ) -> Self {
         let runs = shards.into_iter().map(|shard| shard.freeze(range.as_range())).collect();
-        Self { revision, now, range: range.clone(), runs }
+        Self { revision, moment, range: range.clone(), runs }
     }
 
     /// The revision of the cut.
@@ -49,7 +50,7 @@ impl View {
         let runs = self.runs.iter().map(|run| leaf::ascending(run, range));
         let mut page = Vec::new();
         let mut taken = 0;
-        for entry in merge(runs, Direction::Ascending).filter(|entry| !entry.expired(self.now)) {
+        for entry in merge(runs, Direction::Ascending).filter(|entry| !self.moment.is_over(entry)) {
             taken += entry.as_bytes().len();
             let full = page.len() >= entries || taken > bytes;
             if full && !page.is_empty() {

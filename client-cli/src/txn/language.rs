@@ -110,7 +110,7 @@ enum StepLine {
         condition: ConditionArgs,
         #[command(flatten)]
         expiry: ExpiryArgs,
-        #[arg(long, conflicts_with_all = ["ttl", "expires_at"])]
+        #[arg(long, conflicts_with_all = ["ttl", "expires_at", "lease"])]
         keep_ttl: bool,
         #[arg(long)]
         prev: bool,
@@ -122,7 +122,7 @@ enum StepLine {
         condition: ConditionArgs,
         #[command(flatten)]
         expiry: ExpiryArgs,
-        #[arg(long, conflicts_with_all = ["ttl", "expires_at"])]
+        #[arg(long, conflicts_with_all = ["ttl", "expires_at", "lease"])]
         persist: bool,
     },
     Incr {

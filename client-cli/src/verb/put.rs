@@ -19,6 +19,7 @@ Examples:
   tidekeep put name \"John Doe\"                 set a key
   tidekeep put session/7 open --ttl 30m        it ends by itself after 30 minutes
   tidekeep put picture @picture.png            the content of a file (@@ for a real @)
+  tidekeep put nodes/a up --lease 54           it goes when lease 54 ends, see `tidekeep lease`
   date | tidekeep put now -                    the content of standard input
   tidekeep put lock me --if-absent --ttl 10s   only if nobody has it (else exit code 3)
   tidekeep put conf @new --if-revision 41      only if nobody changed it since
@@ -41,7 +42,7 @@ pub(crate) struct PutArgs {
     #[command(flatten)]
     expiry: ExpiryArgs,
     /// The key keeps the end it had
-    #[arg(long, conflicts_with_all = ["ttl", "expires_at"], help_heading = "Lifetime")]
+    #[arg(long, conflicts_with_all = ["ttl", "expires_at", "lease"], help_heading = "Lifetime")]
     keep_ttl: bool,
     /// Print the value it had before
     #[arg(long)]

@@ -31,7 +31,7 @@ pub(crate) struct TouchArgs {
     #[command(flatten)]
     expiry: ExpiryArgs,
     /// The key does not end by itself any more
-    #[arg(long, conflicts_with_all = ["ttl", "expires_at"], help_heading = "Lifetime")]
+    #[arg(long, conflicts_with_all = ["ttl", "expires_at", "lease"], help_heading = "Lifetime")]
     persist: bool,
     #[command(flatten)]
     condition: ConditionArgs,

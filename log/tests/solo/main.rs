@@ -1,5 +1,5 @@
 //! Promises of [`tidekeep_log::Solo`], kept on a disk that fails on purpose: order, durability,
-//! watches, expiry, snapshots, full disks. One module for each.
+//! watches, expiry, leases, snapshots, full disks. One module for each.
 
 mod clock;
 mod crash;
@@ -7,6 +7,7 @@ mod cuts;
 mod errors;
 mod expiry;
 mod formats;
+mod leases;
 mod ledger;
 mod memory;
 mod numbered;

@@ -11,7 +11,7 @@ use tidekeep_protocol::op::{Put, Request};
 use crate::clock::ManualClock;
 use crate::world::{World, now_or_never, put_of, put_request, submit, text};
 
-fn open(world: &World) -> Solo {
+pub(crate) fn open(world: &World) -> Solo {
     Solo::open(SoloOptions {
         segment_bytes: 4096,
         upkeep: Upkeep::Steps,

@@ -12,8 +12,9 @@ use tidekeep_protocol::hello::{GoingAway, Hello, Welcome};
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::op::txn::LIST_MAX;
 use tidekeep_protocol::op::{
-    ChildrenReply, DeleteRangeReply, GetReply, IncrementReply, OPERATIONS, Request, ScanReply,
-    StatusReply, TouchReply, Txn, TxnReply, WatchMessage, WriteReply,
+    ChildrenReply, DeleteRangeReply, GetReply, IncrementReply, LeaseReply, LeaseRevokeReply,
+    LeasesReply, OPERATIONS, Request, ScanReply, StatusReply, TouchReply, Txn, TxnReply,
+    WatchMessage, WriteReply,
 };
 
 use crate::content;
@@ -61,6 +62,7 @@ macro_rules! round_trips {
 round_trips! {
     hello welcome going_away error get_reply write_reply scan_reply children_reply touch_reply
     increment_reply txn_reply delete_range_reply watch_message status_reply
+    lease_reply lease_revoke_reply leases_reply
 }
 
 proptest! {
@@ -185,7 +187,10 @@ fn read_as_everything(body: &[u8]) -> Result<(), TestCaseError> {
     read::<TxnReply<'_>>(body, "txn reply")?;
     read::<DeleteRangeReply>(body, "delete_range reply")?;
     read::<WatchMessage<'_>>(body, "watch message")?;
-    read::<StatusReply<'_>>(body, "status reply")
+    read::<StatusReply<'_>>(body, "status reply")?;
+    read::<LeaseReply>(body, "lease reply")?;
+    read::<LeaseRevokeReply>(body, "lease_revoke reply")?;
+    read::<LeasesReply>(body, "leases reply")
 }
 
 /// What is accepted is written in its shortest form, which is no longer than what was read.

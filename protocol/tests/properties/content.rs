@@ -11,9 +11,10 @@ use tidekeep_protocol::hello::{GoingAway, Hello, Welcome};
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::op::{
     Child, Children, ChildrenReply, Compare, Delete, DeleteRange, DeleteRangeReply, Delivery,
-    Event, Figure, Get, GetReply, Increment, IncrementReply, Order, Projection, Put, Request, Scan,
-    ScanReply, Status, StatusReply, Touch, TouchReply, Txn, TxnOp, TxnReply, TxnResult, Watch,
-    WatchFrom, WatchMessage, WriteReply, WriteStatus,
+    Event, Figure, Get, GetReply, Increment, IncrementReply, Lease, LeaseGrant, LeaseKeepAlive,
+    LeaseReply, LeaseRevoke, LeaseRevokeReply, Leases, LeasesReply, Order, Projection, Put,
+    Request, Scan, ScanReply, Status, StatusReply, Touch, TouchReply, Txn, TxnOp, TxnReply,
+    TxnResult, Watch, WatchFrom, WatchMessage, WriteReply, WriteStatus,
 };
 use tidekeep_protocol::range::Range;
 
@@ -247,6 +248,11 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
         delete_range().prop_map(Request::DeleteRange),
         watch().prop_map(Request::Watch),
         Just(Request::Status(Status)),
+        number().prop_map(|ttl_ms| Request::LeaseGrant(LeaseGrant { ttl_ms })),
+        number().prop_map(|lease| Request::LeaseKeepAlive(LeaseKeepAlive { lease })),
+        number().prop_map(|lease| Request::LeaseRevoke(LeaseRevoke { lease })),
+        (number(), any::<u32>())
+            .prop_map(|(after, limit)| Request::Leases(Leases { after, limit })),
     ]
 }
 
@@ -339,5 +345,25 @@ pub(crate) fn status_reply() -> impl Strategy<Value = StatusReply<'static>> {
         software,
         durability,
         figures,
+    })
+}
+
+pub(crate) fn lease_reply() -> impl Strategy<Value = LeaseReply> {
+    (number(), number(), number(), number()).prop_map(|(revision, lease, ttl_ms, expires_at)| {
+        LeaseReply { revision, lease, ttl_ms, expires_at }
+    })
+}
+
+pub(crate) fn lease_revoke_reply() -> impl Strategy<Value = LeaseRevokeReply> {
+    (number(), number()).prop_map(|(revision, deleted)| LeaseRevokeReply { revision, deleted })
+}
+
+pub(crate) fn leases_reply() -> impl Strategy<Value = LeasesReply> {
+    let lease = (number(), number(), number(), number())
+        .prop_map(|(lease, ttl_ms, expires_at, keys)| Lease { lease, ttl_ms, expires_at, keys });
+    (number(), any::<bool>(), vec(lease, 0..8)).prop_map(|(revision, more, leases)| LeasesReply {
+        revision,
+        more,
+        leases,
     })
 }

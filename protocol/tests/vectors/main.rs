@@ -19,8 +19,9 @@ use tidekeep_protocol::hello::{self, GoingAway, Hello, Welcome};
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::op::{
     Backup, BackupReply, Children, ChildrenReply, Delete, DeleteRange, DeleteRangeReply, Get,
-    GetReply, Increment, IncrementReply, Put, Request, Scan, ScanReply, Status, StatusReply, Touch,
-    TouchReply, Txn, TxnReply, Watch, WatchMessage, WriteReply,
+    GetReply, Increment, IncrementReply, LeaseGrant, LeaseKeepAlive, LeaseReply, LeaseRevoke,
+    LeaseRevokeReply, Leases, LeasesReply, Put, Request, Scan, ScanReply, Status, StatusReply,
+    Touch, TouchReply, Txn, TxnReply, Watch, WatchMessage, WriteReply,
 };
 
 /// The bound on the length field that the malformed vectors are written for.
@@ -61,6 +62,13 @@ macro_rules! with_body_of {
             0x99 => Some($call::<WatchMessage<'_>>($($argument),*)),
             0x1A => Some($call::<Status>($($argument),*)),
             0x9A => Some($call::<StatusReply<'_>>($($argument),*)),
+            0x1B => Some($call::<LeaseGrant>($($argument),*)),
+            0x1C => Some($call::<LeaseKeepAlive>($($argument),*)),
+            0x9B | 0x9C => Some($call::<LeaseReply>($($argument),*)),
+            0x1D => Some($call::<LeaseRevoke>($($argument),*)),
+            0x9D => Some($call::<LeaseRevokeReply>($($argument),*)),
+            0x1E => Some($call::<Leases>($($argument),*)),
+            0x9E => Some($call::<LeasesReply>($($argument),*)),
             0x20 => Some($call::<Backup>($($argument),*)),
             0xA0 => Some($call::<BackupReply<'_>>($($argument),*)),
             _ => None,

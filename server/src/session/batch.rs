@@ -117,7 +117,11 @@ pub(crate) fn recycle<A, B>(mut list: Vec<A>) -> Vec<B> {
 
 fn work(request: &Request<'_>) -> usize {
     match request {
-        Request::Scan(_) | Request::Children(_) | Request::DeleteRange(_) => PAGE_WORK,
+        Request::Scan(_)
+        | Request::Children(_)
+        | Request::DeleteRange(_)
+        | Request::LeaseRevoke(_)
+        | Request::Leases(_) => PAGE_WORK,
         Request::Txn(txn) => txn.then.iter().chain(&txn.otherwise).map(txn_work).sum::<usize>() + 1,
         Request::Get(_)
         | Request::Put(_)
@@ -126,7 +130,9 @@ fn work(request: &Request<'_>) -> usize {
         | Request::Increment(_)
         | Request::Watch(_)
         | Request::Status(_)
-        | Request::Backup(_) => 1,
+        | Request::Backup(_)
+        | Request::LeaseGrant(_)
+        | Request::LeaseKeepAlive(_) => 1,
     }
 }
 

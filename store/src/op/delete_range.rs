@@ -19,11 +19,11 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     transition: &mut Transition<'_, '_, G>,
     request: &DeleteRange<'_>,
 ) -> DeleteRangeReply {
-    let now = transition.now();
+    let moment = transition.moment();
     let limit = if request.limit == 0 { KEYS_DEFAULT } else { request.limit as usize };
     let (doomed, more) = {
         let runs = transition.all().map(|shard| shard.ascending(request.range));
-        let mut live = merge(runs, Direction::Ascending).filter(|entry| !entry.expired(now));
+        let mut live = merge(runs, Direction::Ascending).filter(|entry| !moment.is_over(entry));
         let doomed: Vec<Entry> = live.by_ref().take(limit).cloned().collect();
         (doomed, live.next().is_some())
     };

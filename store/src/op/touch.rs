@@ -1,5 +1,6 @@
 //! `touch`: moves a key's end.
 
+use alloc::boxed::Box;
 use core::ops::DerefMut;
 
 use tidekeep_protocol::error::Refusal;
@@ -12,7 +13,7 @@ use crate::shard::Shard;
 pub(crate) fn run<G: DerefMut<Target = Shard>>(
     transition: &mut Transition<'_, '_, G>,
     touch: &Touch<'_>,
-) -> Result<TouchReply, Refusal> {
+) -> Result<Box<TouchReply>, Refusal> {
     let before = transition.live(touch.key);
     let (status, meta) = match before {
         before if !holds(&touch.condition, before.as_ref()) => {
@@ -25,5 +26,5 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
             (WriteStatus::Applied, Some(entry.meta()))
         }
     };
-    Ok(TouchReply { revision: transition.revision(), status, meta })
+    Ok(Box::new(TouchReply { revision: transition.revision(), status, meta }))
 }

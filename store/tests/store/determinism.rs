@@ -11,6 +11,7 @@ use tidekeep_store::apply::Stamp;
 use tidekeep_store::entry::Entry;
 use tidekeep_store::record::{self, Command, Expired};
 use tidekeep_store::snapshot::{self, Head};
+use tidekeep_store::tables::SavedTables;
 
 use crate::group::{Applied, Group};
 use crate::wire::{self, Write};
@@ -40,6 +41,12 @@ fn run(group: &mut Group, batches: &[Batch]) -> (Vec<Vec<u8>>, Vec<Applied>) {
             record::push_expire(&expired, &mut record);
             applied.push(group.apply(now_ms, &Command::Expire(expired)));
         }
+        if *expire {
+            for lease in group.tables.leases.due(now_ms).collect::<Vec<_>>() {
+                record::push_end_lease(lease, &mut record);
+                applied.push(group.apply(now_ms, &Command::EndLease(lease)));
+            }
+        }
         for write in writes {
             let (kind, body) = write.bytes();
             record::push_request(kind, &body, &mut record);
@@ -55,10 +62,16 @@ fn run(group: &mut Group, batches: &[Batch]) -> (Vec<Vec<u8>>, Vec<Applied>) {
 
 fn snapshot(group: &Group, now_ms: u64) -> (Vec<u8>, Vec<Vec<u8>>) {
     let (keys, digest) = (group.keys() as u64, group.digest());
-    let (sessions, forgotten_ms) = (0, 0);
-    let revision = group.revision;
-    let head = Head { revision, now_ms, keys, digest, sessions, forgotten_ms }.encode();
+    let (sessions, forgotten_ms, revision) = (0, 0, group.revision);
+    let tables = SavedTables { leases: group.tables.leases.packed(), ..SavedTables::default() };
+    let leases = tables.leases.len() as u64;
+    let head = Head { revision, now_ms, keys, digest, sessions, forgotten_ms, leases }.encode();
     let mut chunks = Vec::new();
+    let taken = snapshot::write_tables(&tables, |chunk| {
+        chunks.push(chunk.to_vec());
+        Ok::<(), Infallible>(())
+    });
+    assert_eq!(taken, Ok(()));
     let view = group.view(&KeyRange::all(), now_ms);
     let taken = snapshot::write(&view, |chunk| {
         chunks.push(chunk.to_vec());
@@ -73,9 +86,19 @@ fn load(head: &[u8], chunks: &[Vec<u8>], shards: usize, seed: u64) -> Group {
     let head = Head::decode(head).expect("a head that was just written");
     let mut group = Group::new(shards, seed);
     group.revision = head.revision;
+    let mut chunks = chunks;
+    while group.tables.leases.len() < head.leases as usize {
+        let (chunk, rest) = chunks.split_first().expect("the leases come first");
+        for lease in snapshot::items(chunk) {
+            let lease = lease.expect("a lease that was just written");
+            assert_eq!(group.tables.leases.read(lease), Some(()));
+        }
+        chunks = rest;
+    }
     for chunk in chunks {
         for entry in snapshot::entries(chunk) {
             let entry = entry.expect("an entry that was just written");
+            assert!(group.tables.leases.tie(&entry));
             let shard = group.spread.shard_of(entry.key());
             assert_eq!(group.shards[shard].insert(entry), None);
         }
@@ -88,6 +111,8 @@ fn same(a: &Group, b: &Group) {
     assert_eq!(a.content(), b.content());
     assert_eq!((a.revision, a.keys(), a.bytes()), (b.revision, b.keys(), b.bytes()));
     assert_eq!(a.digest(), b.digest());
+    let leases = |group: &Group| group.tables.leases.page(0, usize::MAX, 0);
+    assert_eq!(leases(a), leases(b));
 }
 
 fn sizes(writes: &[Write]) -> impl Iterator<Item = usize> {

@@ -6,6 +6,7 @@ use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::apply::{Stamp, apply};
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
+use tidekeep_store::moment::Moment;
 use tidekeep_store::read::{self, PageLimits};
 use tidekeep_store::record::{BadRecord, Command, Record};
 use tidekeep_store::reply::Reply;
@@ -34,9 +35,10 @@ impl Group {
     pub(crate) fn apply(&mut self, now_ms: u64, command: &Command<'_>) -> Applied {
         let footprint = match command {
             Command::Request(request) | Command::Numbered { request, .. } => {
-                self.spread.footprint(request)
+                self.spread.footprint(request, &self.tables.leases)
             }
             Command::Expire(_) | Command::Evict(_) => Footprint::All,
+            Command::EndLease(lease) => self.spread.of_lease(&self.tables.leases, *lease),
         };
         let wanted: Vec<usize> = footprint.indexes(self.shards.len()).collect();
         let mut guards: Vec<(usize, &mut Shard)> = self
@@ -72,25 +74,30 @@ impl Group {
         limits: PageLimits,
         now: u64,
     ) -> Option<Reply> {
+        let moment = &self.moment(now);
         match request {
             Request::Get(get) => {
                 let shard = &self.shards[self.spread.shard_of(get.key)];
-                Some(Reply::Get(read::get(shard, get.key, now, self.revision)))
+                Some(Reply::Get(read::get(shard, get.key, moment, self.revision)))
             }
             Request::Scan(scan) => {
-                Some(Reply::Scan(read::scan(&self.shards, scan, limits, now, self.revision)))
+                Some(Reply::Scan(read::scan(&self.shards, scan, limits, moment, self.revision)))
             }
             Request::Children(children) => {
                 let shards = self.shards.iter();
-                let names = read::children(shards, children, limits, now, self.revision);
+                let names = read::children(shards, children, limits, moment, self.revision);
                 Some(Reply::Children(names))
             }
             _ => None,
         }
     }
 
+    fn moment(&self, now: u64) -> Moment {
+        Moment::of(now, &self.tables.leases)
+    }
+
     pub(crate) fn view(&self, range: &KeyRange, now: u64) -> View {
-        View::freeze(&self.shards, range, now, self.revision)
+        View::freeze(&self.shards, range, self.moment(now), self.revision)
     }
 
     /// Every entry in key order, those included whose time is over.

@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use tidekeep_protocol::codec;
 use tidekeep_protocol::op::{
-    Children, ChildrenReply, DeleteRangeReply, GetReply, IncrementReply, OPERATIONS, Operation,
-    Order, Projection, Request, Scan, ScanReply, TouchReply, TxnReply, WriteReply,
+    Children, ChildrenReply, DeleteRangeReply, GetReply, IncrementReply, LeaseReply,
+    LeaseRevokeReply, LeasesReply, OPERATIONS, Operation, Order, Projection, Request, Scan,
+    ScanReply, TouchReply, TxnReply, WriteReply,
 };
 use tidekeep_store::apply::Stamp;
 use tidekeep_store::entry::Entry;
@@ -112,6 +113,9 @@ fn reads_back(reply: &Reply) {
         Reply::Scan(_) => rewrite::<ScanReply<'_>>(&body, &mut again),
         Reply::Children(_) => rewrite::<ChildrenReply<'_>>(&body, &mut again),
         Reply::Txn(_) => rewrite::<TxnReply<'_>>(&body, &mut again),
+        Reply::Lease(_) => rewrite::<LeaseReply>(&body, &mut again),
+        Reply::LeaseRevoke(_) => rewrite::<LeaseRevokeReply>(&body, &mut again),
+        Reply::Leases(_) => rewrite::<LeasesReply>(&body, &mut again),
         Reply::Encoded(_) => unreachable!("only a snapshot holds one"),
     }
     assert_eq!(body, again, "{reply:?}");
@@ -280,8 +284,16 @@ fn records_say_what_is_wrong_with_them() {
 
 #[test]
 fn a_head_has_its_versions_length() {
-    let head =
-        Head { revision: 1, now_ms: 2, keys: 3, digest: 4, sessions: 5, forgotten_ms: 6 }.encode();
+    let head = Head {
+        revision: 1,
+        now_ms: 2,
+        keys: 3,
+        digest: 4,
+        sessions: 5,
+        forgotten_ms: 6,
+        leases: 7,
+    }
+    .encode();
     assert!(Head::decode(&head).is_some());
     assert_eq!(Head::decode(&head[..head.len() - 1]), None);
     assert_eq!(Head::decode(&[&head[..], &[0]].concat()), None);
@@ -290,7 +302,15 @@ fn a_head_has_its_versions_length() {
     assert_eq!(Head::decode(&other), None);
     other[0] = 1;
     other.truncate(33);
-    let first = Head { revision: 1, now_ms: 2, keys: 3, digest: 4, sessions: 0, forgotten_ms: 0 };
+    let first = Head {
+        revision: 1,
+        now_ms: 2,
+        keys: 3,
+        digest: 4,
+        sessions: 0,
+        forgotten_ms: 0,
+        leases: 0,
+    };
     assert_eq!(Head::decode(&other), Some(first), "the first version had no sessions");
     assert_eq!(Head::decode(&[]), None);
 }

@@ -26,6 +26,8 @@ enum Step {
     Pass(u64),
     /// What was noticed last time is proposed, out of date as it may be; then looks again.
     Expire,
+    /// The ends of all leases there are, over or not, are proposed.
+    EndLeases,
     Freeze(KeyRange),
     Scan {
         range: KeyRange,
@@ -58,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => wire::write().prop_map(Step::Write),
         3 => (0_u64..25).prop_map(Step::Pass),
         2 => Just(Step::Expire),
+        2 => Just(Step::EndLeases),
         1 => wire::range().prop_map(Step::Freeze),
         2 => (wire::range(), 0_u32..6, bytes, order)
             .prop_map(|(range, limit, bytes, order)| Step::Scan { range, limit, bytes, order }),
@@ -108,6 +111,7 @@ impl Run {
             Step::Write(write) => self.write(&write.request()),
             Step::Pass(ms) => self.now += ms,
             Step::Expire => self.expire(),
+            Step::EndLeases => self.end_leases(),
             Step::Freeze(range) => self.freeze(range),
             Step::Scan { range, limit, bytes, order } => self.scan(range, *limit, *bytes, *order),
             Step::Children { prefix, delimiter, limit, bytes } => {
@@ -154,6 +158,17 @@ impl Run {
         self.notice();
     }
 
+    fn end_leases(&mut self) {
+        for lease in self.naive.leases.keys().copied().chain([0]).collect::<Vec<_>>() {
+            let before = self.group.revision;
+            let ended = self.group.apply(self.now, &Command::EndLease(lease));
+            let (reply, change) = ended.expect("an end cannot fail");
+            assert_eq!(reply, None);
+            let happened = self.naive.end_lease(self.now, lease);
+            self.changed(before, change.as_ref(), &happened);
+        }
+    }
+
     /// Proposes whatever has an end, whether or not it is near, and now and then of another write.
     fn notice(&mut self) {
         let content = self.group.content();
@@ -171,7 +186,6 @@ impl Run {
         assert_eq!(events, happened);
         assert_eq!(self.group.revision, before + u64::from(change.is_some()));
         if let Some(change) = change {
-            assert!(!change.events.is_empty());
             assert_eq!((change.revision, change.at_ms), (self.group.revision, self.now));
         }
     }
@@ -193,7 +207,7 @@ impl Run {
         let kept = self.naive.map.get(key);
         assert_eq!(
             got.entry.as_ref().map(|entry| as_pair(entry).1),
-            kept.filter(|kept| kept.live(self.now)).cloned()
+            kept.filter(|kept| self.naive.is_live(kept, self.now)).cloned()
         );
         match kept {
             Some(kept) => assert_eq!(got.shows, kept.meta.modified),
@@ -300,9 +314,26 @@ impl Run {
         }
         assert_eq!(self.group.digest(), afresh.digest());
         self.check_due();
+        self.check_leases();
         for frozen in &self.frozen {
             frozen.check();
         }
+    }
+
+    fn check_leases(&self) {
+        let (leases, naive) = (&self.group.tables.leases, &self.naive.leases);
+        for &lease in naive.keys() {
+            let keys: Vec<_> = leases.entries(lease).map(|entry| entry.key().to_vec()).collect();
+            assert_eq!(keys, self.naive.keys_of(lease));
+        }
+        let tied = self.naive.map.values().filter(|kept| kept.meta.lease.is_some());
+        assert_eq!((leases.len(), leases.keys()), (naive.len(), tied.count()));
+        assert_eq!(leases.next_due(), naive.values().map(|lease| lease.end).min());
+        let live = naive.iter().filter(|(_, lease)| lease.end > self.now);
+        let live: Vec<_> = live.map(|(&lease, at)| (lease, at.ttl_ms, at.end)).collect();
+        let (page, more) = leases.page(0, usize::MAX, self.now);
+        let page: Vec<_> = page.iter().map(|at| (at.lease, at.ttl_ms, at.expires_at)).collect();
+        assert_eq!((page, more), (live, false));
     }
 
     fn check_due(&self) {
@@ -317,8 +348,10 @@ impl Run {
         assert_eq!(next, naive.min());
         let mut due: Vec<_> = self.group.due(self.now).iter().map(as_pair).collect();
         due.sort_by(|a, b| a.0.cmp(&b.0));
-        let over: Vec<_> =
-            pairs(&self.naive).into_iter().filter(|(_, kept)| !kept.live(self.now)).collect();
+        let over: Vec<_> = pairs(&self.naive)
+            .into_iter()
+            .filter(|(_, kept)| kept.meta.expires_at.is_some_and(|at| at <= self.now))
+            .collect();
         assert_eq!(due, over);
     }
 

@@ -8,8 +8,9 @@ use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::entry::{Meta, Stored};
 use tidekeep_protocol::error::Code;
 use tidekeep_protocol::op::{
-    Delete, DeleteRange, DeleteRangeReply, GetReply, Increment, IncrementReply, Put, Request,
-    Touch, TouchReply, Txn, TxnOp, TxnReply, TxnResult, WriteReply, WriteStatus,
+    Delete, DeleteRange, DeleteRangeReply, GetReply, Increment, IncrementReply, LeaseReply,
+    LeaseRevokeReply, Put, Request, Touch, TouchReply, Txn, TxnOp, TxnReply, TxnResult, WriteReply,
+    WriteStatus,
 };
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::change::EventKind;
@@ -23,10 +24,6 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    pub(crate) fn live(&self, now: u64) -> bool {
-        self.meta.expires_at.is_none_or(|at| at > now)
-    }
-
     fn stored(&self) -> Stored<'_> {
         Stored { meta: self.meta, value: &self.value }
     }
@@ -46,8 +43,18 @@ pub(crate) struct Happened {
 pub(crate) struct Naive {
     pub(crate) map: BTreeMap<Vec<u8>, Kept>,
     pub(crate) revision: u64,
+    pub(crate) leases: BTreeMap<u64, Lease>,
     now: u64,
+    /// Whether a lease was changed itself.
+    leased: bool,
     events: Vec<Happened>,
+}
+
+/// How long a lease lives, and when it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) ttl_ms: u64,
+    pub(crate) end: u64,
 }
 
 /// The result of one operation, with the revision that its reply bears.
@@ -78,6 +85,27 @@ impl Naive {
             Request::DeleteRange(range) => {
                 self.op(&TxnOp::DeleteRange(*range)).map(|did| did.body())
             }
+            Request::LeaseGrant(grant) => {
+                let (lease, ttl_ms) = (self.revision + 1, grant.ttl_ms);
+                self.leases.insert(lease, Lease { ttl_ms, end: now + ttl_ms });
+                Ok(self.lease_reply(lease))
+            }
+            Request::LeaseKeepAlive(request) => {
+                let kept = self.leases.get_mut(&request.lease).filter(|lease| lease.end > now);
+                kept.map(|lease| lease.end = now + lease.ttl_ms)
+                    .map(|()| self.lease_reply(request.lease))
+                    .ok_or(Code::NotFound)
+            }
+            Request::LeaseRevoke(request) => {
+                let live = self.leases.get(&request.lease).is_some_and(|lease| lease.end > now);
+                match live {
+                    true => {
+                        let deleted = self.end(request.lease, EventKind::Delete);
+                        Ok(encoded(&LeaseRevokeReply { revision: self.at(), deleted }))
+                    }
+                    false => Err(Code::NotFound),
+                }
+            }
             other => panic!("{other:?} is no write"),
         };
         if reply.is_err() {
@@ -91,18 +119,54 @@ impl Naive {
     pub(crate) fn expire(&mut self, now: u64, expired: &[(Vec<u8>, u64)]) -> Vec<Happened> {
         for (key, modified) in expired {
             let Some(kept) = self.map.get(key) else { continue };
-            if kept.meta.modified == *modified && !kept.live(now) {
+            if kept.meta.modified == *modified && kept.meta.expires_at.is_some_and(|at| at <= now) {
                 self.remove(key, EventKind::Expire);
             }
         }
         self.settle()
     }
 
+    /// Ends a lease if its time is over.
+    pub(crate) fn end_lease(&mut self, now: u64, lease: u64) -> Vec<Happened> {
+        if self.leases.get(&lease).is_some_and(|lease| lease.end <= now) {
+            self.end(lease, EventKind::Expire);
+        }
+        self.settle()
+    }
+
+    fn end(&mut self, lease: u64, kind: EventKind) -> u64 {
+        self.leases.remove(&lease);
+        self.leased = true;
+        let keys = self.keys_of(lease);
+        for key in &keys {
+            self.remove(key, kind);
+        }
+        keys.len() as u64
+    }
+
+    /// The keys that go with a lease.
+    pub(crate) fn keys_of(&self, lease: u64) -> Vec<Vec<u8>> {
+        let tied = self.map.iter().filter(|(_, kept)| kept.meta.lease == Some(lease));
+        tied.map(|(key, _)| key.clone()).collect()
+    }
+
+    fn lease_reply(&mut self, lease: u64) -> Vec<u8> {
+        self.leased = true;
+        let Lease { ttl_ms, end } = self.leases[&lease];
+        encoded(&LeaseReply { revision: self.at(), lease, ttl_ms, expires_at: end })
+    }
+
+    /// Whether an entry's time is not over, nor that of its lease.
+    pub(crate) fn is_live(&self, kept: &Kept, now: u64) -> bool {
+        let lease_ends = kept.meta.lease.map(|lease| self.leases[&lease].end);
+        kept.meta.expires_at.or(lease_ends).is_none_or(|at| at > now)
+    }
+
     /// What can be read of a range.
     pub(crate) fn live(&self, range: &KeyRange, now: u64) -> Vec<(Vec<u8>, Kept)> {
         self.map
             .iter()
-            .filter(|(key, kept)| range.as_range().contains(key) && kept.live(now))
+            .filter(|(key, kept)| range.as_range().contains(key) && self.is_live(kept, now))
             .map(|(key, kept)| (key.clone(), kept.clone()))
             .collect()
     }
@@ -117,7 +181,7 @@ impl Naive {
         let names: BTreeSet<(Vec<u8>, bool)> = self
             .map
             .iter()
-            .filter(|(_, kept)| kept.live(now))
+            .filter(|(_, kept)| self.is_live(kept, now))
             .filter_map(|(key, _)| key.strip_prefix(prefix))
             .map(|rest| {
                 let mut ends = delimiter.len()..=rest.len();
@@ -132,11 +196,12 @@ impl Naive {
 
     fn settle(&mut self) -> Vec<Happened> {
         self.revision = self.at();
+        self.leased = false;
         std::mem::take(&mut self.events)
     }
 
     fn at(&self) -> u64 {
-        self.revision + u64::from(!self.events.is_empty())
+        self.revision + u64::from(self.leased || !self.events.is_empty())
     }
 
     fn txn(&mut self, txn: &Txn<'_>) -> Result<Vec<u8>, Code> {
@@ -232,7 +297,7 @@ impl Naive {
     }
 
     fn read(&self, key: &[u8]) -> Option<Kept> {
-        self.map.get(key).filter(|kept| kept.live(self.now)).cloned()
+        self.map.get(key).filter(|kept| self.is_live(kept, self.now)).cloned()
     }
 
     fn holds(&self, key: &[u8], condition: &Condition<'_>) -> bool {
@@ -257,7 +322,10 @@ impl Naive {
                 .map_or((None, None), |kept| (kept.meta.expires_at, kept.meta.lease)),
             Expiry::After(ms) => (Some(LAST.min(self.now.saturating_add(ms))), None),
             Expiry::At(at) => (Some(LAST.min(at)), None),
-            Expiry::Lease(_) => return Err(Code::NotFound),
+            Expiry::Lease(lease) => match self.leases.get(&lease) {
+                Some(there) if there.end > self.now => (None, Some(lease)),
+                _ => return Err(Code::NotFound),
+            },
         };
         let meta = Meta {
             created: previous.as_ref().map_or(modified, |kept| kept.meta.created),

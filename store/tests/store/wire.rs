@@ -6,7 +6,8 @@ use proptest::option;
 use proptest::prelude::*;
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{
-    Compare, Delete, DeleteRange, Get, Increment, Put, Request, Touch, Txn, TxnOp,
+    Compare, Delete, DeleteRange, Get, Increment, LeaseGrant, LeaseKeepAlive, LeaseRevoke, Put,
+    Request, Touch, Txn, TxnOp,
 };
 use tidekeep_protocol::range::KeyRange;
 
@@ -72,6 +73,9 @@ impl Op {
 pub(crate) enum Write {
     Op(Op),
     Txn { compares: Vec<(Vec<u8>, Must)>, then: Vec<Op>, otherwise: Vec<Op> },
+    Grant(u64),
+    KeepAlive(u64),
+    Revoke(u64),
 }
 
 impl Write {
@@ -85,6 +89,9 @@ impl Write {
                 TxnOp::Increment(increment) => Request::Increment(increment),
                 TxnOp::DeleteRange(range) => Request::DeleteRange(range),
             },
+            Self::Grant(ttl_ms) => Request::LeaseGrant(LeaseGrant { ttl_ms: *ttl_ms }),
+            Self::KeepAlive(lease) => Request::LeaseKeepAlive(LeaseKeepAlive { lease: *lease }),
+            Self::Revoke(lease) => Request::LeaseRevoke(LeaseRevoke { lease: *lease }),
             Self::Txn { compares, then, otherwise } => Request::Txn(Txn {
                 compares: compares
                     .iter()
@@ -138,6 +145,11 @@ pub(crate) fn must() -> impl Strategy<Value = Must> {
     ]
 }
 
+/// Most often a revision of a short run, which may have granted one.
+fn lease() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => 1_u64..12, 4 => 1_u64..40, 1 => Just(u64::MAX)]
+}
+
 /// Ends around the stamps that the tests count through, and far away.
 pub(crate) fn expiry() -> impl Strategy<Value = Expiry> {
     prop_oneof![
@@ -145,7 +157,7 @@ pub(crate) fn expiry() -> impl Strategy<Value = Expiry> {
         3 => Just(Expiry::Keep),
         4 => (0_u64..40).prop_map(Expiry::After),
         2 => (0_u64..200).prop_map(Expiry::At),
-        1 => (0_u64..30).prop_map(Expiry::Lease),
+        4 => lease().prop_map(Expiry::Lease),
         1 => Just(Expiry::After(u64::MAX)),
         1 => Just(Expiry::At(u64::MAX)),
     ]
@@ -160,7 +172,8 @@ pub(crate) fn range() -> impl Strategy<Value = KeyRange> {
     ]
 }
 
-pub(crate) fn op() -> impl Strategy<Value = Op> {
+/// Boxed: strategies that hold each other by value outgrow a test's stack.
+pub(crate) fn op() -> BoxedStrategy<Op> {
     prop_oneof![
         1 => key().prop_map(Op::Get),
         8 => (key(), value(), must(), expiry(), any::<bool>())
@@ -174,15 +187,20 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(key, by, expiry)| Op::Increment(key, by, expiry)),
         1 => (range(), 0_u32..4).prop_map(|(range, limit)| Op::DeleteRange(range, limit)),
     ]
+    .boxed()
 }
 
-pub(crate) fn write() -> impl Strategy<Value = Write> {
+pub(crate) fn write() -> BoxedStrategy<Write> {
     let single = op().prop_filter("a get alone is no write", |op| !matches!(op, Op::Get(_)));
     let compares = vec((key(), must()), 0..3);
     prop_oneof![
-        3 => single.prop_map(Write::Op),
-        1 => (compares, vec(op(), 0..6), vec(op(), 0..4)).prop_map(
+        6 => single.prop_map(Write::Op),
+        2 => (1_u64..60).prop_map(Write::Grant),
+        1 => lease().prop_map(Write::KeepAlive),
+        1 => lease().prop_map(Write::Revoke),
+        2 => (compares, vec(op(), 0..6), vec(op(), 0..4)).prop_map(
             |(compares, then, otherwise)| Write::Txn { compares, then, otherwise }
         ),
     ]
+    .boxed()
 }

@@ -13,8 +13,21 @@ const DESCRIPTION: &str = "docs/protocol.md";
 const METHODS: &str = "client-web/ts/types.ts";
 
 /// Operations whose verb at the terminal has another name than theirs.
-const VERBS: [(&str, &str); 4] =
-    [("scan", "list"), ("children", "list"), ("increment", "incr"), ("delete_range", "delete")];
+const VERBS: [(&str, &str); 8] = [
+    ("scan", "list"),
+    ("children", "list"),
+    ("increment", "incr"),
+    ("delete_range", "delete"),
+    ("lease_grant", "lease"),
+    ("lease_keep_alive", "lease"),
+    ("lease_revoke", "lease"),
+    ("leases", "lease"),
+];
+
+/// Operations whose method in TypeScript has another name than theirs: a lease there is an object
+/// that is kept alive by itself.
+const SPECIAL_METHODS: [(&str, &str); 3] =
+    [("lease_grant", "lease"), ("lease_keep_alive", "lease"), ("lease_revoke", "revoke")];
 
 /// One row: the frame kind as written there, and the name.
 #[derive(Debug, PartialEq, Eq)]
@@ -93,6 +106,9 @@ fn verb(name: &str) -> String {
 
 /// `delete_range` as `deleteRange`.
 fn method(name: &str) -> String {
+    if let Some((_, method)) = SPECIAL_METHODS.iter().find(|(operation, _)| *operation == name) {
+        return (*method).to_owned();
+    }
     let mut words = name.split('_');
     let mut method = words.next().unwrap_or_default().to_owned();
     for word in words {
