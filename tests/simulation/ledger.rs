@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tidekeep_client_core::Error;
 use tidekeep_log::{Change, Entry, Event, EventKind};
 use tidekeep_protocol::condition::Expiry;
-use tidekeep_protocol::error::Outcome;
+use tidekeep_protocol::error::{Code, Outcome};
 
 use crate::call::{If, Part, What};
 use crate::history::History;
@@ -161,6 +161,10 @@ impl Ledger {
             Outcome::Unknown if !self.call(number).what.writes() => {
                 Err(format!("call {number} only reads, so its outcome is known: {error}"))
             }
+            // Writes have numbers: a break alone leaves nothing open.
+            Outcome::Unknown if !may_leave_open(error.code) => {
+                Err(format!("nothing keeps call {number} from being told: {error}"))
+            }
             Outcome::Unknown => self.end(number, End::Unknown),
         }
     }
@@ -202,6 +206,12 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// Whether a call may end in doubt with this code: its time was over, its caller gave it up, or the
+/// server's storage failed under it.
+fn may_leave_open(code: Code) -> bool {
+    matches!(code, Code::Timeout | Code::Cancelled | Code::Closed | Code::Storage)
 }
 
 /// The number that an entry's value writes out.

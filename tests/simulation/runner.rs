@@ -58,7 +58,7 @@ impl fmt::Display for Summary {
         writeln!(f, "revisions: {revisions}, watch messages: {watch_messages}")?;
         write!(
             f,
-            "seeds: {}, calls: {calls}, breaks: {breaks}, restarts: {restarts}, \
+            "suite: simulation, seeds: {}, calls: {calls}, breaks: {breaks}, restarts: {restarts}, \
              virtual time: {hours:.1} h in {:.1} s, violations: {}",
             self.seeds,
             self.seconds,

@@ -25,6 +25,7 @@ pub(super) const SUITES: [Suite; 8] = [
     suite("e2e: reconnects", "TIDEKEEP_RECONNECTS", 1_000, 10_000),
     suite("npm: reconnects of a page", "TIDEKEEP_PAGE_RECONNECTS", 500, 10_000),
     suite("fuzz: seconds for each target", "TIDEKEEP_FUZZ_SECONDS", 30, 1_800),
+    suite("unit: worlds of the simulation", "TIDEKEEP_SIMULATION_SEEDS", 300, 50_000),
 ];
 
 const fn suite(name: &'static str, variable: &'static str, everyday: u32, long: u32) -> Suite {
