@@ -28,17 +28,25 @@ pub(crate) fn after_break(class: Class, numbered: bool) -> Verdict {
 
 /// The server refused the request; `doubtful` says whether an earlier copy may have been applied. A
 /// server that goes away turns requests down that crossed its notice on the way; nothing was
-/// applied, and the next server will take them. What hinders a copy for a while, as a rate limit
-/// does, says nothing of the one before it.
+/// applied, and the next server will take them. What hinders a copy, as a rate limit or a failed disk
+/// does, says nothing of the one before it: that is known only where the write itself was looked at.
 pub(crate) fn after_refusal(error: &Error, leaving: bool, doubtful: bool) -> Verdict {
     let untouched = error.outcome == Outcome::NotApplied;
     if leaving && untouched && error.code == Code::Unavailable {
         Verdict::SendAgain
-    } else if error.code == Code::OutcomeUnknown || (doubtful && untouched && error.retryable) {
+    } else if error.code == Code::OutcomeUnknown
+        || (doubtful && untouched && !is_decision(error.code))
+    {
         Verdict::Fail(Outcome::Unknown)
     } else {
         Verdict::Fail(error.outcome)
     }
+}
+
+/// Whether a server that refuses a numbered write with this code would have given the first copy's
+/// answer if that had been applied, or would have refused the first copy just the same.
+fn is_decision(code: Code) -> bool {
+    matches!(code, Code::InvalidInput | Code::NotFound | Code::Conflict | Code::Unsupported)
 }
 
 /// What became of a request that is given up here, without a word from the server. `doubtful` says
@@ -88,7 +96,12 @@ mod tests {
     }
 
     #[test]
-    fn a_passing_refusal_of_a_copy_says_nothing_of_the_one_before_it() {
+    fn a_copy_that_was_not_looked_at_says_nothing_of_the_one_before_it() {
+        for code in [Code::Storage, Code::TooLarge, Code::Forbidden, Code::Internal] {
+            let hindered = Error::new(code, "not now");
+            assert_eq!(after_refusal(&hindered, false, true), Verdict::Fail(Outcome::Unknown));
+            assert_eq!(after_refusal(&hindered, false, false), Verdict::Fail(Outcome::NotApplied));
+        }
         let limited = Error::new(Code::RateLimited, "too fast");
         assert_eq!(after_refusal(&limited, false, true), Verdict::Fail(Outcome::Unknown));
         assert_eq!(after_refusal(&limited, false, false), Verdict::Fail(Outcome::NotApplied));

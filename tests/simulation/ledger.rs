@@ -79,14 +79,13 @@ impl Ledger {
     /// Finds the author of the next change. Called before the history takes it in.
     pub(crate) fn explain(&mut self, change: &Change, history: &History) -> Result<(), String> {
         let revision = change.revision;
-        let ended = |event: &Event| event.kind == EventKind::Expire;
-        if change.events.iter().any(ended) {
-            let all = change.events.iter().all(ended);
-            return if all { Ok(()) } else { Err(format!("{revision} mixes ends with others")) };
+        let events = asked_for(change).ok_or_else(|| format!("{revision} mixes in ends"))?;
+        if events.is_empty() {
+            return Ok(());
         }
-        let mut puts = change.events.iter().filter(|event| event.kind == EventKind::Put);
+        let mut puts = events.iter().copied().filter(|event| event.kind == EventKind::Put);
         let Some(first) = puts.next() else {
-            let [event] = &change.events[..] else {
+            let [event] = &events[..] else {
                 return Err(format!("no call deletes what revision {revision} does"));
             };
             self.deletes.insert(revision, event.key().to_vec());
@@ -101,7 +100,7 @@ impl Ledger {
             return Err(format!("revision {revision} is of two calls: {number} and {other:?}"));
         }
         let what = &self.call(number).what;
-        check_effects(what, change, history)
+        check_effects(what, &events, change.at_ms, history)
             .map_err(|why| format!("revision {revision} by call {number}: {why}: {what:?}"))?;
         let call = &mut self.calls[number as usize - 1];
         if let Some(before) = call.made {
@@ -219,33 +218,51 @@ pub(crate) fn number_of(entry: &Entry) -> Option<i64> {
     std::str::from_utf8(entry.value()).ok()?.parse().ok()
 }
 
+/// What of a change a call asked for: not the ends of keys, which come by themselves, or just before
+/// what takes their place.
+fn asked_for(change: &Change) -> Option<Vec<&Event>> {
+    let ended = |event: &Event| event.kind == EventKind::Expire;
+    let asked: Vec<&Event> = change.events.iter().filter(|event| !ended(event)).collect();
+    let replaced = |pair: &[Event]| {
+        !ended(&pair[0]) || (pair[1].kind == EventKind::Put && pair[0].key() == pair[1].key())
+    };
+    let last = change.events.last()?;
+    let fits = !ended(last) && change.events.windows(2).all(replaced);
+    (asked.is_empty() || fits).then_some(asked)
+}
+
 /// Checks that a change is what a call asks for, whole.
-fn check_effects(what: &What, change: &Change, history: &History) -> Result<(), String> {
+fn check_effects(
+    what: &What,
+    events: &[&Event],
+    at_ms: u64,
+    history: &History,
+) -> Result<(), String> {
     match what {
         What::Put { key, value, condition, expiry, .. } => {
-            let event = only(change)?;
+            let event = only(events)?;
             check_condition(*condition, event)?;
             check_put(event, key, value)?;
-            check_end(event, *expiry, change.at_ms)
+            check_end(event, *expiry, at_ms)
         }
         What::Increment { key, expiry } => {
-            let event = only(change)?;
+            let event = only(events)?;
             check_key(event, key)?;
-            check_end(event, *expiry, change.at_ms)
+            check_end(event, *expiry, at_ms)
         }
         What::Touch { key, at, condition } => {
-            let event = only(change)?;
+            let event = only(events)?;
             check_condition(*condition, event)?;
             check_key(event, key)?;
-            check_end(event, Expiry::At(*at), change.at_ms)
+            check_end(event, Expiry::At(*at), at_ms)
         }
         What::Txn { compare, then, otherwise } => {
             let holds = compare.as_ref().is_none_or(|(key, condition)| {
                 let entry = history.state(key, history.revision());
-                let visible = entry.filter(|entry| !entry.expired(change.at_ms));
+                let visible = entry.filter(|entry| !entry.expired(at_ms));
                 condition.holds(visible.map(Entry::modified))
             });
-            check_parts(if holds { then } else { otherwise }, change, history)
+            check_parts(if holds { then } else { otherwise }, events, at_ms, history)
         }
         What::Ping | What::Get { .. } | What::Scan { .. } | What::Delete { .. } => {
             Err("it does not write such things".to_owned())
@@ -253,8 +270,13 @@ fn check_effects(what: &What, change: &Change, history: &History) -> Result<(), 
     }
 }
 
-fn check_parts(parts: &[Part], change: &Change, history: &History) -> Result<(), String> {
-    let mut events = change.events.iter().peekable();
+fn check_parts(
+    parts: &[Part],
+    events: &[&Event],
+    at_ms: u64,
+    history: &History,
+) -> Result<(), String> {
+    let mut events = events.iter().copied().peekable();
     for part in parts {
         match part {
             Part::Get { .. } => {}
@@ -269,7 +291,7 @@ fn check_parts(parts: &[Part], change: &Change, history: &History) -> Result<(),
                     |event: &&Event| event.kind == EventKind::Delete && event.key() == key;
                 let deleted = events.next_if(deletes).is_some();
                 let entry = history.state(key, history.revision());
-                let was_there = entry.is_some_and(|entry| !entry.expired(change.at_ms));
+                let was_there = entry.is_some_and(|entry| !entry.expired(at_ms));
                 if deleted != was_there {
                     return Err("a delete is missing, or one too many".to_owned());
                 }
@@ -279,8 +301,8 @@ fn check_parts(parts: &[Part], change: &Change, history: &History) -> Result<(),
     events.next().map_or(Ok(()), |more| Err(format!("more than was asked for: {more:?}")))
 }
 
-fn only(change: &Change) -> Result<&Event, String> {
-    match &change.events[..] {
+fn only<'a>(events: &[&'a Event]) -> Result<&'a Event, String> {
+    match events {
         [event] => Ok(event),
         _ => Err("more than one change".to_owned()),
     }

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) heartbeat_ms: u32,
     pub(crate) output_bytes: usize,
+    /// Memory of a client for the keys of its watches.
+    pub(crate) tracked_bytes: usize,
 }
 
 /// Every how many seeds there is a crowd.
@@ -51,7 +53,7 @@ impl Plan {
             sync_ms: *random.pick(&[1, 5, 20, 150]),
             window: *random.pick(&[700, 4 << 10, 64 << 10]),
             segment_bytes: *random.pick(&[8 << 10, 16 << 10, 64 << 10]),
-            history_bytes: *random.pick(&[24 << 10, 64 << 10, 1 << 30]),
+            history_bytes: *random.pick(&[48 << 10, 96 << 10, 1 << 30]),
             limits: Limits {
                 chunk_bytes: *random.pick(&[64, 1_000, 64 << 10]),
                 in_flight: *random.pick(&[2, 16, 4096]),
@@ -60,6 +62,7 @@ impl Plan {
             },
             heartbeat_ms: *random.pick(&[1_000, 3_000, 10_000]),
             output_bytes: *random.pick(&[2 << 10, 64 << 10, 1 << 20]),
+            tracked_bytes: *random.pick(&[500, 3 << 10, 1 << 20]),
         }
     }
 
@@ -82,6 +85,7 @@ impl Plan {
             open_ms: 2_000,
             greeting_ms: 2_000,
             stable_ms: 3_000,
+            tracked_bytes: self.tracked_bytes,
             ..ClientConfig::default()
         }
     }

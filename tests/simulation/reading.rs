@@ -81,7 +81,8 @@ pub(crate) fn check_reply(
             }
             ledger.acknowledge(number, revision, history)?;
             let change = history.change(revision).expect("it was acknowledged");
-            let before = change.events[0].previous.as_ref().filter(|_| previous);
+            let last = change.events.last().expect("a change has events");
+            let before = last.previous.as_ref().filter(|_| previous);
             if before.map(Entry::stored) != reply.entry {
                 return Err(format!("call {number} was told of another entry before it"));
             }

@@ -30,13 +30,23 @@ pub(crate) struct Watcher {
     fold: Option<Fold>,
     /// The newest revision that any reply had shown when it began anew.
     floor: u64,
+    /// Whether a gap may be told as a difference.
+    tracks: bool,
+    /// A difference is complete at this revision, but for the mark.
+    swept: Option<u64>,
     /// Messages that it got.
     pub(crate) messages: u64,
 }
 
 impl Watcher {
     /// A watch that begins with the content, or with the next change.
-    pub(crate) fn new(watch: WatchId, range: KeyRange, content: bool, previous: bool) -> Self {
+    pub(crate) fn new(
+        watch: WatchId,
+        range: KeyRange,
+        content: bool,
+        previous: bool,
+        tracks: bool,
+    ) -> Self {
         Self {
             watch,
             range,
@@ -46,6 +56,8 @@ impl Watcher {
             position: None,
             fold: content.then(Fold::new),
             floor: 0,
+            tracks,
+            swept: None,
             messages: 0,
         }
     }
@@ -58,7 +70,7 @@ impl Watcher {
 
     /// A watch that goes on where this one was.
     pub(crate) fn resumed(self, watch: WatchId) -> Self {
-        Self { watch, paused: false, ..self }
+        Self { watch, paused: false, tracks: false, ..self }
     }
 
     /// What was told is to be forgotten.
@@ -83,13 +95,12 @@ impl Watcher {
         let message = codec::decode(body).map_err(|_| "a malformed message".to_owned())?;
         match message {
             WatchMessage::Content(entries) => {
-                let Some(fold) = self.fold.as_mut().filter(|_| self.position.is_none()) else {
-                    return Err("content where none was asked for".to_owned());
-                };
+                self.gap()?;
+                let fold = self.fold.as_mut().ok_or("content where none was asked for")?;
                 for entry in entries {
                     let told = (entry.stored.value.to_vec(), entry.stored.meta);
-                    if fold.insert(entry.key.to_vec(), told).is_some() {
-                        return Err(format!("content brings {:?} twice", entry.key));
+                    if fold.insert(entry.key.to_vec(), told.clone()) == Some(told) {
+                        return Err(format!("content brings {:?} as it was", entry.key));
                     }
                 }
                 Ok(())
@@ -97,7 +108,12 @@ impl Watcher {
             WatchMessage::CaughtUp { revision, cursor } => {
                 self.cursor = Some(cursor.to_vec());
                 if self.position.is_some() {
-                    return self.advance(revision, history);
+                    let advanced = self.advance(revision, history);
+                    if advanced.is_ok() || !self.tracks {
+                        return advanced;
+                    }
+                    // A difference may say that all is as it was.
+                    self.gap()?;
                 }
                 self.begin(revision, history, wall)
             }
@@ -107,12 +123,16 @@ impl Watcher {
             }
             WatchMessage::Events { revision, cursor, events } => {
                 self.cursor = Some(cursor.to_vec());
-                if self.position.is_none() {
-                    // What changed while the content was sent comes before the mark. Nothing of
-                    // the range changed between the content and this.
-                    self.begin(revision.saturating_sub(1), history, wall)?;
+                if self.position.is_none() && self.fold.is_some() {
+                    return self.take_difference(revision, &events);
                 }
-                self.take_events(revision, &events, history)
+                let taken = self.take_events(revision, &events, history);
+                if taken.is_ok() || !self.tracks {
+                    return taken;
+                }
+                // A difference in which no entry is new begins with what is gone.
+                self.gap()?;
+                self.take_difference(revision, &events).or(taken)
             }
         }
     }
@@ -123,8 +143,37 @@ impl Watcher {
         if revision > history.revision() || revision < floor {
             return Err(format!("begins at {revision}, not safe or before {floor}"));
         }
+        if self.swept.take().is_some_and(|swept| swept != revision) {
+            return Err(format!("begins at {revision} behind deletes at another revision"));
+        }
         self.position = Some(revision);
         self.check_content(revision, history, wall)
+    }
+
+    /// Content comes again: what changed meanwhile is told as a difference to what it knows.
+    fn gap(&mut self) -> Result<(), String> {
+        let Some(position) = self.position.take() else { return Ok(()) };
+        self.floor = self.floor.max(position);
+        match self.tracks {
+            true => Ok(()),
+            false => Err("a difference where none was asked for".to_owned()),
+        }
+    }
+
+    /// The end of a difference: keys that are gone.
+    fn take_difference(&mut self, revision: u64, events: &[Event<'_>]) -> Result<(), String> {
+        let fold = self.fold.as_mut().filter(|_| self.tracks && self.swept.is_none());
+        let fold = fold.ok_or("changes before the content was complete")?;
+        for event in events {
+            let Event::Delete { key, previous: None } = event else {
+                return Err(format!("a difference of {event:?}"));
+            };
+            if fold.remove(*key).is_none() {
+                return Err(format!("a difference without {key:?}, which was not there"));
+            }
+        }
+        self.swept = Some(revision);
+        Ok(())
     }
 
     /// It was told that nothing is missing up to a revision.

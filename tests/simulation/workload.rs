@@ -205,17 +205,14 @@ impl World {
         let (range, content) = (self.range(), !self.random.one_in(4));
         let previous = self.random.one_in(3);
         let (time, floor) = (self.clients[client].time(self.now), self.shown);
-        let request = WatchRequest {
-            range: range.clone(),
-            content,
-            previous,
-            // The watcher knows resets; differences are tried where the core is.
-            resync: Resync::Reset,
-            ..Default::default()
-        };
+        let resync = *self.random.pick(&[Resync::Difference, Resync::Reset]);
+        let watched = range.clone();
+        let request =
+            WatchRequest { range: watched, content, previous, resync, ..Default::default() };
         let it = &mut self.clients[client];
         let watch = it.core.watch(time, request);
-        it.watchers.push(Watcher::new(watch, range, content, previous).after(floor));
+        let tracks = content && resync == Resync::Difference;
+        it.watchers.push(Watcher::new(watch, range, content, previous, tracks).after(floor));
         self.trace(format_args!("{client}: watch {watch:?}, content {content}"));
     }
 
@@ -238,7 +235,6 @@ impl World {
                 content: true,
                 previous,
                 cursor: Some(cursor),
-                resync: Resync::Reset,
                 ..Default::default()
             };
             let watch = it.core.watch(time, request);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tidekeep_log::{
     Answers, Call, Change, Changed, Changes, Commit, Entry, Event, EventKind, Failed, Identity,
-    Lost, Pending, PendingBackup, PendingView, Promise, Standing, TooOld,
+    Lost, Pending, PendingBackup, PendingView, Promise, Standing, TooOld, View,
 };
 use tidekeep_protocol::cursor::Cursor;
 use tidekeep_protocol::entry::Meta;
@@ -334,4 +334,27 @@ fn a_session_over_its_budget_is_left_unread_and_ended_when_that_lasts() {
     let (_, id, body) = frames.last().expect("it is told");
     let error: ErrorBody<'_> = codec::decode(body).unwrap();
     assert_eq!((*id, Code::from_number(error.code)), (0, Some(Code::OverBudget)));
+}
+
+#[test]
+fn content_is_complete_before_the_changes_behind_it() {
+    let (commit, mut session) = (Scripted::default(), greeted());
+    sent(&mut session, Millis(0), &commit);
+    commit.commit(&[(b"old", Some(b"value"))]);
+    let from = WatchFrom::Content;
+    let request =
+        Watch { range: Range::default(), from, previous: false, delivery: op::Delivery::Every };
+    let class = op::Class::Watch;
+    let ticket = Ticket { id: 6, kind: Watch::SPEC.kind, operation: 9, class };
+    let opened = session.open_watch(&ticket, &request, &commit);
+    assert!(matches!(opened, WatchStart::View(_)));
+    let empty = View::freeze(std::iter::empty(), &KeyRange::all(), 0, 1);
+    commit.commit(&[(b"new", Some(b"value"))]);
+    session.view_ready(6, empty);
+    let frames = sent(&mut session, Millis(1), &commit);
+    let messages: Vec<WatchMessage<'_>> =
+        frames.iter().map(|(_, _, body)| codec::decode(body).expect("it is whole")).collect();
+    let [first, second] = &messages[..] else { panic!("not two messages: {messages:?}") };
+    assert!(matches!(first, WatchMessage::CaughtUp { revision: 1, .. }), "{first:?}");
+    assert!(matches!(second, WatchMessage::Events { revision: 2, .. }), "{second:?}");
 }

@@ -29,6 +29,8 @@ pub(super) struct Watch {
     pub(super) after: u64,
     /// The last revision that the client was told.
     pub(super) told: u64,
+    /// Whether the client was told that it has the content, or all since its cursor.
+    pub(super) caught_up: bool,
 }
 
 /// Where a watch is between its request and the newest change.
@@ -127,10 +129,12 @@ impl Watch {
         Ok(())
     }
 
-    /// Sends the next page of content, or moves on when there is none.
+    /// Sends the next page of content, or says that there is none and moves on. Changes come behind
+    /// that mark: they must not be taken for those between an earlier content and this one.
     pub(super) fn send_page(
         &mut self,
         id: u32,
+        incarnation: u64,
         bytes: usize,
         out: &mut Outbox,
     ) -> Result<(), Refusal> {
@@ -138,6 +142,7 @@ impl Watch {
         let page = view.page(last_key.as_deref(), PAGE_ENTRIES, bytes);
         let Some(last) = page.last() else {
             self.stage = Stage::Behind { fresh: false };
+            self.say_caught_up(id, incarnation, out);
             return Ok(());
         };
         *last_key = Some(last.key().to_vec());
@@ -145,6 +150,19 @@ impl Watch {
             Fit::Taken => Ok(()),
             Fit::TooLong => Err(Refusal::new(Code::TooLarge, "an entry is longer than a message")),
         }
+    }
+
+    /// Tells the client, once, that it has everything up to here.
+    pub(super) fn say_caught_up(&mut self, id: u32, incarnation: u64, out: &mut Outbox) {
+        if self.caught_up {
+            return;
+        }
+        self.caught_up = true;
+        self.told = self.after;
+        let revision = self.after;
+        out.watch_message(REPLY_KIND, id, |body| {
+            watch_message::caught_up(incarnation, revision, body);
+        });
     }
 
     /// The end of a watch whose next changes the server no longer knows.

@@ -121,7 +121,9 @@ impl Watches {
             WatchFrom::Content => WatchStart::View(range.clone()),
             WatchFrom::Now | WatchFrom::Cursor(_) => WatchStart::Open,
         };
-        self.table.insert(id, Watch { range, previous, delivery, stage, after, told: after });
+        let watch =
+            Watch { range, previous, delivery, stage, after, told: after, caught_up: false };
+        self.table.insert(id, watch);
         match request.from {
             WatchFrom::Now => self.join(id, out),
             WatchFrom::Cursor(_) => self.behind.push_back(id),
@@ -308,10 +310,12 @@ impl Watches {
         let Some(id) = self.behind.pop_front() else { return false };
         let Some(watch) = self.table.get_mut(&id) else { return true };
         match &watch.stage {
-            Stage::Content { .. } => match watch.send_page(id, self.page_bytes, out) {
-                Ok(()) => self.behind.push_back(id),
-                Err(refusal) => self.cut(id, &refusal, out),
-            },
+            Stage::Content { .. } => {
+                match watch.send_page(id, self.incarnation, self.page_bytes, out) {
+                    Ok(()) => self.behind.push_back(id),
+                    Err(refusal) => self.cut(id, &refusal, out),
+                }
+            }
             Stage::Behind { .. } => match self.catch_up(id, out, commit, tally) {
                 Ok(true) => self.join(id, out),
                 Ok(false) | Err(Cut::Full) => self.behind.push_back(id),
@@ -363,22 +367,18 @@ impl Watches {
         Ok(watch.after >= limit && !out.watch_busy())
     }
 
-    /// Makes a watch a live one and says so to the client.
+    /// Makes a watch a live one, and says so to the client unless it knows.
     fn join(&mut self, id: u32, out: &mut Outbox) {
         let Some(watch) = self.table.get_mut(&id) else { return };
         watch.stage = Stage::Live;
-        watch.told = watch.after;
         let (delivery, revision) = (watch.delivery, watch.after);
+        watch.say_caught_up(id, self.incarnation, out);
         let walk = self.walk(delivery);
         if walk.watches == 0 {
             walk.at = revision;
         }
         walk.watches += 1;
         walk.due = true;
-        let incarnation = self.incarnation;
-        out.watch_message(REPLY_KIND, id, |body| {
-            watch_message::caught_up(incarnation, revision, body);
-        });
     }
 
     fn end_live(&mut self, delivery: Delivery, out: &mut Outbox) {
