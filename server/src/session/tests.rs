@@ -348,7 +348,7 @@ fn content_is_complete_before_the_changes_behind_it() {
     let ticket = Ticket { id: 6, kind: Watch::SPEC.kind, operation: 9, class };
     let opened = session.open_watch(&ticket, &request, &commit);
     assert!(matches!(opened, WatchStart::View(_)));
-    let empty = View::freeze(std::iter::empty(), &KeyRange::all(), 0, 1);
+    let empty = View::freeze(std::iter::empty(), &KeyRange::all(), Default::default(), 1);
     commit.commit(&[(b"new", Some(b"value"))]);
     session.view_ready(6, empty);
     let frames = sent(&mut session, Millis(1), &commit);
