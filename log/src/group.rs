@@ -247,12 +247,16 @@ impl Group {
         self.shards.iter().filter_map(|shard| shard.read().next_due()).chain(lease).min()
     }
 
-    /// At most `most` entries whose time is over, the most overdue of each shard first.
+    /// About `most` entries whose time is over, the most overdue of each shard first, and of each
+    /// shard alike, so that none waits for another's to be done.
     pub(crate) fn due(&self, now_ms: u64, most: usize) -> Vec<Entry> {
+        let each = most.div_ceil(self.shards.len());
         let mut due = Vec::new();
         for shard in &self.shards {
-            due.extend(shard.read().due(now_ms).take(most - due.len()).cloned());
+            due.extend(shard.read().due(now_ms).take(each).cloned());
         }
+        // A record may not hold them all.
+        due.sort_by_key(Entry::expires_at);
         due
     }
 

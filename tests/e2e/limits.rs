@@ -148,11 +148,12 @@ async fn ends_are_told_within_a_tenth_of_a_second_while_others_write() {
     };
     let wait = busy.p99_ms();
     let most = lags.iter().max().copied().unwrap();
+    let late = lags.iter().filter(|lag| **lag > 100).count();
     let told = p99(lags);
     let ordered = figure(&client, "expiry_lag_p99_ms").await;
     println!(
-        "{count} ends: told within {told} ms (p99), {most} ms at most; ordered {ordered} ms; \
-         a thread here waits {wait} ms for a core"
+        "{count} ends: told within {told} ms (p99), {most} ms at most, {late} later than 100 ms; \
+         ordered {ordered} ms; a thread here waits {wait} ms for a core"
     );
     // On the way to a watcher four threads wake each other, one of them the product's timer.
     assert!(told <= 100 + 4 * wait, "the p99 of what watchers saw is {told} ms");
@@ -254,7 +255,7 @@ async fn watchers_that_do_not_read_cost_little_and_hold_up_nobody() {
     }
     let beside = p99(waits);
     let took = resident(&server).saturating_sub(before);
-    let missed = STALLED * 6 * 6 << 20;
+    let missed = (STALLED * 6 * 6) << 20;
     println!(
         "p99 alone {alone} us, beside {STALLED} that do not read {beside} us; they cost {took} \
          bytes, having left about {missed} unread"

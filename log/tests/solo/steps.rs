@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tidekeep_log::disk::Disk;
 use tidekeep_log::disk::faulty::{Crash, FaultyDisk, seeded};
-use tidekeep_log::{Commit, Solo, SoloOptions, Upkeep};
+use tidekeep_log::{Commit, Durability, Solo, SoloOptions, Upkeep};
 use tidekeep_protocol::condition::Expiry;
 use tidekeep_protocol::op::{Put, Request};
 
-use crate::clock::ManualClock;
+use crate::clock::{ManualClock, START_MS};
 use crate::world::{World, now_or_never, put_of, put_request, submit, text};
 
 pub(crate) fn open(world: &World) -> Solo {
@@ -71,4 +71,25 @@ fn nothing_is_safe_before_the_step_that_syncs_it() {
     let kept = world.disk.crash(Crash::Drop);
     assert_eq!(text(&open(&world.on(lost)), b"a"), None);
     assert_eq!(text(&open(&world.on(kept)), b"a").as_deref(), Some("1"));
+}
+
+#[test]
+fn what_ended_first_is_removed_first_wherever_it_lies() {
+    let world = World { durability: Durability::None, ..World::new(9) };
+    let store = open(&world);
+    for end in 1..=4000_u64 {
+        let key = end.to_be_bytes();
+        let put = Put { expiry: Expiry::After(end), ..put_of(&key, b"") };
+        let pending = submit(&store, &[Request::Put(put)]);
+        while store.step() {}
+        now_or_never(pending).expect("nothing is waited for").expect("storage works");
+    }
+    world.clock.advance(4000);
+    let removed = store.expire().expect("there is room");
+    assert!((16..=1024).contains(&removed), "a step is bounded: {removed}");
+    while store.step() {}
+    let told = store.changes(4000, usize::MAX).expect("nothing is forgotten").changes;
+    let ends = told.iter().flat_map(|change| &change.events).filter_map(|e| e.entry.expires_at());
+    let latest = ends.max().expect("some have ended") - START_MS;
+    assert!(latest <= 1000, "one that ended at {latest} went before others that ended sooner");
 }
