@@ -1,5 +1,5 @@
 //! Every request is cut off: before it gets to the server, in its middle, right after it, before the
-//! reply, in the reply, after it. The server stays up, so every write is applied exactly once, every
+//! reply, in the reply, after it; or it gets there when the client has left. The server stays up, so every write is applied exactly once, every
 //! call tells so, and none is left in doubt.
 //!
 //! `TIDEKEEP_CUTS` says how many cuts, 1,000 unless it does.
@@ -68,11 +68,11 @@ impl Cutting {
     async fn run(mut self, total: u64) -> (u64, Duration) {
         let mut round = self.name;
         while self.proxy.cuts() < total.div_ceil(CLIENTS) {
-            let cut = Cut::ALL[(round / 4 % 6) as usize];
+            let cut = Cut::ALL[round as usize / 4 % Cut::ALL.len()];
             self.proxy.arm(cut);
             // Now and then the retry is cut as well, in its handshake or after it.
             if round.is_multiple_of(5) {
-                self.proxy.arm(Cut::ALL[(round / 5 % 6) as usize]);
+                self.proxy.arm(Cut::ALL[round as usize / 5 % Cut::ALL.len()]);
             }
             let start = Instant::now();
             let what = format!("client {}, round {round}, cut {cut:?}", self.name);

@@ -15,6 +15,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 const CHUNK_BYTES: usize = 64 << 10;
+/// How late a late request is at most: about as long as a client needs to come back and go on.
+const LATE_MS: u64 = 100;
 
 /// Where the next request that comes by is cut off. Both ends lose the connection there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub enum Cut {
     BeforeRequest,
     /// In the middle of the request.
     InRequest,
+    /// Before a byte of it gets to the server, which gets it all the same, a while after the client
+    /// has lost the connection.
+    LateRequest,
     /// When the server has all of it, without a wait for the reply.
     AfterRequest,
     /// When the server has replied, before a byte of that gets to the client.
@@ -35,9 +40,10 @@ pub enum Cut {
 
 impl Cut {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::BeforeRequest,
         Self::InRequest,
+        Self::LateRequest,
         Self::AfterRequest,
         Self::BeforeReply,
         Self::InReply,
@@ -156,6 +162,8 @@ struct Connection {
 enum Fate {
     On,
     Cut,
+    /// Cut, but this is still on its way to the server.
+    Late(Vec<u8>),
 }
 
 impl Connection {
@@ -164,12 +172,21 @@ impl Connection {
         let Ok(mut server) = TcpStream::connect(&self.shared.upstream).await else { return };
         let shared = Arc::clone(&self.shared);
         let mut severing = self.severing.clone();
-        let cut = tokio::select! {
-            fate = self.forward(&mut client, &mut server) => matches!(fate, Ok(Fate::Cut)),
-            _ = severing.changed() => true,
+        let fate = tokio::select! {
+            fate = self.forward(&mut client, &mut server) => fate.unwrap_or(Fate::On),
+            _ = severing.changed() => Fate::Cut,
         };
         // Before either end can notice: who came back has been counted.
+        let cut = matches!(fate, Fate::Cut | Fate::Late(_));
         shared.cuts.fetch_add(u64::from(cut), Ordering::SeqCst);
+        if let Fate::Late(piece) = fate {
+            drop(client);
+            tokio::time::sleep(Duration::from_millis(self.rng.u64(..LATE_MS))).await;
+            // The server may be gone by now, as any time.
+            if server.write_all(&piece).await.is_ok() {
+                let _reply = server.read(&mut [0; 1]).await;
+            }
+        }
     }
 
     /// Carries pieces both ways until an end is gone or a cut is due.
@@ -195,8 +212,8 @@ impl Connection {
                     length => self.reply(&down[..length], client, pending).await?,
                 },
             };
-            if let Fate::Cut = fate {
-                return Ok(Fate::Cut);
+            if !matches!(fate, Fate::On) {
+                return Ok(fate);
             }
         }
     }
@@ -218,6 +235,7 @@ impl Connection {
                 server.write_all(&piece[..self.middle(piece)]).await?;
                 Ok(Fate::Cut)
             }
+            Some(Cut::LateRequest) => Ok(Fate::Late(piece.to_vec())),
             Some(Cut::AfterRequest) => {
                 server.write_all(piece).await?;
                 Ok(Fate::Cut)

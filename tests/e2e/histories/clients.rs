@@ -80,10 +80,13 @@ impl Worker {
         match self.rng.u32(..10) {
             0 => {
                 let compares = vec![(self.rng.u8(..2), self.condition(0))];
+                let condition = self.condition(0);
                 let value = self.value();
                 let put = |key| Step::Put(key, value, Condition::Always);
-                let then = match self.rng.u32(..3) {
+                let then = match self.rng.u32(..4) {
                     0 => vec![put(0), put(1)],
+                    // Refused as a whole if its second step is.
+                    2 => vec![put(1), Step::Put(0, value, condition)],
                     1 => vec![Step::Delete(0, Condition::Always), put(1), Step::Get(0)],
                     _ => vec![put(1), Step::Get(0), put(0), Step::Get(1)],
                 };
