@@ -46,6 +46,16 @@ const BUGS: &[Bug] = &[
         "package(tidekeep-log) & binary(real)",
     ),
     bug(
+        "stray-read-accepted",
+        "what was read from another place passes for a log without records",
+        "package(tidekeep-log) & test(strays::)",
+    ),
+    bug(
+        "originals-not-synced",
+        "a repair moves files into a folder that is not made durable",
+        "package(tidekeep-log) & test(cuts::)",
+    ),
+    bug(
         "event-before-durability",
         "watchers are shown a change that can still be lost",
         "package(tidekeep-log) & test(visibility::)",
