@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use tidekeep_client_core::WatchId;
-use tidekeep_log::EventKind;
+use tidekeep_log::{Entry, EventKind};
 use tidekeep_protocol::codec;
 use tidekeep_protocol::entry::Meta;
-use tidekeep_protocol::op::{Event, WatchMessage};
+use tidekeep_protocol::op::{Delivery, Event, WatchMessage};
 use tidekeep_protocol::range::KeyRange;
 
 use crate::history::History;
@@ -32,6 +32,8 @@ pub(crate) struct Watcher {
     floor: u64,
     /// Whether a gap may be told as a difference.
     tracks: bool,
+    /// Whether it is told only what changes come to.
+    latest: bool,
     /// A difference is complete at this revision, but for the mark.
     swept: Option<u64>,
     /// Messages that it got.
@@ -57,6 +59,7 @@ impl Watcher {
             fold: content.then(Fold::new),
             floor: 0,
             tracks,
+            latest: false,
             swept: None,
             messages: 0,
         }
@@ -66,6 +69,17 @@ impl Watcher {
     pub(crate) fn after(mut self, floor: u64) -> Self {
         self.floor = floor;
         self
+    }
+
+    /// The same watch, told only what changes come to.
+    pub(crate) fn conflated(mut self, latest: bool) -> Self {
+        self.latest = latest;
+        self
+    }
+
+    /// How it is told of changes.
+    pub(crate) fn delivery(&self) -> Delivery {
+        if self.latest { Delivery::Latest } else { Delivery::Every }
     }
 
     /// A watch that goes on where this one was.
@@ -81,7 +95,12 @@ impl Watcher {
 
     /// Whether it was told everything that happened to its range.
     pub(crate) fn is_complete(&self, history: &History) -> bool {
-        self.position.is_some_and(|at| history.next_in(&self.range, at).is_none())
+        let newest = history.revision();
+        let told = |at| match self.latest {
+            true => self.check_untold(at, newest, &[], history).is_ok(),
+            false => history.next_in(&self.range, at).is_none(),
+        };
+        self.position.is_some_and(told)
     }
 
     /// Takes a message.
@@ -182,6 +201,11 @@ impl Watcher {
         if revision < position || revision > history.revision() {
             return Err(format!("goes from {position} to {revision}"));
         }
+        if self.latest {
+            self.check_untold(position, revision, &[], history)?;
+            self.position = Some(revision);
+            return Ok(());
+        }
         let next = history.next_in(&self.range, position).map(|change| change.revision);
         if next.is_some_and(|next| next <= revision) {
             return Err(format!("says that nothing is missing up to {revision}, but {next:?} is"));
@@ -197,6 +221,9 @@ impl Watcher {
         history: &History,
     ) -> Result<(), String> {
         let position = self.position.ok_or("changes before the content")?;
+        if self.latest {
+            return self.take_latest(position, revision, events, history);
+        }
         let range = self.range.as_range();
         let next = history.next_in(&self.range, position);
         let next = next.ok_or_else(|| format!("revision {revision} behind {position}"))?;
@@ -224,6 +251,62 @@ impl Watcher {
         }
         self.position = Some(revision);
         Ok(())
+    }
+
+    /// Takes what the changes up to a revision come to.
+    fn take_latest(
+        &mut self,
+        position: u64,
+        revision: u64,
+        events: &[Event<'_>],
+        history: &History,
+    ) -> Result<(), String> {
+        if revision <= position || revision > history.revision() {
+            return Err(format!("goes from {position} to {revision}"));
+        }
+        let mut told = Vec::new();
+        for event in events {
+            let (key, stored) = match event {
+                Event::Put { entry, .. } => (entry.key, Some(entry.stored)),
+                Event::Delete { key, .. }
+                | Event::Expire { key, .. }
+                | Event::Evict { key, .. } => (*key, None),
+            };
+            let state = history.state(key, revision).map(Entry::stored);
+            if state != stored || told.contains(&key) {
+                return Err(format!("{event:?} at {revision}, where there is {state:?}"));
+            }
+            told.push(key);
+            if let Some(fold) = &mut self.fold {
+                match stored {
+                    Some(stored) => {
+                        fold.insert(key.to_vec(), (stored.value.to_vec(), stored.meta));
+                    }
+                    None => drop(fold.remove(key)),
+                }
+            }
+        }
+        self.check_untold(position, revision, &told, history)?;
+        self.position = Some(revision);
+        Ok(())
+    }
+
+    /// Between two revisions, no other keys than these have become different.
+    fn check_untold(
+        &self,
+        from: u64,
+        to: u64,
+        told: &[&[u8]],
+        history: &History,
+    ) -> Result<(), String> {
+        let range = self.range.as_range();
+        let changes = (from + 1..=to).filter_map(|revision| history.change(revision));
+        let mut keys = changes.flat_map(|change| &change.events).map(|event| event.key());
+        let differs = |key: &&[u8]| history.state(key, from) != history.state(key, to);
+        match keys.find(|key| range.contains(key) && !told.contains(key) && differs(key)) {
+            Some(key) => Err(format!("goes from {from} to {to} without a word of {key:?}")),
+            None => Ok(()),
+        }
     }
 
     fn check_content(&self, at: u64, history: &History, wall: Wall) -> Result<(), String> {

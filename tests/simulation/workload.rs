@@ -3,7 +3,7 @@
 
 use tidekeep_client_core::{CallId, Core, Input, Resync, WatchRequest};
 use tidekeep_protocol::condition::Expiry;
-use tidekeep_protocol::op::Order;
+use tidekeep_protocol::op::{Delivery, Order};
 use tidekeep_protocol::range::KeyRange;
 
 use crate::call::{If, Part, What};
@@ -207,12 +207,15 @@ impl World {
         let (time, floor) = (self.clients[client].time(self.now), self.shown);
         let resync = *self.random.pick(&[Resync::Difference, Resync::Reset]);
         let watched = range.clone();
+        let latest = self.random.one_in(4);
+        let delivery = if latest { Delivery::Latest } else { Delivery::Every };
         let request =
-            WatchRequest { range: watched, content, previous, resync, ..Default::default() };
+            WatchRequest { range: watched, content, previous, resync, delivery, cursor: None };
         let it = &mut self.clients[client];
         let watch = it.core.watch(time, request);
         let tracks = content && resync == Resync::Difference;
-        it.watchers.push(Watcher::new(watch, range, content, previous, tracks).after(floor));
+        let watcher = Watcher::new(watch, range, content, previous, tracks);
+        it.watchers.push(watcher.after(floor).conflated(latest));
         self.trace(format_args!("{client}: watch {watch:?}, content {content}"));
     }
 
@@ -234,6 +237,7 @@ impl World {
                 range,
                 content: true,
                 previous,
+                delivery: watcher.delivery(),
                 cursor: Some(cursor),
                 ..Default::default()
             };
