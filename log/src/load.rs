@@ -55,12 +55,11 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
         ..Options::new(options.random)
     };
     let recovery = Recovery::begin(options.disk, log_options)?;
-    let manifest = recovery.manifest();
-    let identity =
-        Identity { store_id: manifest.store_id.to_be_bytes(), incarnation: manifest.incarnation };
     let mut state = State::new(spread, if remembers { Shard::remembering } else { Shard::default });
     let tail = state.load(&recovery, options.history_bytes)?;
     let (log, report) = recovery.replay(|_, payload| state.replay(payload, &tail))?;
+    let Manifest { store_id, incarnation, .. } = *log.manifest();
+    let identity = Identity { store_id: store_id.to_be_bytes(), incarnation };
     let State { shards, tables, snapshot, revision, now_ms, .. } = state;
     let store = held(shards.iter().map(|(_, shard)| &**shard));
     let memory = Memory::new(options.memory, store, options.history_bytes);

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::disk::{Disk, File};
 use crate::envelope::{self, Kind, MAX_PAYLOAD};
-use crate::error::{Failure, OpenError, Refused, SnapshotError};
-use crate::manifest::Manifest;
+use crate::error::{Failure, OpenError, Refused, SnapshotError, is_full};
+use crate::manifest::{MARKER, Manifest};
 use crate::options::{Durability, Options, Stats, Upkeep};
 use crate::shared::{Counters, Kept, Shared, Spare, Stall, State};
 use crate::snapshot::{self, Published, SnapshotInfo};
@@ -109,6 +109,7 @@ impl Log {
             },
             snapshots: Mutex::new(start.snapshots),
             bytes_at_snapshot: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
         });
         let writer = Writer::new(Arc::clone(&shared), tail, options.random);
         let mut log = Self { shared: Arc::clone(&shared), threads: Mutex::default(), steps: None };
@@ -383,7 +384,32 @@ impl Log {
                 self.shared.fail(Failure::new("run", "log", died));
             }
         }
-        self.failure().map_or(Ok(()), Err)
+        if let Some(failure) = self.failure() {
+            return Err(failure);
+        }
+        self.end_run()
+    }
+
+    /// Notes that everything is on disk, where that was left open.
+    fn end_run(&self) -> Result<(), Failure> {
+        let shared = &self.shared;
+        if !shared.manifest.lossy || shared.ended.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let state = shared.state.lock();
+        let segment = state.segments.back().map_or(shared.manifest.segment, |last| last.sequence);
+        drop(state);
+        let manifest = Manifest { segment, lossy: false, ..shared.manifest };
+        match manifest.replace(&*shared.disk) {
+            // It then looks as if the run had not ended well, which costs watchers a new beginning.
+            Err(error) if is_full(&error) => Ok(()),
+            outcome => outcome.map_err(|error| Failure::new("replace", MARKER, error)),
+        }
+    }
+
+    /// Who this store is, in this run.
+    pub fn manifest(&self) -> &Manifest {
+        &self.shared.manifest
     }
 }
 

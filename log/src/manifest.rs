@@ -4,7 +4,7 @@
 //! ```text
 //!  0  magic        8 bytes  "TIDEKEEP"
 //!  8  format       u32      1
-//! 12  zero         u32
+//! 12  lossy        u32      1 while a run is open that confirms before it syncs; else 0
 //! 16  store id     u128     random, made with the store
 //! 32  incarnation  u64      random, made with the store; part of every watch cursor
 //! 40  segment      u64      the log has at least reached the segment of this sequence
@@ -44,12 +44,15 @@ pub struct Manifest {
     pub incarnation: u64,
     /// A log that ends before this segment lacks files at its end.
     pub(crate) segment: u64,
+    /// A run that confirms before it syncs is open, or did not end well: what it showed may be lost,
+    /// and the same positions may come to stand for something else.
+    pub(crate) lossy: bool,
 }
 
 impl Manifest {
     pub(crate) fn random(random: &mut dyn FnMut() -> u64) -> Self {
         let store_id = u128::from(random()) << 64 | u128::from(random());
-        Self { store_id, incarnation: random(), segment: 1 }
+        Self { store_id, incarnation: random(), segment: 1, lossy: false }
     }
 
     /// Reads the marker `name`; `None` if there is none.
@@ -75,13 +78,15 @@ impl Manifest {
             return Err(OpenError::NewerFormat { file: name.into(), found, supported: FORMAT });
         }
         let crc_holds = crc32c::crc32c(&bytes[..52]) == u32_at(&bytes, 52);
-        if !crc_holds || found != FORMAT || bytes.len() != LEN {
+        let lossy = u32_at(&bytes, 12);
+        if !crc_holds || found != FORMAT || bytes.len() != LEN || lossy > 1 {
             return Err(damaged("the store marker's checksum does not hold"));
         }
         Ok(Some(Self {
             store_id: u128::from_le_bytes(std::array::from_fn(|i| bytes[16 + i])),
             incarnation: u64_at(&bytes, 32),
             segment: u64_at(&bytes, 40),
+            lossy: lossy == 1,
         }))
     }
 
@@ -106,6 +111,12 @@ impl Manifest {
         disk.sync_dir()
     }
 
+    /// Replaces the marker.
+    pub(crate) fn replace(&self, disk: &dyn Disk) -> io::Result<()> {
+        self.announce(disk)?;
+        Self::publish(disk)
+    }
+
     /// Last step of making a store or of replacing its marker.
     pub(crate) fn publish(disk: &dyn Disk) -> io::Result<()> {
         disk.rename(MARKER_TEMP, MARKER)?;
@@ -116,6 +127,7 @@ impl Manifest {
         let mut bytes = [0; LEN];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        bytes[12..16].copy_from_slice(&u32::from(self.lossy).to_le_bytes());
         bytes[16..32].copy_from_slice(&self.store_id.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.incarnation.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.segment.to_le_bytes());

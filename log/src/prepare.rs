@@ -92,7 +92,7 @@ fn find_task(shared: &Shared, state: &State, noted: u64) -> Option<Task> {
 fn note(shared: &Shared, sequence: u64) -> Result<(), Failure> {
     let disk = &*shared.disk;
     let manifest = Manifest { segment: sequence, ..shared.manifest };
-    match manifest.announce(disk).and_then(|()| Manifest::publish(disk)) {
+    match manifest.replace(disk) {
         Err(error) if !is_full(&error) => Err(Failure::new("replace", MARKER, error)),
         _ => Ok(()),
     }

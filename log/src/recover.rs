@@ -11,7 +11,7 @@ use crate::envelope::Kind;
 use crate::error::{BoxError, OpenError};
 use crate::log::{Log, Start};
 use crate::manifest::{MARKER, MARKER_TEMP, Manifest, REPAIR_BEGUN, REPAIR_MOVED, RESTORE_BEGUN};
-use crate::options::Options;
+use crate::options::{Durability, Options};
 use crate::segment::{self, Header};
 use crate::snapshot::{self, SnapshotInfo};
 use crate::walk::{Found, Walk};
@@ -116,7 +116,7 @@ impl Recovery {
     /// [`OpenError::Replay`] with an error of `use_record`, `Damaged` or `Missing` if what was
     /// confirmed cannot be read any more.
     pub fn replay(
-        self,
+        mut self,
         use_record: impl FnMut(u64, &[u8]) -> Result<(), BoxError>,
     ) -> Result<(Log, Report), OpenError> {
         let (tail, report, replayed_bytes) = self.read(use_record)?;
@@ -125,6 +125,7 @@ impl Recovery {
             segment::remove_if_there(&*self.disk, temp).map_err(at("remove", temp))?;
         }
         settle(&*self.disk, &tail, report.torn_bytes)?;
+        self.begin_run()?;
         let spare = find_spare(&*self.disk, self.options.segment_bytes)?;
         let segments: VecDeque<_> = self.segments.iter().map(Found::kept).collect();
         let log = Log::start(Start {
@@ -138,6 +139,25 @@ impl Recovery {
             replayed_bytes,
         })?;
         Ok((log, report))
+    }
+
+    /// Begins another history where a run that confirmed before it synced did not end well: what
+    /// it showed may be gone, and cursors must not take the writes to come for it. Notes whether this
+    /// is such a run.
+    fn begin_run(&mut self) -> Result<(), OpenError> {
+        let before = self.manifest;
+        if before.lossy {
+            self.manifest.incarnation = (self.options.random)();
+            tracing::warn!(
+                "the last run confirmed writes before they were synced, and did not end well: \
+                 some may be lost, so watches begin anew"
+            );
+        }
+        self.manifest.lossy = self.options.durability != Durability::Always;
+        if self.manifest != before {
+            self.manifest.replace(&*self.disk).map_err(at("replace", MARKER))?;
+        }
+        Ok(())
     }
 
     /// Reads and judges what [`Self::replay`] starts from; gives where the log goes on, and the

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) snapshots: Mutex<Vec<SnapshotInfo>>,
     pub(crate) bytes_at_snapshot: AtomicU64,
+    /// The marker says that everything is on disk.
+    pub(crate) ended: AtomicBool,
 }
 
 #[derive(Default)]

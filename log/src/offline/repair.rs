@@ -117,7 +117,8 @@ impl Repair {
                 Ok(Some(folder))
             }
             Steps::Rebuild { store_id, content } => {
-                let manifest = Manifest { store_id, incarnation: random(), segment: 1 };
+                let manifest =
+                    Manifest { store_id, incarnation: random(), segment: 1, lossy: false };
                 if let Err(error) = stage(&**disk, &manifest, *content, random()) {
                     // What is left of it would only fill the disk.
                     let _ = unstage(&**disk);

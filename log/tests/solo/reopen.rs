@@ -110,3 +110,27 @@ fn a_damaged_log_is_named_and_not_opened() {
     disk.flip_bit(&segment.expect("there is a segment"), 8 * 200);
     assert!(matches!(world.on(disk).try_open(), Err(OpenError::Damaged { .. })));
 }
+
+#[test]
+fn a_history_that_may_have_lost_what_it_showed_is_another_one() {
+    for (durability, kept) in
+        [(Durability::Always, true), (Durability::INTERVAL, false), (Durability::None, false)]
+    {
+        let world = World { durability, ..World::new(7) };
+        let store = world.open();
+        put(&store, b"shown", b"");
+        let first = store.identity();
+        let disk = world.disk.crash(Crash::Drop);
+        drop(store);
+        let world = world.on(disk);
+        let store = world.open();
+        let second = store.identity();
+        assert_eq!(second.store_id, first.store_id);
+        assert_eq!(second.incarnation == first.incarnation, kept, "{durability:?}");
+        store.close().expect("it closes");
+        drop(store);
+        let world = world.on(world.disk.crash(Crash::Drop));
+        let third = world.open().identity();
+        assert_eq!(third, second, "nothing is lost by a run that ends well, {durability:?}");
+    }
+}
