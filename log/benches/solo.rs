@@ -38,38 +38,51 @@ fn bench(memory: MemoryOptions) -> Result<(), BoxError> {
         memory,
         ..options
     })?;
-    println!("{:>8} {:>8} {:>6} {:>12} {:>8}", "op", "threads", "batch", "ops/s", "ns/op");
+    println!(
+        "{:>8} {:>8} {:>6} {:>12} {:>8} {:>8}",
+        "op", "threads", "batch", "ops/s", "ns/op", "cpu ns"
+    );
     for key in 0..KEYS {
         run_one(&store, &key_of(key), true, 1);
     }
     for (name, write) in [("get", false), ("put", true)] {
         for (threads, batch) in [(1, 1), (2, 1), (1, 64)] {
-            let done = measure(&store, threads, batch, write);
+            let (done, cpu) = measure(&store, threads, batch, write);
             let rate = done as f64 / TIME.as_secs_f64();
             let cost = 1e9 * threads as f64 / rate;
-            println!("{name:>8} {threads:>8} {batch:>6} {rate:>12.0} {cost:>8.0}");
+            let cpu = cpu as f64 / done as f64;
+            println!("{name:>8} {threads:>8} {batch:>6} {rate:>12.0} {cost:>8.0} {cpu:>8.0}");
         }
     }
     store.close()?;
     Ok(())
 }
 
-fn measure(store: &Solo, threads: u64, batch: usize, write: bool) -> u64 {
+/// Requests done by the threads, and the time they had a core for, in nanoseconds: on a busy machine
+/// that is what can be compared.
+fn measure(store: &Solo, threads: u64, batch: usize, write: bool) -> (u64, u64) {
     thread::scope(|scope| {
         let run = |seed| {
             let mut random = seeded(seed);
-            let (start, mut done) = (Instant::now(), 0);
+            let (start, on_core, mut done) = (Instant::now(), on_core_ns(), 0);
             while start.elapsed() < TIME {
                 for _ in 0..64 {
                     run_one(store, &key_of(random() % KEYS), write, batch);
                     done += batch as u64;
                 }
             }
-            done
+            (done, on_core_ns() - on_core)
         };
         let threads: Vec<_> = (0..threads).map(|seed| scope.spawn(move || run(seed))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("the thread ends well")).sum()
+        let each = threads.into_iter().map(|thread| thread.join().expect("the thread ends well"));
+        each.fold((0, 0), |(done, cpu), (d, c)| (done + d, cpu + c))
     })
+}
+
+/// How long this thread has had a core; 0 where the system does not say.
+fn on_core_ns() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 fn key_of(number: u64) -> [u8; 16] {
