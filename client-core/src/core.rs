@@ -3,6 +3,7 @@
 
 mod calling;
 mod connection;
+mod leasing;
 mod watching;
 
 use alloc::collections::VecDeque;
@@ -18,6 +19,7 @@ use crate::calls::Calls;
 use crate::config::{CallOptions, Config};
 use crate::drain::Drain;
 use crate::error::Error;
+use crate::leases::Leases;
 use crate::link::{Link, Phase, ServerInfo};
 use crate::outbox::{Control, Outbox};
 use crate::output::{CallId, Input, Output, State, WatchId};
@@ -35,6 +37,7 @@ pub struct Core {
     pub(crate) link: Link,
     pub(crate) calls: Calls,
     pub(crate) watches: Watches,
+    pub(crate) leases: Leases,
     pub(crate) outbox: Outbox,
     pub(crate) timers: Timers,
     pub(crate) receive: Receive,
@@ -58,6 +61,7 @@ impl Core {
             link: Link::new(seed),
             calls: Calls::default(),
             watches: Watches::default(),
+            leases: Leases::default(),
             outbox: Outbox::default(),
             timers: Timers::default(),
             receive: Receive::default(),
@@ -221,7 +225,7 @@ impl Core {
         }
     }
 
-    /// Closes for good: watches end, calls that cannot be sent fail with `closed`, those in flight
+    /// Closes for good: watches end, leases are kept no longer, calls that cannot be sent fail with `closed`, those in flight
     /// have [`Config::close_ms`] to settle.
     pub fn close(&mut self, now: Millis) {
         self.advance_to(now);
@@ -235,6 +239,7 @@ impl Core {
             self.cancel_on_server(sent);
             self.outputs.push_back(Output::WatchFailed { watch, error: closed() });
         }
+        self.lose_leases(&closed());
         if self.link.phase != Phase::Ready {
             self.fail_queued(&closed());
         }

@@ -179,11 +179,11 @@ impl Core {
         match self.join(id, &arrived) {
             Joined::Whole => {
                 self.calls.settle(id, &mut self.joining);
-                Some(Found::Reply { call: CallId(id), kind: arrived.kind, body: arrived.body })
+                self.found_reply(id, arrived.kind, arrived.body)
             }
             Joined::Complete => {
                 self.joined = self.calls.settle(id, &mut self.joining)?.joined;
-                Some(Found::Reply { call: CallId(id), kind: arrived.kind, body: Place::Joined })
+                self.found_reply(id, arrived.kind, Place::Joined)
             }
             Joined::Partly => None,
             Joined::TooLong => {
@@ -193,6 +193,15 @@ impl Core {
                 None
             }
         }
+    }
+
+    /// A call has succeeded; the core keeps the replies to its own.
+    fn found_reply<'a>(&mut self, id: u32, kind: u8, body: Place<'a>) -> Option<Found<'a>> {
+        if self.leases.answered(id) {
+            self.keep_leases();
+            return None;
+        }
+        Some(Found::Reply { call: CallId(id), kind, body })
     }
 
     fn call_refused(&mut self, id: u32, error: Error) {

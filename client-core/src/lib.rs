@@ -26,7 +26,7 @@
 //!         Output::Reply { call, body, .. } => println!("{call:?} has {} bytes", body.len()),
 //!         Output::Failed { call, error } => println!("{call:?}: {error}"),
 //!         Output::Watch { .. } | Output::WatchReset { .. } | Output::WatchFailed { .. } => {}
-//!         Output::State(_) | Output::LinkDown(_) => {}
+//!         Output::LeaseLost { .. } | Output::State(_) | Output::LinkDown(_) => {}
 //!     }
 //! }
 //! drop(drain);
@@ -49,6 +49,7 @@
 //! | `calls`, `replay` | requests until they settle; what may be sent again after a break |
 //! | `session` | the numbers by which a server knows a write that it has seen |
 //! | `watch`, `difference` | subscriptions that outlive connections; what a gap in one has changed |
+//! | `leases` | leases that are kept alive, and when they are lost |
 //! | `receive` | frames out of any slices of the stream, chunks joined within bounds |
 //! | `outbox`, `timers`, `backoff`, `rng` | control frames, reasons to wake, waiting before a retry |
 #![no_std]
@@ -62,6 +63,7 @@ mod core;
 mod difference;
 mod drain;
 mod error;
+mod leases;
 mod link;
 mod outbox;
 mod output;

@@ -76,6 +76,13 @@ pub enum Output<'a> {
         /// Why.
         error: Error,
     },
+    /// A lease that was kept is lost, or can be by now: what it protects may belong to another.
+    LeaseLost {
+        /// The lease.
+        lease: u64,
+        /// Why.
+        error: Error,
+    },
 }
 
 /// The state of the connection.

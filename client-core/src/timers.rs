@@ -17,17 +17,20 @@ pub(crate) enum Timer {
     Calls,
     /// A watch may be due for another try. Set to the earliest or to an earlier time.
     Watches,
+    /// A lease is to be kept alive, or its time is over. Set to the earliest or to an earlier time.
+    Leases,
     /// Closing has waited long enough for the calls in flight.
     Close,
 }
 
-const ALL: [Timer; 7] = [
+const ALL: [Timer; 8] = [
     Timer::Reconnect,
     Timer::Attempt,
     Timer::Heartbeat,
     Timer::Stable,
     Timer::Calls,
     Timer::Watches,
+    Timer::Leases,
     Timer::Close,
 ];
 

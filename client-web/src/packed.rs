@@ -41,10 +41,11 @@ mod what {
 /// Bytes of a record's length.
 const LENGTH_BYTES: usize = 4;
 
-/// Appends an output as a record. Those that are for the driver leave nothing.
+/// Appends an output as a record. Those that are for the driver leave nothing; leases are not kept
+/// by the core here.
 pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
     match output {
-        Output::Open | Output::Close => {}
+        Output::Open | Output::Close | Output::LeaseLost { .. } => {}
         Output::Reply { call, body, .. } => record(out, what::REPLY, call.0, body),
         Output::Failed { call, error } => failure(out, what::FAILED, call.0, &error),
         Output::WatchReset { watch } => record(out, what::RESET, watch.0, &[]),

@@ -84,7 +84,7 @@ fn own(output: Output<'_>) -> Option<Seen> {
     Some(match output {
         Output::Open => Seen::Open,
         Output::Close => Seen::Close,
-        Output::State(_) | Output::LinkDown(_) => return None,
+        Output::State(_) | Output::LinkDown(_) | Output::LeaseLost { .. } => return None,
         Output::Reply { call, body, .. } => Seen::Reply(call, body.to_vec()),
         Output::Failed { call, error } => Seen::Failed(call, error),
         Output::WatchReset { watch } => Seen::Reset(watch),

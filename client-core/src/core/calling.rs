@@ -82,6 +82,15 @@ impl Core {
     /// Settles a call with this error.
     pub(crate) fn fail(&mut self, id: u32, error: Error) {
         if self.calls.settle(id, &mut self.joining).is_some() {
+            self.tell_failed(id, error);
+        }
+    }
+
+    /// Tells the driver of a call that has failed, unless the core made it itself.
+    fn tell_failed(&mut self, id: u32, error: Error) {
+        if self.leases.failed(id, self.now, &error) {
+            self.timers.set(Timer::Leases, self.now);
+        } else {
             self.outputs.push_back(Output::Failed { call: CallId(id), error });
         }
     }
@@ -91,8 +100,7 @@ impl Core {
     pub(super) fn give_up(&mut self, id: u32, error: Error) {
         if let Some(settled) = self.calls.settle(id, &mut self.joining) {
             let outcome = replay::outcome_when_given_up(settled.class, settled.doubtful);
-            let error = error.with_outcome(outcome);
-            self.outputs.push_back(Output::Failed { call: CallId(id), error });
+            self.tell_failed(id, error.with_outcome(outcome));
             self.cancel_on_server(settled.sent.then_some(id));
         }
     }
@@ -134,6 +142,6 @@ impl Core {
     }
 }
 
-fn too_many_calls() -> Error {
+pub(super) fn too_many_calls() -> Error {
     Error::new(Code::ResourceExhausted, "too many calls wait for their replies")
 }

@@ -148,6 +148,7 @@ impl Core {
                 Timer::Stable => self.link.stable(),
                 Timer::Calls => self.expire_calls(),
                 Timer::Watches => self.retry_watches(),
+                Timer::Leases => self.keep_leases(),
                 Timer::Close => {
                     while let Some((_, id)) = self.calls.next_where(0, |_| true) {
                         self.give_up(id, closed());

@@ -53,8 +53,15 @@ pub(crate) struct Server {
     /// What is remembered of numbered writes, for as long as the incarnation stays; none for a
     /// server that knows no sessions.
     pub(crate) memory: Option<Memory>,
+    /// Leases that there are.
+    pub(crate) leases: Vec<u64>,
+    /// Leases in the order in which they were kept alive.
+    pub(crate) kept_alive: Vec<u64>,
     session: Option<Session>,
 }
+
+/// The kind of `lease_keep_alive`.
+pub(crate) const KEEP_ALIVE: u8 = 0x1C;
 
 #[derive(Debug, Default)]
 struct Session {
@@ -97,6 +104,8 @@ impl Server {
             pings: 0,
             pongs: 0,
             memory: Some(Memory::default()),
+            leases: Vec::new(),
+            kept_alive: Vec::new(),
             session: None,
         }
     }
@@ -206,6 +215,9 @@ impl Server {
         assert_ne!(frame.id, 0, "requests have ids");
         self.requests.push((frame.kind, frame.id));
         self.deadlines.push(frame.extensions.deadline_ms());
+        if frame.kind == KEEP_ALIVE {
+            return self.take_keep_alive(session, frame);
+        }
         let request = Request::decode(frame.kind, frame.body);
         let request = request.expect("a kind of the table").expect("requests decode");
         request.check(&self.limits).expect("requests are held against the limits by the client");
@@ -220,6 +232,24 @@ impl Server {
             session.held.push(frame.id);
         } else {
             self.reply(session, frame.kind, frame.id, &body);
+        }
+    }
+
+    /// Leases as the server has them; their times are not looked at here.
+    fn take_keep_alive(&mut self, session: &mut Session, frame: &Frame<'_>) {
+        assert!(frame.extensions.number().is_some(), "it is a write");
+        let lease: u64 = codec::decode(frame.body).expect("a lease");
+        if self.stopping {
+            return error(session, frame.id, Code::Unavailable, "the server is stopping");
+        }
+        if !self.leases.contains(&lease) {
+            return error(session, frame.id, Code::NotFound, "no such lease");
+        }
+        self.kept_alive.push(lease);
+        if self.hold_replies {
+            session.held.push(frame.id);
+        } else {
+            self.reply(session, frame.kind, frame.id, &[1; 70]);
         }
     }
 

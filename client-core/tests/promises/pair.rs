@@ -28,6 +28,7 @@ pub(crate) enum Seen {
     /// Only the head of a watch message makes sense.
     Malformed(WatchId),
     WatchFailed(WatchId, Error),
+    LeaseLost(u64, Error),
 }
 
 /// The transport between them.
@@ -348,6 +349,7 @@ fn own(output: Output<'_>) -> Seen {
         Output::WatchReset { watch } => Seen::Reset(watch),
         Output::Watch { watch, body } => own_message(watch, body),
         Output::WatchFailed { watch, error } => Seen::WatchFailed(watch, error),
+        Output::LeaseLost { lease, error } => Seen::LeaseLost(lease, error),
     }
 }
 

@@ -1,0 +1,101 @@
+//! Leases: how they are kept alive by calls of the core's own, and how their loss is told.
+
+use tidekeep_protocol::codec;
+use tidekeep_protocol::error::Code;
+use tidekeep_protocol::op::Class;
+
+use crate::core::calling::too_many_calls;
+use crate::core::{Core, closed};
+use crate::error::Error;
+use crate::leases::{Due, ENABLED};
+use crate::output::Output;
+use crate::time::Millis;
+use crate::timers::Timer;
+
+/// The kind of the request `lease_keep_alive`, whose body is the lease.
+const KEEP_ALIVE: u8 = 0x1C;
+
+impl Core {
+    /// Keeps a lease alive until [`Core::forget_lease`], over all connections: asks the server for
+    /// its whole time again whenever a third of it is over. `since` is the moment at which the call
+    /// was made that granted it. Its loss is told once, with [`Output::LeaseLost`]: when the server
+    /// no longer knows the lease, or when `ttl_ms` have passed without an answer.
+    ///
+    /// Needs the feature `leases`, which is on by default; without it the lease is lost at once.
+    pub fn keep_lease(&mut self, now: Millis, lease: u64, ttl_ms: u64, since: Millis) {
+        self.connect(now);
+        if !ENABLED || self.closing {
+            let error = if self.closing { closed() } else { without_leases() };
+            self.outputs.push_back(Output::LeaseLost { lease, error });
+            return;
+        }
+        self.forget_lease(now, lease);
+        self.leases.keep(lease, ttl_ms, since);
+        self.keep_leases();
+    }
+
+    /// Keeps a lease no longer. It ends by itself unless it is revoked.
+    pub fn forget_lease(&mut self, now: Millis, lease: u64) {
+        self.advance_to(now);
+        if let Some(kept) = self.leases.take(Some(lease)) {
+            self.drop_keep_alive(kept.call());
+        }
+    }
+
+    /// Does what is due for leases, and sets the time for what is due next.
+    pub(crate) fn keep_leases(&mut self) {
+        if !ENABLED {
+            return;
+        }
+        while let Some(due) = self.leases.take_due(self.now) {
+            match due {
+                Due::KeepAlive(place, deadline) => {
+                    let asked = self.keep_alive(self.leases.lease(place), deadline);
+                    self.leases.asked(place, self.now, asked);
+                }
+                Due::Lost(kept) => {
+                    self.drop_keep_alive(kept.call());
+                    let lease = kept.lease;
+                    self.outputs.push_back(Output::LeaseLost { lease, error: kept.why() });
+                }
+            }
+        }
+        match self.leases.earliest() {
+            Some(earliest) => self.timers.set(Timer::Leases, earliest),
+            None => self.timers.clear(Timer::Leases),
+        }
+    }
+
+    pub(super) fn lose_leases(&mut self, error: &Error) {
+        if !ENABLED {
+            return;
+        }
+        while let Some(kept) = self.leases.take(None) {
+            self.drop_keep_alive(kept.call());
+            let (lease, error) = (kept.lease, error.clone());
+            self.outputs.push_back(Output::LeaseLost { lease, error });
+        }
+    }
+
+    fn keep_alive(&mut self, lease: u64, deadline: Millis) -> Result<u32, Error> {
+        self.admit_call(Class::Write)?;
+        let inserted = self.calls.insert(KEEP_ALIVE, Class::Write, deadline);
+        let id = inserted.ok_or_else(too_many_calls)?;
+        codec::encode(&lease, self.calls.body(id));
+        self.calls.count_body(id);
+        self.timers.bring_forward(Timer::Calls, deadline);
+        Ok(id)
+    }
+
+    /// Nobody waits for this keep-alive any more.
+    fn drop_keep_alive(&mut self, call: Option<u32>) {
+        let settled = call.and_then(|id| self.calls.settle(id, &mut self.joining));
+        if settled.is_some_and(|settled| settled.sent) {
+            self.cancel_on_server(call);
+        }
+    }
+}
+
+fn without_leases() -> Error {
+    Error::new(Code::Unsupported, "this client was built without leases")
+}
