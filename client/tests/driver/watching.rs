@@ -11,7 +11,7 @@ use tidekeep_client::protocol::error::{Code, ErrorBody, Outcome as WireOutcome};
 use tidekeep_client::protocol::frame;
 use tidekeep_client::protocol::op::{Event, Request, WatchFrom, WatchMessage};
 use tidekeep_client::{
-    Change, ChangeKind, Client, Entry, KeyRange, Options, Watch, WatchEvent, WatchOptions,
+    Change, ChangeKind, Client, Entry, KeyRange, Options, Resync, Watch, WatchEvent, WatchOptions,
 };
 
 use crate::script::{Heard, Script, Way, code, reply, soon};
@@ -48,7 +48,8 @@ async fn watching(options: Options) -> (Script, Client, Watch, u32, Begun) {
     let mut script = script.await;
     let client = Client::connect(&script.url, options).await.expect("the script greets");
     script.expect(Heard::Connected).await;
-    let options = WatchOptions { content: true, ..WatchOptions::default() };
+    let resync = Resync::Reset;
+    let options = WatchOptions { content: true, resync, ..WatchOptions::default() };
     let watch = client.watch(&KeyRange::prefix(b"k"), options);
     let id = script.request(0x19).await;
     (script, client, watch, id, begun)
