@@ -2,7 +2,7 @@
 
 use tidekeep_protocol::codec;
 use tidekeep_protocol::error::Code;
-use tidekeep_protocol::op::Class;
+use tidekeep_protocol::op::{LeaseKeepAlive, Operation};
 
 use crate::core::calling::too_many_calls;
 use crate::core::{Core, closed};
@@ -11,9 +11,6 @@ use crate::leases::{Due, ENABLED};
 use crate::output::Output;
 use crate::time::Millis;
 use crate::timers::Timer;
-
-/// The kind of the request `lease_keep_alive`, whose body is the lease.
-const KEEP_ALIVE: u8 = 0x1C;
 
 impl Core {
     /// Keeps a lease alive until [`Core::forget_lease`], over all connections: asks the server for
@@ -78,10 +75,11 @@ impl Core {
     }
 
     fn keep_alive(&mut self, lease: u64, deadline: Millis) -> Result<u32, Error> {
-        self.admit_call(Class::Write)?;
-        let inserted = self.calls.insert(KEEP_ALIVE, Class::Write, deadline);
+        let spec = LeaseKeepAlive::SPEC;
+        self.admit_call(spec.class)?;
+        let inserted = self.calls.insert(spec.kind, spec.class, deadline);
         let id = inserted.ok_or_else(too_many_calls)?;
-        codec::encode(&lease, self.calls.body(id));
+        codec::encode(&LeaseKeepAlive { lease }, self.calls.body(id));
         self.calls.count_body(id);
         self.timers.bring_forward(Timer::Calls, deadline);
         Ok(id)

@@ -11,7 +11,8 @@ use tidekeep_client_core::protocol::frame::{self, Frame, kind};
 use tidekeep_client_core::protocol::hello::{GoingAway, Hello, PREFACE, Welcome};
 use tidekeep_client_core::protocol::limits::Limits;
 use tidekeep_client_core::protocol::op::{
-    Class, Event, GetReply, Request, ScanReply, WatchFrom, WatchMessage, WriteReply, WriteStatus,
+    Class, Event, GetReply, LeaseKeepAlive, Operation, Request, ScanReply, WatchFrom, WatchMessage,
+    WriteReply, WriteStatus,
 };
 use tidekeep_client_core::protocol::range::KeyRange;
 use tidekeep_client_core::protocol::session::{Ask, SessionId};
@@ -59,9 +60,6 @@ pub(crate) struct Server {
     pub(crate) kept_alive: Vec<u64>,
     session: Option<Session>,
 }
-
-/// The kind of `lease_keep_alive`.
-pub(crate) const KEEP_ALIVE: u8 = 0x1C;
 
 #[derive(Debug, Default)]
 struct Session {
@@ -215,7 +213,7 @@ impl Server {
         assert_ne!(frame.id, 0, "requests have ids");
         self.requests.push((frame.kind, frame.id));
         self.deadlines.push(frame.extensions.deadline_ms());
-        if frame.kind == KEEP_ALIVE {
+        if frame.kind == LeaseKeepAlive::SPEC.kind {
             return self.take_keep_alive(session, frame);
         }
         let request = Request::decode(frame.kind, frame.body);
@@ -238,7 +236,7 @@ impl Server {
     /// Leases as the server has them; their times are not looked at here.
     fn take_keep_alive(&mut self, session: &mut Session, frame: &Frame<'_>) {
         assert!(frame.extensions.number().is_some(), "it is a write");
-        let lease: u64 = codec::decode(frame.body).expect("a lease");
+        let LeaseKeepAlive { lease } = codec::decode(frame.body).expect("a lease");
         if self.stopping {
             return error(session, frame.id, Code::Unavailable, "the server is stopping");
         }
