@@ -9,7 +9,7 @@ use tidekeep_protocol::error::Code;
 use crate::error::Error;
 use crate::time::Millis;
 
-/// Whether this build keeps leases; a page leaves it out, for it keeps them itself.
+/// Whether this build keeps leases; drivers that keep them themselves leave it out.
 pub(crate) const ENABLED: bool = cfg!(feature = "leases");
 
 /// A keep-alive is sent when one of so many parts of the time is over.

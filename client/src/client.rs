@@ -15,7 +15,6 @@ use crate::address::Address;
 use crate::call::{Answer, Call};
 use crate::driver::Driver;
 use crate::error::Error;
-use crate::lease::KeptLease;
 use crate::options::{Options, ScanOptions, WatchOptions, millis};
 use crate::scan::Scan;
 use crate::shared::{Shared, closed};
@@ -110,14 +109,6 @@ impl Client {
         let range = range.clone();
         let request = WatchRequest { range, content, previous, delivery, cursor, resync };
         Watch::new(Arc::clone(&self.handle), request)
-    }
-
-    /// Keeps a lease alive until the returned value is dropped: asks for its whole time `ttl` again
-    /// whenever a third of it is over. `since` is when the call was made that granted it, from which
-    /// its time counts.
-    pub fn keep_lease(&self, lease: u64, ttl: Duration, since: std::time::Instant) -> KeptLease {
-        let lost = self.handle.shared().keep_lease(lease, ttl, since.into());
-        KeptLease::new(Arc::clone(&self.handle), lease, lost)
     }
 
     /// The connection's state.

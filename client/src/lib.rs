@@ -42,7 +42,6 @@
 //! | `verbs` | its operations, typed |
 //! | `backup` | the pieces of a backup |
 //! | `call`, `scan`, `watch`, `txn` | the futures, streams and builders that they return |
-//! | `lease` | [`KeptLease`]: a lease that is kept alive |
 //! | `shared`, `driver` | the core behind a lock; the one task that moves bytes |
 //! | `address`, `transport` | where the server is; TCP and WebSocket |
 
@@ -53,7 +52,6 @@ mod client;
 mod driver;
 mod entry;
 mod error;
-mod lease;
 mod options;
 mod scan;
 mod shared;
@@ -74,7 +72,6 @@ pub use crate::call::{Call, Pending, Reply};
 pub use crate::client::Client;
 pub use crate::entry::{Child, Entry, Incremented, Status, Touched, Written};
 pub use crate::error::Error;
-pub use crate::lease::KeptLease;
 pub use crate::options::{
     Condition, DeleteOptions, Options, PutOptions, ScanOptions, WatchOptions,
 };

@@ -35,8 +35,6 @@ struct Inner {
     core: Core,
     calls: HashMap<u32, oneshot::Sender<Settled>>,
     watches: HashMap<u32, Feed>,
-    /// Who holds which lease.
-    leases: HashMap<u64, oneshot::Sender<Error>>,
     /// Waits for the end of the first attempt to connect.
     first: Option<oneshot::Sender<Result<(), Error>>>,
     /// The driver is gone, so nothing would ever settle.
@@ -69,7 +67,6 @@ impl Shared {
                 core,
                 calls: HashMap::new(),
                 watches: HashMap::new(),
-                leases: HashMap::new(),
                 first: None,
                 gone: false,
             }),
@@ -191,37 +188,6 @@ impl Shared {
         result
     }
 
-    /// Keeps a lease alive that was asked for at `since`; the receiver learns of its loss.
-    pub(crate) fn keep_lease(
-        &self,
-        lease: u64,
-        ttl: Duration,
-        since: Instant,
-    ) -> oneshot::Receiver<Error> {
-        let (tell, lost) = oneshot::channel();
-        let now = self.now();
-        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        let mut inner = self.lock();
-        if !inner.gone {
-            inner.leases.insert(lease, tell);
-            inner.core.keep_lease(now, lease, ttl_ms, self.millis_at(since));
-        }
-        drop(inner);
-        self.wake.notify_one();
-        lost
-    }
-
-    /// Keeps a lease no longer.
-    pub(crate) fn forget_lease(&self, lease: u64) {
-        let now = self.now();
-        let mut inner = self.lock();
-        if inner.leases.remove(&lease).is_some() {
-            inner.core.forget_lease(now, lease);
-            drop(inner);
-            self.wake.notify_one();
-        }
-    }
-
     /// Closes the client; the driver ends once calls in flight have settled.
     pub(crate) fn close(&self) {
         let now = self.now();
@@ -237,7 +203,6 @@ impl Shared {
         inner.core.close(now);
         inner.discard_outputs();
         inner.calls.clear();
-        inner.leases.clear();
         inner.first = None;
         for feed in inner.watches.values_mut() {
             feed.end(Some(closed()));
@@ -276,12 +241,7 @@ impl Shared {
     }
 
     fn now(&self) -> Millis {
-        self.millis_at(Instant::now())
-    }
-
-    fn millis_at(&self, at: Instant) -> Millis {
-        let since_start = at.saturating_duration_since(self.start);
-        Millis(u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX))
+        Millis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -303,7 +263,7 @@ impl Inner {
         turn: &mut Turn,
         shared: &Shared,
     ) -> Vec<WatchId> {
-        let Inner { core, calls, watches, leases, first, .. } = self;
+        let Inner { core, calls, watches, first, .. } = self;
         let mut full = Vec::new();
         let mut drain = match input {
             Some((now, input)) => core.handle(now, input),
@@ -336,11 +296,8 @@ impl Inner {
                         let _gone = settle.send(Err(error.into()));
                     }
                 }
-                Output::LeaseLost { lease, error } => {
-                    if let Some(tell) = leases.remove(&lease) {
-                        let _gone = tell.send(error.into());
-                    }
-                }
+                // Leases are kept by a task of their holder's, through calls.
+                Output::LeaseLost { .. } => {}
                 Output::WatchReset { watch } => {
                     if let Some(feed) = watches.get_mut(&watch.0) {
                         feed.reset();

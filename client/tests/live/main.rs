@@ -2,7 +2,6 @@
 //! the verbs mean, and what a client lives through when the server is killed and started again.
 
 mod gap;
-mod lease;
 mod restart;
 mod verbs;
 
