@@ -90,6 +90,8 @@ pub(crate) enum Verb {
     Incr(verb::incr::IncrArgs),
     Txn(verb::txn::TxnArgs),
     Lease(verb::lease::LeaseArgs),
+    Lock(verb::lock::LockArgs),
+    Elect(verb::lock::ElectArgs),
     Import(verb::import::ImportArgs),
     Export(verb::export::ExportArgs),
     Backup(verb::backup::BackupArgs),

@@ -7,26 +7,29 @@ use tidekeep_protocol::error::Code;
 
 /// How a command ended. The numbers are part of the command line's promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub(crate) enum Exit {
     /// What was asked for is done.
-    Done = 0,
+    Done,
     /// What the command names is not there.
-    NotFound = 1,
+    NotFound,
     /// The command or its input makes no sense as it is.
-    Invalid = 2,
+    Invalid,
     /// A condition did not hold; nothing changed.
-    Conflict = 3,
+    Conflict,
     /// The store is full, or something is over a limit.
-    Limit = 4,
+    Limit,
     /// The server could not be reached in time, or the connection broke.
-    Network = 5,
+    Network,
     /// The server does not do this, or not for this client.
-    Refused = 6,
+    Refused,
     /// The server's storage or its program failed.
-    Storage = 7,
+    Storage,
+    /// A lock was lost while its command ran.
+    LockLost,
     /// Ctrl-C, as shells report it.
-    Interrupted = 130,
+    Interrupted,
+    /// What a command that was run under a lock ended with.
+    Command(u8),
 }
 
 /// The table as `--help` prints it.
@@ -40,9 +43,27 @@ Exit codes:
     5  network or timeout
     6  refused by the server
     7  storage failed
+    8  a lock was lost
   130  interrupted";
 
 impl Exit {
+    /// The number.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::NotFound => 1,
+            Self::Invalid => 2,
+            Self::Conflict => 3,
+            Self::Limit => 4,
+            Self::Network => 5,
+            Self::Refused => 6,
+            Self::Storage => 7,
+            Self::LockLost => 8,
+            Self::Interrupted => 130,
+            Self::Command(code) => code,
+        }
+    }
+
     /// The class that an error of this code belongs to.
     pub(crate) fn of(code: Code) -> Self {
         match code {
@@ -77,7 +98,7 @@ impl Exit {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self::from(exit.number())
     }
 }
 
@@ -96,11 +117,12 @@ mod tests {
             Exit::Network,
             Exit::Refused,
             Exit::Storage,
+            Exit::LockLost,
             Exit::Interrupted,
         ];
         let rows = TABLE.lines().skip(1);
         let numbers: Vec<&str> = rows.filter_map(|row| row.split_whitespace().next()).collect();
-        assert_eq!(numbers, all.map(|exit| (exit as u8).to_string()));
+        assert_eq!(numbers, all.map(|exit| exit.number().to_string()));
     }
 
     #[test]

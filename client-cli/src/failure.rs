@@ -25,6 +25,8 @@ pub(crate) enum Failure {
     },
     /// Everything has been said already; only the exit code is left.
     Said(Exit),
+    /// A command that was run has failed with this code, and has said why.
+    Command(u8),
     /// Nobody reads the output any more, as behind `| head`: no failure at all.
     OutputClosed,
 }
@@ -43,6 +45,16 @@ impl Failure {
     /// There is no such key.
     pub(crate) fn no_key(key: &[u8]) -> Self {
         Self::new(Code::NotFound, format!("there is no key \"{}\"", escape(key)))
+    }
+
+    /// A lock was lost while it was held.
+    pub(crate) fn lock_lost(name: &str, reason: &Error) -> Self {
+        Self::Told {
+            exit: Exit::LockLost,
+            code: reason.code().name(),
+            message: format!("the lock \"{name}\" was lost: {}", reason.message()),
+            hint: Some("somebody else may hold it by now; give it a longer --ttl".to_owned()),
+        }
     }
 
     /// Says what to do now.
@@ -65,6 +77,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Told { exit, .. } | Self::Said(exit) => *exit,
+            Self::Command(code) => Exit::Command(*code),
             Self::OutputClosed => Exit::Done,
         }
     }

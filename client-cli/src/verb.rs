@@ -19,6 +19,7 @@ pub(crate) mod import;
 pub(crate) mod incr;
 pub(crate) mod lease;
 pub(crate) mod list;
+pub(crate) mod lock;
 pub(crate) mod ping;
 pub(crate) mod put;
 pub(crate) mod shell;
@@ -42,7 +43,13 @@ pub(crate) fn runtime(verb: &Verb) -> io::Result<Runtime> {
 /// Whether the verb ends in its own way on Ctrl-C: with a summary, or after cleaning up.
 pub(crate) fn minds_interrupt(verb: &Verb) -> bool {
     match verb {
-        Verb::Watch(_) | Verb::Import(_) | Verb::Ping(_) | Verb::Test(_) | Verb::Bench(_) => true,
+        Verb::Lock(_)
+        | Verb::Elect(_)
+        | Verb::Watch(_)
+        | Verb::Import(_)
+        | Verb::Ping(_)
+        | Verb::Test(_)
+        | Verb::Bench(_) => true,
         Verb::Get(_)
         | Verb::Put(_)
         | Verb::Delete(_)
@@ -69,6 +76,8 @@ pub(crate) async fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failu
         Verb::Watch(args) => watch::run(args, session).await,
         Verb::Touch(args) => touch::run(args, session).await,
         Verb::Incr(args) => incr::run(args, session).await,
+        Verb::Lock(args) => lock::run(args, session).await,
+        Verb::Elect(args) => lock::elect(args, session).await,
         Verb::Lease(args) => lease::run(args, session).await,
         Verb::Txn(args) => txn::run(args, session).await,
         Verb::Import(args) => import::run(args, session).await,

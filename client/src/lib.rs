@@ -41,6 +41,7 @@
 //! | `client` | [`Client`]: connecting, states, closing |
 //! | `verbs` | its operations, typed |
 //! | `backup` | the pieces of a backup |
+//! | `lease` | leases that are kept alive; locks and elections |
 //! | `call`, `scan`, `watch`, `txn` | the futures, streams and builders that they return |
 //! | `shared`, `driver` | the core behind a lock; the one task that moves bytes |
 //! | `address`, `transport` | where the server is; TCP and WebSocket |
@@ -52,6 +53,7 @@ mod client;
 mod driver;
 mod entry;
 mod error;
+mod lease;
 mod options;
 mod scan;
 mod shared;
@@ -72,6 +74,7 @@ pub use crate::call::{Call, Pending, Reply};
 pub use crate::client::Client;
 pub use crate::entry::{Child, Entry, Incremented, Status, Touched, Written};
 pub use crate::error::Error;
+pub use crate::lease::{Lease, Lock};
 pub use crate::options::{
     Condition, DeleteOptions, Options, PutOptions, ScanOptions, WatchOptions,
 };

@@ -9,6 +9,7 @@ mod histories;
 mod import;
 mod limits;
 mod live;
+mod locks;
 mod offline;
 mod python;
 mod reconnects;

@@ -81,6 +81,16 @@ pub(crate) async fn run(args: WatchArgs, session: &mut Session) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
+/// Prints the value of one key, and every change of it: who leads an election.
+pub(crate) async fn observe(key: &[u8], session: &mut Session) -> Result<Exit, Failure> {
+    let options = WatchOptions { content: true, ..WatchOptions::default() };
+    let client = session.client().await?;
+    let mut watch = client.watch(&KeyRange::key(key), options);
+    let mut printer = Printer { out: session.out(), left: None, cursor: None };
+    follow(&client, &mut watch, &mut printer).await?;
+    Ok(Exit::Done)
+}
+
 /// Prints events until enough are printed, Ctrl-C, or an error that no reconnect mends.
 async fn follow(
     client: &Client,
