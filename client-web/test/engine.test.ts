@@ -31,7 +31,7 @@ const echo: Script = {
 };
 
 function stored(to: Writer, value: Uint8Array): Writer {
-  return to.number(40).number(42).number(3).number(0).bytes(value);
+  return to.number(40).number(42).number(3).number(0).number(0).bytes(value);
 }
 
 const applied = () => new Writer().number(43).number(0).number(0);

@@ -322,7 +322,7 @@ function normal(json: Json): Json {
   if (json === null || typeof json !== "object") return json;
   return Object.fromEntries(
     Object.entries<Json>(json).map(([name, value]) => {
-      if (typeof value === "string" && ["key", "name"].includes(name)) return [name, hex(unhex(value))];
+      if (typeof value === "string" && ["key", "name", "bytes"].includes(name)) return [name, hex(unhex(value))];
       if (name === "value" && typeof value === "string") {
         return [name, "revision" in json ? Number(value) : hex(unhex(value))];
       }
