@@ -203,6 +203,21 @@ class Live(unittest.TestCase):
         client.put(key, "new", condition="absent")
         self.assertEqual(client.get(key).version, 1)
 
+    def test_leases(self):
+        client, key = self.client, self.key("node")
+        lease, other = client.lease_grant(60_000), client.lease_grant(60_000)
+        self.assertGreater(other, lease)
+        client.put(key, "up", expiry={"lease": lease})
+        self.assertEqual((client.get(key).lease, client.get(key).expires_at), (lease, None))
+        end = client.lease_keep_alive(lease)
+        listed = {each["lease"]: each for each in client.leases(page=1)}
+        self.assertEqual((listed[lease]["expires_at"], listed[lease]["keys"]), (end, 1))
+        self.assertEqual(listed[other]["keys"], 0)
+        self.assertEqual((client.lease_revoke(lease), client.lease_revoke(other)), (1, 0))
+        self.assertIsNone(client.get(key))
+        self.refused("not-found", client.lease_keep_alive, lease)
+        self.refused("not-found", client.put, key, "up", expiry={"lease": lease})
+
     def test_touch(self):
         client, key = self.client, self.key("session")
         self.assertIsNone(client.touch(key, HOUR))

@@ -194,6 +194,27 @@ class Client:
             more = reply["more"]
         return deleted
 
+    def lease_grant(self, ttl_ms):
+        """Makes a lease, and returns its number. Put keys with `expiry={"lease": number}`."""
+        return self.request(0x1B, ttl_ms=ttl_ms)["lease"]
+
+    def lease_keep_alive(self, lease):
+        """Gives a lease its whole time again, and returns when it ends now."""
+        return self.request(0x1C, lease=lease)["expires_at"]
+
+    def lease_revoke(self, lease):
+        """Ends a lease, and returns how many keys went with it."""
+        return self.request(0x1D, lease=lease)["deleted"]
+
+    def leases(self, page=0):
+        """Every lease there is, oldest first."""
+        more, after = True, 0
+        while more:
+            reply = self.request(0x1E, after=after, limit=page)
+            yield from reply["leases"]
+            more = reply["more"]
+            after = reply["leases"][-1]["lease"] if more else 0
+
     def watch(self, range=EVERYTHING, since="content", previous=False, delivery="every"):
         """Starts a watch. To resume one, give `since={"cursor": …}` with its last cursor. With
         `delivery="latest"`, who falls behind gets the last change of each key only."""

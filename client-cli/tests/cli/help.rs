@@ -31,7 +31,7 @@ fn help_ends_with_the_table_of_exit_codes() {
             table,
             "    0  done\n    1  not found\n    2  usage or invalid input\n    \
              3  condition failed\n    4  no space, or over a limit\n    5  network or timeout\n    \
-             6  refused by the server\n    7  storage failed\n  130  interrupted\n"
+             6  refused by the server\n    7  storage failed\n    8  a lock was lost\n  130  interrupted\n"
         );
     }
 }

@@ -5,6 +5,7 @@ mod bulk;
 mod bytes;
 mod failures;
 mod help;
+mod leases;
 mod lists;
 mod shell;
 mod store;
