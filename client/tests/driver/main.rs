@@ -3,6 +3,7 @@
 //! scripted server over real sockets; `tests/live` has the real one.
 
 mod connection;
+mod leases;
 mod script;
 mod values;
 mod watching;
