@@ -87,6 +87,11 @@ pub(crate) fn run(workspace: &Workspace, need: Need, talk: Talk) -> Result<Tools
     Ok(Tools { wasm, node, wasm_opt, tests })
 }
 
+/// Finds or installs what counts covered lines; whether it is there.
+pub(crate) fn coverage(workspace: &Workspace) -> bool {
+    testing::tarpaulin(workspace, &Teller(Talk::Actions))
+}
+
 /// Binaryen's optimiser: that of the npm package `binaryen`, which comes with what the package is
 /// built with, or a newer enough one that is installed. Debian 12's (108) gives the table of
 /// JavaScript values a wrong index.

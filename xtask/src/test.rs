@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check of the repository in order, one line and its time each.
 //! A failed step does not stop the others; the last line adds up what passed and what failed.
 
+mod coverage;
 mod fuzz;
 mod no_std;
 mod planted;
@@ -55,7 +56,7 @@ struct Step {
     run: fn(&Run<'_>) -> Result<Tally>,
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step { name: "fmt", what: "rustfmt leaves nothing to change", bare: true, run: fmt },
     Step { name: "tidy", what: "house rules that no compiler checks", bare: true, run: tidy_up },
     Step { name: "clippy", what: "no warning in any crate or test", bare: true, run: clippy },
@@ -100,7 +101,16 @@ const STEPS: [Step; 14] = [
         bare: false,
         run: fuzz::run,
     },
+    Step {
+        name: "coverage",
+        what: "lines of protocol, store and client-core that tests run",
+        bare: true,
+        run: coverage::run,
+    },
 ];
+
+/// Steps that are left out unless the run is long, or they are named.
+const LONG_ONLY: [&str; 1] = ["coverage"];
 
 /// Prints the steps' names, and the sizes of what they run.
 pub(crate) fn list() {
@@ -121,7 +131,10 @@ pub(crate) fn run(workspace: &Workspace, only: &[String], length: Length) -> Res
             bail!("there is no step `{name}`; `cargo xtask test --list` names them");
         }
     }
-    let wanted = |step: &&Step| only.is_empty() || only.iter().any(|name| name == step.name);
+    let wanted = |step: &&Step| match only {
+        [] => length == Length::Long || !LONG_ONLY.contains(&step.name),
+        names => names.iter().any(|name| name == step.name),
+    };
     let steps: Vec<&Step> = STEPS.iter().filter(wanted).collect();
     let tools = if steps.iter().all(|step| step.bare) {
         None

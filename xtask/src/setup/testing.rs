@@ -17,6 +17,9 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 /// The one whose settings deny.toml is written in.
 const DENY_VERSION: &str = "~0.20";
 const DENY_LIMIT: Duration = Duration::from_secs(600);
+/// One that reads the profiles of the LLVM in today's Rust.
+const TARPAULIN_VERSION: &str = "~0.37";
+const TARPAULIN_LIMIT: Duration = Duration::from_secs(1_200);
 
 /// The tools of `cargo xtask test`.
 pub(crate) struct TestTools {
@@ -91,6 +94,21 @@ fn deny(workspace: &Workspace, teller: &Teller) -> bool {
         teller.doing("deny", &format!("going on without it: {error:#}"));
     }
     cargo_tool(teller, "deny", ABSENT)
+}
+
+/// Counts the lines that tests run; wanted by long runs only, so it is not in [`TestTools`].
+pub(super) fn tarpaulin(workspace: &Workspace, teller: &Teller) -> bool {
+    const ABSENT: &str = "absent; covered lines are not counted";
+    if process::probe("cargo-tarpaulin", &["tarpaulin", "--version"]).is_none() {
+        teller.doing("tarpaulin", "installing cargo-tarpaulin by cargo (takes minutes, once)");
+        let mut cargo = Command::new("cargo");
+        cargo.args(["install", "--locked", "cargo-tarpaulin", "--version", TARPAULIN_VERSION]);
+        let log = workspace.scratch("log/tarpaulin.log");
+        if let Err(error) = process::quiet(&mut cargo, &log, TARPAULIN_LIMIT) {
+            teller.doing("tarpaulin", &format!("going on without it: {error:#}"));
+        }
+    }
+    cargo_tool(teller, "tarpaulin", ABSENT)
 }
 
 /// libFuzzer is C++, compiled with whatever compiler there is.
