@@ -2,6 +2,7 @@
 //! watches, expiry, leases, snapshots, full disks. One module for each.
 
 mod clock;
+mod compaction;
 mod crash;
 mod cuts;
 mod errors;

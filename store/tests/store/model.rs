@@ -1,11 +1,16 @@
 //! Any run of writes, expiries and passing time, step by step against the naive model: replies,
-//! changes, revisions, accounts, the due order, pages of every kind, and views frozen on the way.
+//! changes and what they fold to, revisions, accounts, the due order, pages of every kind, and views
+//! frozen on the way. `TIDEKEEP_MODEL_OPERATIONS` sets the length of the one long run.
+
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tidekeep_protocol::op::{Children, Get, Order, Projection, Request, Scan};
 use tidekeep_protocol::range::{KeyRange, successor};
-use tidekeep_store::change::{Change, Event};
+use tidekeep_store::change::{Change, Event, EventKind};
 use tidekeep_store::entry::{Entry, cost_of};
 use tidekeep_store::read::PageLimits;
 use tidekeep_store::record::{Command, Expired};
@@ -24,6 +29,8 @@ enum Step {
     Write(Write),
     /// Time goes on.
     Pass(u64),
+    /// Time goes on to the moment before the next end, to the end itself, or just past it.
+    Edge(u64),
     /// What was noticed last time is proposed, out of date as it may be; then looks again.
     Expire,
     /// The ends of all leases there are, over or not, are proposed.
@@ -59,6 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => wire::write().prop_map(Step::Write),
         3 => (0_u64..25).prop_map(Step::Pass),
+        2 => (0_u64..3).prop_map(Step::Edge),
         2 => Just(Step::Expire),
         2 => Just(Step::EndLeases),
         1 => wire::range().prop_map(Step::Freeze),
@@ -83,8 +91,38 @@ struct Run {
     group: Group,
     naive: Naive,
     now: u64,
-    frozen: Vec<Frozen>,
+    frozen: VecDeque<Frozen>,
     noticed: Vec<(Vec<u8>, u64)>,
+    /// What a watcher knows who began with nothing and was told every change.
+    folded: BTreeMap<Vec<u8>, Kept>,
+}
+
+/// Operations of the long run, unless the variable says otherwise.
+const OPERATIONS: usize = 100_000;
+/// Views that are kept at a time: a long run would check nothing else.
+const FROZEN_MAX: usize = 8;
+
+/// Far longer than the runs that are made up at random: leaves split and join, views come and go.
+#[test]
+fn a_long_life_is_that_of_a_map() {
+    let set = std::env::var("TIDEKEEP_MODEL_OPERATIONS").ok().and_then(|text| text.parse().ok());
+    let operations = set.unwrap_or(OPERATIONS);
+    // The same life every time: what it finds can be found again.
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut runner = TestRunner::new_with_rng(Config::default(), random);
+    let strategy = step();
+    let mut run = Run::new(5, 7);
+    for number in 0..operations {
+        let step = strategy.new_tree(&mut runner).expect("no step is filtered out").current();
+        run.step(&step);
+        // To look at everything takes far longer than a step.
+        if number % 16 == 0 {
+            run.check();
+        }
+    }
+    run.check();
+    println!("suite: model: {operations} operations, revision {}", run.group.revision);
+    run.empty();
 }
 
 proptest! {
@@ -94,9 +132,7 @@ proptest! {
         seed in any::<u64>(),
         steps in vec(step(), 1..60),
     ) {
-        let group = Group::new(shards, seed);
-        let naive = Naive::default();
-        let mut run = Run { group, naive, now: 1, frozen: Vec::new(), noticed: Vec::new() };
+        let mut run = Run::new(shards, seed);
         for step in &steps {
             run.step(step);
             run.check();
@@ -106,10 +142,22 @@ proptest! {
 }
 
 impl Run {
+    fn new(shards: usize, seed: u64) -> Self {
+        Self {
+            group: Group::new(shards, seed),
+            naive: Naive::default(),
+            now: 1,
+            frozen: VecDeque::new(),
+            noticed: Vec::new(),
+            folded: BTreeMap::new(),
+        }
+    }
+
     fn step(&mut self, step: &Step) {
         match step {
             Step::Write(write) => self.write(&write.request()),
             Step::Pass(ms) => self.now += ms,
+            Step::Edge(past) => self.edge(*past),
             Step::Expire => self.expire(),
             Step::EndLeases => self.end_leases(),
             Step::Freeze(range) => self.freeze(range),
@@ -180,20 +228,42 @@ impl Run {
         self.noticed = ending.map(|entry| (entry.key().to_vec(), seen(entry))).collect();
     }
 
-    fn changed(&self, before: u64, change: Option<&Change>, happened: &[Happened]) {
+    fn changed(&mut self, before: u64, change: Option<&Change>, happened: &[Happened]) {
         let events: Vec<Happened> =
             change.iter().flat_map(|change| &change.events).map(as_happened).collect();
         assert_eq!(events, happened);
+        for event in events {
+            let known = match event.kind {
+                EventKind::Put => self.folded.insert(event.key, event.entry),
+                _ => self.folded.remove(&event.key),
+            };
+            assert_eq!(known, event.previous, "a watcher knew what there was before");
+        }
         assert_eq!(self.group.revision, before + u64::from(change.is_some()));
         if let Some(change) = change {
             assert_eq!((change.revision, change.at_ms), (self.group.revision, self.now));
         }
     }
 
+    /// At its end an entry is gone, a millisecond before it is there; what is over waits for its
+    /// expire command without being seen.
+    fn edge(&mut self, past: u64) {
+        let ends = self.naive.map.values().filter_map(|kept| kept.meta.expires_at);
+        let Some(next) = ends.filter(|at| *at > self.now).min() else { return };
+        // Ends that no clock reaches are left alone.
+        if next < self.now + 1_000_000 {
+            self.now = next - 1 + past;
+            self.scan(&KeyRange::all(), 0, 0, Order::Ascending);
+        }
+    }
+
     fn freeze(&mut self, range: &KeyRange) {
         let inside = |(key, _): &(&Vec<u8>, &Kept)| range.as_range().contains(key);
         let all = self.naive.map.iter().filter(inside);
-        self.frozen.push(Frozen {
+        if self.frozen.len() == FROZEN_MAX {
+            self.frozen.pop_front();
+        }
+        self.frozen.push_back(Frozen {
             view: self.group.view(range, self.now),
             revision: self.group.revision,
             live: self.naive.live(range, self.now),
@@ -303,6 +373,7 @@ impl Run {
     /// What must hold at any time.
     fn check(&self) {
         assert_eq!(self.group.revision, self.naive.revision);
+        assert_eq!(self.folded, self.naive.map, "all changes fold to what there is");
         let content = self.group.content();
         assert_eq!(content.iter().map(as_pair).collect::<Vec<_>>(), pairs(&self.naive));
         assert_eq!(self.group.keys(), content.len());
