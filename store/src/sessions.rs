@@ -30,7 +30,7 @@ const SESSIONS_MAX: usize = 65_536;
 const ANSWERS_MAX: usize = 16_384;
 
 /// Bytes of such answers; the newest is kept whatever its size.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+const ANSWER_BYTES_MAX: usize = 2 << 20;
 
 /// The longest answer that is remembered, in bytes: with the others it must fit into one chunk of a
 /// snapshot. A server sends no longer ones unless it was told to.

@@ -116,7 +116,7 @@ fn a_long_life_is_that_of_a_map() {
         let step = strategy.new_tree(&mut runner).expect("no step is filtered out").current();
         run.step(&step);
         // To look at everything takes far longer than a step.
-        if number % 16 == 0 {
+        if number % 64 == 0 {
             run.check();
         }
     }

@@ -16,7 +16,7 @@ pub(super) struct Suite {
 }
 
 /// Every suite, with the step that runs it told by its name.
-pub(super) const SUITES: [Suite; 10] = [
+pub(super) const SUITES: [Suite; 11] = [
     suite("unit: cases of each property", "PROPTEST_CASES", 256, 10_000),
     suite("unit: rounds of cuts after every disk call", "TIDEKEEP_CRASH_ROUNDS", 1, 100),
     suite("unit: rounds of flipped bits and strayed calls", "TIDEKEEP_FLIP_ROUNDS", 1, 45),
