@@ -18,10 +18,11 @@ use std::collections::HashSet;
 use tidekeep_client_core::protocol::frame::{self, Frame, kind};
 use tidekeep_client_core::protocol::hello::{PREFACE, Welcome};
 use tidekeep_client_core::protocol::limits::Limits;
-use tidekeep_client_core::protocol::op::{Class, OPERATIONS, WatchHead};
+use tidekeep_client_core::protocol::op::{Class, Delivery, OPERATIONS, WatchHead};
 use tidekeep_client_core::protocol::range::KeyRange;
 use tidekeep_client_core::{
-    CallId, CallOptions, Config, Core, Drain, Input, Millis, Output, State, WatchId, WatchRequest,
+    CallId, CallOptions, Config, Core, Drain, Input, Millis, Output, Resync, State, WatchId,
+    WatchRequest,
 };
 
 use crate::script::Script;
@@ -124,7 +125,9 @@ impl Run {
                     range: KeyRange::prefix(b"k"),
                     content: flags & 1 != 0,
                     previous: flags & 2 != 0,
+                    delivery: if flags & 8 != 0 { Delivery::Latest } else { Delivery::Every },
                     cursor: (flags & 4 != 0).then(|| vec![1, 1, 1]),
+                    resync: if flags & 16 != 0 { Resync::Reset } else { Resync::Difference },
                 };
                 self.watches.push(self.core.watch(self.now, request));
             }
