@@ -147,7 +147,7 @@ pub(crate) fn must() -> impl Strategy<Value = Must> {
 
 /// Most often a revision of a short run, which may have granted one.
 fn lease() -> impl Strategy<Value = u64> {
-    prop_oneof![8 => 1_u64..12, 4 => 1_u64..40, 1 => Just(u64::MAX)]
+    prop_oneof![16 => 1_u64..6, 4 => 1_u64..40, 1 => Just(u64::MAX)]
 }
 
 /// Ends around the stamps that the tests count through, and far away.
@@ -195,7 +195,7 @@ pub(crate) fn write() -> BoxedStrategy<Write> {
     let compares = vec((key(), must()), 0..3);
     prop_oneof![
         6 => single.prop_map(Write::Op),
-        2 => (1_u64..60).prop_map(Write::Grant),
+        4 => (1_u64..200).prop_map(Write::Grant),
         1 => lease().prop_map(Write::KeepAlive),
         1 => lease().prop_map(Write::Revoke),
         2 => (compares, vec(op(), 0..6), vec(op(), 0..4)).prop_map(
