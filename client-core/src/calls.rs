@@ -9,6 +9,7 @@ use tidekeep_protocol::op::Class;
 use tidekeep_protocol::planted;
 use tidekeep_protocol::session::Number;
 
+use crate::backoff::Backoff;
 use crate::outbox::{has_room, write_frame};
 use crate::receive::Joining;
 use crate::session::Session;
@@ -36,6 +37,8 @@ pub(crate) enum Stage {
     Free,
     /// Not sent on this connection.
     Queued,
+    /// Refused for now: it is queued again at this time.
+    Resting(Millis),
     /// Given to the transport.
     Sent,
 }
@@ -56,6 +59,8 @@ pub(crate) struct Call {
     pub(crate) body: Vec<u8>,
     /// The reply's chunks so far.
     pub(crate) joined: Vec<u8>,
+    /// How long it rests when it is refused for now.
+    backoff: Backoff,
     /// The order in which calls were made, which the order of sending follows.
     order: u64,
 }
@@ -125,6 +130,7 @@ impl Calls {
                     doubtful: false,
                     body: Vec::new(),
                     joined: Vec::new(),
+                    backoff: Backoff::default(),
                     order,
                 });
                 id
@@ -163,6 +169,7 @@ impl Calls {
         let bytes = call.body.len();
         call.stage = Stage::Free;
         call.doubtful = false;
+        call.backoff.reset();
         let sequence = core::mem::take(&mut call.sequence);
         call.body.clear();
         if call.body.capacity() > SLOT_KEPT_BYTES {
@@ -187,15 +194,52 @@ impl Calls {
 
     /// Puts a call that was sent back into the queue, before those that were made after it.
     pub(crate) fn queue_again(&mut self, id: u32, joining: &mut Joining) {
-        let Some(call) = self.find(id) else { return };
+        if self.unsend(id, Stage::Queued, joining) {
+            self.enqueue(id);
+        }
+    }
+
+    /// Lets a call rest that was sent and refused for now: for a while, and not less than `least_ms`.
+    /// When that is over.
+    pub(crate) fn rest(
+        &mut self,
+        id: u32,
+        now: Millis,
+        least_ms: u32,
+        delay_ms: impl FnOnce(&mut Backoff) -> u32,
+        joining: &mut Joining,
+    ) -> Millis {
+        let delay_ms = self.find(id).map_or(0, |call| delay_ms(&mut call.backoff));
+        let until = now.after(delay_ms.max(least_ms));
+        self.unsend(id, Stage::Resting(until), joining);
+        until
+    }
+
+    /// Puts back into the queue what has rested.
+    pub(crate) fn queue_rested(&mut self, now: Millis) {
+        let rested = |call: &Call| matches!(call.stage, Stage::Resting(until) if until <= now);
+        while let Some((slot, id)) = self.next_where(0, rested) {
+            self.slots[slot].stage = Stage::Queued;
+            self.enqueue(id);
+        }
+    }
+
+    /// A call that was sent counts no longer as such; whether it did.
+    fn unsend(&mut self, id: u32, stage: Stage, joining: &mut Joining) -> bool {
+        let Some(call) = self.find(id) else { return false };
         joining.release(&mut call.joined);
         if call.stage != Stage::Sent {
-            return;
+            return false;
         }
-        call.stage = Stage::Queued;
-        let order = call.order;
+        call.stage = stage;
         self.sent -= 1;
         self.queued += 1;
+        true
+    }
+
+    /// Gives a call its place in the queue, before those that were made after it.
+    fn enqueue(&mut self, id: u32) {
+        let order = self.slots[index(id)].order;
         let later = |&id: &u32| {
             let call = &self.slots[index(id)];
             call.waits(id) && call.order > order
@@ -217,10 +261,14 @@ impl Calls {
         Some((index, self.slots[index].id))
     }
 
-    /// The earliest deadline of all calls.
-    pub(crate) fn earliest_deadline(&self) -> Option<Millis> {
+    /// When the first deadline of all calls passes, or the first of them has rested.
+    pub(crate) fn earliest_due(&self) -> Option<Millis> {
         let live = self.slots.iter().filter(|call| call.stage != Stage::Free);
-        live.map(|call| call.deadline).min()
+        live.map(|call| match call.stage {
+            Stage::Resting(until) => until.min(call.deadline),
+            Stage::Free | Stage::Queued | Stage::Sent => call.deadline,
+        })
+        .min()
     }
 
     /// Moves queued requests to `out` while it has room and fewer than `in_flight` wait for

@@ -225,8 +225,8 @@ impl Core {
         }
     }
 
-    /// Closes for good: watches end, leases are kept no longer, calls that cannot be sent fail with `closed`, those in flight
-    /// have [`Config::close_ms`] to settle.
+    /// Closes for good: watches end, leases are kept no longer, calls that cannot be sent fail with
+    /// `closed`, those in flight have [`Config::close_ms`] to settle.
     pub fn close(&mut self, now: Millis) {
         self.advance_to(now);
         if self.closing {

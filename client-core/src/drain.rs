@@ -25,6 +25,10 @@ use crate::watch::Ended;
 /// The kind of the frames that a watch's stream is made of.
 const WATCH_REPLY: u8 = Watch::SPEC.kind | kind::REPLY;
 
+/// A write that is refused for now rests at most so long unless the server names a longer time: its
+/// caller waits, and may hold something that runs out meanwhile.
+const REST_MAX_MS: u32 = 2_000;
+
 /// The outputs of an input, to be taken until there are none. What is left when it is dropped comes
 /// with the next one.
 #[derive(Debug)]
@@ -208,6 +212,15 @@ impl Core {
         let doubtful = self.calls.find(id).is_some_and(|call| call.doubtful);
         match replay::after_refusal(&error, self.link.phase == Phase::Leaving, doubtful) {
             Verdict::SendAgain => self.calls.queue_again(id, &mut self.joining),
+            Verdict::SendLater => {
+                let (least_ms, most_ms) = (self.config.backoff_min_ms, REST_MAX_MS);
+                let delay_ms =
+                    |backoff: &mut Backoff| backoff.next_ms(least_ms, most_ms, &mut self.link.rng);
+                let asked_ms = error.retry_after_ms;
+                let joining = &mut self.joining;
+                let until = self.calls.rest(id, self.now, asked_ms, delay_ms, joining);
+                self.timers.bring_forward(Timer::Calls, until);
+            }
             Verdict::Fail(outcome) => self.fail(id, error.with_outcome(outcome)),
         }
     }

@@ -12,6 +12,8 @@ use crate::error::Error;
 pub(crate) enum Verdict {
     /// Send it again, on this connection or the next one.
     SendAgain,
+    /// Send it again when it has waited for a while.
+    SendLater,
     /// Settle it with this outcome.
     Fail(Outcome),
 }
@@ -29,15 +31,16 @@ pub(crate) fn after_break(class: Class, numbered: bool) -> Verdict {
 /// The server refused the request; `doubtful` says whether an earlier copy may have been applied. A
 /// server that goes away turns requests down that crossed its notice on the way; nothing was
 /// applied, and the next server will take them. What hinders a copy, as a rate limit or a failed disk
-/// does, says nothing of the one before it: that is known only where the write itself was looked at.
+/// does, says nothing of the one before it: that is known only where the write itself was looked at,
+/// so what hinders it only for now is waited for.
 pub(crate) fn after_refusal(error: &Error, leaving: bool, doubtful: bool) -> Verdict {
     let untouched = error.outcome == Outcome::NotApplied;
     if leaving && untouched && error.code == Code::Unavailable {
         Verdict::SendAgain
-    } else if error.code == Code::OutcomeUnknown
-        || (doubtful && untouched && !is_decision(error.code))
-    {
+    } else if error.code == Code::OutcomeUnknown {
         Verdict::Fail(Outcome::Unknown)
+    } else if doubtful && untouched && !is_decision(error.code) {
+        if error.retryable { Verdict::SendLater } else { Verdict::Fail(Outcome::Unknown) }
     } else {
         Verdict::Fail(error.outcome)
     }
@@ -102,9 +105,11 @@ mod tests {
             assert_eq!(after_refusal(&hindered, false, true), Verdict::Fail(Outcome::Unknown));
             assert_eq!(after_refusal(&hindered, false, false), Verdict::Fail(Outcome::NotApplied));
         }
-        let limited = Error::new(Code::RateLimited, "too fast");
-        assert_eq!(after_refusal(&limited, false, true), Verdict::Fail(Outcome::Unknown));
-        assert_eq!(after_refusal(&limited, false, false), Verdict::Fail(Outcome::NotApplied));
+        for code in [Code::RateLimited, Code::MemoryFull, Code::NoSpace, Code::Unavailable] {
+            let passing = Error::new(code, "not now");
+            assert_eq!(after_refusal(&passing, false, true), Verdict::SendLater);
+            assert_eq!(after_refusal(&passing, false, false), Verdict::Fail(Outcome::NotApplied));
+        }
         let lasting = Error::new(Code::InvalidInput, "no");
         assert_eq!(after_refusal(&lasting, false, true), Verdict::Fail(Outcome::NotApplied));
         let unknown = Error::new(Code::OutcomeUnknown, "forgotten");

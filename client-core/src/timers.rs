@@ -13,7 +13,7 @@ pub(crate) enum Timer {
     Heartbeat,
     /// The connection has held long enough to forget earlier failures.
     Stable,
-    /// A call's deadline may have passed. Set to the earliest or to an earlier time.
+    /// A call's deadline may have passed, or it has rested. Set to the earliest or to an earlier time.
     Calls,
     /// A watch may be due for another try. Set to the earliest or to an earlier time.
     Watches,

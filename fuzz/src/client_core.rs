@@ -8,7 +8,7 @@
 //!       2 time passes       | ms, in tens u8 |
 //!       3 a call            | operation u8 | length u16 | body |
 //!       4 a watch           | flags u8 |
-//!       5 transport         | 0 opened, 1 closed, 2 woke |
+//!       5 transport, leases | 0 opened, 1 closed, 2 woke, 3 and 4 keep a lease, 5 forget one |
 //!       6 to a watch        | which u8 | 0 unwatch, 1 pause, 2 resume |
 //!       7 to a call         | which u8 | 0 cancel, 1 ping |
 //! ```
@@ -30,6 +30,9 @@ use crate::script::Script;
 /// Begins with a connection.
 pub const READY: u8 = 1;
 
+/// The first of the leases that are kept.
+const LEASE: u64 = 7;
+
 /// Longest reply that the client takes, and of all replies together.
 const REPLY_BYTES: usize = 4096;
 const JOINING_BYTES: usize = 16 << 10;
@@ -48,6 +51,8 @@ struct Run {
     calls: Vec<CallId>,
     watches: Vec<WatchId>,
     ended: HashSet<u32>,
+    /// Leases that are kept.
+    kept: HashSet<u64>,
     sent: Vec<u32>,
     /// What the client has said and was not looked at.
     said: Vec<u8>,
@@ -72,6 +77,7 @@ impl Run {
             calls: Vec::new(),
             watches: Vec::new(),
             ended: HashSet::new(),
+            kept: HashSet::new(),
             sent: vec![0],
             said: Vec::new(),
             preface: false,
@@ -131,10 +137,19 @@ impl Run {
                 };
                 self.watches.push(self.core.watch(self.now, request));
             }
-            5 => match script.byte().unwrap_or(0) % 3 {
+            5 => match script.byte().unwrap_or(0) % 6 {
                 0 => self.input(Input::Opened),
                 1 => self.input(Input::Closed("gone")),
-                _ => self.input(Input::Woke),
+                2 => self.input(Input::Woke),
+                5 => {
+                    self.core.forget_lease(self.now, LEASE);
+                    self.kept.remove(&LEASE);
+                }
+                which => {
+                    let (lease, ttl_ms) = (LEASE + u64::from(which - 3), 700 * u64::from(which));
+                    self.core.keep_lease(self.now, lease, ttl_ms, self.now);
+                    self.kept.insert(lease);
+                }
             },
             6 => {
                 let (which, what) = (script.byte().unwrap_or(0), script.byte().unwrap_or(0));
@@ -168,13 +183,15 @@ impl Run {
     }
 
     fn input(&mut self, input: Input<'_>) {
-        self.preface &= !take(self.core.handle(self.now, input), &mut self.live, &mut self.ended);
+        let drain = self.core.handle(self.now, input);
+        self.preface &= !take(drain, &mut self.live, &mut self.ended, &mut self.kept);
         self.look();
     }
 
     /// Takes what is there, and reads what the client says.
     fn look(&mut self) {
-        self.preface &= !take(self.core.drain(), &mut self.live, &mut self.ended);
+        let drain = self.core.drain();
+        self.preface &= !take(drain, &mut self.live, &mut self.ended, &mut self.kept);
         let mut buffer = Vec::new();
         while self.core.transmit(&mut buffer, 1024) {
             self.said.append(&mut buffer);
@@ -207,12 +224,18 @@ impl Run {
         }
         assert_eq!(self.core.wait(), None, "a closed client rests");
         assert_eq!((self.core.pending(), self.live.len()), (0, 0), "every call settles");
+        assert!(self.kept.is_empty(), "every lease is told to be lost");
         assert_eq!(self.core.state(), State::Closed);
     }
 }
 
 /// Takes all outputs; whether there is to be another connection.
-fn take(mut drain: Drain<'_>, live: &mut HashSet<u32>, ended: &mut HashSet<u32>) -> bool {
+fn take(
+    mut drain: Drain<'_>,
+    live: &mut HashSet<u32>,
+    ended: &mut HashSet<u32>,
+    kept: &mut HashSet<u64>,
+) -> bool {
     let mut open = false;
     while let Some(output) = drain.next() {
         match output {
@@ -229,6 +252,9 @@ fn take(mut drain: Drain<'_>, live: &mut HashSet<u32>, ended: &mut HashSet<u32>)
             }
             Output::WatchReset { watch } => assert!(!ended.contains(&watch.0)),
             Output::WatchFailed { watch, .. } => assert!(ended.insert(watch.0)),
+            Output::LeaseLost { lease, .. } => {
+                assert!(kept.remove(&lease), "a lease that is kept is lost once");
+            }
             Output::Open => open = true,
             Output::Close | Output::State(_) | Output::LinkDown(_) => {}
         }

@@ -107,13 +107,13 @@ impl Core {
 
     pub(super) fn fail_queued(&mut self, error: &Error) {
         let mut from = 0;
-        while let Some((slot, id)) = self.calls.next_where(from, |call| call.stage == Stage::Queued)
-        {
+        while let Some((slot, id)) = self.calls.next_where(from, |call| call.stage != Stage::Sent) {
             self.give_up(id, error.clone());
             from = slot + 1;
         }
     }
 
+    /// Gives up what is past its deadline, and lets go what has rested.
     pub(super) fn expire_calls(&mut self) {
         let (now, mut from) = (self.now, 0);
         while let Some((slot, id)) = self.calls.next_where(from, |call| {
@@ -128,7 +128,8 @@ impl Core {
             self.give_up(id, Error::new(Code::Timeout, message));
             from = slot + 1;
         }
-        if let Some(earliest) = self.calls.earliest_deadline() {
+        self.calls.queue_rested(now);
+        if let Some(earliest) = self.calls.earliest_due() {
             self.timers.set(Timer::Calls, earliest);
         }
     }

@@ -115,7 +115,9 @@ impl Core {
                 None => (Class::Read, false),
             };
             match replay::after_break(class, numbered) {
-                Verdict::SendAgain => self.calls.queue_broken(id, &mut self.joining),
+                Verdict::SendAgain | Verdict::SendLater => {
+                    self.calls.queue_broken(id, &mut self.joining);
+                }
                 Verdict::Fail(outcome) => {
                     let message = error.message.clone();
                     self.fail(id, Error::new(Code::Network, message).with_outcome(outcome));

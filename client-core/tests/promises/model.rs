@@ -38,6 +38,8 @@ pub(crate) struct Server {
     pub(crate) hold_replies: bool,
     /// Requests with these kinds are refused as `unavailable`.
     pub(crate) stopping: bool,
+    /// Writes are refused with this, and this time to wait, before anything is looked at.
+    pub(crate) refuse_writes: Option<(Code, u32)>,
     pub(crate) entries: BTreeMap<Key, (Vec<u8>, u64)>,
     pub(crate) history: Vec<Revision>,
     pub(crate) revision: u64,
@@ -91,6 +93,7 @@ impl Server {
             silent: false,
             hold_replies: false,
             stopping: false,
+            refuse_writes: None,
             entries: BTreeMap::new(),
             history: Vec::new(),
             revision: 0,
@@ -224,6 +227,11 @@ impl Server {
         }
         if let Request::Watch(watch) = request {
             return self.take_watch(session, frame.id, &watch);
+        }
+        if request.spec().class == Class::Write
+            && let Some((code, retry_after_ms)) = self.refuse_writes
+        {
+            return refuse(session, frame.id, code, retry_after_ms, "not now");
         }
         let Some(body) = self.perform_once(session, frame, &request) else { return };
         if self.hold_replies {
@@ -523,11 +531,15 @@ impl Server {
 }
 
 fn error(session: &mut Session, id: u32, code: Code, message: &str) {
+    refuse(session, id, code, 0, message);
+}
+
+fn refuse(session: &mut Session, id: u32, code: Code, retry_after_ms: u32, message: &str) {
     let body = ErrorBody {
         code: code.number(),
         retryable: code.retryable(),
         outcome: Outcome::NotApplied,
-        retry_after_ms: 0,
+        retry_after_ms,
         message,
     };
     frame::write_value(&mut session.outbox, kind::ERROR, id, &body);

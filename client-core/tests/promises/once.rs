@@ -254,6 +254,102 @@ fn refused_write_takes_a_new_number_in_a_new_session() {
     assert_eq!(applied(&pair), [b"1"]);
 }
 
+/// What hinders a write only for now.
+const PASSING: [Code; 6] = [
+    Code::RateLimited,
+    Code::MemoryFull,
+    Code::NoSpace,
+    Code::ResourceExhausted,
+    Code::OverBudget,
+    Code::Unavailable,
+];
+
+#[test]
+fn write_in_doubt_that_is_refused_for_now_waits_and_is_answered_by_its_number() {
+    for code in PASSING {
+        for was_applied in [true, false] {
+            let mut pair = Pair::ready();
+            pair.server.hold_replies = true;
+            let write = pair.put(b"k", b"1");
+            if was_applied {
+                pair.run();
+            } else {
+                let mut lost = Vec::new();
+                assert!(pair.core.transmit(&mut lost, 1 << 16));
+            }
+            pair.cut();
+            pair.server.hold_replies = false;
+            pair.server.refuse_writes = Some((code, 700));
+            pair.pass(5_000);
+            assert!(pair.ends(write).is_empty(), "{code:?}: nothing is known of it yet");
+            let first = pair.put(b"k", b"2");
+            pair.run();
+            let error = pair.failed(first);
+            assert_eq!((error.code, error.outcome), (code, Outcome::NotApplied));
+            pair.server.refuse_writes = None;
+            pair.pass(2_500);
+            assert!(pair.settled(write).is_ok(), "{code:?}");
+            assert_eq!(applied(&pair), [b"1"]);
+        }
+    }
+}
+
+#[test]
+fn write_in_doubt_is_sent_again_no_sooner_than_the_server_asks_and_until_its_deadline() {
+    for asked_ms in [0, 700, 60_000] {
+        let mut pair = Pair::ready();
+        pair.server.hold_replies = true;
+        let made = pair.now;
+        let options = CallOptions { timeout_ms: Some(10_000) };
+        let write = pair.core.call(Millis(made), &put(b"k", b"1"), options);
+        pair.run();
+        pair.cut();
+        pair.server.refuse_writes = Some((Code::MemoryFull, asked_ms));
+        pair.pass(9_999);
+        assert!(pair.ends(write).is_empty(), "its deadline has not passed");
+        let sent = pair.server.requests.len() as u64 - 1;
+        let most = 10_000_u64.checked_div(u64::from(asked_ms)).map_or(40, |most| most + 1);
+        let least = if asked_ms > 10_000 { 1 } else { 4 };
+        assert!((least..=most).contains(&sent), "{asked_ms}: sent again {sent} times");
+        pair.pass(1);
+        let error = pair.failed(write);
+        assert_eq!((error.code, error.outcome), (Code::Timeout, Outcome::Unknown));
+        pair.server.refuse_writes = None;
+        pair.server.hold_replies = false;
+        let next = pair.put(b"k", b"2");
+        pair.pass(1_000);
+        assert!(pair.settled(next).is_ok());
+        assert_eq!(kept(&pair), 1, "the one given up holds no number");
+    }
+}
+
+#[test]
+fn write_that_rests_is_given_up_like_any_other() {
+    for closed in [false, true] {
+        let mut pair = Pair::ready();
+        pair.server.hold_replies = true;
+        let write = pair.put(b"k", b"1");
+        pair.run();
+        pair.cut();
+        pair.server.refuse_writes = Some((Code::RateLimited, 2_000));
+        pair.pass(500);
+        assert_eq!(pair.server.requests.len(), 2, "it was refused, and rests");
+        if closed {
+            pair.cut();
+            pair.core.close(Millis(pair.now));
+        } else {
+            pair.core.cancel(Millis(pair.now), write);
+        }
+        pair.pass(10_000);
+        let code = if closed { Code::Closed } else { Code::Cancelled };
+        let error = pair.failed(write);
+        assert_eq!((error.code, error.outcome), (code, Outcome::Unknown));
+        assert_eq!(pair.server.requests.len(), 2);
+        assert!(pair.server.cancelled.is_empty(), "the server has nothing to give up");
+        assert_eq!(pair.core.pending(), 0);
+    }
+}
+
 #[test]
 fn no_write_is_sent_whose_answer_could_be_forgotten() {
     let mut pair = Pair::with(Config { queue_calls: 20_000, ..Config::default() });
@@ -348,4 +444,66 @@ fn thousands_of_broken_streams_apply_every_write_once() {
         }
     }
     assert!(repeated > 5_000, "the memory was needed: {repeated} times");
+}
+
+/// A client's writes over a stream that breaks all the time, to a server that refuses all writes for
+/// a while, now and then: each is applied once or refused when it was sent first, and none is of
+/// unknown outcome. Returns how often the server answered from memory, and refused.
+fn refusing_round(seed: u64) -> (usize, usize) {
+    let mut dice = Dice(seed);
+    let mut pair = Pair::with(Config { timeout_ms: 600_000, ..Config::default() });
+    let (mut calls, mut refused): (Vec<CallId>, _) = (Vec::new(), 0);
+    for _ in 0..60 {
+        for _ in 0..dice.throw(8) {
+            let value = (calls.len() as u32).to_be_bytes();
+            calls.push(pair.put(&[b'a' + dice.throw(4) as u8], &value));
+        }
+        match dice.throw(10) {
+            0..=2 => pair.cut_after_in = Some(dice.throw(500) as usize),
+            3..=4 => pair.cut_after_out = Some(dice.throw(700) as usize),
+            5 => pair.cut(),
+            6 => pair.server.hold_replies = dice.throw(2) > 0,
+            7 => {
+                let code = PASSING[dice.throw(PASSING.len() as u64) as usize];
+                pair.server.refuse_writes = Some((code, dice.throw(400) as u32));
+            }
+            8 => pair.server.refuse_writes = None,
+            _ => pair.reachable = dice.throw(3) > 0,
+        }
+        pair.pass(dice.throw(300));
+    }
+    (pair.reachable, pair.server.hold_replies, pair.server.refuse_writes) = (true, false, None);
+    (pair.cut_after_in, pair.cut_after_out) = (None, None);
+    pair.cut();
+    pair.pass(60_000);
+    let mut applied = applied(&pair);
+    applied.sort();
+    assert!(applied.is_sorted_by(|one, next| one < next), "none is applied twice");
+    for (n, &call) in calls.iter().enumerate() {
+        let was_applied = applied.binary_search(&(n as u32).to_be_bytes().to_vec()).is_ok();
+        match pair.settled(call) {
+            Ok(_) => assert!(was_applied),
+            Err(error) => {
+                refused += 1;
+                assert!(PASSING.contains(&error.code), "{error}");
+                assert!(!was_applied && error.outcome == Outcome::NotApplied, "{error}");
+            }
+        }
+    }
+    (repeated(&pair), refused)
+}
+
+#[test]
+fn no_write_is_in_doubt_for_a_server_that_refuses_for_a_while() {
+    let (mut repeated, mut refused) = (0, 0);
+    for seed in 0..1_000 {
+        match std::panic::catch_unwind(|| refusing_round(seed)) {
+            Ok(round) => (repeated, refused) = (repeated + round.0, refused + round.1),
+            Err(panic) => {
+                println!("the round of seed {seed} failed");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+    assert!(repeated > 2_000 && refused > 2_000, "{repeated} repeated, {refused} refused");
 }
