@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::limits::LEASE_KEYS_MAX;
 use tidekeep_protocol::op;
+use tidekeep_protocol::planted;
 
 use crate::entry::Entry;
 
@@ -52,7 +53,9 @@ impl Leases {
     pub(crate) fn keep_alive(&mut self, lease: u64, now_ms: u64) -> Option<(u64, u64)> {
         let kept = self.leases.get_mut(&lease).filter(|kept| kept.expires_at > now_ms)?;
         self.ends.remove(&(kept.expires_at, lease));
-        kept.expires_at = now_ms.saturating_add(kept.ttl_ms);
+        if !planted::is_awake("lease-not-kept-alive") {
+            kept.expires_at = now_ms.saturating_add(kept.ttl_ms);
+        }
         self.ends.insert((kept.expires_at, lease));
         Some((kept.ttl_ms, kept.expires_at))
     }

@@ -170,6 +170,26 @@ const BUGS: &[Bug] = &[
         "a watch resumes where it first caught up",
         "package(tidekeep-client-core) & test(resume::)",
     ),
+    bug(
+        "deletes-not-told",
+        "after a gap, a watch is not told which keys are gone",
+        "package(tidekeep-client-core) & test(difference)",
+    ),
+    bug(
+        "lease-leaves-keys",
+        "a lease that ends takes only one of its keys along",
+        "package(tidekeep-log) & test(leases::)",
+    ),
+    bug(
+        "lease-not-kept-alive",
+        "keeping a lease alive is acknowledged and changes nothing",
+        "package(tidekeep-store) & test(lease)",
+    ),
+    bug(
+        "memory-not-counted",
+        "what entries take is not counted against the memory limit",
+        "package(tidekeep-log) & test(memory)",
+    ),
 ];
 
 /// Wakes each bug and runs the tests that are to notice it.
