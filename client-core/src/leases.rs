@@ -9,9 +9,6 @@ use tidekeep_protocol::error::Code;
 use crate::error::Error;
 use crate::time::Millis;
 
-/// Whether this build keeps leases; drivers that keep them themselves leave it out.
-pub(crate) const ENABLED: bool = cfg!(feature = "leases");
-
 /// A keep-alive is sent when one of so many parts of the time is over.
 const PARTS: u64 = 3;
 
@@ -91,9 +88,6 @@ impl Leases {
 
     /// A call succeeded; whether it was a keep-alive.
     pub(crate) fn answered(&mut self, call: u32) -> bool {
-        if !ENABLED {
-            return false;
-        }
         let Some((place, made)) = self.place(call) else { return false };
         let kept = &mut self.0[place];
         (kept.since, kept.call, kept.refused) = (made, None, None);
@@ -103,9 +97,6 @@ impl Leases {
 
     /// A call failed; whether it was a keep-alive. What names the lease as gone makes it due now.
     pub(crate) fn failed(&mut self, call: u32, now: Millis, error: &Error) -> bool {
-        if !ENABLED {
-            return false;
-        }
         let Some((place, _)) = self.place(call) else { return false };
         let kept = &mut self.0[place];
         if error.code == Code::NotFound {

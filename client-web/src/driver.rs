@@ -130,6 +130,14 @@ impl Driver {
         self.core.resume(now(&self.host), watch);
     }
 
+    pub(crate) fn keep(&mut self, lease: u64, ttl_ms: u64, since: Millis) {
+        self.core.keep_lease(now(&self.host), lease, ttl_ms, since);
+    }
+
+    pub(crate) fn forget(&mut self, lease: u64) {
+        self.core.forget_lease(now(&self.host), lease);
+    }
+
     /// The timer has fired.
     pub(crate) fn disarm(&mut self) {
         self.armed = None;

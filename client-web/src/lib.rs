@@ -9,7 +9,7 @@ mod packed;
 
 use std::cell::RefCell;
 
-use tidekeep_client_core::{CallId, Config, Input, WatchId};
+use tidekeep_client_core::{CallId, Config, Input, Millis, WatchId};
 use wasm_bindgen::prelude::*;
 
 use driver::{Driver, Host};
@@ -70,6 +70,19 @@ pub fn pause(watch: u32) {
 #[wasm_bindgen]
 pub fn resume(watch: u32) {
     with(|driver| driver.resume(WatchId(watch)));
+}
+
+/// Keeps a lease alive whose time counts since `since` on the host's clock. All three are whole or
+/// rounded down: a lease that ends too early does no harm.
+#[wasm_bindgen]
+pub fn keep(lease: f64, ttl_ms: f64, since: f64) {
+    with(|driver| driver.keep(lease as u64, ttl_ms as u64, Millis(since as u64)));
+}
+
+/// Keeps a lease no longer.
+#[wasm_bindgen]
+pub fn forget(lease: f64) {
+    with(|driver| driver.forget(lease as u64));
 }
 
 /// Sends what the calls since the last turn asked for, in as few messages as it fits in.

@@ -17,6 +17,7 @@
 //!               longest value · calls in flight · watches · entries in a page · operations in a
 //!               transaction (numbers) · server id · store id · software (bytes)
 //! 8     0       link down: error
+//! 9     0       lease lost: lease (number) · error
 //!
 //! error    code · retryable · outcome · retry after in ms (numbers) · message (bytes)
 //! number   seven bits a byte, lowest first, the eighth says that more follow (as postcard does)
@@ -36,16 +37,16 @@ mod what {
     pub(super) const STATE: u8 = 6;
     pub(super) const WELCOME: u8 = 7;
     pub(super) const LINK_DOWN: u8 = 8;
+    pub(super) const LEASE_LOST: u8 = 9;
 }
 
 /// Bytes of a record's length.
 const LENGTH_BYTES: usize = 4;
 
-/// Appends an output as a record. Those that are for the driver leave nothing; leases are not kept
-/// by the core here.
+/// Appends an output as a record. Those that are for the driver leave nothing.
 pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
     match output {
-        Output::Open | Output::Close | Output::LeaseLost { .. } => {}
+        Output::Open | Output::Close => {}
         Output::Reply { call, body, .. } => record(out, what::REPLY, call.0, body),
         Output::Failed { call, error } => failure(out, what::FAILED, call.0, &error),
         Output::WatchReset { watch } => record(out, what::RESET, watch.0, &[]),
@@ -53,6 +54,11 @@ pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
         Output::WatchFailed { watch, error } => failure(out, what::ENDED, watch.0, &error),
         Output::State(state) => record(out, what::STATE, state_number(state), &[]),
         Output::LinkDown(error) => failure(out, what::LINK_DOWN, 0, &error),
+        Output::LeaseLost { lease, error } => {
+            let start = begin(out, what::LEASE_LOST, 0);
+            number(out, lease);
+            finish_failure(out, start, &error);
+        }
     }
 }
 
@@ -85,12 +91,17 @@ fn record(out: &mut Vec<u8>, what: u8, id: u32, content: &[u8]) {
 }
 
 fn failure(out: &mut Vec<u8>, what: u8, id: u32, error: &Error) {
+    let start = begin(out, what, id);
+    finish_failure(out, start, error);
+}
+
+/// Writes the error that ends the record which began at `start`.
+fn finish_failure(out: &mut Vec<u8>, start: usize, error: &Error) {
     let outcome = match error.outcome {
         Outcome::NotApplied => 0,
         Outcome::Applied => 1,
         Outcome::Unknown => 2,
     };
-    let start = begin(out, what, id);
     let code = error.code.number().into();
     for value in [code, error.retryable.into(), outcome, error.retry_after_ms] {
         number(out, value.into());

@@ -165,6 +165,7 @@ export class EngineClient implements Client {
   async #begin(): Promise<HeldLease> {
     try {
       const lease = await this.lease(this.#sessionTtlMs);
+      lease.signal.throwIfAborted();
       lease.signal.addEventListener("abort", () => {
         this.#session = undefined;
         this.#engine.emit("session", lease.signal.reason);

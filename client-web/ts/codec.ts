@@ -21,7 +21,6 @@ export const Kind = {
   watch: 0x19,
   status: 0x1a,
   leaseGrant: 0x1b,
-  leaseKeepAlive: 0x1c,
   leaseRevoke: 0x1d,
   leases: 0x1e,
   backup: 0x20,

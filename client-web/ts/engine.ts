@@ -25,6 +25,7 @@ const About = {
   ended: 5,
   state: 6,
   welcome: 7,
+  lost: 9,
 } as const;
 const STATES: ConnectionState[] = ["idle", "connecting", "ready", "reconnecting", "closed"];
 const OUTCOMES: Outcome[] = ["not-applied", "applied", "unknown"];
@@ -80,6 +81,8 @@ export class Engine {
   #loading: Promise<Glue> | undefined;
   #calls = new Map<number, Waiting>();
   #watches = new Map<number, WatchSink>();
+  /** Whom to tell when a lease that is kept alive is lost. */
+  #leases = new Map<number, (error: TidekeepError) => void>();
   /** The latest one, to close when its instance cannot. */
   #socket: { close(): void } | undefined;
   #flushing = false;
@@ -178,6 +181,22 @@ export class Engine {
         if (this.#watches.get(id) === sink) this.#watches.delete(id);
       },
     };
+  }
+
+  /** Keeps a lease alive, whose time counts from `since`, until it is lost. */
+  keep(lease: number, ttlMs: number, since: number, lost: (error: TidekeepError) => void): void {
+    const over = this.state === "closed" ? closed : failed;
+    if (!this.#glue) return lost(over(undefined, "not-applied"));
+    this.#leases.set(lease, lost);
+    this.#run((glue) => glue.keep(lease, ttlMs, since));
+    this.#flushSoon();
+  }
+
+  /** Keeps a lease no longer. */
+  forget(lease: number): void {
+    if (!this.#leases.delete(lease)) return;
+    this.#run((glue) => glue.forget(lease));
+    this.#flushSoon();
   }
 
   /** Lets what is under way settle, then ends the connection for good. */
@@ -288,6 +307,7 @@ export class Engine {
       else if (about === About.ended) this.#endWatch(id, readError(record));
       else if (about === About.state) this.#moveTo(STATES[id]!);
       else if (about === About.welcome) this.#welcome(record);
+      else if (about === About.lost) this.#lost(record.number(), readError(record));
       else this.emit("disconnect", readError(record));
     }
   }
@@ -304,14 +324,22 @@ export class Engine {
     sink?.ended(error);
   }
 
+  #lost(lease: number, error: TidekeepError): void {
+    const lost = this.#leases.get(lease);
+    this.#leases.delete(lease);
+    lost?.(error);
+  }
+
   #settleAll(error: TidekeepError): void {
-    const [calls, watches] = [this.#calls, this.#watches];
+    const [calls, watches, leases] = [this.#calls, this.#watches, this.#leases];
     this.#calls = new Map();
     this.#watches = new Map();
+    this.#leases = new Map();
     const { code, message, retryable, cause } = error;
     const unknown = new TidekeepError(code, message, { retryable, cause, outcome: "unknown" });
     for (const call of calls.values()) call.reject(call.writes ? unknown : error);
     for (const sink of watches.values()) sink.ended(error);
+    for (const lost of leases.values()) lost(error);
   }
 
   #welcome(reader: Reader): void {

@@ -17,6 +17,8 @@ declare module "tidekeep-glue" {
     unwatch(watch: number): void;
     pause(watch: number): void;
     resume(watch: number): void;
+    keep(lease: number, ttlMs: number, since: number): void;
+    forget(lease: number): void;
     flush(): void;
     tick(): void;
     woke(): void;

@@ -1,7 +1,8 @@
-// Leases as their holders have them: kept alive while the page lives, with a signal for their loss;
-// and locks, which are a key that goes with a lease.
+// Leases as their holders have them: kept alive by the core while the page lives, with a signal for
+// their loss; and locks, which are a key that goes with a lease.
 
 import { Kind } from "./codec.js";
+import type { Writer } from "./codec.js";
 import type { Engine } from "./engine.js";
 import { TidekeepError } from "./errors.js";
 import * as replies from "./replies.js";
@@ -23,7 +24,6 @@ export async function grant(engine: Engine, ttlMs: number, options?: CallOptions
 export class HeldLease implements Lease {
   readonly #engine: Engine;
   readonly #lost = new AbortController();
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #over = false;
 
   constructor(
@@ -33,7 +33,7 @@ export class HeldLease implements Lease {
     sent: number,
   ) {
     this.#engine = engine;
-    this.#wait(sent);
+    engine.keep(id, ttlMs, sent, (error) => this.lose(error));
   }
 
   get signal(): AbortSignal {
@@ -44,7 +44,8 @@ export class HeldLease implements Lease {
     if (this.#over) return;
     this.#end();
     try {
-      await this.#ask(Kind.leaseRevoke, 2);
+      const write = (to: Writer) => to.number(this.id);
+      await this.#engine.call(Kind.leaseRevoke, write, replies.skipped(2), {}, true);
     } catch (error) {
       if (!isGone(error)) throw error;
     }
@@ -61,42 +62,9 @@ export class HeldLease implements Lease {
     this.#lost.abort(reason);
   }
 
-  /** Until a third of the time is over that began when the last answered request was sent. */
-  #wait(sent: number): void {
-    this.#keepIn(sent + this.ttlMs / 3 - performance.now(), sent);
-  }
-
-  #keepIn(delayMs: number, sent: number): void {
-    if (this.#over) return;
-    this.#timer = setTimeout(() => void this.#keep(sent), Math.min(delayMs, 2 ** 31 - 1));
-    // A lease alone keeps no Node process alive.
-    (this.#timer as { unref?(): void }).unref?.();
-  }
-
-  /** `sent` is when the request was sent that was answered last: the lease is sure from then on. */
-  async #keep(sent: number): Promise<void> {
-    const now = performance.now();
-    const timeoutMs = sent + this.ttlMs - now;
-    try {
-      if (timeoutMs <= 0) throw new TidekeepError("timeout", "the lease was not kept alive in time");
-      await this.#ask(Kind.leaseKeepAlive, 4, { timeoutMs });
-      this.#wait(now);
-    } catch (error) {
-      // What the server refused for now may be asked again, as long as there is time.
-      const final = isGone(error) || (error as TidekeepError).code === "closed";
-      if (final || performance.now() >= sent + this.ttlMs) this.lose(error);
-      else this.#keepIn(this.ttlMs / 10, sent);
-    }
-  }
-
-  #ask(kind: number, numbers: number, options?: CallOptions): Promise<void> {
-    const read = replies.skipped(numbers);
-    return this.#engine.call(kind, (to) => to.number(this.id), read, options, true);
-  }
-
   #end(): void {
     this.#over = true;
-    clearTimeout(this.#timer);
+    this.#engine.forget(this.id);
   }
 }
 

@@ -135,6 +135,10 @@ impl Client {
         let _closed = states.wait_for(|&state| state == State::Closed).await;
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        self.handle.shared()
+    }
+
     pub(crate) fn answer<O: Operation>(&self, request: &O) -> Answer {
         let call = self.handle.shared().call(request, self.timeout_ms);
         Answer::new(Arc::clone(&self.handle), call)

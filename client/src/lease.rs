@@ -1,4 +1,4 @@
-//! Leases as their holders have them: kept alive by a task of their own, with word of their loss;
+//! Leases as their holders have them: kept alive by the client's core, with word of their loss;
 //! and locks and elections, which are a key that goes with a lease.
 
 use std::time::Duration;
@@ -6,11 +6,9 @@ use std::time::Duration;
 use tidekeep_protocol::codec;
 use tidekeep_protocol::condition::Expiry;
 use tidekeep_protocol::error::Code;
-use tidekeep_protocol::op::{LeaseGrant, LeaseKeepAlive, LeaseReply, LeaseRevoke};
+use tidekeep_protocol::op::{LeaseGrant, LeaseReply, LeaseRevoke};
 use tidekeep_protocol::range::KeyRange;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::client::Client;
 use crate::error::Error;
@@ -29,7 +27,6 @@ pub struct Lease {
     id: u64,
     ttl: Duration,
     lost: watch::Receiver<Option<Error>>,
-    keeper: JoinHandle<()>,
 }
 
 impl Lease {
@@ -49,14 +46,14 @@ impl Lease {
         let mut lost = self.lost.clone();
         match lost.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
             Ok(Some(reason)) => reason,
-            // The keeper says why before it ends.
+            // Whoever keeps it says why before letting it go.
             Ok(None) | Err(_) => Error::new(Code::Closed, "the lease is no longer kept alive"),
         }
     }
 
     /// Ends the lease now and removes its keys, all at one revision; whether there still was one.
     pub async fn revoke(self) -> Result<bool, Error> {
-        self.keeper.abort();
+        self.client.shared().forget_lease(self.id);
         match self.client.call(&LeaseRevoke { lease: self.id }).await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Code::NotFound => Ok(false),
@@ -67,7 +64,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.client.shared().forget_lease(self.id);
     }
 }
 
@@ -105,17 +102,11 @@ impl Client {
     /// Makes a lease of 200 ms to 30 days and begins to keep it alive.
     pub async fn lease(&self, ttl: Duration) -> Result<Lease, Error> {
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        let sent = Instant::now();
+        let asked = self.shared().now();
         let body = self.answer(&LeaseGrant { ttl_ms }).await?;
         let LeaseReply { lease: id, .. } = codec::decode(&body)?;
-        let (tell, lost) = watch::channel(None);
-        let keeping = keep(self.clone(), id, ttl, sent);
-        let keeper = tokio::spawn(async move {
-            let reason = keeping.await;
-            // Nobody is left to be told if this fails.
-            let _ = tell.send(Some(reason));
-        });
-        Ok(Lease { client: self.clone(), id, ttl, lost, keeper })
+        let lost = self.shared().keep_lease(id, ttl_ms, asked);
+        Ok(Lease { client: self.clone(), id, ttl, lost })
     }
 
     /// Waits until nobody has the key `name`, and holds it as a lock. Others see `holder` as its
@@ -180,30 +171,5 @@ impl Client {
             }
         }
         Err(Error::new(Code::Closed, "the client was closed"))
-    }
-}
-
-/// Keeps a lease alive until it is lost; why it was. The lease is sure for `ttl` from `sent` on, when
-/// the request was sent that was answered last.
-async fn keep(client: Client, lease: u64, ttl: Duration, mut sent: Instant) -> Error {
-    let mut next = sent + ttl / 3;
-    loop {
-        sleep_until(next).await;
-        let (asked, end) = (Instant::now(), sent + ttl);
-        let client = client.with_timeout(end.saturating_duration_since(asked));
-        let answer = timeout_at(end, client.answer(&LeaseKeepAlive { lease })).await;
-        match answer {
-            Ok(Ok(_)) => {
-                sent = asked;
-                next = sent + ttl / 3;
-            }
-            Ok(Err(error)) if matches!(error.code(), Code::NotFound | Code::Closed) => {
-                return error;
-            }
-            Ok(Err(error)) if Instant::now() >= end => return error,
-            Err(_) => return Error::new(Code::Timeout, "the lease was not kept alive in time"),
-            // What was refused for now may be asked again, as long as there is time.
-            Ok(Err(_)) => next = Instant::now() + ttl / 10,
-        }
     }
 }

@@ -35,6 +35,8 @@ struct Inner {
     core: Core,
     calls: HashMap<u32, oneshot::Sender<Settled>>,
     watches: HashMap<u32, Feed>,
+    /// Who holds a lease that the core keeps learns why it is lost.
+    leases: HashMap<u64, watch::Sender<Option<Error>>>,
     /// Waits for the end of the first attempt to connect.
     first: Option<oneshot::Sender<Result<(), Error>>>,
     /// The driver is gone, so nothing would ever settle.
@@ -67,6 +69,7 @@ impl Shared {
                 core,
                 calls: HashMap::new(),
                 watches: HashMap::new(),
+                leases: HashMap::new(),
                 first: None,
                 gone: false,
             }),
@@ -188,6 +191,39 @@ impl Shared {
         result
     }
 
+    /// Keeps a lease alive whose time counts since `since`; the receiver learns why it is lost.
+    pub(crate) fn keep_lease(
+        &self,
+        lease: u64,
+        ttl_ms: u64,
+        since: Millis,
+    ) -> watch::Receiver<Option<Error>> {
+        let (tell, lost) = watch::channel(None);
+        let now = self.now();
+        let mut inner = self.lock();
+        inner.core.keep_lease(now, lease, ttl_ms, since);
+        if inner.gone {
+            inner.discard_outputs();
+            tell.send_replace(Some(closed()));
+        } else {
+            inner.leases.insert(lease, tell);
+        }
+        drop(inner);
+        self.wake.notify_one();
+        lost
+    }
+
+    /// Keeps a lease no longer whose holder has gone.
+    pub(crate) fn forget_lease(&self, lease: u64) {
+        let now = self.now();
+        let mut inner = self.lock();
+        if inner.leases.remove(&lease).is_some() {
+            inner.core.forget_lease(now, lease);
+            drop(inner);
+            self.wake.notify_one();
+        }
+    }
+
     /// Closes the client; the driver ends once calls in flight have settled.
     pub(crate) fn close(&self) {
         let now = self.now();
@@ -206,6 +242,9 @@ impl Shared {
         inner.first = None;
         for feed in inner.watches.values_mut() {
             feed.end(Some(closed()));
+        }
+        for tell in inner.leases.drain().map(|(_, tell)| tell) {
+            tell.send_replace(Some(closed()));
         }
         self.states.send_replace(State::Closed);
     }
@@ -240,7 +279,8 @@ impl Shared {
         turn
     }
 
-    fn now(&self) -> Millis {
+    /// The time as the core is told it.
+    pub(crate) fn now(&self) -> Millis {
         Millis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
@@ -263,7 +303,7 @@ impl Inner {
         turn: &mut Turn,
         shared: &Shared,
     ) -> Vec<WatchId> {
-        let Inner { core, calls, watches, first, .. } = self;
+        let Inner { core, calls, watches, leases, first, .. } = self;
         let mut full = Vec::new();
         let mut drain = match input {
             Some((now, input)) => core.handle(now, input),
@@ -296,8 +336,11 @@ impl Inner {
                         let _gone = settle.send(Err(error.into()));
                     }
                 }
-                // Leases are kept by a task of their holder's, through calls.
-                Output::LeaseLost { .. } => {}
+                Output::LeaseLost { lease, error } => {
+                    if let Some(tell) = leases.remove(&lease) {
+                        tell.send_replace(Some(error.into()));
+                    }
+                }
                 Output::WatchReset { watch } => {
                     if let Some(feed) = watches.get_mut(&watch.0) {
                         feed.reset();

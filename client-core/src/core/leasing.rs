@@ -1,13 +1,12 @@
 //! Leases: how they are kept alive by calls of the core's own, and how their loss is told.
 
 use tidekeep_protocol::codec;
-use tidekeep_protocol::error::Code;
 use tidekeep_protocol::op::{LeaseKeepAlive, Operation};
 
 use crate::core::calling::too_many_calls;
 use crate::core::{Core, closed};
 use crate::error::Error;
-use crate::leases::{Due, ENABLED};
+use crate::leases::Due;
 use crate::output::Output;
 use crate::time::Millis;
 use crate::timers::Timer;
@@ -17,13 +16,10 @@ impl Core {
     /// its whole time again whenever a third of it is over. `since` is the moment at which the call
     /// was made that granted it. Its loss is told once, with [`Output::LeaseLost`]: when the server
     /// no longer knows the lease, or when `ttl_ms` have passed without an answer.
-    ///
-    /// Needs the feature `leases`, which is on by default; without it the lease is lost at once.
     pub fn keep_lease(&mut self, now: Millis, lease: u64, ttl_ms: u64, since: Millis) {
         self.connect(now);
-        if !ENABLED || self.closing {
-            let error = if self.closing { closed() } else { without_leases() };
-            self.outputs.push_back(Output::LeaseLost { lease, error });
+        if self.closing {
+            self.outputs.push_back(Output::LeaseLost { lease, error: closed() });
             return;
         }
         self.forget_lease(now, lease);
@@ -41,9 +37,6 @@ impl Core {
 
     /// Does what is due for leases, and sets the time for what is due next.
     pub(crate) fn keep_leases(&mut self) {
-        if !ENABLED {
-            return;
-        }
         while let Some(due) = self.leases.take_due(self.now) {
             match due {
                 Due::KeepAlive(place, deadline) => {
@@ -64,9 +57,6 @@ impl Core {
     }
 
     pub(super) fn lose_leases(&mut self, error: &Error) {
-        if !ENABLED {
-            return;
-        }
         while let Some(kept) = self.leases.take(None) {
             self.drop_keep_alive(kept.call());
             let (lease, error) = (kept.lease, error.clone());
@@ -92,8 +82,4 @@ impl Core {
             self.cancel_on_server(call);
         }
     }
-}
-
-fn without_leases() -> Error {
-    Error::new(Code::Unsupported, "this client was built without leases")
 }
