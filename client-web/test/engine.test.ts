@@ -229,9 +229,12 @@ test("a constructor that throws is a link that is down, and is tried again", asy
 
 test("a trap rejects what is under way and the next call starts afresh", async () => {
   const { server, client } = start({
-    answer: (request, link) => (request.kind === Kind.get ? echo.answer!(request, link) : undefined),
+    answer(request, link) {
+      if (request.kind === Kind.leaseGrant) return new Writer().number(7).number(7).number(60_000).number(0);
+      return request.kind === Kind.get ? echo.answer!(request, link) : undefined;
+    },
   });
-  await client.ping();
+  const lease = await client.lease(60_000);
   const pending = failure(client.put("k", "v"));
   const watching = failure(client.watch({ prefix: "" }).next());
   await client.get("k");
@@ -247,6 +250,7 @@ test("a trap rejects what is under way and the next call starts afresh", async (
     assert.equal(error.retryable, true);
   }
   assert.equal((await pending).outcome, "unknown");
+  assert.equal(lease.signal.reason.code, "internal");
   assert.equal((await client.get("k"))?.text(), "k");
   assert.equal(server.links.length, 2);
 });

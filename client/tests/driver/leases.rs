@@ -61,3 +61,27 @@ async fn a_holder_is_told_when_the_whole_time_has_passed_without_a_word() {
     assert_eq!(reason.code(), Code::Timeout);
     assert!(asked.elapsed() >= TTL, "not before its time: {:?}", asked.elapsed());
 }
+
+#[tokio::test]
+async fn a_holder_is_told_when_its_client_is_closed() {
+    let (mut script, _) = script(u32::MAX, |_| Vec::new()).await;
+    let client = script.connect().await;
+    let lease = soon(client.lease(TTL)).await.expect("a lease");
+    soon(client.close()).await;
+    assert_eq!(soon(lease.lost()).await.code(), Code::Closed);
+    let late = soon(client.lease(TTL)).await.expect_err("it is closed");
+    assert_eq!(late.code(), Code::Closed);
+}
+
+#[tokio::test]
+async fn a_lease_that_was_dropped_is_kept_alive_no_longer() {
+    let (mut script, kept) = script(u32::MAX, |_| Vec::new()).await;
+    let client = script.connect().await;
+    let lease = soon(client.lease(TTL)).await.expect("a lease");
+    drop(lease);
+    let before = kept.load(Ordering::Relaxed);
+    // Its whole time passes, in which it would be kept alive twice.
+    tokio::time::sleep(TTL).await;
+    soon(client.ping()).await.expect("the client lives on");
+    assert_eq!(kept.load(Ordering::Relaxed), before);
+}
