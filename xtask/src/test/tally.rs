@@ -45,15 +45,18 @@ impl fmt::Display for Tally {
 
 /// Adds up all closing lines in a runner's output.
 pub(super) fn read(output: &str) -> Tally {
-    output.lines().fold(Tally::default(), |sum, line| sum + read_line(line.trim()))
+    output.lines().fold(Tally::default(), |sum, line| sum + read_line(line))
 }
 
 fn read_line(line: &str) -> Tally {
-    // nextest:    Summary [   0.034s] 9 tests run: 8 passed, 1 failed, 0 skipped
+    // nextest:    Summary [   0.034s] 9 tests run: 7 passed, 1 failed, 1 timed out, 0 skipped
     // cargo test: test result: ok. 8 passed; 1 failed; 0 ignored; …
-    if line.starts_with("test result:") || line.starts_with("Summary [") {
-        return Tally { passed: before(line, "passed"), failed: before(line, "failed") };
+    // What nextest shows of its tests' output is indented, and counted in its summary already.
+    if line.starts_with("test result:") || line.trim().starts_with("Summary [") {
+        let failed = before(line, "failed") + before(line, "timed");
+        return Tally { passed: before(line, "passed"), failed };
     }
+    let line = line.trim();
     // Node: `# pass 8` in TAP, `ℹ pass 8` in its own style.
     let Some(rest) = line.strip_prefix(['#', 'ℹ']) else { return Tally::default() };
     match rest.trim().split_once(' ') {
@@ -88,6 +91,9 @@ mod tests {
     fn reads_nextest() {
         let text = "     Summary [   0.034s] 9 tests run: 7 passed (1 slow), 2 failed, 3 skipped\n";
         assert_eq!(read(text), Tally { passed: 7, failed: 2 });
+        let text = "    test result: ok. 1 passed; 0 failed; 0 ignored\n\
+                    \u{20}    Summary [  20.0s] 6 tests run: 5 passed, 1 timed out, 129 skipped\n";
+        assert_eq!(read(text), Tally { passed: 5, failed: 1 });
     }
 
     #[test]
