@@ -1,6 +1,7 @@
 //! Leases that are kept alive. The holder must stop before the server gives away what it holds: so a
 //! lease counts as long as its time from when a keep-alive that was answered was made, which is
-//! before the server can have seen it; a machine that slept finds its lease lost when it wakes.
+//! before the server can have seen it. A machine that slept finds its lease lost when it wakes: at
+//! once if its clock has counted the sleep, else with the answer to the next keep-alive.
 
 use alloc::vec::Vec;
 

@@ -188,8 +188,8 @@ impl Group {
         View::freeze(shards.iter().map(|shard| &**shard), range, moment, revision)
     }
 
-    /// Freezes everything at the end of a record. Writes wait for as long as it takes to count the
-    /// leaves; reads do not.
+    /// Freezes everything at the end of a record. Writes wait for as long as it takes to share the
+    /// leaves and to copy what is remembered of sessions and leases; reads do not.
     pub(crate) fn cut(&self) -> Cut {
         // Under the order lock no record is half applied.
         let order = self.order.lock();

@@ -7,10 +7,12 @@
 //! session:  | 0xE1 | 16 | session 16 bytes |: whose the numbered writes behind it are
 //! numbered: | 0xE2 | length u32 | sequence u64 | oldest u64 | changed u8 | kind u8 | body |
 //! lease:    | 0xE3 | 8 | lease u64 |: its time is over
+//! expire:   | 0xE0 | length u32 | entries, each its key and its revision |: their time is over
+//! evict:    | 0xE4 | length u32 | entries, as above |: they make room
 //! ```
 //! Little-endian. `revision` is the group's before the record, and is checked when it is replayed.
-//! Version 1 is the same without the last three. A numbered write is kept even if it changed nothing:
-//! its answer must be the same when it comes again.
+//! Version 1 knows requests and `expire` alone. A numbered write is kept even if it changed
+//! nothing: its answer must be the same when it comes again.
 
 use alloc::vec::Vec;
 use core::fmt;

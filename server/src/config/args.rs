@@ -214,8 +214,9 @@ pub struct Args {
     #[arg(long, value_name = "BYTES", env = "TIDEKEEP_HISTORY_BYTES", default_value_t = default::HISTORY_BYTES)]
     pub history_bytes: usize,
 
-    /// Most memory for keys, values, their index, recent changes and connections' buffers, such as
-    /// 2GiB; 0 sets no limit. The process takes about a fifth more
+    /// Most memory for keys, values, their index, leases, answers kept for retries, recent
+    /// changes and connections' buffers, such as 2GiB; 0 sets no limit. The process takes about a
+    /// fifth more
     #[arg(long, value_name = "BYTES", env = "TIDEKEEP_MAX_MEMORY", default_value = "0", value_parser = bytes::parse)]
     pub max_memory: u64,
 
