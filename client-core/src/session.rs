@@ -7,7 +7,8 @@ use alloc::collections::VecDeque;
 use tidekeep_protocol::session::{Number, SessionId};
 
 /// Most numbers from the oldest write that waits to the youngest: as many answers as a server keeps
-/// for a session. Writes beyond it wait, so that none is sent whose answer could be forgotten.
+/// for a session. Writes beyond it wait, so that no answer is forgotten because there are so many;
+/// long ones may be before, since a server keeps 2 MiB of them.
 const WINDOW: usize = 16_384;
 
 /// A session, if the server gave one, and which of its numbers are still open.
