@@ -80,10 +80,14 @@ impl Progress {
     }
 
     fn outcome(&self, position: u64) -> Option<Result<(), Failure>> {
+        // In this order: whoever sees a failure sees all that was reached before it. The other way
+        // round, one who looks before the last step and again after the failure behind it would be
+        // told that the outcome is unknown, of something that is safe.
+        let failure = self.failure.get();
         if self.reached() >= position {
             return Some(Ok(()));
         }
-        self.failure.get().map(|failure| Err(failure.clone()))
+        failure.map(|failure| Err(failure.clone()))
     }
 }
 
