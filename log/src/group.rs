@@ -5,9 +5,7 @@
 //! last, then the short ones inside of `log`, `positions` and `tail`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::op::{self, Get, Request};
@@ -31,6 +29,8 @@ use crate::lags::Lags;
 use crate::log::Log;
 use crate::memory::Memory;
 use crate::positions::Positions;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, RwLock, RwLockReadGuard};
 use crate::tail::Tail;
 
 /// The data and everything that keeps it in order.

@@ -33,6 +33,8 @@ mod error;
 mod eviction;
 mod expiry;
 mod group;
+#[cfg(all(test, loom))]
+mod interleavings;
 mod lags;
 mod load;
 mod log;
@@ -48,6 +50,7 @@ mod shared;
 pub mod snapshot;
 mod snapshots;
 mod solo;
+mod sync;
 mod tail;
 mod ticket;
 mod turn;

@@ -2,9 +2,7 @@
 //! the first time. What does not add up refuses to start.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use parking_lot::{Mutex, RwLock};
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::apply::apply;
 use tidekeep_store::history;
@@ -29,6 +27,8 @@ use crate::options::Options;
 use crate::positions::Positions;
 use crate::recover::{Recovery, at, refuse_interrupted};
 use crate::solo::SoloOptions;
+use crate::sync::atomic::AtomicU64;
+use crate::sync::{Mutex, RwLock};
 use crate::tail::Tail;
 
 /// Writes that arrive together share a record up to this many bytes.

@@ -5,10 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex};
 
 use crate::disk::{Disk, File};
 use crate::envelope::{self, Kind, MAX_PAYLOAD};
@@ -17,6 +14,8 @@ use crate::manifest::{MARKER, Manifest};
 use crate::options::{Durability, Options, Stats, Upkeep};
 use crate::shared::{Counters, Kept, Shared, Spare, Stall, State};
 use crate::snapshot::{self, Published, SnapshotInfo};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Mutex};
 use crate::ticket::{Progress, Ticket};
 use crate::writer::{Tail, Writer};
 use crate::{prepare, segment};

@@ -2,12 +2,11 @@
 //! and watchers know revisions; what they wait for is a record.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use parking_lot::Mutex;
 
 use crate::error::Failure;
 use crate::log::Log;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::ticket::Ticket;
 
 /// Revisions, and the records that made them.

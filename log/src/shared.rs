@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use crate::disk::{Disk, File};
 use crate::error::Failure;
 use crate::manifest::Manifest;
 use crate::options::Durability;
 use crate::snapshot::SnapshotInfo;
+use crate::sync::{Condvar, Mutex};
 use crate::ticket::Progress;
 
 /// What the next segment's space is up to.
@@ -81,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) ended: AtomicBool,
 }
 
+/// Figures only: nobody waits for them, so they are std's whatever the locks are.
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) records: AtomicU64,

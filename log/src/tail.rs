@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use tidekeep_protocol::planted;
 use tidekeep_store::change::Change;
 
 use crate::commit::{Changes, TooOld};
+use crate::sync::Mutex;
 
 /// The newest changes of a group.
 pub(crate) struct Tail {

@@ -4,15 +4,14 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use crate::error::Failure;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::thread::{self, Thread};
+use crate::sync::{Mutex, OnceLock};
 
 /// A position that only grows, and those who wait for it.
 pub(crate) struct Progress {
@@ -169,12 +168,13 @@ impl Wake for Unpark {
     }
 }
 
-fn block_on(ticket: Ticket, deadline: Option<Instant>) -> Option<Result<(), Failure>> {
+/// Blocks this thread until `future` is done, or the time is over.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>, deadline: Option<Instant>) -> Option<T> {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
-    let mut ticket = pin!(ticket);
+    let mut future = pin!(future);
     loop {
-        if let Poll::Ready(outcome) = ticket.as_mut().poll(&mut context) {
+        if let Poll::Ready(outcome) = future.as_mut().poll(&mut context) {
             return Some(outcome);
         }
         match deadline {
@@ -191,6 +191,7 @@ fn block_on(ticket: Ticket, deadline: Option<Instant>) -> Option<Result<(), Fail
 mod tests {
     use std::io;
     use std::sync::mpsc;
+    use std::thread;
 
     use super::*;
 

@@ -2,9 +2,7 @@
 //! of their shards, and appended. No disk is waited for.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use parking_lot::{MutexGuard, RwLockWriteGuard};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::planted;
 use tidekeep_protocol::session::SessionId;
@@ -24,6 +22,8 @@ use crate::commit::Call;
 use crate::error::Refused;
 use crate::group::{Group, Order, held};
 use crate::log::Permit;
+use crate::sync::atomic::Ordering;
+use crate::sync::{MutexGuard, RwLockWriteGuard};
 
 /// Memory for records that is kept from turn to turn.
 const KEEP_BYTES: usize = 1 << 20;

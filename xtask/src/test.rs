@@ -7,6 +7,7 @@ mod no_std;
 mod planted;
 mod suites;
 mod tally;
+mod threads;
 
 use std::fs;
 use std::path::PathBuf;
@@ -56,7 +57,7 @@ struct Step {
     run: fn(&Run<'_>) -> Result<Tally>,
 }
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step { name: "fmt", what: "rustfmt leaves nothing to change", bare: true, run: fmt },
     Step { name: "tidy", what: "house rules that no compiler checks", bare: true, run: tidy_up },
     Step { name: "clippy", what: "no warning in any crate or test", bare: true, run: clippy },
@@ -100,6 +101,12 @@ const STEPS: [Step; 15] = [
         what: "everything that reads bytes from outside",
         bare: false,
         run: fuzz::run,
+    },
+    Step {
+        name: "threads",
+        what: "every order in which the log's threads can meet",
+        bare: true,
+        run: threads::run,
     },
     Step {
         name: "coverage",

@@ -1,0 +1,17 @@
+//! The step `threads`: the models in `log/src/interleavings.rs`, in which loom tries every order that
+//! threads can meet in. The crate is compiled for that in a folder of its own.
+
+use anyhow::Result;
+
+use crate::test::tally::Tally;
+use crate::test::{Run, cargo};
+
+/// Compiles the log on loom's locks and atomics, and runs its models.
+pub(super) fn run(run: &Run<'_>) -> Result<Tally> {
+    let mut cargo = cargo(&["test", "--locked", "--package", "tidekeep-log", "--lib"]);
+    cargo.arg("--target-dir").arg(run.workspace.target().join("loom"));
+    cargo.args(["interleavings::", "--", "--show-output"]).env("RUSTFLAGS", "--cfg loom");
+    // Millions of switches, which no debugger is to look at.
+    cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "none");
+    run.counted("threads", &mut cargo)
+}
