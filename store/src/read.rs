@@ -22,10 +22,15 @@ pub struct PageLimits {
     pub bytes: usize,
 }
 
-/// Reads one entry. That there is none may be the work of any write to the shard so far.
+/// Reads one entry. That there is none may be the work of any write to the shard so far, and that
+/// one with a lease is still there the work of any keep-alive.
 pub fn get(shard: &Shard, key: &[u8], moment: &Moment, revision: u64) -> Got {
     let kept = shard.used(key, moment.now_ms());
-    let shows = kept.map_or(shard.written(), Entry::modified);
+    let shows = match kept {
+        Some(entry) if entry.lease().is_some() => revision,
+        Some(entry) => entry.modified(),
+        None => shard.written(),
+    };
     Got { revision, entry: kept.filter(|entry| !moment.is_over(entry)).cloned(), shows }
 }
 

@@ -4,7 +4,8 @@
 use tidekeep_client_core::{CallId, CallOptions, Core, Millis};
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{
-    Compare, Delete, Get, Increment, Order, Projection, Put, Scan, Touch, Txn, TxnOp,
+    Children, Compare, Delete, DeleteRange, Get, Increment, LeaseGrant, LeaseKeepAlive,
+    LeaseRevoke, Leases, Order, Projection, Put, Scan, Touch, Txn, TxnOp,
 };
 use tidekeep_protocol::range::KeyRange;
 
@@ -57,13 +58,39 @@ pub(crate) enum What {
     Delete { key: Vec<u8>, condition: If, previous: bool },
     Increment { key: Vec<u8>, expiry: Expiry },
     Touch { key: Vec<u8>, at: u64, condition: If },
+    DeleteRange { range: KeyRange, limit: u32 },
+    Children { prefix: Vec<u8>, limit: u32 },
+    Grant { ttl_ms: u64 },
+    KeepAlive { lease: u64 },
+    Revoke { lease: u64 },
+    Leases { limit: u32 },
     Txn { compare: Option<(Vec<u8>, If)>, then: Vec<Part>, otherwise: Vec<Part> },
 }
 
 impl What {
     /// Whether it may change the store.
     pub(crate) fn writes(&self) -> bool {
-        !matches!(self, Self::Ping | Self::Get { .. } | Self::Scan { .. })
+        let reads = matches!(self, Self::Get { .. } | Self::Scan { .. } | Self::Children { .. });
+        !reads && !matches!(self, Self::Ping | Self::Leases { .. })
+    }
+
+    /// Whether what it does to the store bears no mark of its own, so that only a reply tells that
+    /// it was this call.
+    pub(crate) fn is_unmarked(&self) -> bool {
+        let deletes = matches!(self, Self::Delete { .. } | Self::DeleteRange { .. });
+        let leases = matches!(self, Self::KeepAlive { .. } | Self::Revoke { .. });
+        deletes || leases || matches!(self, Self::Grant { .. })
+    }
+
+    /// The lease that it names.
+    pub(crate) fn lease(&self) -> Option<u64> {
+        match self {
+            Self::Put { expiry: Expiry::Lease(lease), .. }
+            | Self::Increment { expiry: Expiry::Lease(lease), .. }
+            | Self::KeepAlive { lease }
+            | Self::Revoke { lease } => Some(*lease),
+            _ => None,
+        }
     }
 
     /// Makes the call. Its number is what increments add.
@@ -97,6 +124,18 @@ impl What {
                 let touch = Touch { key, expiry: Expiry::At(*at), condition: condition.to_wire() };
                 core.call(now, &touch, options)
             }
+            Self::DeleteRange { range, limit } => {
+                let range = range.as_range();
+                core.call(now, &DeleteRange { range, limit: *limit }, options)
+            }
+            Self::Children { prefix, limit } => {
+                let (delimiter, after, limit) = (&b"/"[..], None, *limit);
+                core.call(now, &Children { prefix, delimiter, after, limit }, options)
+            }
+            Self::Grant { ttl_ms } => core.call(now, &LeaseGrant { ttl_ms: *ttl_ms }, options),
+            Self::KeepAlive { lease } => core.call(now, &LeaseKeepAlive { lease: *lease }, options),
+            Self::Revoke { lease } => core.call(now, &LeaseRevoke { lease: *lease }, options),
+            Self::Leases { limit } => core.call(now, &Leases { after: 0, limit: *limit }, options),
             Self::Txn { compare, then, otherwise } => {
                 let compare = compare
                     .iter()

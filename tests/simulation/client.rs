@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tidekeep_client_core::protocol::error::Code;
+use tidekeep_client_core::protocol::error::{Code, Outcome};
 use tidekeep_client_core::{CallId, CallOptions, Core, Error, Input, Millis, Output, WatchId};
 
 use crate::call::What;
@@ -155,7 +155,7 @@ impl World {
             Seen::Reply(call, body) => {
                 let number = self.take_call(client, call)?;
                 let wall = self.wall_since(self.ledger.call(number).made_at);
-                let (ledger, history) = (&mut self.ledger, &self.history);
+                let (ledger, history) = (&mut self.ledger, &mut self.history);
                 let shown = check_reply(ledger, history, number, &body, wall)?;
                 self.shown = self.shown.max(shown);
                 self.note_known(client, number, shown);
@@ -165,6 +165,14 @@ impl World {
                 let number = self.take_call(client, call)?;
                 self.trace(format_args!("{client}: call {number} failed: {error}"));
                 *self.failures.entry((error.code.name(), error.outcome.name())).or_default() += 1;
+                let what = &self.ledger.call(number).what;
+                if error.code == Code::NotFound {
+                    let wall = self.wall_since(self.ledger.call(number).made_at);
+                    self.history.check_gone(what, wall)?;
+                }
+                if error.outcome == Outcome::NotApplied {
+                    self.history.leases.decided(what);
+                }
                 self.ledger.fail(number, &error)?;
             }
             Seen::Reset(watch) => {
@@ -234,6 +242,7 @@ impl World {
         it.calls.insert(id.0, number);
         let patience = u64::from(timeout_ms.unwrap_or(self.plan.client().timeout_ms));
         self.trace(format_args!("{client}: call {number} {what:?} within {patience} ms"));
+        self.history.leases.asked(&what);
         self.ledger.add(Call {
             client,
             what,

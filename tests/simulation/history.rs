@@ -7,11 +7,14 @@ use std::sync::Arc;
 use tidekeep_log::{Change, Entry, EventKind};
 use tidekeep_protocol::range::KeyRange;
 
+use crate::leases::Leases;
+
 /// Every safe change so far, and the state after each.
 #[derive(Default)]
 pub(crate) struct History {
     changes: Vec<Arc<Change>>,
     versions: BTreeMap<Vec<u8>, Vec<(u64, Option<Entry>)>>,
+    pub(crate) leases: Leases,
 }
 
 impl History {
@@ -36,17 +39,21 @@ impl History {
             return Err(format!("revision {expected} is ordered in the past"));
         }
         if change.events.is_empty() {
-            return Err(format!("revision {expected} changes nothing"));
+            self.leases.note_quiet(change);
         }
+        self.take_end(change)?;
         for event in &change.events {
             let key = event.key().to_vec();
             let before = self.state(&key, expected).cloned();
-            let ended = |entry: &Entry| entry.expired(change.at_ms);
-            let visible = before.clone().filter(|entry| !ended(entry));
+            let over = |entry: &Entry| self.is_over(entry, expected - 1, change.at_ms);
+            let visible = before.clone().filter(|entry| match over(entry) {
+                Some(over) => !over,
+                None => event.previous.is_some(),
+            });
             let (after, previous) = match event.kind {
                 EventKind::Put => (Some(event.entry.clone()), visible),
                 EventKind::Delete => (None, visible),
-                EventKind::Expire if !before.as_ref().is_some_and(ended) => {
+                EventKind::Expire if before.as_ref().is_none_or(|it| over(it) == Some(false)) => {
                     return Err(format!("revision {expected} expires what has not ended"));
                 }
                 EventKind::Expire => (None, before),
@@ -60,6 +67,15 @@ impl History {
         }
         self.changes.push(Arc::clone(change));
         Ok(())
+    }
+
+    /// Takes in that a lease has ended, if the next change says so.
+    fn take_end(&mut self, change: &Change) -> Result<(), String> {
+        let last = change.events.last().filter(|last| last.kind == EventKind::Expire);
+        let Some(lease) = last.and_then(|last| last.entry.lease()) else { return Ok(()) };
+        let keys = self.leased(lease, self.revision());
+        let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+        self.leases.end(change, &keys, lease)
     }
 
     /// The entry of a key after a revision, ended or not.

@@ -1,7 +1,7 @@
 //! All calls of a world and what became of them, held against what the store did: each change has
 //! exactly one author, no author has two changes, and every end of a call tells the truth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidekeep_client_core::Error;
 use tidekeep_log::{Change, Entry, Event, EventKind};
@@ -10,6 +10,7 @@ use tidekeep_protocol::error::{Code, Outcome};
 
 use crate::call::{If, Part, What};
 use crate::history::History;
+use crate::settling;
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(crate) struct Ledger {
     /// Which touch gives which end.
     touches: BTreeMap<u64, u64>,
     /// Revisions that did nothing but delete, and whose author is not known yet.
-    deletes: BTreeMap<u64, Vec<u8>>,
+    deletes: BTreeSet<u64>,
 }
 
 impl Ledger {
@@ -85,10 +86,7 @@ impl Ledger {
         }
         let mut puts = events.iter().copied().filter(|event| event.kind == EventKind::Put);
         let Some(first) = puts.next() else {
-            let [event] = &events[..] else {
-                return Err(format!("no call deletes what revision {revision} does"));
-            };
-            self.deletes.insert(revision, event.key().to_vec());
+            self.deletes.insert(revision);
             return Ok(());
         };
         let author = self.author(first);
@@ -136,13 +134,20 @@ impl Ledger {
     ) -> Result<(), String> {
         let call = &self.calls[number as usize - 1];
         if let What::Delete { key, condition, .. } = &call.what {
-            if self.deletes.remove(&revision).as_ref() != Some(key) {
+            let change = history.change(revision).ok_or("an unknown revision")?;
+            let alone = change.events.len() == 1 && change.events[0].key() == key;
+            if !self.deletes.remove(&revision) || !alone {
                 return Err(format!("call {number} deleted nothing of its own at {revision}"));
             }
-            let change = history.change(revision).expect("it was explained");
             let before = change.events[0].previous.as_ref().map(Entry::modified);
             if !condition.holds(before) {
                 return Err(format!("call {number} deleted against its condition at {revision}"));
+            }
+            self.calls[number as usize - 1].made = Some(revision);
+        } else if call.what.is_unmarked() {
+            let change = history.change(revision).ok_or("an unknown revision")?;
+            if !change.events.is_empty() && !self.deletes.remove(&revision) {
+                return Err(format!("call {number} deleted nothing of its own at {revision}"));
             }
             self.calls[number as usize - 1].made = Some(revision);
         } else if call.made != Some(revision) {
@@ -179,31 +184,16 @@ impl Ledger {
             (End::NotApplied | End::Replied(None), Some(made)) => {
                 Err(format!("call {number} was applied at {made}, but ended with {end:?}"))
             }
-            (End::Applied, None) if !matches!(call.what, What::Delete { .. }) => {
+            (End::Applied, None) if !call.what.is_unmarked() => {
                 Err(format!("call {number} is said to be applied, but nothing shows it"))
             }
             _ => Ok(()),
         }
     }
 
-    /// Once every call has ended: no delete is left that nobody can have asked for.
-    pub(crate) fn settle(&self) -> Result<(), String> {
-        let mut left: BTreeMap<&[u8], i64> = BTreeMap::new();
-        for call in &self.calls {
-            if let (What::Delete { key, .. }, Some(End::Unknown | End::Applied)) =
-                (&call.what, call.end)
-            {
-                *left.entry(key).or_default() += 1;
-            }
-        }
-        for (revision, key) in &self.deletes {
-            let left = left.entry(key).or_default();
-            *left -= 1;
-            if *left < 0 {
-                return Err(format!("revision {revision} deletes a key once too often"));
-            }
-        }
-        Ok(())
+    /// Once every call has ended: nothing is left that nobody can have asked for.
+    pub(crate) fn settle(&self, history: &History) -> Result<(), String> {
+        settling::settle(&self.calls, self.deletes.iter().copied(), history)
     }
 }
 
@@ -226,8 +216,7 @@ fn asked_for(change: &Change) -> Option<Vec<&Event>> {
     let replaced = |pair: &[Event]| {
         !ended(&pair[0]) || (pair[1].kind == EventKind::Put && pair[0].key() == pair[1].key())
     };
-    let last = change.events.last()?;
-    let fits = !ended(last) && change.events.windows(2).all(replaced);
+    let fits = !change.events.last().is_some_and(ended) && change.events.windows(2).all(replaced);
     (asked.is_empty() || fits).then_some(asked)
 }
 
@@ -243,30 +232,33 @@ fn check_effects(
             let event = only(events)?;
             check_condition(*condition, event)?;
             check_put(event, key, value)?;
-            check_end(event, *expiry, at_ms)
+            check_end(event, *expiry, at_ms, history)
         }
         What::Increment { key, expiry } => {
             let event = only(events)?;
             check_key(event, key)?;
-            check_end(event, *expiry, at_ms)
+            check_end(event, *expiry, at_ms, history)
         }
         What::Touch { key, at, condition } => {
             let event = only(events)?;
             check_condition(*condition, event)?;
             check_key(event, key)?;
-            check_end(event, Expiry::At(*at), at_ms)
+            check_end(event, Expiry::At(*at), at_ms, history)
         }
         What::Txn { compare, then, otherwise } => {
-            let holds = compare.as_ref().is_none_or(|(key, condition)| {
-                let entry = history.state(key, history.revision());
-                let visible = entry.filter(|entry| !entry.expired(at_ms));
-                condition.holds(visible.map(Entry::modified))
-            });
-            check_parts(if holds { then } else { otherwise }, events, at_ms, history)
+            // Nobody can know whether a lease is over while a keep-alive is in doubt.
+            let branch = |unsure: bool| {
+                let holds = compare.as_ref().is_none_or(|(key, condition)| {
+                    let entry = history.state(key, history.revision());
+                    let over = |it: &Entry| history.is_over(it, history.revision(), at_ms);
+                    let visible = entry.filter(|entry| !over(entry).unwrap_or(unsure));
+                    condition.holds(visible.map(Entry::modified))
+                });
+                check_parts(if holds { then } else { otherwise }, events, at_ms, history)
+            };
+            branch(false).or_else(|_| branch(true))
         }
-        What::Ping | What::Get { .. } | What::Scan { .. } | What::Delete { .. } => {
-            Err("it does not write such things".to_owned())
-        }
+        _ => Err("it does not write such things".to_owned()),
     }
 }
 
@@ -291,8 +283,8 @@ fn check_parts(
                     |event: &&Event| event.kind == EventKind::Delete && event.key() == key;
                 let deleted = events.next_if(deletes).is_some();
                 let entry = history.state(key, history.revision());
-                let was_there = entry.is_some_and(|entry| !entry.expired(at_ms));
-                if deleted != was_there {
+                let over = entry.map(|entry| history.is_over(entry, history.revision(), at_ms));
+                if over.unwrap_or(Some(true)) == Some(deleted) {
                     return Err("a delete is missing, or one too many".to_owned());
                 }
             }
@@ -324,14 +316,21 @@ fn check_put(event: &Event, key: &[u8], value: &[u8]) -> Result<(), String> {
     if right { Ok(()) } else { Err(format!("another value: {event:?}")) }
 }
 
-fn check_end(event: &Event, expiry: Expiry, at_ms: u64) -> Result<(), String> {
+fn check_end(event: &Event, expiry: Expiry, at_ms: u64, history: &History) -> Result<(), String> {
+    let previous = event.previous.as_ref();
     let expected = match expiry {
-        Expiry::Never => None,
-        Expiry::Keep => event.previous.as_ref().and_then(Entry::expires_at),
-        Expiry::After(ms) => Some(at_ms + ms),
-        Expiry::At(at) => Some(at),
-        Expiry::Lease(_) => event.entry.expires_at(),
+        Expiry::Never => (None, None),
+        Expiry::Keep => (previous.and_then(Entry::expires_at), previous.and_then(Entry::lease)),
+        Expiry::After(ms) => (Some(at_ms + ms), None),
+        Expiry::At(at) => (Some(at), None),
+        Expiry::Lease(lease) => (None, Some(lease)),
     };
-    let found = event.entry.expires_at();
-    if found == expected { Ok(()) } else { Err(format!("ends at {found:?}, not {expected:?}")) }
+    let found = (event.entry.expires_at(), event.entry.lease());
+    if found != expected {
+        return Err(format!("ends at {found:?}, not {expected:?}"));
+    }
+    match history.is_over(&event.entry, history.revision(), at_ms) {
+        Some(true) if found.1.is_some() => Err("its lease was over".to_owned()),
+        _ => Ok(()),
+    }
 }

@@ -8,13 +8,16 @@
 mod call;
 mod client;
 mod history;
+mod leases;
 mod ledger;
 mod network;
 mod plan;
 mod random;
+mod ranges;
 mod reading;
 mod runner;
 mod server;
+mod settling;
 mod watcher;
 mod workload;
 mod world;
@@ -53,6 +56,7 @@ fn is_worth_it(summary: &Summary, seeds: u64) {
     let report = &summary.total;
     assert!(report.calls > 100 * seeds, "{report:?}");
     assert!(report.breaks > 5 * seeds && report.restarts > seeds, "{report:?}");
+    assert!(report.leases > seeds, "{report:?}");
     assert!(report.revisions > 30 * seeds && report.watch_messages > 10 * seeds, "{report:?}");
 }
 

@@ -5,12 +5,14 @@ use tidekeep_log::Entry;
 use tidekeep_protocol::codec;
 use tidekeep_protocol::entry::Stored;
 use tidekeep_protocol::op::{
-    GetReply, IncrementReply, Order, ScanReply, TouchReply, TxnReply, WriteReply, WriteStatus,
+    ChildrenReply, DeleteRangeReply, GetReply, IncrementReply, LeaseReply, LeaseRevokeReply,
+    LeasesReply, Order, ScanReply, TouchReply, TxnReply, WriteReply, WriteStatus,
 };
 
 use crate::call::{If, Part, What};
 use crate::history::History;
 use crate::ledger::{End, Ledger, number_of};
+use crate::ranges::{check_children, check_delete_range};
 
 /// The times that the server's clock may have shown while something was read.
 #[derive(Debug, Clone, Copy)]
@@ -20,21 +22,21 @@ pub(crate) struct Wall {
 }
 
 impl Wall {
-    /// Whether an entry must have been readable.
-    pub(crate) fn must_show(self, entry: &Entry) -> bool {
-        !entry.expired(self.latest_ms)
+    /// Whether an entry of the state after a revision must have been readable.
+    pub(crate) fn must_show(self, entry: &Entry, at: u64, history: &History) -> bool {
+        history.is_over(entry, at, self.latest_ms) == Some(false)
     }
 
-    /// Whether an entry may have been readable.
-    pub(crate) fn may_show(self, entry: &Entry) -> bool {
-        !entry.expired(self.earliest_ms)
+    /// Whether an entry of the state after a revision may have been readable.
+    pub(crate) fn may_show(self, entry: &Entry, at: u64, history: &History) -> bool {
+        history.is_over(entry, at, self.earliest_ms) != Some(true)
     }
 }
 
 /// Checks a reply and ends its call; the revision that the reply shows.
 pub(crate) fn check_reply(
     ledger: &mut Ledger,
-    history: &History,
+    history: &mut History,
     number: u64,
     body: &[u8],
     wall: Wall,
@@ -67,7 +69,7 @@ pub(crate) fn check_reply(
             if order == Order::Descending {
                 content.reverse();
             }
-            check_page(&content, &reply, limit, wall)
+            check_page(history, &content, &reply, limit, wall)
                 .map_err(|why| format!("call {number} at {revision}: {why}"))?;
             ledger.end(number, End::Replied(None)).map(|()| revision)
         }
@@ -106,6 +108,48 @@ pub(crate) fn check_reply(
             }
             ledger.acknowledge(number, revision, history).map(|()| revision)
         }
+        what @ (What::Grant { .. } | What::KeepAlive { .. }) => {
+            let reply: LeaseReply = codec::decode(body).map_err(malformed)?;
+            let revision = told(reply.revision)?;
+            history.leases.acknowledge(&what, &reply).map_err(|why| format!("{number}: {why}"))?;
+            history.leases.decided(&what);
+            ledger.acknowledge(number, revision, history).map(|()| revision)
+        }
+        what @ What::Revoke { lease } => {
+            let reply: LeaseRevokeReply = codec::decode(body).map_err(malformed)?;
+            let revision = told(reply.revision)?;
+            history.revoke(lease, &reply).map_err(|why| format!("call {number}: {why}"))?;
+            history.leases.decided(&what);
+            ledger.acknowledge(number, revision, history).map(|()| revision)
+        }
+        What::Leases { limit } => {
+            let reply: LeasesReply = codec::decode(body).map_err(malformed)?;
+            let revision = told(reply.revision)?;
+            let long = limit > 0 && reply.leases.len() > limit as usize;
+            let checked = history.check_leases(&reply, wall);
+            checked.map_err(|why| format!("call {number} at {revision}: {why}"))?;
+            if long {
+                return Err(format!("call {number} was told of too many leases"));
+            }
+            ledger.end(number, End::Replied(None)).map(|()| revision)
+        }
+        What::DeleteRange { range, limit } => {
+            let reply: DeleteRangeReply = codec::decode(body).map_err(malformed)?;
+            let revision = told(reply.revision)?;
+            check_delete_range(history, &range, limit, &reply, wall)
+                .map_err(|why| format!("call {number} at {revision}: {why}"))?;
+            match reply.deleted {
+                0 => ledger.end(number, End::Replied(None)).map(|()| revision),
+                _ => ledger.acknowledge(number, revision, history).map(|()| revision),
+            }
+        }
+        What::Children { prefix, limit } => {
+            let reply: ChildrenReply<'_> = codec::decode(body).map_err(malformed)?;
+            let revision = told(reply.revision)?;
+            check_children(history, &prefix, limit, &reply, wall)
+                .map_err(|why| format!("call {number} at {revision}: {why}"))?;
+            ledger.end(number, End::Replied(None)).map(|()| revision)
+        }
         What::Txn { otherwise, .. } => {
             let reply: TxnReply<'_> = codec::decode(body).map_err(malformed)?;
             let revision = told(reply.revision)?;
@@ -130,16 +174,19 @@ fn check_entry(
         (Some(entry), Some(stored)) if entry.stored() != stored => {
             Err(format!("read {stored:?} where there was {entry:?}"))
         }
-        (Some(entry), Some(_)) if !wall.may_show(entry) => {
+        (Some(entry), Some(_)) if !wall.may_show(entry, revision, history) => {
             Err(format!("read what had ended by {}: {entry:?}", wall.earliest_ms))
         }
-        (Some(entry), None) if wall.must_show(entry) => Err(format!("did not see {entry:?}")),
+        (Some(entry), None) if wall.must_show(entry, revision, history) => {
+            Err(format!("did not see {entry:?}"))
+        }
         (None, Some(stored)) => Err(format!("read {stored:?} where there was nothing")),
         _ => Ok(()),
     }
 }
 
 fn check_page(
+    history: &History,
     content: &[&Entry],
     reply: &ScanReply<'_>,
     limit: u32,
@@ -156,17 +203,17 @@ fn check_page(
                 if entry.to_wire() != *found {
                     return Err(format!("a page with {found:?} where there was {entry:?}"));
                 }
-                if !wall.may_show(entry) {
+                if !wall.may_show(entry, reply.revision, history) {
                     return Err(format!("a page with what had ended: {entry:?}"));
                 }
                 break;
             }
-            if wall.must_show(entry) {
+            if wall.must_show(entry, reply.revision, history) {
                 return Err(format!("a page without {entry:?}"));
             }
         }
     }
-    let missing = rest.find(|entry| wall.must_show(entry));
+    let missing = rest.find(|entry| wall.must_show(entry, reply.revision, history));
     match (reply.more, missing) {
         (false, Some(entry)) => Err(format!("the last page is without {entry:?}")),
         _ => Ok(()),
@@ -184,7 +231,7 @@ fn check_refusal(
 ) -> Result<(), String> {
     let entry = history.state(key, revision);
     let modified = entry.map(Entry::modified);
-    let could_be_absent = entry.is_none_or(|entry| !wall.must_show(entry));
+    let could_be_absent = entry.is_none_or(|entry| !wall.must_show(entry, revision, history));
     let right = match status {
         WriteStatus::NotFound => could_be_absent,
         _ => !condition.holds(modified) || (could_be_absent && !condition.holds(None)),

@@ -381,10 +381,19 @@ impl World {
     pub(crate) fn is_quiet(&self) -> bool {
         let Some(life) = &self.server.life else { return false };
         let soon = self.server.wall_ms() + 60_000;
-        let ends = |entry: &tidekeep_log::Entry| entry.expires_at().is_some_and(|at| at < soon);
+        let ends = |entry: &tidekeep_log::Entry| {
+            entry.lease().is_some() || entry.expires_at().is_some_and(|at| at < soon)
+        };
+        let mut leases = 0;
+        life.solo.figures(&mut |name, figure| {
+            leases += if name == "leases" { figure } else { 0 };
+        });
         let content = self.history.content(&KeyRange::all(), self.history.revision());
         let safe = life.solo.view(&KeyRange::all()).into_ready().is_ok();
-        safe && !life.draining && !life.failing && !content.iter().any(|entry| ends(entry))
+        safe && leases == 0
+            && !life.draining
+            && !life.failing
+            && !content.iter().any(|entry| ends(entry))
     }
 
     /// Lets a disk that was to fail work again.

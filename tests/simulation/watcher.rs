@@ -316,7 +316,7 @@ impl Watcher {
             match fold.get(entry.key()) {
                 Some((value, meta)) if entry.value() == value && entry.meta() == *meta => {}
                 Some(told) => return Err(format!("content at {at}: {told:?}, not {entry:?}")),
-                None if wall.must_show(entry) => {
+                None if wall.must_show(entry, at, history) => {
                     return Err(format!("content at {at} is without {entry:?}"));
                 }
                 None => {}

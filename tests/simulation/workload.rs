@@ -104,7 +104,8 @@ impl World {
     }
 
     fn expiry(&mut self) -> Expiry {
-        match self.random.below(12) {
+        match self.random.below(16) {
+            12.. => self.lease().map_or(Expiry::Never, Expiry::Lease),
             0 => Expiry::After(0),
             1 | 2 => Expiry::After(self.random.between(1, 4_000)),
             3 => Expiry::At(self.server.wall_ms() + self.random.below(3_000)),
@@ -115,7 +116,7 @@ impl World {
 
     fn any_call(&mut self, client: usize) -> What {
         let previous = self.random.one_in(2);
-        match self.random.below(100) {
+        match self.random.below(125) {
             0..2 => What::Ping,
             2..20 => match self.random.one_in(3) {
                 true => What::Get { key: self.counter() },
@@ -153,7 +154,31 @@ impl World {
                 }
                 What::Touch { condition: self.condition(client, &key), at, key }
             }
-            _ => self.any_txn(client),
+            88..100 => self.any_txn(client),
+            100..102 => What::Children {
+                prefix: self.random.pick(&[&b""[..], b"a/", b"n/", b"c"]).to_vec(),
+                limit: *self.random.pick(&[0, 1, 2, 5]),
+            },
+            102..104 => {
+                What::DeleteRange { range: self.range(), limit: *self.random.pick(&[0, 1, 2, 3]) }
+            }
+            _ => self.any_lease_call(),
+        }
+    }
+
+    /// A lease that somebody was told of, and that mostly lives.
+    fn lease(&mut self) -> Option<u64> {
+        let now_ms = (!self.random.one_in(6)).then(|| self.server.wall_ms());
+        let newest = self.history.leases.newest(now_ms);
+        (!newest.is_empty()).then(|| *self.random.pick(&newest))
+    }
+
+    fn any_lease_call(&mut self) -> What {
+        match (self.random.below(10), self.lease()) {
+            (0 | 1, _) => What::Leases { limit: *self.random.pick(&[0, 1, 3]) },
+            (2, Some(lease)) => What::Revoke { lease },
+            (3..8, Some(lease)) => What::KeepAlive { lease },
+            _ => What::Grant { ttl_ms: *self.random.pick(&[200, 1_000, 2_500, 6_000]) },
         }
     }
 

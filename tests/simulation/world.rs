@@ -86,6 +86,8 @@ pub(crate) struct Report {
     pub(crate) virtual_ms: u64,
     pub(crate) revisions: u64,
     pub(crate) watch_messages: u64,
+    /// Leases that ended with keys, or were revoked.
+    pub(crate) leases: u64,
     /// How calls failed: code, outcome and how often.
     pub(crate) failures: BTreeMap<(&'static str, &'static str), u64>,
     /// The hash of all that was seen.
@@ -140,6 +142,7 @@ impl World {
             virtual_ms: self.now,
             revisions: self.history.revision(),
             watch_messages: watchers.map(|watcher| watcher.messages).sum(),
+            leases: self.history.leases.ended(),
             failures: std::mem::take(&mut self.failures),
             trace: self.trace.hash,
         })
@@ -265,7 +268,7 @@ impl World {
 
     /// Everybody is at rest: what they were told is what there is, now and after a last power cut.
     fn finish(&mut self) -> Result<(), String> {
-        self.ledger.settle()?;
+        self.ledger.settle(&self.history)?;
         let wall = self.wall_since(0);
         for (number, client) in self.clients.iter().enumerate() {
             for watcher in &client.watchers {

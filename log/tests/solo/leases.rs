@@ -123,6 +123,30 @@ fn nothing_reads_or_writes_past_the_end_although_its_command_has_not_come() {
 }
 
 #[test]
+fn a_key_is_not_shown_past_the_end_that_a_power_cut_could_give_back_to_its_lease() {
+    let world = World::new(3);
+    let store = steps::open(&world);
+    let ask = |request| {
+        let pending = submit(&store, &[request]);
+        while store.step() {}
+        now_or_never(pending).expect("a step makes it safe").expect("storage works").remove(0)
+    };
+    let granted = ask(Request::LeaseGrant(LeaseGrant { ttl_ms: 500 }));
+    let Ok(Reply::Lease(LeaseReply { lease, .. })) = granted else { panic!("{granted:?}") };
+    let tied = op::Put { expiry: Expiry::Lease(lease), ..put_of(b"key", b"here") };
+    ask(Request::Put(tied)).expect("the lease is there");
+    world.clock.advance(499);
+    let kept = submit(&store, &[Request::LeaseKeepAlive(LeaseKeepAlive { lease })]);
+    world.clock.advance(1);
+    let mut read = submit(&store, &[Request::Get(op::Get { key: b"key" })]);
+    assert!(now_or_never(&mut read).is_none(), "it shows a keep-alive that can be lost");
+    while store.step() {}
+    assert!(now_or_never(kept).is_some());
+    let answers = now_or_never(read).expect("all is safe").expect("storage works");
+    assert!(matches!(&answers[0], Ok(Reply::Get(got)) if got.entry.is_some()), "{answers:?}");
+}
+
+#[test]
 fn a_lease_that_is_kept_alive_stays_and_its_keys_can_leave_it() {
     let world = World::new(3);
     let store = world.open();
