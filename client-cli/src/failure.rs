@@ -48,11 +48,11 @@ impl Failure {
     }
 
     /// A lock was lost while it was held.
-    pub(crate) fn lock_lost(name: &str, reason: &Error) -> Self {
+    pub(crate) fn lock_lost(name: &str, code: Code, reason: &str) -> Self {
         Self::Told {
             exit: Exit::LockLost,
-            code: reason.code().name(),
-            message: format!("the lock \"{name}\" was lost: {}", reason.message()),
+            code: code.name(),
+            message: format!("the lock \"{name}\" was lost: {reason}"),
             hint: Some("somebody else may hold it by now; give it a longer --ttl".to_owned()),
         }
     }

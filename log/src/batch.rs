@@ -29,9 +29,9 @@ const RECORD_MAX: usize = MAX_PAYLOAD - 1024;
 pub(crate) fn run(group: &Arc<Group>, calls: &[Call<'_>], mut answers: Answers) -> Pending {
     answers.clear();
     answers.reserve(calls.len());
-    let mut batch = Batch { answers, shows: 0 };
+    let mut batch = Batch { answers, shows: 0, logged: 0 };
     match batch.advance(group, calls) {
-        None => match group.positions.ticket(batch.shows) {
+        None => match batch.waits_for(group) {
             None => Promise::ready(Ok(batch.answers)),
             Some(safe) => {
                 let group = Arc::clone(group);
@@ -51,6 +51,9 @@ struct Batch {
     answers: Answers,
     /// The newest revision that an answer shows something of.
     shows: u64,
+    /// Index of the last record that keeps something of it; 0 if there is none. A numbered write that
+    /// changed nothing has a record too: its answer must be the same when it comes again.
+    logged: u64,
 }
 
 /// What is left to do when there is room.
@@ -67,6 +70,13 @@ struct Kept {
 }
 
 impl Batch {
+    /// What is to be safe before the answers are given, if it is not yet.
+    fn waits_for(&self, group: &Group) -> Option<Ticket> {
+        let shown = group.positions.ticket(self.shows).map_or(0, |ticket| ticket.position());
+        let index = shown.max(self.logged);
+        (index > group.log().durable()).then(|| group.log().ticket(index))
+    }
+
     async fn finish(mut self, group: Arc<Group>, mut rest: Rest) -> Result<Answers, Lost> {
         loop {
             rest.room.await?;
@@ -85,7 +95,7 @@ impl Batch {
                 None => break,
             }
         }
-        if let Some(safe) = group.positions.ticket(self.shows) {
+        if let Some(safe) = self.waits_for(&group) {
             safe.await?;
             group.positions.safe();
         }
@@ -137,7 +147,7 @@ impl Batch {
         }
         if let (Some(turn), Admission::All(permit) | Admission::Freeing(permit)) = (turn, admission)
         {
-            turn.finish(permit);
+            self.logged = turn.finish(permit).unwrap_or(self.logged);
         }
     }
 }
@@ -169,8 +179,16 @@ impl<'a> Admission<'a> {
             Ok(permit) => Ok(Self::All(permit)),
             Err(Refused::Full) => {
                 let freeing = writes().filter(|call| frees(call.request));
+                let keeps = |call: &Call<'_>| matches!(call.request, Request::LeaseKeepAlive(_));
+                let keeping = freeing.clone().any(keeps);
                 let bytes = record::bytes_for(freeing.map(|call| call.body.len()));
-                group.log().admit_freeing(1, bytes).map(Self::Freeing).or_else(Self::refused)
+                let log = group.log();
+                let admitted = if keeping {
+                    log.admit_keeping_alive(1, bytes)
+                } else {
+                    log.admit_freeing(1, bytes)
+                };
+                admitted.map(Self::Freeing).or_else(Self::refused)
             }
             Err(refused) => Self::refused(refused),
         }

@@ -87,6 +87,8 @@ impl Group {
         for shard in &self.shards {
             let shard = shard.read();
             let found = (0..each).filter_map(|_| shard.sample(self.draw(), now_ms));
+            // What goes with a lease is somebody's word that they are there: it goes with it alone.
+            let found = found.filter(|(_, entry)| entry.lease().is_none());
             sample.extend(found.map(|(age, entry)| (age, entry.clone())));
         }
         sample.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.key().cmp(other.key())));

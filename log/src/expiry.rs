@@ -37,15 +37,15 @@ pub(crate) fn run(group: &Group, tally: &Tally) {
 
 /// Ends some of the leases and removes some of the entries whose time is over; how many.
 pub(crate) fn remove_due(group: &Group, now_ms: u64, tally: &Tally) -> Result<usize, Refused> {
+    let (mut leases, mut keys) = (0, 0);
+    // Some of both each time: a mass of one must not make the other late.
     if group.lease_due_ms.load(Ordering::Acquire) <= now_ms {
-        let (leases, keys) = group.end_leases()?;
-        tally.expired.fetch_add(keys as u64, Ordering::Relaxed);
-        return Ok(leases + keys);
+        (leases, keys) = group.end_leases()?;
     }
     let due = group.due(now_ms, STEP);
     let expired = if due.is_empty() { 0 } else { group.expire(&due)? };
-    tally.expired.fetch_add(expired as u64, Ordering::Relaxed);
-    Ok(expired)
+    tally.expired.fetch_add((keys + expired) as u64, Ordering::Relaxed);
+    Ok(leases + keys + expired)
 }
 
 fn step(group: &Group, now_ms: u64, tally: &Tally) {

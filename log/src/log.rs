@@ -160,6 +160,15 @@ impl Log {
         self.admit_keeping(records, bytes, 0)
     }
 
+    /// Like [`Log::admit`], for records that must not wait for room although they free none (leases
+    /// that are kept alive): these leave half of what [`Log::admit_freeing`] may use alone.
+    ///
+    /// # Errors
+    /// As [`Log::admit`].
+    pub fn admit_keeping_alive(&self, records: usize, bytes: usize) -> Result<Permit<'_>, Refused> {
+        self.admit_keeping(records, bytes, self.shared.segment_bytes / 32)
+    }
+
     fn admit_keeping(
         &self,
         records: usize,

@@ -158,12 +158,17 @@ impl<'a> Turn<'a> {
         while ended < most && keys < KEYS_STEP {
             let leases = &self.order.tables.leases;
             let Some(lease) = leases.due(self.stamp.now_ms).next() else { break };
+            let end_ms = leases.end_of(lease).unwrap_or(self.stamp.now_ms);
             let mut guards = group.lock_all(&group.spread.of_lease(leases, lease));
             let before = group.counted(&guards);
             let mut writing = Writing::new(group.spread, &mut guards);
             let tables = &mut self.order.tables;
             let change = apply_end_lease(&mut writing, tables, self.stamp, lease);
             group.count(before, &guards);
+            if change.is_some() {
+                let lag_ms = self.stamp.now_ms.saturating_sub(end_ms);
+                group.lags.lock().record(self.stamp.now_ms, lag_ms);
+            }
             keys += change.as_ref().map_or(0, |change| change.events.len());
             ended += 1;
             if self.keep(change, &guards) {
@@ -191,9 +196,10 @@ impl<'a> Turn<'a> {
     }
 
     /// Appends the record and makes the changes known, unless there is nothing to keep.
-    pub(crate) fn finish(mut self, permit: Permit<'_>) {
+    /// Gives the record's index if there is one.
+    pub(crate) fn finish(mut self, permit: Permit<'_>) -> Option<u64> {
         if !self.wrote {
-            return;
+            return None;
         }
         let group = self.group;
         let history_max = group.memory.history_max();
@@ -205,6 +211,7 @@ impl<'a> Turn<'a> {
         debug_assert_eq!(index, noted, "only turns append to the log");
         self.order.record.shrink_to(KEEP_BYTES);
         self.wrote = false;
+        Some(index)
     }
 }
 

@@ -121,6 +121,11 @@ impl Leases {
         self.ends.iter().take_while(move |(end, _)| *end <= now_ms).map(|(_, lease)| *lease)
     }
 
+    /// When a lease ends, in milliseconds since the Unix epoch.
+    pub fn end_of(&self, lease: u64) -> Option<u64> {
+        self.leases.get(&lease).map(|kept| kept.expires_at)
+    }
+
     /// When the next lease ends, in milliseconds since the Unix epoch.
     pub fn next_due(&self) -> Option<u64> {
         self.ends.first().map(|(end, _)| *end)

@@ -32,6 +32,10 @@ const ANSWERS_MAX: usize = 16_384;
 /// Bytes of such answers; the newest is kept whatever its size.
 const ANSWER_BYTES_MAX: usize = 2 << 20;
 
+/// Bytes of all sessions: where there are more, those go that wrote longest ago. Part of the log's
+/// meaning, like the other bounds here, and so no setting.
+const BYTES_MAX: usize = 32 << 20;
+
 /// The longest answer that is remembered, in bytes: with the others it must fit into one chunk of a
 /// snapshot. A server sends no longer ones unless it was told to.
 const LONGEST_ANSWER: usize = 8 << 20;
@@ -133,6 +137,9 @@ impl Sessions {
         let before = session.bytes;
         session.add(number, answer);
         self.bytes = self.bytes + session.bytes - before;
+        while self.bytes > BYTES_MAX && self.known.len() > 1 {
+            self.forget_oldest();
+        }
     }
 
     /// How many sessions are remembered.
@@ -152,18 +159,23 @@ impl Sessions {
 
     /// Forgets sessions that are too old, and one more where there are too many.
     fn make_room(&mut self, now_ms: u64) {
-        while let Some(&(noted_ms, id)) = self.ages.first() {
+        while let Some((noted_ms, _)) = self.ages.first() {
             let over = noted_ms.saturating_add(LIFETIME_MS) <= now_ms;
             if !over && self.known.len() < SESSIONS_MAX {
                 break;
             }
-            self.ages.pop_first();
-            if let Some(session) = self.known.remove(&id) {
-                self.bytes -= SESSION_BYTES + session.bytes;
-            }
-            let wrote_ms = noted_ms.saturating_add(AGE_STEP_MS);
-            self.forgotten_ms = self.forgotten_ms.max(wrote_ms);
+            self.forget_oldest();
         }
+    }
+
+    /// Forgets the session that wrote longest ago.
+    fn forget_oldest(&mut self) {
+        let Some((noted_ms, id)) = self.ages.pop_first() else { return };
+        if let Some(session) = self.known.remove(&id) {
+            self.bytes -= SESSION_BYTES + session.bytes;
+        }
+        let wrote_ms = noted_ms.saturating_add(AGE_STEP_MS);
+        self.forgotten_ms = self.forgotten_ms.max(wrote_ms);
     }
 }
 
@@ -404,11 +416,20 @@ mod tests {
         assert_eq!(sessions.recall(&again(write(NOW, 30_000, 1))), Recall::Forgotten);
         assert_eq!(sessions.recall(&again(write(NOW, 30_001, 1))), Recall::Answered(long()));
 
+        // Forty long answers of as many sessions are more than all may take together.
+        for made_ms in NOW + 1..NOW + 40 {
+            sessions.remember(&write(made_ms, 1, 1), NOW + 10 * AGE_STEP_MS, long());
+            assert!(sessions.bytes() <= BYTES_MAX);
+        }
+        assert_eq!(sessions.recall(&again(write(NOW, 30_001, 1))), Recall::Forgotten);
+
+        let mut sessions = Sessions::default();
+        sessions.remember(&write(NOW, 1, 1), NOW, answer(0));
         for made_ms in NOW + 1..=NOW + SESSIONS_MAX as u64 {
             sessions.remember(&write(made_ms, 1, 1), made_ms, answer(0));
         }
         assert_eq!(sessions.len(), SESSIONS_MAX);
-        assert_eq!(sessions.recall(&again(write(NOW, 30_001, 1))), Recall::Forgotten);
+        assert_eq!(sessions.recall(&again(write(NOW, 1, 1))), Recall::Forgotten);
         assert!(sessions.bytes() < SESSIONS_MAX * (SESSION_BYTES + 200));
     }
 

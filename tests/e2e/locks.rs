@@ -94,6 +94,19 @@ fn a_command_that_is_done_gives_the_lock_on_at_once_with_its_exit_code() {
 }
 
 #[test]
+fn a_holder_that_is_asked_to_end_ends_its_command_and_gives_the_lock_on() {
+    let data = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(data.path(), &[]);
+    let (one, two) = (data.path().join("one"), data.path().join("two"));
+    let mut first = Holder::start(server.address(), "10m", &one);
+    let held = fencing(&one);
+    first.signal("TERM");
+    assert_eq!(first.code(), Some(130));
+    let _second = Holder::start(server.address(), "10m", &two);
+    assert!(fencing(&two) > held);
+}
+
+#[test]
 fn a_holder_that_was_stopped_for_too_long_is_told_and_its_command_ended() {
     let data = tempfile::tempdir().unwrap();
     let server = ServerProcess::start(data.path(), &[]);

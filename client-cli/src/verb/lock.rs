@@ -120,16 +120,24 @@ async fn hold(
         None => by_hand(&lock).await,
         Some((program, arguments)) => beside(program, arguments, &lock).await,
     };
-    match ended {
-        Ok(exit) => {
-            lock.release().await?;
-            Ok(exit)
+    let outcome = match ended {
+        Ok(exit) => Ok(exit),
+        Err(End::Failed(failure)) => Err(failure),
+        Err(End::Lost(reason)) => {
+            return Err(Failure::lock_lost(&escape(name), reason.code(), reason.message()));
         }
-        Err(End::Failed(failure)) => {
-            lock.release().await?;
-            Err(failure)
+    };
+    match lock.release().await {
+        Ok(true) => outcome,
+        Ok(false) => {
+            let reason = "its time was over before it was released";
+            Err(Failure::lock_lost(&escape(name), Code::NotFound, reason))
         }
-        Err(End::Lost(reason)) => Err(Failure::lock_lost(&escape(name), &reason)),
+        // It ends by itself; what the command came to is worth more.
+        Err(error) => {
+            note(format_args!("the lock is not released, and ends after its ttl: {error}"));
+            outcome
+        }
     }
 }
 
@@ -143,7 +151,21 @@ async fn by_hand(lock: &Lock) -> Result<Exit, End> {
     tokio::select! {
         reason = lock.lost() => Err(End::Lost(reason)),
         Ok(()) = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+        () = terminated() => Ok(Exit::Interrupted),
     }
+}
+
+/// Resolves when the process is asked to end by SIGTERM, as service managers do.
+async fn terminated() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut signals) = signal(SignalKind::terminate()) {
+            signals.recv().await;
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 async fn beside(program: &OsString, arguments: &[OsString], lock: &Lock) -> Result<Exit, End> {
@@ -165,6 +187,11 @@ async fn beside(program: &OsString, arguments: &[OsString], lock: &Lock) -> Resu
             }
             // The command gets the signal itself and decides; the lock is held until it is done.
             Ok(()) = tokio::signal::ctrl_c() => {}
+            // Only this process gets this one. Without the lock the command must not go on.
+            () = terminated() => {
+                kill(&mut child).await;
+                return Ok(Exit::Interrupted);
+            }
         }
     };
     match ended {

@@ -17,7 +17,7 @@ use crate::world::{
     World, ask, content, figure, get, now_or_never, put, put_of, put_with, submit, until, wait,
 };
 
-fn grant(store: &Solo, ttl_ms: u64) -> u64 {
+pub(crate) fn grant(store: &Solo, ttl_ms: u64) -> u64 {
     match ask(store, Request::LeaseGrant(LeaseGrant { ttl_ms })) {
         Ok(Reply::Lease(LeaseReply { revision, lease, .. })) => {
             assert_eq!(revision, lease);
@@ -36,7 +36,7 @@ fn keep_alive(store: &Solo, lease: u64) -> Result<u64, Code> {
     }
 }
 
-fn tie(store: &Solo, key: &[u8], lease: u64) -> u64 {
+pub(crate) fn tie(store: &Solo, key: &[u8], lease: u64) -> u64 {
     put_with(store, op::Put { expiry: Expiry::Lease(lease), ..put_of(key, b"here") })
 }
 

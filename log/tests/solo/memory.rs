@@ -11,6 +11,7 @@ use tidekeep_protocol::error::Code;
 use tidekeep_protocol::op::{self, DeleteRange, Put, Request, TxnOp};
 use tidekeep_protocol::range::Range;
 
+use crate::leases::{grant, tie};
 use crate::world::{
     Follower, World, add_request, ask, ask_all, content, delete, delete_request, figure, get, put,
     put_of, put_request, txn_request, until,
@@ -149,6 +150,18 @@ fn evicted_after(store: &Solo, revision: u64) -> usize {
     let found = store.changes(revision, usize::MAX).expect("nothing is forgotten");
     let events = found.changes.iter().flat_map(|change| &change.events);
     events.filter(|event| event.kind == EventKind::Evict).count()
+}
+
+#[test]
+fn what_goes_with_a_lease_is_not_evicted() {
+    let store = world(15, Eviction::Lru).open();
+    let lease = grant(&store, 3_600_000);
+    tie(&store, b"lock", lease);
+    for i in 0..6000 {
+        put(&store, &key(i), &[2; 100]);
+    }
+    assert!(figure(&store, "evicted") > 1000);
+    assert!(get(&store, b"lock").is_some(), "its holder was told nothing");
 }
 
 #[test]

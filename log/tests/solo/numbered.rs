@@ -4,11 +4,13 @@
 use tidekeep_log::disk::faulty::{Crash, FaultyDisk};
 use tidekeep_log::{Answers, Call, Commit, Lost, Numbered, Reply, Solo};
 use tidekeep_protocol::error::{Code, Refusal};
-use tidekeep_protocol::op::Request;
+use tidekeep_protocol::op::{Request, WriteStatus};
 use tidekeep_protocol::session::{Number, SessionId};
 
 use crate::restore::{back_up, restore_on};
-use crate::world::{World, add, add_request, delete_request, figure, put, put_request, wait};
+use crate::world::{
+    World, add, add_request, delete_request, figure, put, put_of, put_request, wait,
+};
 
 const MADE_MS: u64 = 1_000;
 
@@ -149,6 +151,29 @@ fn a_retry_of_a_write_that_waits_for_the_disk_waits_too() {
     let first = wait(first).expect("storage works");
     assert_eq!(wait(second).expect("storage works"), first);
     assert_eq!(add(&store, b"n", 0).0, 1);
+}
+
+/// Or a copy that comes after a power cut could be decided otherwise than its client was told.
+#[test]
+fn a_numbered_write_that_changed_nothing_is_answered_when_that_is_safe() {
+    let world = World::new(5);
+    let store = world.open();
+    put(&store, b"there", b"");
+    world.disk.hold_syncs(true);
+    let absent = tidekeep_protocol::op::Put {
+        condition: tidekeep_protocol::condition::Condition::Absent,
+        ..put_of(b"there", b"")
+    };
+    let request = Request::Put(absent);
+    let mut body = Vec::new();
+    request.encode(&mut body);
+    let calls = [Call { request: &request, body: &body, number: Some(numbered(1, 1)) }];
+    let Err(refused) = store.submit(&calls, Answers::new()).into_ready() else {
+        panic!("the refusal can still be forgotten");
+    };
+    world.disk.hold_syncs(false);
+    let answers = wait(refused).expect("storage works");
+    assert!(matches!(&answers[0], Ok(Reply::Put(put)) if put.status == WriteStatus::Refused));
 }
 
 /// After each cut, what was in flight is sent again, as a client does, and everything counts once.

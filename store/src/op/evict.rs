@@ -16,7 +16,7 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     for candidate in evicted {
         let Some(entry) = transition.kept(candidate.key) else { continue };
         if entry.modified() == candidate.modified {
-            let over = entry.expired(now);
+            let over = entry.expired(now) || transition.leases().is_over(&entry, now);
             transition.remove(entry, if over { EventKind::Expire } else { EventKind::Evict });
         }
     }
