@@ -82,6 +82,13 @@ impl What {
         deletes || leases || matches!(self, Self::Grant { .. })
     }
 
+    /// Whether it may make the store larger.
+    pub(crate) fn may_grow(&self) -> bool {
+        let deletes = matches!(self, Self::Delete { .. } | Self::DeleteRange { .. });
+        let keeps = matches!(self, Self::KeepAlive { .. } | Self::Revoke { .. });
+        self.writes() && !deletes && !keeps
+    }
+
     /// The lease that it names.
     pub(crate) fn lease(&self) -> Option<u64> {
         match self {

@@ -170,6 +170,9 @@ impl World {
                     let wall = self.wall_since(self.ledger.call(number).made_at);
                     self.history.check_gone(what, wall)?;
                 }
+                if error.code == Code::MemoryFull {
+                    self.check_memory_full(what, self.ledger.call(number).made_at)?;
+                }
                 if error.outcome == Outcome::NotApplied {
                     self.history.leases.decided(what);
                 }

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     pub(crate) heartbeat_ms: u32,
     pub(crate) output_bytes: usize,
+    /// The server's memory limit; 0 is none.
+    pub(crate) memory_bytes: u64,
     /// Memory of a client for the keys of its watches.
     pub(crate) tracked_bytes: usize,
 }
@@ -62,6 +64,7 @@ impl Plan {
             },
             heartbeat_ms: *random.pick(&[1_000, 3_000, 10_000]),
             output_bytes: *random.pick(&[2 << 10, 64 << 10, 1 << 20]),
+            memory_bytes: *random.pick(&[0, 0, 1 << 20]),
             tracked_bytes: *random.pick(&[500, 3 << 10, 1 << 20]),
         }
     }

@@ -11,6 +11,7 @@ use tidekeep_log::{Commit, Solo, SoloOptions, Standing, Upkeep};
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_server::{Conversation, Host};
 
+use crate::memory::Pressure;
 use crate::plan::Plan;
 use crate::world::{Event, World};
 
@@ -42,6 +43,8 @@ pub(crate) struct Machine {
     pub(crate) lives: u64,
     /// A call of the disk was told to fail in this life.
     faulty: bool,
+    /// What else takes memory there.
+    pub(crate) pressure: Pressure,
     /// How far the clock is off, and since when: the newest last.
     offsets: Vec<(u64, u64)>,
 }
@@ -57,6 +60,7 @@ impl Machine {
             life: None,
             lives: 0,
             faulty: false,
+            pressure: Pressure::default(),
             offsets: vec![(0, START_MS)],
         }
     }
@@ -111,6 +115,7 @@ impl Machine {
             limits: plan.limits,
             segment_bytes: plan.segment_bytes,
             history_bytes: plan.history_bytes,
+            memory: self.pressure.options(plan.memory_bytes),
             shards: 4,
             upkeep: Upkeep::Steps,
             ..SoloOptions::new(

@@ -315,7 +315,8 @@ impl World {
 
     /// Something goes wrong.
     pub(crate) fn trouble(&mut self) -> Result<(), String> {
-        match self.random.below(100) {
+        match self.random.below(if self.plan.memory_bytes > 0 { 115 } else { 100 }) {
+            100.. => self.squeeze(),
             0..45 => {
                 let ids: Vec<u32> = self.connections.keys().copied().collect();
                 if ids.is_empty() {

@@ -240,6 +240,7 @@ impl World {
     fn calm(&mut self) -> Result<(), String> {
         self.trace(format_args!("calm"));
         self.spare_disk();
+        self.relieve();
         for client in 0..self.clients.len() {
             self.rouse(client);
             self.resume_watches(client);
