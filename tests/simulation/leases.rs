@@ -212,7 +212,7 @@ impl History {
     pub(crate) fn is_over(&self, entry: &Entry, at: u64, now_ms: u64) -> Option<bool> {
         match entry.lease() {
             Some(lease) => self.leases.is_over(lease, at, now_ms),
-            None => Some(entry.expired(now_ms)),
+            None => Some(entry.expires_at().is_some_and(|end| end <= now_ms)),
         }
     }
 
