@@ -105,7 +105,7 @@ pub fn write<E>(view: &View, write: impl FnMut(&[u8]) -> Result<(), E>) -> Resul
     chunks.finish()
 }
 
-/// Gives the entries of a view chunk by chunk, as [`write`] does, to whom takes them at leisure.
+/// Gives the entries of a view chunk by chunk, as [`write()`] does, to whom takes them at leisure.
 #[derive(Debug)]
 pub struct Feed {
     view: View,

@@ -16,7 +16,7 @@ use tidekeep_tests::{Proxy, ServerProcess, port, within};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use self::clients::Worker;
+use self::clients::{Doubt, Worker};
 use self::nemesis::Nemesis;
 use crate::small_disk::SmallDisk;
 
@@ -59,7 +59,7 @@ async fn histories_of_real_processes_have_an_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn writes_that_a_server_may_lose_are_missed() {
     for seed in 0..HISTORIES {
-        let (history, _) = record(seed, UNSAFE).await;
+        let (history, _) = record(seed, UNSAFE, Doubt::AtLoss).await;
         if let Verdict::Violation(violation) = checker::check(&history) {
             return println!("history {seed} has no order: {violation}");
         }
@@ -69,7 +69,7 @@ async fn writes_that_a_server_may_lose_are_missed() {
 
 /// Makes a history and checks it.
 async fn history(seed: u64) -> Sum {
-    let (history, faults) = record(seed, SAFE).await;
+    let (history, faults) = record(seed, SAFE, Doubt::AtDeadline).await;
     let unknown = history.iter().filter(|call| call.end == End::Unknown).count() as u64;
     let operations = history.len() as u64;
     match tokio::task::spawn_blocking(move || checker::check(&history)).await.unwrap() {
@@ -80,7 +80,7 @@ async fn history(seed: u64) -> Sum {
 }
 
 /// Lets clients and nemesis loose on a new server, and collects what the clients were told.
-async fn record(seed: u64, arguments: Arguments) -> (Vec<Call>, u64) {
+async fn record(seed: u64, arguments: Arguments, doubt: Doubt) -> (Vec<Call>, u64) {
     let disk = SmallDisk::mount();
     let port = port::kept();
     let server = ServerProcess::start_on(port, &disk.path().join(DATA), &arguments);
@@ -100,7 +100,7 @@ async fn record(seed: u64, arguments: Arguments) -> (Vec<Call>, u64) {
             1..=3 => format!("tcp://{}", proxies[name as usize - 1].address()),
             _ => format!("ws://{}", proxies[name as usize - 4].address()),
         };
-        let worker = Worker::new(name, seed, &address, Arc::clone(&recorder));
+        let worker = Worker::new(name, seed, &address, Arc::clone(&recorder), doubt);
         running.push(tokio::spawn(worker.work_until(stopped.clone())));
     }
     let nemesis = Nemesis::new(seed, server, arguments, &disk, &proxies);
