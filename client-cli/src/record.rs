@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use tidekeep_client::Entry;
 
+use crate::escape::escape;
 use crate::json::{KeyField, ValueField};
 
 /// One line of an import.
@@ -94,10 +95,12 @@ fn bytes(name: &str, text: Option<String>, base64: Option<String>) -> Result<Vec
 /// serde_json's message, its place given as the column only: every record is one line.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    match text.rsplit_once(" at line ") {
+    let reason = match text.rsplit_once(" at line ") {
         Some((what, _)) => format!("{what} (column {})", error.column()),
         None => text,
-    }
+    };
+    // It may quote what the file calls a field, and must stay one line of a report.
+    escape(reason.as_bytes())
 }
 
 #[cfg(test)]
@@ -106,6 +109,12 @@ mod tests {
 
     fn record(key: &[u8], value: &[u8], expires_at: Option<u64>) -> Record {
         Record { key: key.to_vec(), value: value.to_vec(), expires_at }
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_line_whatever_the_file_says() {
+        let why = Record::parse(br#"{"key\u000alue":1}"#).expect_err("there is no such field");
+        assert!(why.contains("key\\nlue") && !why.contains('\n'), "{why}");
     }
 
     #[test]

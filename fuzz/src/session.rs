@@ -220,7 +220,9 @@ impl Talk {
                 continue;
             }
             let operation = spec(replies::answered(frame.kind)).expect("a reply's kind is known");
-            assert!(replies::reply(operation.kind, body).is_some(), "{frame:?}");
+            // Chunks under an id that the client used again too early are not told apart.
+            let decodes = replies::reply(operation.kind, body).is_some();
+            assert!(decodes || asked[&frame.id] > 1, "{frame:?}");
             joined.remove(&frame.id);
             if operation.class != Class::Watch {
                 *answers.entry(frame.id).or_default() += 1;

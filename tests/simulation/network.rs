@@ -158,6 +158,8 @@ impl World {
             Some(left) => *left -= bytes.len(),
             None => {}
         }
+        // No stream goes on behind bytes that it has lost.
+        pipe.dead |= cut;
         Some((bytes, cut))
     }
 
