@@ -25,6 +25,8 @@ pub(super) fn run(run: &Run<'_>) -> Result<Tally> {
     let folder = run.workspace.target().join("coverage");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut cargo = cargo(&["tarpaulin", "--engine", "llvm", "--skip-clean", "--out", "Json"]);
+    // Counting makes the long tests longer.
+    cargo.args(["--timeout", "900"]);
     cargo.arg("--output-dir").arg(&folder).arg("--target-dir").arg(&folder);
     for name in CRATES {
         cargo.args(["--package", &format!("tidekeep-{name}")]);
