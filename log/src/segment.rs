@@ -95,6 +95,9 @@ impl Header {
         if header.store_id != store_id {
             return Err(OpenError::Foreign { file: name.into() });
         }
+        if header.first_index == 0 {
+            return Err(damaged("records are counted from 1"));
+        }
         if Some(header.sequence) != sequence_of(name) {
             return Err(damaged("the file's name and its header disagree"));
         }
@@ -162,5 +165,20 @@ pub(crate) fn remove_if_there(disk: &dyn Disk, name: &str) -> io::Result<()> {
     match disk.remove(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         outcome => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_of_record_0_is_damage() {
+        let header = |first_index| {
+            Header { store_id: 7, sequence: 1, epoch: 3, first_index, chain: 0 }.encode().0
+        };
+        assert!(Header::decode(&header(1), &name(1), 7).is_ok());
+        let refused = Header::decode(&header(0), &name(1), 7);
+        assert!(matches!(refused, Err(OpenError::Damaged { .. })));
     }
 }
