@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use crate::fingerprint::files_below;
 use crate::process;
 use crate::test::tally::Tally;
-use crate::test::{BUILD_LIMIT, Run, cargo, suites};
+use crate::test::{BUILD_LIMIT, Length, Run, cargo, suites};
 use crate::workspace::Workspace;
 
 /// What cargo-fuzz passes on as well, but for the sanitizer: no line of the workspace is unsafe.
@@ -47,7 +47,7 @@ pub(super) fn run(run: &Run<'_>) -> Result<Tally> {
             scope.spawn(|| {
                 let next = || queue.lock().ok()?.pop_front();
                 while let Some(name) = next() {
-                    let outcome = fuzz(run.workspace, &folder, name, seconds);
+                    let outcome = fuzz(run, &folder, name, seconds);
                     if let Ok(mut outcomes) = outcomes.lock() {
                         outcomes.push((name, outcome));
                     }
@@ -97,12 +97,16 @@ fn targets(workspace: &Workspace) -> Result<Vec<String>> {
 }
 
 /// Runs one target; what it did, in one line. New inputs go to a corpus below the target folder.
-fn fuzz(workspace: &Workspace, folder: &Path, name: &str, seconds: u32) -> Result<String> {
+fn fuzz(run: &Run<'_>, folder: &Path, name: &str, seconds: u32) -> Result<String> {
+    let workspace = run.workspace;
+    // Two everyday runs of the same code begin alike; a long one draws anew (0).
+    let seed = if run.length == Length::Everyday { 1 } else { 0 };
     let found = workspace.scratch(&format!("fuzz/{name}"));
     fs::create_dir_all(&found).with_context(|| format!("cannot create {}", found.display()))?;
     let artifact = workspace.scratch(&format!("fuzz/failed-{name}-"));
     let mut command = Command::new(folder.join(name));
     command
+        .arg(format!("-seed={seed}"))
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-timeout={INPUT_SECONDS}"))
         .arg(format!("-rss_limit_mb={MEMORY_MB}"))
