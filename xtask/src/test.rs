@@ -153,16 +153,22 @@ pub(crate) fn run(workspace: &Workspace, only: &[String], length: Length) -> Res
     let start = Instant::now();
     let mut total = Tally::default();
     let mut failed = Vec::new();
+    let mut failed_tests = Vec::new();
     for step in steps {
         let tally = run.step(step);
         if tally.failed > 0 {
             failed.push(step.name);
+            failed_tests.extend(run.failed_tests(step.name));
         }
         total += tally;
     }
     println!("test: everything took {}", web::seconds(start));
     if !failed.is_empty() {
         println!("test: failed: {}", failed.join(", "));
+        // Whoever sees only the end of a long output still learns what to run again.
+        for test in failed_tests {
+            println!("test: failed: {test}");
+        }
     }
     println!("{} passed, {} failed", total.passed, total.failed);
     Ok(failed.is_empty())
@@ -204,6 +210,13 @@ impl Run<'_> {
         fs::read(self.log(step))
             .map(|bytes| tally::read(&String::from_utf8_lossy(&bytes)))
             .unwrap_or_default()
+    }
+
+    /// The tests that failed in a step, by the names their runners gave.
+    fn failed_tests(&self, step: &str) -> Vec<String> {
+        let output = fs::read(self.log(step)).unwrap_or_default();
+        let output = String::from_utf8_lossy(&output);
+        tally::failed_tests(&output).into_iter().map(str::to_owned).collect()
     }
 
     /// Runs a command for a step, its output in the step's log.

@@ -66,6 +66,33 @@ fn read_line(line: &str) -> Tally {
     }
 }
 
+/// The tests that failed, each named once, in the order in which the runners told of them.
+pub(super) fn failed_tests(output: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    for name in output.lines().filter_map(failed_test) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn failed_test(line: &str) -> Option<&str> {
+    // nextest:    TIMEOUT [  20.012s] (3/9) tidekeep-log::crash every_cut
+    // cargo test: test every_cut ... FAILED
+    // Node:       not ok 3 - every cut
+    let line = line.trim();
+    if let Some((word, rest)) = line.split_once(" [") {
+        let failed = matches!(word, "FAIL" | "TIMEOUT" | "ABORT") || word.starts_with("SIG");
+        return failed.then(|| rest.split_once(']').map(|(_, name)| name.trim())).flatten();
+    }
+    if let Some(test) = line.strip_prefix("test ") {
+        return test.strip_suffix(" ... FAILED");
+    }
+    let (number, name) = line.strip_prefix("not ok ")?.split_once(" - ")?;
+    number.bytes().all(|byte| byte.is_ascii_digit()).then_some(name)
+}
+
 /// The number in front of a word: 8 for `passed` in `run: 8 passed, 1 failed`.
 fn before(line: &str, word: &str) -> u64 {
     let mut words = line.split([' ', ',', ';']).filter(|word| !word.is_empty());
@@ -101,6 +128,17 @@ mod tests {
         let text = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured\n\
                     test result: FAILED. 2 passed; 1 failed; 0 ignored\n";
         assert_eq!(read(text), Tally { passed: 5, failed: 1 });
+    }
+
+    #[test]
+    fn names_each_failed_test_once() {
+        let text = "        FAIL [   0.034s] (4/9) crate::suite one\n  stdout ───\n\
+                    test two ... FAILED\ntest three ... ok\n    not ok 3 - four\n\
+                    \u{20}    TIMEOUT [  20.0s] (5/9) crate::suite five\n    SIGABRT [ 1.0s] six\n\
+                    \u{20}       PASS [   0.034s] (4/9) crate::suite seven\n\
+                    \u{20}       FAIL [   0.034s] (4/9) crate::suite one\nnot ok at all\n";
+        let expected = ["(4/9) crate::suite one", "two", "four", "(5/9) crate::suite five", "six"];
+        assert_eq!(failed_tests(text), expected);
     }
 
     #[test]
