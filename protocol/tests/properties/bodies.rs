@@ -20,8 +20,8 @@ use tidekeep_protocol::op::{
 use crate::content;
 
 /// Memory for each byte of a body: the smallest item is two or three bytes on the wire, the largest
-/// about 140 in memory, and a list of unknown length is copied while it grows.
-const MEMORY_PER_BYTE: u64 = 150;
+/// 160 in memory (a watch's event), and a list may claim an item for each byte that is left.
+const MEMORY_PER_BYTE: u64 = 160;
 
 /// Whatever a client sends, reading it takes no more memory than this: the lists of a transaction,
 /// each as long as may be.

@@ -221,6 +221,8 @@ fn is_noticed(run: &Run<'_>, bug: &Bug) -> Result<bool> {
     // The same packages and features as in the step `unit`, so that nothing is built twice.
     let mut tests = cargo(&["nextest", "run", "--profile=planted", "--workspace"]);
     tests.args(["--all-features", "--exclude", END_TO_END, "--filterset", bug.caught_by]);
+    // What fails for a planted bug is no seed to keep.
+    tests.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
     match run.quiet("planted", tests.env("TIDEKEEP_PLANTED", bug.name), LIMIT) {
         Ok(()) => Ok(false),
         Err(_) if run.log_tally("planted").failed > 0 => Ok(true),
