@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 const PREFIX: &str = "tidekeep-";
 
 /// Each crate with all it may import of ours. `tests` may import everything.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("protocol", &[]),
     ("store", &["protocol"]),
     ("log", &["store", "protocol"]),
@@ -21,6 +21,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("client", &["client-core", "protocol"]),
     ("cli", &["client", "protocol"]),
     ("client-web", &["client-core", "protocol"]),
+    ("bench", &["protocol"]),
     ("xtask", &["protocol"]),
 ];
 /// Imports everything, and may be imported by the tests of any crate: it starts real servers.

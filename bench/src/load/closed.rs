@@ -1,0 +1,92 @@
+//! The loop in which every connection sends its next batch when it has the replies to the last one:
+//! as many requests as the server answers.
+
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+
+use crate::load::args::{Args, Operation};
+use crate::load::connection::{Connection, Desk};
+use crate::load::report::{Marks, Report};
+use crate::load::tally::Tally;
+use crate::load::work::Work;
+use crate::wire::{Broken, Wire};
+
+/// A server that answers nothing for so long is given up.
+const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Where a run is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Not measured yet, until this time.
+    Warm(Instant),
+    /// Measured, until this time; sweeps have none.
+    Measured(Option<Instant>),
+    /// Nothing new is asked.
+    Ending,
+}
+
+pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
+    let mut poll = Poll::new()?;
+    let mut connections = Vec::new();
+    for number in 0..args.connections as usize {
+        let token = Token(number);
+        connections.push(Connection::<W>::open(args.address, poll.registry(), token)?);
+    }
+    let mut desk = Desk::new::<W>(args.shape());
+    let mut tally = Tally::new(args)?;
+    let mut work = Work::new(args);
+    let mut events = Events::with_capacity(connections.len());
+
+    let sweep = matches!(args.operation, Operation::Fill | Operation::Check);
+    let mut marks = Marks::now(args.server_pid);
+    let mut phase = match sweep {
+        true => Phase::Measured(None),
+        false => Phase::Warm(Instant::now() + Duration::from_secs_f64(args.warmup)),
+    };
+    let mut report = None;
+    let mut busy = 0;
+    for connection in &mut connections {
+        let asks = std::iter::from_fn(|| work.next()).take(args.pipeline as usize);
+        connection.send(asks, Instant::now(), &mut desk, &tally)?;
+        busy += usize::from(connection.waiting > 0);
+    }
+    while busy > 0 {
+        poll.poll(&mut events, Some(SILENCE_LIMIT))?;
+        if events.is_empty() {
+            return Err(Broken::protocol("the server is silent"));
+        }
+        for event in &events {
+            let connection = &mut connections[event.token().0];
+            if event.is_writable() {
+                connection.flush()?;
+            }
+            if connection.waiting == 0 {
+                continue;
+            }
+            let now = connection.receive(&mut desk, &mut tally)?;
+            match phase {
+                Phase::Warm(until) if now >= until => {
+                    tally.restart();
+                    marks = Marks::now(args.server_pid);
+                    phase = Phase::Measured(Some(now + Duration::from_secs_f64(args.seconds)));
+                }
+                Phase::Measured(Some(until)) if now >= until => {
+                    report = Some(Report::of(&tally, &marks));
+                    phase = Phase::Ending;
+                }
+                _ => {}
+            }
+            if connection.waiting > 0 {
+                continue;
+            }
+            if phase != Phase::Ending {
+                let asks = std::iter::from_fn(|| work.next()).take(args.pipeline as usize);
+                connection.send(asks, now, &mut desk, &tally)?;
+            }
+            busy -= usize::from(connection.waiting == 0);
+        }
+    }
+    let report = report.unwrap_or_else(|| Report::of(&tally, &marks));
+    report.end(&tally, args)
+}

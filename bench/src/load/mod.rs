@@ -1,0 +1,48 @@
+//! The generator: one thread, many connections, every reply checked. `args` are its flags, `closed`
+//! and `paced` its two loops, `idle` only holds connections, `tally` is the verdict.
+
+pub mod args;
+mod closed;
+mod connection;
+mod idle;
+mod paced;
+pub mod process;
+mod report;
+mod tally;
+mod work;
+
+use std::process::ExitCode;
+
+use crate::load::args::{Args, Protocol};
+use crate::load::report::Report;
+use crate::wire::native::Native;
+use crate::wire::resp::Resp;
+use crate::wire::websocket::WebSocket;
+use crate::wire::{Broken, Wire};
+
+/// Does what the flags say, prints one line of JSON; fails when any reply was wrong.
+pub fn run(args: &Args) -> ExitCode {
+    let result = match args.protocol {
+        Protocol::Resp => of::<Resp>(args),
+        Protocol::Native => of::<Native>(args),
+        Protocol::Websocket => of::<WebSocket>(args),
+    };
+    match result {
+        Ok(report) => {
+            println!("{}", serde_json::to_string(&report).expect("a report is plain data"));
+            if report.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("tidekeep-load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn of<W: Wire>(args: &Args) -> Result<Report, Broken> {
+    match (&args.operation, args.rate) {
+        (args::Operation::Idle, _) => idle::run::<W>(args),
+        (_, None) => closed::run::<W>(args),
+        (_, Some(rate)) => paced::run::<W>(args, rate),
+    }
+}

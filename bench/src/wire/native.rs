@@ -1,0 +1,126 @@
+//! Native frames over TCP, read and written by the crate that defines them.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use tidekeep_protocol::condition::{Condition, Expiry};
+use tidekeep_protocol::error::ErrorBody;
+use tidekeep_protocol::frame::{self, Frame, LENGTH_BYTES, kind};
+use tidekeep_protocol::hello::{Hello, PREFACE, Welcome};
+use tidekeep_protocol::op::{Get, GetReply, Operation, Put, WriteReply, WriteStatus};
+use tidekeep_protocol::{VERSION, codec};
+
+use super::{Answer, Broken, Shape, Step, Template, Wire};
+use crate::content::KEY_BYTES;
+
+/// Where a frame's id stands.
+const ID_AT: usize = 8;
+/// Nothing that is asked for here is longer.
+const FRAME_LIMIT: u32 = 8 << 20;
+
+const GET: u8 = <Get<'_> as Operation>::SPEC.kind;
+const PUT: u8 = <Put<'_> as Operation>::SPEC.kind;
+const GET_REPLY: u8 = GET | kind::REPLY;
+const PUT_REPLY: u8 = PUT | kind::REPLY;
+
+/// A connection by native frames.
+pub struct Native;
+
+impl Wire for Native {
+    fn open(stream: &mut TcpStream) -> Result<Self, Broken> {
+        stream.write_all(&greeting())?;
+        let mut length = [0; LENGTH_BYTES];
+        stream.read_exact(&mut length)?;
+        let mut bytes = length.to_vec();
+        bytes.resize(LENGTH_BYTES + u32::from_le_bytes(length).min(FRAME_LIMIT) as usize, 0);
+        stream.read_exact(&mut bytes[LENGTH_BYTES..])?;
+        welcome(&bytes)?;
+        Ok(Self)
+    }
+
+    fn get() -> Template {
+        let mut request = Vec::new();
+        let get = Get { key: &[Template::KEY; KEY_BYTES] };
+        frame::write_value(&mut request, GET, 0, &get);
+        Template::find(&request, 0, Some(ID_AT))
+    }
+
+    fn set(shape: Shape) -> Template {
+        let put = Put {
+            key: &[Template::KEY; KEY_BYTES],
+            value: &vec![Template::VALUE; shape.value_bytes],
+            condition: Condition::Always,
+            expiry: shape.ttl_ms.map_or(Expiry::Never, Expiry::After),
+            previous: false,
+        };
+        let mut request = Vec::new();
+        frame::write_value(&mut request, PUT, 0, &put);
+        Template::find(&request, shape.value_bytes, Some(ID_AT))
+    }
+
+    fn next<'a>(&mut self, input: &'a [u8]) -> Result<Step<'a>, Broken> {
+        step(input)
+    }
+
+    fn pong(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        if let Ok(Some((frame, _))) = Frame::decode(input, FRAME_LIMIT)
+            && frame.kind == kind::PING
+        {
+            frame::write(out, kind::PONG, 0, frame.id, &[], |_| ());
+        }
+    }
+}
+
+/// Preface and hello.
+pub(super) fn greeting() -> Vec<u8> {
+    let mut out = PREFACE.to_vec();
+    let software = concat!("tidekeep-load ", env!("CARGO_PKG_VERSION"));
+    let hello = Hello { version_min: VERSION, version_max: VERSION, features: 0, software };
+    frame::write_value(&mut out, kind::HELLO, 0, &hello);
+    out
+}
+
+/// Checks that the first frame is a welcome; its length.
+pub(super) fn welcome(bytes: &[u8]) -> Result<usize, Broken> {
+    match Frame::decode(bytes, FRAME_LIMIT) {
+        Ok(Some((frame, length))) if frame.kind == kind::WELCOME => {
+            codec::decode::<Welcome<'_>>(frame.body)
+                .map_err(|error| Broken::protocol(error.to_string()))?;
+            Ok(length)
+        }
+        Ok(Some((frame, _))) => Err(Broken::protocol(format!("{} for a welcome", said(&frame)))),
+        Ok(None) => Err(Broken::protocol("half a welcome")),
+        Err(error) => Err(Broken::protocol(error.to_string())),
+    }
+}
+
+/// Reads the frame that `input` begins with.
+pub(super) fn step(input: &[u8]) -> Result<Step<'_>, Broken> {
+    let decoded = Frame::decode(input, FRAME_LIMIT);
+    let Some((frame, bytes)) = decoded.map_err(|error| Broken::protocol(error.to_string()))? else {
+        return Ok(Step::Incomplete);
+    };
+    let malformed = |_| Broken::protocol("a malformed body");
+    let answer = match frame.kind {
+        GET_REPLY => match codec::decode::<GetReply<'_>>(frame.body).map_err(malformed)?.entry {
+            Some(stored) => Answer::Value(stored.value),
+            None => Answer::Missing,
+        },
+        PUT_REPLY => match codec::decode::<WriteReply<'_>>(frame.body).map_err(malformed)?.status {
+            WriteStatus::Applied => Answer::Written,
+            status => Answer::Refused(format!("{status:?}")),
+        },
+        kind::ERROR if frame.id != 0 => Answer::Refused(said(&frame)),
+        kind::PING | kind::PONG | kind::GOING_AWAY => return Ok(Step::Skip(bytes)),
+        _ => return Err(Broken::protocol(said(&frame))),
+    };
+    Ok(Step::Reply { id: Some(frame.id), answer, bytes })
+}
+
+/// What a frame that nobody waited for says.
+fn said(frame: &Frame<'_>) -> String {
+    match codec::decode::<ErrorBody<'_>>(frame.body) {
+        Ok(error) if frame.kind == kind::ERROR => format!("the error {error:?}"),
+        _ => format!("a frame of kind {:#04x}", frame.kind),
+    }
+}
