@@ -110,8 +110,8 @@ fn store() -> (Arc<Solo>, Arc<Hands>) {
         let request = Request::DeleteRange(DeleteRange { range, limit: 0 });
         let mut body = Vec::new();
         request.encode(&mut body);
-        let call = Call { request: &request, body: &body, number: None };
-        drop(ready(store.solo.submit(&[call], Vec::new())));
+        let call = Call { request, body: Some(&body), number: None };
+        drop(ready(store.solo.submit(&[call], &mut Vec::new())));
         (Arc::clone(&store.solo), Arc::clone(&store.clock))
     })
 }

@@ -9,7 +9,7 @@
 use std::sync::{Arc, LazyLock};
 
 use tidekeep_log::disk::faulty::{FaultyDisk, seeded};
-use tidekeep_log::{Call, Commit, Durability, OpenError, Solo, SoloOptions, Upkeep};
+use tidekeep_log::{Call, Commit, Durability, OpenError, Solo, SoloOptions, Upkeep, collect};
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{Delete, Put, Request};
 use tidekeep_protocol::range::KeyRange;
@@ -153,7 +153,7 @@ fn true_store() -> Image {
 fn write(store: &Solo, request: &Request<'_>) {
     let mut body = Vec::new();
     request.encode(&mut body);
-    let pending = store.submit(&[Call { request, body: &body, number: None }], Vec::new());
+    let pending = collect(store, &[Call { request: request.clone(), body: Some(&body), number: None }]);
     while store.step() {}
     ready(pending).expect("the disk has done its work").expect("memory does not fail");
 }

@@ -9,7 +9,7 @@ use tidekeep_log::clock::SystemClock;
 use tidekeep_log::disk::faulty::seeded;
 use tidekeep_log::disk::real::RealDisk;
 use tidekeep_log::{
-    Answers, BoxError, Call, Commit, Durability, Eviction, MemoryOptions, Solo, SoloOptions,
+    BoxError, Call, Commit, Durability, Eviction, MemoryOptions, Solo, SoloOptions, collect,
 };
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{Get, Put, Request};
@@ -105,8 +105,8 @@ fn run_one(store: &Solo, key: &[u8], write: bool, batch: usize) {
     let request = if write { Request::Put(put) } else { Request::Get(Get { key }) };
     let mut body = Vec::with_capacity(160);
     request.encode(&mut body);
-    let calls = vec![Call { request: &request, body: &body, number: None }; batch];
-    let answers = match store.submit(&calls, Answers::new()).into_ready() {
+    let calls = vec![Call { request, body: Some(&body), number: None }; batch];
+    let answers = match collect(store, &calls).into_ready() {
         Ok(answers) => answers.expect("storage works"),
         Err(later) => wait(later).expect("storage works"),
     };

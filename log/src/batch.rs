@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Class, Request, TxnOp};
+use tidekeep_store::moment::Moment;
 use tidekeep_store::record;
 use tidekeep_store::sessions::Numbered;
 
-use crate::commit::{Answers, Call, Lost, Pending, Promise};
+use crate::commit::{Answer, Answers, Call, Lost, Pending, Promise};
 use crate::envelope::MAX_PAYLOAD;
 use crate::error::Refused;
 use crate::group::Group;
@@ -26,19 +27,17 @@ use crate::turn::Turn;
 const RECORD_MAX: usize = MAX_PAYLOAD - 1024;
 
 /// Runs a batch as far as it goes without waiting.
-pub(crate) fn run(group: &Arc<Group>, calls: &[Call<'_>], mut answers: Answers) -> Pending {
-    answers.clear();
-    answers.reserve(calls.len());
-    let mut batch = Batch { answers, shows: 0, logged: 0 };
-    match batch.advance(group, calls) {
+pub(crate) fn run(group: &Arc<Group>, calls: &[Call<'_>], answers: &mut dyn Answers) -> Pending {
+    let mut batch = Batch { shows: 0, logged: 0 };
+    match batch.advance(group, calls, answers) {
         None => match batch.waits_for(group) {
-            None => Promise::ready(Ok(batch.answers)),
+            None => Promise::ready(Ok(Vec::new())),
             Some(safe) => {
                 let group = Arc::clone(group);
                 Promise::later(async move {
                     safe.await?;
                     group.positions.safe();
-                    Ok(batch.answers)
+                    Ok(Vec::new())
                 })
             }
         },
@@ -46,9 +45,8 @@ pub(crate) fn run(group: &Arc<Group>, calls: &[Call<'_>], mut answers: Answers) 
     }
 }
 
-/// What is answered so far.
+/// What has run so far.
 struct Batch {
-    answers: Answers,
     /// The newest revision that an answer shows something of.
     shows: u64,
     /// Index of the last record that keeps something of it; 0 if there is none. A numbered write that
@@ -69,6 +67,18 @@ struct Kept {
     number: Option<Numbered>,
 }
 
+impl Kept {
+    fn of(call: &Call<'_>) -> Self {
+        let kind = call.request.spec().kind;
+        Self { kind, body: call.encoded().into_owned(), number: call.number }
+    }
+
+    fn call(&self) -> Option<Call<'_>> {
+        let request = Request::decode(self.kind, &self.body)?.ok()?;
+        Some(Call { request, body: Some(&self.body), number: self.number })
+    }
+}
+
 impl Batch {
     /// What is to be safe before the answers are given, if it is not yet.
     fn waits_for(&self, group: &Group) -> Option<Ticket> {
@@ -77,20 +87,13 @@ impl Batch {
         (index > group.log().durable()).then(|| group.log().ticket(index))
     }
 
-    async fn finish(mut self, group: Arc<Group>, mut rest: Rest) -> Result<Answers, Lost> {
+    async fn finish(mut self, group: Arc<Group>, mut rest: Rest) -> Result<Vec<Answer>, Lost> {
+        let mut answers = Vec::with_capacity(rest.calls.len());
         loop {
             rest.room.await?;
-            let calls = rest.calls;
-            let decoded: Vec<_> = calls
-                .iter()
-                .filter_map(|call| Some((Request::decode(call.kind, &call.body)?.ok()?, call)))
-                .collect();
-            debug_assert_eq!(decoded.len(), calls.len(), "each was decoded before it was kept");
-            let calls: Vec<_> = decoded
-                .iter()
-                .map(|(request, call)| Call { request, body: &call.body, number: call.number })
-                .collect();
-            match self.advance(&group, &calls) {
+            let calls: Vec<_> = rest.calls.iter().filter_map(Kept::call).collect();
+            debug_assert_eq!(calls.len(), rest.calls.len(), "each was a request when it was kept");
+            match self.advance(&group, &calls, &mut answers) {
                 Some(more) => rest = more,
                 None => break,
             }
@@ -99,56 +102,102 @@ impl Batch {
             safe.await?;
             group.positions.safe();
         }
-        Ok(self.answers)
+        Ok(answers)
     }
 
     /// Runs part after part until all is done or the log is busy.
-    fn advance(&mut self, group: &Group, calls: &[Call<'_>]) -> Option<Rest> {
+    fn advance(
+        &mut self,
+        group: &Group,
+        calls: &[Call<'_>],
+        answers: &mut dyn Answers,
+    ) -> Option<Rest> {
         let mut left = calls;
         while !left.is_empty() {
-            let (part, behind) = left.split_at(part_of(left, group.record_bytes));
-            match Admission::ask(group, part) {
-                Ok(admission) => self.run(group, part, admission),
+            let part = Part::of(left, group.record_bytes);
+            match Admission::ask(group, &part) {
+                Ok(admission) => self.run(group, part.calls, admission, answers),
                 Err(room) => {
-                    let kept = |call: &Call<'_>| Kept {
-                        kind: call.request.spec().kind,
-                        body: call.body.to_vec(),
-                        number: call.number,
-                    };
-                    return Some(Rest { room, calls: left.iter().map(kept).collect() });
+                    return Some(Rest { room, calls: left.iter().map(Kept::of).collect() });
                 }
             }
-            left = behind;
+            left = &left[part.calls.len()..];
         }
         None
     }
 
     /// Runs the calls of one part.
-    fn run(&mut self, group: &Group, part: &[Call<'_>], admission: Admission<'_>) {
+    fn run(
+        &mut self,
+        group: &Group,
+        calls: &[Call<'_>],
+        admission: Admission<'_>,
+        answers: &mut dyn Answers,
+    ) {
         let mut turn: Option<Turn<'_>> = None;
-        for call in part {
-            let answer = match call.request.spec().class {
-                Class::Write => admission.of(call.request).and_then(|()| {
-                    let turn = turn.get_or_insert_with(|| {
-                        group.make_room(growth(part));
-                        Turn::begin(group)
+        // Reads before the first write are of one moment; those behind it see what the turn did.
+        let mut moment: Option<Moment> = None;
+        for call in calls {
+            match (call.request.spec().class, &turn) {
+                (Class::Write, _) => {
+                    let answer = admission.of(&call.request).and_then(|()| {
+                        let turn = turn.get_or_insert_with(|| {
+                            if group.memory.limit().is_some() {
+                                group.make_room(growth(calls));
+                            }
+                            Turn::begin(group)
+                        });
+                        let answer = turn.write(call);
+                        // Whatever was decided was decided by all that came before.
+                        self.shows = turn.revision();
+                        answer
                     });
-                    let answer = turn.write(call);
-                    // Whatever was decided was decided by all that came before.
-                    self.shows = turn.revision();
-                    answer
-                }),
-                Class::Read | Class::Watch | Class::Server => {
-                    let moment = turn.as_ref().map_or_else(|| group.moment(), Turn::moment);
-                    group.read(call.request, &moment, &mut self.shows)
+                    answers.answer(answer);
                 }
-            };
-            self.answers.push(answer);
+                (Class::Read | Class::Watch | Class::Server, Some(turn)) => {
+                    group.read(&call.request, &turn.moment(), &mut self.shows, answers);
+                }
+                (Class::Read | Class::Watch | Class::Server, None) => {
+                    let moment = moment.get_or_insert_with(|| group.moment());
+                    group.read(&call.request, moment, &mut self.shows, answers);
+                }
+            }
         }
         if let (Some(turn), Admission::All(permit) | Admission::Freeing(permit)) = (turn, admission)
         {
             self.logged = turn.finish(permit).unwrap_or(self.logged);
         }
+    }
+}
+
+/// Calls that take one record, and one turn.
+struct Part<'p, 'a> {
+    calls: &'p [Call<'a>],
+    /// Whether any of them writes.
+    writes: bool,
+}
+
+impl<'p, 'a> Part<'p, 'a> {
+    /// The first of `calls` that make a part. A page is read on its own, so that no write waits for it
+    /// in the middle of a turn.
+    fn of(calls: &'p [Call<'a>], record_bytes: usize) -> Self {
+        let (mut left, mut writes) = (record_bytes, false);
+        for (at, call) in calls.iter().enumerate() {
+            let page = matches!(
+                call.request,
+                Request::Scan(_) | Request::Children(_) | Request::Leases(_)
+            );
+            match left.checked_sub(call.body_bytes()) {
+                Some(rest) if !page => left = rest,
+                _ if at > 0 => return Self { calls: &calls[..at], writes },
+                _ => {
+                    let writes = call.request.spec().class == Class::Write;
+                    return Self { calls: &calls[..1], writes };
+                }
+            }
+            writes |= call.request.spec().class == Class::Write;
+        }
+        Self { calls, writes }
     }
 }
 
@@ -166,22 +215,22 @@ enum Admission<'a> {
 
 impl<'a> Admission<'a> {
     /// Asks the log for room, or gives what to wait for before asking again.
-    fn ask(group: &'a Group, part: &[Call<'_>]) -> Result<Self, Ticket> {
-        let writes = || part.iter().filter(|call| call.request.spec().class == Class::Write);
-        if writes().next().is_none() {
+    fn ask(group: &'a Group, part: &Part<'_, '_>) -> Result<Self, Ticket> {
+        if !part.writes {
             return Ok(Self::NotNeeded);
         }
-        let bytes = record::bytes_for(writes().map(|call| call.body.len()));
+        let writes = || part.calls.iter().filter(|call| call.request.spec().class == Class::Write);
+        let bytes = record::bytes_for(writes().map(Call::body_bytes));
         if bytes > RECORD_MAX {
             return Ok(Self::Refused(too_large()));
         }
         match group.log().admit(1, bytes) {
             Ok(permit) => Ok(Self::All(permit)),
             Err(Refused::Full) => {
-                let freeing = writes().filter(|call| frees(call.request));
+                let freeing = writes().filter(|call| frees(&call.request));
                 let keeps = |call: &Call<'_>| matches!(call.request, Request::LeaseKeepAlive(_));
                 let keeping = freeing.clone().any(keeps);
-                let bytes = record::bytes_for(freeing.map(|call| call.body.len()));
+                let bytes = record::bytes_for(freeing.map(Call::body_bytes));
                 let log = group.log();
                 let admitted = if keeping {
                     log.admit_keeping_alive(1, bytes)
@@ -216,22 +265,6 @@ impl<'a> Admission<'a> {
     }
 }
 
-/// How many calls, from the first on, make a part. A page is read on its own, so that no write
-/// waits for it in the middle of a turn.
-fn part_of(calls: &[Call<'_>], record_bytes: usize) -> usize {
-    let mut left = record_bytes;
-    let fits = |call: &&Call<'_>| {
-        let page =
-            matches!(call.request, Request::Scan(_) | Request::Children(_) | Request::Leases(_));
-        match left.checked_sub(call.body.len()) {
-            Some(rest) if !page => left = rest,
-            _ => return false,
-        }
-        true
-    };
-    calls.iter().take_while(fits).count().max(1)
-}
-
 /// Whether a write never makes the store larger. That a lease is kept alive must not depend on room:
 /// its keys would go.
 fn frees(request: &Request<'_>) -> bool {
@@ -250,8 +283,8 @@ fn frees(request: &Request<'_>) -> bool {
 /// About how much memory the writes of a part may take.
 fn growth(part: &[Call<'_>]) -> u64 {
     let grows =
-        |call: &&Call<'_>| call.request.spec().class == Class::Write && !frees(call.request);
-    part.iter().filter(grows).map(|call| call.body.len() as u64 + GROWTH_BYTES).sum()
+        |call: &&Call<'_>| call.request.spec().class == Class::Write && !frees(&call.request);
+    part.iter().filter(grows).map(|call| call.body_bytes() as u64 + GROWTH_BYTES).sum()
 }
 
 /// What a write adds beside its bytes: an entry's head, its places in a leaf and among the ends.

@@ -2,6 +2,7 @@
 //! trait alone; [`crate::Solo`] implements it by the local log. Object-safe and without a runtime:
 //! every wait is a plain future.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,35 +12,73 @@ use tidekeep_protocol::error::Refusal;
 use tidekeep_protocol::op::Request;
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::change::Change;
-use tidekeep_store::reply::Reply;
+use tidekeep_store::reply::{Found, Reply};
 use tidekeep_store::sessions::Numbered;
 use tidekeep_store::view::View;
 
 use crate::backup::Backup;
 use crate::error::Failure;
 
-/// One request, decoded, and the bytes of its body as they came. The bytes are what is logged.
-#[derive(Debug, Clone, Copy)]
+/// One request, and its body.
+#[derive(Debug, Clone)]
 pub struct Call<'a> {
     /// The request; of a class that reads or writes.
-    pub request: &'a Request<'a>,
-    /// The body that the request was decoded from.
-    pub body: &'a [u8],
+    pub request: Request<'a>,
+    /// The body that it was decoded from, which is what is logged; none if it came in another form:
+    /// then the log encodes it.
+    pub body: Option<&'a [u8]>,
     /// The number that makes it safe to send again, if it is a write that has one. All calls of a
     /// batch that have one are of the same session.
     pub number: Option<Numbered>,
 }
 
-/// One answer for each call, in the order of the calls.
-pub type Answers = Vec<Result<Reply, Refusal>>;
+impl Call<'_> {
+    /// How long the body is, in bytes.
+    pub fn body_bytes(&self) -> usize {
+        self.body.map_or_else(|| self.request.encoded_bytes(), <[u8]>::len)
+    }
+
+    /// The body.
+    pub(crate) fn encoded(&self) -> Cow<'_, [u8]> {
+        self.body.map_or_else(
+            || {
+                let mut body = Vec::new();
+                self.request.encode(&mut body);
+                Cow::Owned(body)
+            },
+            Cow::Borrowed,
+        )
+    }
+}
+
+/// The answer to one call.
+pub type Answer = Result<Reply, Refusal>;
+
+/// Takes the answers to a batch: one for each call, in the order of the calls.
+pub trait Answers {
+    /// What a get found. It is lent while its shard is locked: copy what is needed, and return.
+    fn got(&mut self, found: Found<'_>) {
+        self.answer(Ok(Reply::Get(found.keep())));
+    }
+
+    /// The answer to any other call.
+    fn answer(&mut self, answer: Answer);
+}
+
+impl Answers for Vec<Answer> {
+    fn answer(&mut self, answer: Answer) {
+        self.push(answer);
+    }
+}
 
 /// One group's data and its order.
 pub trait Commit: Send + Sync {
-    /// Runs the calls in order, reads and writes mixed. Resolves with one answer for each once all
-    /// that the answers show is safe; never blocks on the disk. `answers` is a spare list to use.
-    /// The calls count from the moment of this call on, whether or not the result is awaited,
-    /// unless the log is busy: then those that did not fit in any more run when it is polled.
-    fn submit(&self, calls: &[Call<'_>], answers: Answers) -> Pending;
+    /// Runs the calls in order, reads and writes mixed; never blocks on the disk. Gives their answers
+    /// as they are made, **none of which may be shown before the promise resolves**: it does once all
+    /// that they show is safe. What ran counts from the moment of this call on, whether or not the
+    /// promise is awaited. Calls that cannot run yet, because the log is busy, run when the promise
+    /// is polled, and it resolves with their answers.
+    fn submit(&self, calls: &[Call<'_>], answers: &mut dyn Answers) -> Pending;
 
     /// A frozen cut of a range. It is safe to show when it resolves.
     fn view(&self, range: &KeyRange) -> PendingView;
@@ -81,8 +120,23 @@ pub trait Commit: Send + Sync {
     fn close(&self) -> Result<(), String>;
 }
 
-/// The answers to a batch, once they may be shown.
-pub type Pending = Promise<Result<Answers, Lost>>;
+/// That the answers given may be shown, with those to the calls behind, if there are any.
+pub type Pending = Promise<Result<Vec<Answer>, Lost>>;
+
+/// Submits a batch for whoever wants its answers as a list: all of them, once they may be shown.
+pub fn collect(commit: &dyn Commit, calls: &[Call<'_>]) -> Pending {
+    let mut answers = Vec::with_capacity(calls.len());
+    match commit.submit(calls, &mut answers).into_ready() {
+        Ok(rest) => Promise::ready(rest.map(|rest| {
+            answers.extend(rest);
+            answers
+        })),
+        Err(pending) => Promise::later(async move {
+            answers.extend(pending.await?);
+            Ok(answers)
+        }),
+    }
+}
 
 /// A view, once it may be shown.
 pub type PendingView = Promise<Result<View, Lost>>;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::limits::Limits;
-use tidekeep_protocol::op::{self, Get, Request};
+use tidekeep_protocol::op::{self, Children, Get, Request, Scan};
 use tidekeep_protocol::planted;
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::change::Change;
@@ -16,7 +16,7 @@ use tidekeep_store::entry::Entry;
 use tidekeep_store::leases::Leases;
 use tidekeep_store::moment::Moment;
 use tidekeep_store::read::{self, PageLimits};
-use tidekeep_store::reply::{Got, Reply};
+use tidekeep_store::reply::{Names, Page, Reply};
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::Spread;
 use tidekeep_store::snapshot::{self, Head};
@@ -25,6 +25,7 @@ use tidekeep_store::view::View;
 
 use crate::alarm::Alarm;
 use crate::clock::Monotone;
+use crate::commit::Answers;
 use crate::lags::Lags;
 use crate::log::Log;
 use crate::memory::Memory;
@@ -106,38 +107,20 @@ impl Group {
         request: &Request<'_>,
         moment: &Moment,
         shows: &mut u64,
-    ) -> Result<Reply, Refusal> {
-        match request {
-            Request::Get(get) => {
-                let got = self.get(get, moment);
-                if !planted::is_awake("read-before-durability") {
-                    *shows = got.shows.max(*shows);
-                }
-                Ok(Reply::Get(got))
+        answers: &mut dyn Answers,
+    ) {
+        let reply = match request {
+            Request::Get(get) => return self.get(get, moment, shows, answers),
+            Request::Scan(scan) => Reply::Scan(self.scan(scan, moment)),
+            Request::Children(children) => Reply::Children(self.children(children, moment)),
+            Request::Leases(leases) => Reply::Leases(self.leases(leases, moment)),
+            _ => {
+                let refusal = Refusal::new(Code::Internal, "this operation is no read");
+                return answers.answer(Err(refusal));
             }
-            Request::Scan(scan) => {
-                let shards = self.read_all();
-                let revision = self.revision.load(Ordering::Acquire);
-                *shows = revision.max(*shows);
-                let shards = shards.iter().map(|shard| &**shard);
-                let page = read::scan(shards, scan, self.page_limits(), moment, revision);
-                Ok(Reply::Scan(page))
-            }
-            Request::Children(children) => {
-                let shards = self.read_all();
-                let revision = self.revision.load(Ordering::Acquire);
-                *shows = revision.max(*shows);
-                let shards = shards.iter().map(|shard| &**shard);
-                let names = read::children(shards, children, self.page_limits(), moment, revision);
-                Ok(Reply::Children(names))
-            }
-            Request::Leases(leases) => {
-                let page = self.leases(leases, moment);
-                *shows = page.revision.max(*shows);
-                Ok(Reply::Leases(page))
-            }
-            _ => Err(Refusal::new(Code::Internal, "this operation is no read")),
-        }
+        };
+        *shows = reply.shows().max(*shows);
+        answers.answer(Ok(reply));
     }
 
     /// The moment of a read that begins now, outside of a turn.
@@ -168,16 +151,32 @@ impl Group {
         op::LeasesReply { revision, more, leases }
     }
 
-    fn get(&self, get: &Get<'_>, moment: &Moment) -> Got {
+    fn get(&self, get: &Get<'_>, moment: &Moment, shows: &mut u64, answers: &mut dyn Answers) {
         let shard = self.shards[self.spread.shard_of(get.key)].read();
         let newest = self.revision.load(Ordering::Acquire);
-        let mut got = read::get(&shard, get.key, moment, newest);
-        drop(shard);
+        let mut found = read::get(&shard, get.key, moment, newest);
         // The key has been as it is since `shows`, so any revision from there on is true of it;
         // the newest one that is safe lets an old entry be shown while younger writes wait.
-        got.shows = got.shows.min(newest);
-        got.revision = self.positions.known_safe().clamp(got.shows, newest);
-        got
+        found.shows = found.shows.min(newest);
+        found.revision = self.positions.known_safe().clamp(found.shows, newest);
+        if !planted::is_awake("read-before-durability") {
+            *shows = found.shows.max(*shows);
+        }
+        answers.got(found);
+    }
+
+    fn scan(&self, scan: &Scan<'_>, moment: &Moment) -> Page {
+        let shards = self.read_all();
+        let revision = self.revision.load(Ordering::Acquire);
+        let shards = shards.iter().map(|shard| &**shard);
+        read::scan(shards, scan, self.page_limits(), moment, revision)
+    }
+
+    fn children(&self, children: &Children<'_>, moment: &Moment) -> Names {
+        let shards = self.read_all();
+        let revision = self.revision.load(Ordering::Acquire);
+        let shards = shards.iter().map(|shard| &**shard);
+        read::children(shards, children, self.page_limits(), moment, revision)
     }
 
     /// Freezes a range. Everything up to the view's revision must be safe before it is shown.

@@ -59,8 +59,8 @@ mod writer;
 
 pub use backup::Backup;
 pub use commit::{
-    Answers, Call, Changed, Changes, Commit, Failed, Identity, Lost, Pending, PendingBackup,
-    PendingView, Promise, Standing, TooOld,
+    Answer, Answers, Call, Changed, Changes, Commit, Failed, Identity, Lost, Pending,
+    PendingBackup, PendingView, Promise, Standing, TooOld, collect,
 };
 pub use envelope::MAX_PAYLOAD;
 pub use error::{BoxError, Failure, OpenError, Refused, SnapshotError};
@@ -74,6 +74,6 @@ pub use solo::{Solo, SoloOptions};
 pub use ticket::Ticket;
 pub use tidekeep_store::change::{Change, Event, EventKind};
 pub use tidekeep_store::entry::Entry;
-pub use tidekeep_store::reply::Reply;
+pub use tidekeep_store::reply::{Found, Reply};
 pub use tidekeep_store::sessions::Numbered;
 pub use tidekeep_store::view::View;

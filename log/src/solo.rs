@@ -141,7 +141,7 @@ impl Solo {
 }
 
 impl Commit for Solo {
-    fn submit(&self, calls: &[Call<'_>], answers: Answers) -> Pending {
+    fn submit(&self, calls: &[Call<'_>], answers: &mut dyn Answers) -> Pending {
         batch::run(&self.group, calls, answers)
     }
 

@@ -77,7 +77,7 @@ impl<'a> Turn<'a> {
 
     fn write_once(&mut self, call: &Call<'_>) -> Result<Reply, Refusal> {
         let group = self.group;
-        match group.spread.footprint(call.request, &self.order.tables.leases) {
+        match group.spread.footprint(&call.request, &self.order.tables.leases) {
             Footprint::One(index) => self.run(call, &mut [group.lock(index)]),
             footprint => self.run(call, &mut group.lock_all(&footprint)),
         }
@@ -90,17 +90,20 @@ impl<'a> Turn<'a> {
         let kind = call.request.spec().kind;
         let Some(numbered) = &call.number else {
             let tables = &mut self.order.tables;
-            let applied = apply_request(&mut writing, tables, self.stamp, call.request);
+            let applied = apply_request(&mut writing, tables, self.stamp, &call.request);
             group.count(before, guards);
             let (reply, change) = applied.inspect_err(|refusal| group.refused(refusal))?;
             if self.keep(change, guards) {
-                record::push_request(kind, call.body, &mut self.order.record);
+                match call.body {
+                    Some(body) => record::push_request(kind, body, &mut self.order.record),
+                    None => record::push_decoded(&call.request, &mut self.order.record),
+                }
             }
             return Ok(reply);
         };
         let tables = &mut self.order.tables;
         let (answer, change) =
-            apply_numbered(&mut writing, tables, self.stamp, numbered, call.request);
+            apply_numbered(&mut writing, tables, self.stamp, numbered, &call.request);
         group.count(before, guards);
         if let Err(refusal) = &answer
             && is_for_now(refusal)
@@ -111,11 +114,11 @@ impl<'a> Turn<'a> {
         }
         let changed = self.keep(change, guards);
         self.wrote = true;
-        let record = &mut self.order.record;
+        let (body, record) = (call.encoded(), &mut self.order.record);
         if self.session.replace(numbered.session) != Some(numbered.session) {
             record::push_session(numbered.session, record);
         }
-        record::push_numbered(numbered.number, changed, kind, call.body, record);
+        record::push_numbered(numbered.number, changed, kind, &body, record);
         answer
     }
 

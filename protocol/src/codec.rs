@@ -17,6 +17,11 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
         .expect("bodies have known lengths and the buffer grows");
 }
 
+/// How many bytes [`encode`] appends for `value`.
+pub fn encoded_bytes<T: Serialize + ?Sized>(value: &T) -> usize {
+    postcard::serialize_with_flavor(value, Count(0)).expect("bodies have known lengths")
+}
+
 /// Reads one value that borrows from `body` and fills it exactly.
 pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
     match postcard::take_from_bytes(body) {
@@ -101,9 +106,39 @@ impl Flavor for Append<'_> {
     }
 }
 
+struct Count(usize);
+
+impl Flavor for Count {
+    type Output = usize;
+
+    #[inline]
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0 += data.len();
+        Ok(())
+    }
+
+    #[inline]
+    fn try_push(&mut self, _: u8) -> postcard::Result<()> {
+        self.0 += 1;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<usize> {
+        Ok(self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_takes_as_many_bytes_as_are_counted() {
+        let mut out = Vec::new();
+        let value = (7_u8, u64::MAX, "text", [300_u32; 5]);
+        encode(&value, &mut out);
+        assert_eq!(encoded_bytes(&value), out.len());
+    }
 
     #[derive(Debug, PartialEq, Deserialize)]
     struct Three(#[serde(deserialize_with = "bounded_list::<_, _, 3>")] Vec<u8>);

@@ -110,6 +110,11 @@ macro_rules! operations {
                 match self { $(Self::$name(body) => body.check(limits),)+ }
             }
 
+            /// How many bytes the request's body takes.
+            pub fn encoded_bytes(&self) -> usize {
+                match self { $(Self::$name(body) => codec::encoded_bytes(body),)+ }
+            }
+
             /// Appends the request's body.
             pub fn encode(&self, out: &mut alloc::vec::Vec<u8>) {
                 match self { $(Self::$name(body) => codec::encode(body, out),)+ }

@@ -10,7 +10,7 @@ use tidekeep_protocol::range::{Range, prefix_end, successor};
 use crate::entry::Entry;
 use crate::merge::{Direction, merge};
 use crate::moment::Moment;
-use crate::reply::{Got, Names, Page};
+use crate::reply::{Found, Names, Page};
 use crate::shard::Shard;
 
 /// The bounds of one page.
@@ -24,14 +24,14 @@ pub struct PageLimits {
 
 /// Reads one entry. That there is none may be the work of any write to the shard so far, and that
 /// one with a lease is still there the work of any keep-alive.
-pub fn get(shard: &Shard, key: &[u8], moment: &Moment, revision: u64) -> Got {
+pub fn get<'a>(shard: &'a Shard, key: &[u8], moment: &Moment, revision: u64) -> Found<'a> {
     let kept = shard.used(key, moment.now_ms());
     let shows = match kept {
         Some(entry) if entry.lease().is_some() => revision,
         Some(entry) => entry.modified(),
         None => shard.written(),
     };
-    Got { revision, entry: kept.filter(|entry| !moment.is_over(entry)).cloned(), shows }
+    Found { revision, entry: kept.filter(|entry| !moment.is_over(entry)), shows }
 }
 
 /// The entry of `key`, unless its time is over.

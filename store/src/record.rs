@@ -94,6 +94,11 @@ pub fn push_request(kind: u8, body: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(body);
 }
 
+/// Adds a client's write that did not come as a body.
+pub fn push_decoded(request: &Request<'_>, out: &mut Vec<u8>) {
+    push_with(request.spec().kind, out, |out| request.encode(out));
+}
+
 /// Says whose the numbered writes are that are added next.
 pub fn push_session(session: SessionId, out: &mut Vec<u8>) {
     push_request(KIND_SESSION, &session.0, out);
@@ -120,9 +125,13 @@ pub fn push_evict(evicted: &[Expired<'_>], out: &mut Vec<u8>) {
 }
 
 fn push_entries(kind: u8, entries: &[Expired<'_>], out: &mut Vec<u8>) {
+    push_with(kind, out, |out| codec::encode(entries, out));
+}
+
+fn push_with(kind: u8, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     push_request(kind, &[], out);
-    codec::encode(entries, out);
+    body(out);
     let length = (out.len() - start - COMMAND_BYTES) as u32;
     out[start + 1..start + COMMAND_BYTES].copy_from_slice(&length.to_le_bytes());
 }

@@ -64,6 +64,35 @@ pub struct Got {
     pub shows: u64,
 }
 
+/// What a get found, lent by the shard that keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// The group's revision at which it was read.
+    pub revision: u64,
+    /// The entry, if there is one.
+    pub entry: Option<&'a Entry>,
+    /// The newest revision that the answer shows something of, absence included.
+    pub shows: u64,
+}
+
+impl Found<'_> {
+    /// The same, to be kept.
+    pub fn keep(&self) -> Got {
+        Got { revision: self.revision, entry: self.entry.cloned(), shows: self.shows }
+    }
+
+    /// Appends the reply's body.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let entry = self.entry.map(Entry::stored);
+        codec::encode(&GetReply { revision: self.revision, entry }, out);
+    }
+
+    /// At most how long the body is, in bytes, without writing it.
+    pub fn body_bytes(&self) -> usize {
+        entry_bytes(self.entry)
+    }
+}
+
 /// What a put or a delete did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {

@@ -2,7 +2,7 @@
 //! there whole or not at all, and watches lose nothing.
 
 use tidekeep_log::disk::faulty::{Crash, seeded};
-use tidekeep_log::{Answers, Commit, Solo};
+use tidekeep_log::{Answer, Commit, Solo};
 use tidekeep_protocol::op::{Request, TxnOp};
 
 use crate::world::{
@@ -21,7 +21,7 @@ struct Told {
 }
 
 /// The batch with this number; each is one record and changes something.
-fn batch(number: u64, store: &Solo) -> Option<Answers> {
+fn batch(number: u64, store: &Solo) -> Option<Vec<Answer>> {
     let mut random = seeded(number);
     let keys: Vec<_> = (0..3).map(|_| format!("key-{}", random() % 8).into_bytes()).collect();
     let value = vec![number as u8; (random() % 200) as usize];

@@ -2,7 +2,7 @@
 //! run twice.
 
 use tidekeep_log::disk::faulty::{Crash, FaultyDisk};
-use tidekeep_log::{Answers, Call, Commit, Lost, Numbered, Reply, Solo};
+use tidekeep_log::{Answer, Call, Commit, Lost, Numbered, Reply, Solo, collect};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Request, WriteStatus};
 use tidekeep_protocol::session::{Number, SessionId};
@@ -24,7 +24,7 @@ fn again(numbered: Numbered) -> Numbered {
 }
 
 /// Runs numbered writes as one batch.
-fn ask_all(store: &Solo, requests: &[(Request<'_>, Numbered)]) -> Result<Answers, Lost> {
+fn ask_all(store: &Solo, requests: &[(Request<'_>, Numbered)]) -> Result<Vec<Answer>, Lost> {
     let bodies: Vec<Vec<u8>> = requests
         .iter()
         .map(|(request, _)| {
@@ -36,9 +36,13 @@ fn ask_all(store: &Solo, requests: &[(Request<'_>, Numbered)]) -> Result<Answers
     let calls: Vec<Call<'_>> = requests
         .iter()
         .zip(&bodies)
-        .map(|((request, number), body)| Call { request, body, number: Some(*number) })
+        .map(|((request, number), body)| Call {
+            request: request.clone(),
+            body: Some(body),
+            number: Some(*number),
+        })
         .collect();
-    wait(store.submit(&calls, Answers::new()))
+    wait(collect(store, &calls))
 }
 
 fn ask(store: &Solo, request: Request<'_>, numbered: Numbered) -> Result<Reply, Refusal> {
@@ -139,8 +143,8 @@ fn a_retry_of_a_write_that_waits_for_the_disk_waits_too() {
     let mut body = Vec::new();
     request.encode(&mut body);
     let submit = |number| {
-        let calls = [Call { request: &request, body: &body, number: Some(number) }];
-        store.submit(&calls, Answers::new())
+        let calls = [Call { request: request.clone(), body: Some(&body), number: Some(number) }];
+        collect(&store, &calls)
     };
     let first = submit(numbered(1, 1));
     let second = submit(again(numbered(1, 1)));
@@ -167,8 +171,8 @@ fn a_numbered_write_that_changed_nothing_is_answered_when_that_is_safe() {
     let request = Request::Put(absent);
     let mut body = Vec::new();
     request.encode(&mut body);
-    let calls = [Call { request: &request, body: &body, number: Some(numbered(1, 1)) }];
-    let Err(refused) = store.submit(&calls, Answers::new()).into_ready() else {
+    let calls = [Call { request, body: Some(&body), number: Some(numbered(1, 1)) }];
+    let Err(refused) = collect(&store, &calls).into_ready() else {
         panic!("the refusal can still be forgotten");
     };
     world.disk.hold_syncs(false);

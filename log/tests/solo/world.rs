@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use tidekeep_log::disk::faulty::{FaultyDisk, seeded};
 use tidekeep_log::{
-    Answers, Call, Commit, Durability, Entry, EventKind, Lost, MemoryOptions, OpenError, Pending,
-    Reply, Solo, SoloOptions,
+    Answer, Call, Commit, Durability, Entry, EventKind, Lost, MemoryOptions, OpenError, Pending,
+    Reply, Solo, SoloOptions, collect,
 };
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::error::Refusal;
@@ -133,13 +133,13 @@ pub(crate) fn submit(store: &dyn Commit, requests: &[Request<'_>]) -> Pending {
     let calls: Vec<Call<'_>> = requests
         .iter()
         .zip(&bodies)
-        .map(|(request, body)| Call { request, body, number: None })
+        .map(|(request, body)| Call { request: request.clone(), body: Some(body), number: None })
         .collect();
-    store.submit(&calls, Answers::new())
+    collect(store, &calls)
 }
 
 /// Runs a batch.
-pub(crate) fn ask_all(store: &dyn Commit, requests: &[Request<'_>]) -> Result<Answers, Lost> {
+pub(crate) fn ask_all(store: &dyn Commit, requests: &[Request<'_>]) -> Result<Vec<Answer>, Lost> {
     let answers = wait(submit(store, requests))?;
     assert_eq!(answers.len(), requests.len(), "one answer for each request");
     Ok(answers)

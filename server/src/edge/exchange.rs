@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::input::Input;
 use crate::observe::Metrics;
-use crate::service::{Owner, Scratch, Service, Submitted};
+use crate::service::{Owner, Service, Underway};
 use crate::session::{Batch, Millis, Session};
 
 struct Waiter {
@@ -26,7 +26,7 @@ struct Waiter {
 pub(crate) struct Exchange {
     pub(crate) session: Session,
     batch: Batch<'static>,
-    scratch: Scratch,
+    backup: Underway,
     waiters: VecDeque<Waiter>,
     views: Vec<(u32, PendingView)>,
     changed: Option<Changed>,
@@ -39,7 +39,7 @@ impl Exchange {
         Self {
             session,
             batch: Batch::default(),
-            scratch: Scratch::default(),
+            backup: Underway::default(),
             waiters: VecDeque::new(),
             views: Vec::new(),
             changed: None,
@@ -67,7 +67,7 @@ impl Exchange {
             };
             metrics.batch_time.record(waiter.since.elapsed());
             match result {
-                Ok(answers) => self.session.answer_waiting(waiter.key, answers),
+                Ok(rest) => self.session.release(waiter.key, rest),
                 Err(lost) => {
                     debug!(%lost, "requests were lost");
                     self.session.lose_waiting(waiter.key);
@@ -126,18 +126,20 @@ impl Exchange {
             if let (None, Some(id)) = (&self.owner, self.session.id()) {
                 self.owner = Some(service.owners.claim(id));
             }
-            let submitted = if self.poll_owner(context) {
+            let held = if self.poll_owner(context) {
                 None
             } else {
-                service.run(&batch, &mut self.session, &mut self.scratch, &mut self.views)
+                service.run(&batch, &mut self.session, &mut self.backup, &mut self.views)
             };
+            match held {
+                Some((key, pending)) => self.waiters.push_back(Waiter { key, since, pending }),
+                None if !batch.is_empty() => metrics.batch_time.record(since.elapsed()),
+                None => {}
+            }
             let work = read > 0 || !batch.is_empty();
             self.batch = batch.recycle();
             input.consume(read);
             self.session.note_input(now, input.held_bytes());
-            if let Some(submitted) = submitted {
-                self.follow(submitted, since, metrics);
-            }
             self.session.fill(now, &*service.commit);
             if !work {
                 break;
@@ -145,23 +147,6 @@ impl Exchange {
             moved = true;
         }
         moved
-    }
-
-    fn follow(&mut self, submitted: Submitted, since: Instant, metrics: &Metrics) {
-        let Submitted { tickets, pending } = submitted;
-        match pending.into_ready() {
-            Ok(result) => {
-                metrics.batch_time.record(since.elapsed());
-                match result {
-                    Ok(answers) => self.session.answer(tickets, answers),
-                    Err(_) => self.session.lose(&tickets),
-                }
-            }
-            Err(pending) => {
-                let key = self.session.wait_for(tickets);
-                self.waiters.push_back(Waiter { key, since, pending });
-            }
-        }
     }
 }
 

@@ -143,7 +143,7 @@ impl Metrics {
 
     /// Adds what a session did, and clears it.
     pub(crate) fn add(&self, tally: &mut Tally) {
-        for (counter, count) in self.answered.iter().zip(&tally.answered) {
+        for (counter, count) in self.answered.iter().zip(&tally.answered.0) {
             if *count > 0 {
                 counter.fetch_add(u64::from(*count), Ordering::Relaxed);
             }

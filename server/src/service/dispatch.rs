@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidekeep_log::{Call, Commit, Pending, PendingView};
+use tidekeep_log::{Commit, Pending, PendingView};
 use tidekeep_protocol::codec;
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Backup, Class, Request};
@@ -10,7 +10,7 @@ use tidekeep_protocol::op::{Backup, Class, Request};
 use super::backup::Underway;
 use super::owners::Owners;
 use super::status::Status;
-use crate::session::{Batch, Session, Ticket, WatchStart, recycle};
+use crate::session::{Batch, Session, Ticket, WatchStart};
 
 /// What requests are run against.
 pub(crate) struct Service {
@@ -19,70 +19,30 @@ pub(crate) struct Service {
     pub(crate) owners: Owners,
 }
 
-/// A batch that was handed to the commit.
-pub(crate) struct Submitted {
-    /// Who asked.
-    pub(crate) tickets: Vec<Ticket>,
-    /// The answers, one for each.
-    pub(crate) pending: Pending,
-}
-
-/// What a connection keeps from batch to batch: the backup that it takes, and memory.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    calls: Vec<Call<'static>>,
-    backup: Underway,
-}
-
 impl Service {
-    /// Runs a batch of requests that arrived together. Answers that need no commit go to the
-    /// session at once; views that watches begin with are added to `views`.
+    /// Runs a batch of requests that arrived together. What may be answered at once is; else the promise
+    /// of the answers comes back, with the session's key to them. Views that watches begin with are
+    /// added to `views`.
     pub(crate) fn run(
         &self,
         batch: &Batch<'_>,
         session: &mut Session,
-        scratch: &mut Scratch,
+        backup: &mut Underway,
         views: &mut Vec<(u32, PendingView)>,
-    ) -> Option<Submitted> {
+    ) -> Option<(u64, Pending)> {
         match batch.class()? {
-            Class::Read | Class::Write => self.submit(batch, session, scratch),
+            Class::Read | Class::Write => {
+                session.ask(&batch.tickets, |answers| self.commit.submit(&batch.calls, answers))
+            }
             Class::Watch => {
                 self.open_watches(batch, session, views);
                 None
             }
             Class::Server => {
-                self.answer(batch, session, scratch);
+                self.answer(batch, session, backup);
                 None
             }
         }
-    }
-
-    fn submit(
-        &self,
-        batch: &Batch<'_>,
-        session: &mut Session,
-        scratch: &mut Scratch,
-    ) -> Option<Submitted> {
-        let (mut tickets, answers) = session.take_spare();
-        let mut calls: Vec<Call<'_>> = std::mem::take(&mut scratch.calls);
-        let requests = batch.requests.iter().zip(&batch.bodies);
-        let askers = batch.numbers.iter().zip(&batch.tickets);
-        for ((request, body), (number, ticket)) in requests.zip(askers) {
-            match request.check(session.limits()) {
-                Ok(()) => {
-                    calls.push(Call { request, body, number: *number });
-                    tickets.push(*ticket);
-                }
-                Err(refusal) => session.refuse(ticket, &refusal),
-            }
-        }
-        let submitted = if calls.is_empty() {
-            None
-        } else {
-            Some(Submitted { pending: self.commit.submit(&calls, answers), tickets })
-        };
-        scratch.calls = recycle(calls);
-        submitted
     }
 
     fn open_watches(
@@ -91,30 +51,27 @@ impl Service {
         session: &mut Session,
         views: &mut Vec<(u32, PendingView)>,
     ) {
-        for (request, ticket) in batch.requests.iter().zip(&batch.tickets) {
-            let opened = match request {
-                Request::Watch(watch) => request
-                    .check(session.limits())
-                    .map(|()| session.open_watch(ticket, watch, &*self.commit)),
-                _ => Err(no_way(ticket)),
+        for (call, ticket) in batch.calls.iter().zip(&batch.tickets) {
+            let Request::Watch(watch) = &call.request else {
+                session.refuse(ticket, &no_way(ticket));
+                continue;
             };
-            match opened {
-                Ok(WatchStart::View(range)) => views.push((ticket.id, self.commit.view(&range))),
-                Ok(WatchStart::Open | WatchStart::Refused) => {}
-                Err(refusal) => session.refuse(ticket, &refusal),
+            match session.open_watch(ticket, watch, &*self.commit) {
+                WatchStart::View(range) => views.push((ticket.id, self.commit.view(&range))),
+                WatchStart::Open | WatchStart::Refused => {}
             }
         }
     }
 
-    fn answer(&self, batch: &Batch<'_>, session: &mut Session, scratch: &mut Scratch) {
-        for (request, ticket) in batch.requests.iter().zip(&batch.tickets) {
-            match request {
+    fn answer(&self, batch: &Batch<'_>, session: &mut Session, backup: &mut Underway) {
+        for (call, ticket) in batch.calls.iter().zip(&batch.tickets) {
+            match &call.request {
                 Request::Status(_) => {
                     session.reply(ticket, |body| self.status.encode(&*self.commit, body));
                 }
                 Request::Backup(Backup { offset }) => {
                     let mut bytes = Vec::new();
-                    match scratch.backup.next(&*self.commit, *offset, &mut bytes) {
+                    match backup.next(&*self.commit, *offset, &mut bytes) {
                         Ok(piece) => {
                             session.reply(ticket, |body| codec::encode(&piece.reply(&bytes), body));
                         }

@@ -6,6 +6,7 @@ mod dispatch;
 mod owners;
 mod status;
 
-pub(crate) use dispatch::{Scratch, Service, Submitted};
+pub(crate) use backup::Underway;
+pub(crate) use dispatch::Service;
 pub(crate) use owners::{Owner, Owners};
 pub(crate) use status::Status;

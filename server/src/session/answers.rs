@@ -3,23 +3,15 @@
 //! for short ones.
 
 use std::collections::VecDeque;
-use std::mem;
 
-use tidekeep_log::{Answers, Reply};
-use tidekeep_protocol::error::{Code, ErrorBody, Outcome, Refusal};
+use tidekeep_log::{Answer, Reply};
+use tidekeep_protocol::error::{Code, ErrorBody, Outcome};
 use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::op::Class;
 
 use super::batch::Ticket;
 use super::outbox::{Fit, Outbox};
 use super::tally::Tally;
-
-/// One batch's answers, the first `next` of which have been written or have stepped aside.
-struct Answered {
-    tickets: Vec<Ticket>,
-    answers: Answers,
-    next: usize,
-}
 
 /// An answer that takes more than one frame.
 struct LongAnswer {
@@ -28,36 +20,36 @@ struct LongAnswer {
     bytes: usize,
 }
 
-/// Answers, oldest first, and the memory of those that are done.
+/// Answers that may be shown, oldest first.
 pub(crate) struct AnswerQueue {
-    batches: VecDeque<Answered>,
+    /// Those that nobody has looked at yet.
+    next: VecDeque<(Ticket, Answer)>,
     long: VecDeque<LongAnswer>,
     /// What the long answers are about to take, in bytes.
     long_bytes: usize,
     /// What all that wait are about to take, in bytes.
     bytes: usize,
     chunk_bytes: usize,
-    spare: Option<(Vec<Ticket>, Answers)>,
 }
 
 impl AnswerQueue {
     /// A queue for which replies over `chunk_bytes` are long.
     pub(crate) fn new(chunk_bytes: u32) -> Self {
         Self {
-            batches: VecDeque::new(),
+            next: VecDeque::new(),
             long: VecDeque::new(),
             long_bytes: 0,
             bytes: 0,
             chunk_bytes: chunk_bytes.max(1) as usize,
-            spare: None,
         }
     }
 
-    /// Adds a batch's answers, one for each ticket.
-    pub(crate) fn push(&mut self, tickets: Vec<Ticket>, answers: Answers) {
-        debug_assert_eq!(tickets.len(), answers.len(), "one answer for each request");
-        self.bytes += answers.iter().map(answer_bytes).sum::<usize>();
-        self.batches.push_back(Answered { tickets, answers, next: 0 });
+    /// Adds answers.
+    pub(crate) fn extend(&mut self, answers: impl IntoIterator<Item = (Ticket, Answer)>) {
+        for (ticket, answer) in answers {
+            self.bytes += answer_bytes(&answer);
+            self.next.push_back((ticket, answer));
+        }
     }
 
     /// What the answers that wait are about to take, in bytes.
@@ -67,12 +59,12 @@ impl AnswerQueue {
 
     /// Whether no answer waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.batches.is_empty() && self.long.is_empty()
+        self.next.is_empty() && self.long.is_empty()
     }
 
-    /// Whether there are batches of which not everything was looked at.
-    pub(crate) fn has_batches(&self) -> bool {
-        !self.batches.is_empty()
+    /// Whether there are answers that nobody has looked at yet.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.next.is_empty()
     }
 
     /// What the long answers that wait are about to take, in bytes.
@@ -80,43 +72,28 @@ impl AnswerQueue {
         self.long_bytes
     }
 
-    /// Lists to use for the next batch.
-    pub(crate) fn take_spare(&mut self) -> (Vec<Ticket>, Answers) {
-        self.spare.take().unwrap_or_default()
-    }
-
     /// Writes about one chunk of short answers and has long ones step aside; whether there were any.
     pub(crate) fn write_short(&mut self, out: &mut Outbox, tally: &mut Tally) -> bool {
         let start = out.backlog();
         let mut moved = false;
         while out.has_room() && out.backlog() - start < self.chunk_bytes {
-            let Some(batch) = self.batches.front_mut() else { break };
-            let ticket = batch.tickets[batch.next];
-            let bytes = answer_bytes(&batch.answers[batch.next]);
-            match &batch.answers[batch.next] {
-                Ok(reply) => match bytes {
-                    bytes if bytes > self.chunk_bytes => {
-                        let stepped = mem::replace(&mut batch.answers[batch.next], Err(GONE));
-                        if let Ok(reply) = stepped {
-                            self.long.push_back(LongAnswer { ticket, reply, bytes });
-                            self.long_bytes += bytes;
-                        }
-                    }
-                    _ => {
-                        self.bytes -= bytes;
-                        write_reply(&ticket, reply, out, tally);
-                    }
-                },
+            let Some((ticket, answer)) = self.next.pop_front() else { break };
+            let bytes = answer_bytes(&answer);
+            match answer {
+                Ok(reply) if bytes > self.chunk_bytes => {
+                    self.long.push_back(LongAnswer { ticket, reply, bytes });
+                    self.long_bytes += bytes;
+                }
+                Ok(reply) => {
+                    self.bytes -= bytes;
+                    write_reply(&ticket, &reply, out, tally);
+                }
                 Err(refusal) => {
                     out.error(ticket.id, &refusal.body());
                     tally.refused(ticket.operation, refusal.code);
                 }
             }
             moved = true;
-            batch.next += 1;
-            if batch.next == batch.answers.len() {
-                self.finish_first();
-            }
         }
         moved
     }
@@ -134,23 +111,19 @@ impl AnswerQueue {
         true
     }
 
-    fn finish_first(&mut self) {
-        if let Some(mut batch) = self.batches.pop_front() {
-            batch.tickets.clear();
-            batch.answers.clear();
-            self.spare = Some((batch.tickets, batch.answers));
+    /// Gives memory back that a burst needed.
+    pub(crate) fn rest(&mut self) {
+        if self.is_empty() {
+            self.next.shrink_to(0);
+            self.long.shrink_to(0);
         }
     }
 }
 
 /// What an answer is about to take, in bytes; a refusal is short.
-fn answer_bytes(answer: &Result<Reply, Refusal>) -> usize {
+fn answer_bytes(answer: &Answer) -> usize {
     answer.as_ref().map_or(0, Reply::body_bytes)
 }
-
-/// What stands in the place of an answer that has stepped aside.
-const GONE: Refusal =
-    Refusal { code: Code::Internal, message: std::borrow::Cow::Borrowed("answered already") };
 
 fn write_reply(ticket: &Ticket, reply: &Reply, out: &mut Outbox, tally: &mut Tally) {
     match out.reply(ticket.kind | kind::REPLY, ticket.id, |body| reply.encode(body)) {

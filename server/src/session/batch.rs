@@ -1,7 +1,7 @@
 //! The requests that arrived together and run together. They borrow from the bytes that arrived;
 //! the lists' memory is used again for the next batch.
 
-use tidekeep_log::Numbered;
+use tidekeep_log::Call;
 use tidekeep_protocol::op::{Class, Request, TxnOp};
 
 /// Work in one batch, in units of a simple request. Enough to spread a sync over many requests, few
@@ -24,15 +24,11 @@ pub(crate) struct Ticket {
     pub(crate) class: Class,
 }
 
-/// Requests that run together, as four lists side by side.
+/// Requests that run together, as two lists side by side.
 #[derive(Default)]
 pub(crate) struct Batch<'b> {
     /// What is asked.
-    pub(crate) requests: Vec<Request<'b>>,
-    /// The bodies as they came over the wire.
-    pub(crate) bodies: Vec<&'b [u8]>,
-    /// The numbers of writes that have one.
-    pub(crate) numbers: Vec<Option<Numbered>>,
+    pub(crate) calls: Vec<Call<'b>>,
     /// Who asked.
     pub(crate) tickets: Vec<Ticket>,
     highest_id: u32,
@@ -41,18 +37,10 @@ pub(crate) struct Batch<'b> {
 
 impl<'b> Batch<'b> {
     /// Adds a request.
-    pub(crate) fn push(
-        &mut self,
-        request: Request<'b>,
-        body: &'b [u8],
-        number: Option<Numbered>,
-        ticket: Ticket,
-    ) {
-        self.work += work(&request);
+    pub(crate) fn push(&mut self, call: Call<'b>, ticket: Ticket) {
+        self.work += work(&call.request);
         self.highest_id = self.highest_id.max(ticket.id);
-        self.requests.push(request);
-        self.bodies.push(body);
-        self.numbers.push(number);
+        self.calls.push(call);
         self.tickets.push(ticket);
     }
 
@@ -93,24 +81,14 @@ impl<'b> Batch<'b> {
 
     /// The same lists, empty, for bytes of another lifetime.
     pub(crate) fn recycle<'c>(mut self) -> Batch<'c> {
-        self.requests.clear();
-        self.bodies.clear();
-        self.numbers.clear();
         self.tickets.clear();
-        Batch {
-            requests: recycle(self.requests),
-            bodies: recycle(self.bodies),
-            numbers: self.numbers,
-            tickets: self.tickets,
-            highest_id: 0,
-            work: 0,
-        }
+        Batch { calls: recycle(self.calls), tickets: self.tickets, highest_id: 0, work: 0 }
     }
 }
 
 /// An emptied list as a list of another type of the same layout. The standard library collects
 /// such an iterator in place, so the memory is kept.
-pub(crate) fn recycle<A, B>(mut list: Vec<A>) -> Vec<B> {
+fn recycle<A, B>(mut list: Vec<A>) -> Vec<B> {
     list.clear();
     list.into_iter().map(|_| unreachable!("the list was emptied")).collect()
 }
@@ -157,7 +135,8 @@ mod tests {
         let mut batch = Batch::default();
         for &id in ids {
             let ticket = Ticket { id, kind: 0x10, operation: 0, class: Class::Read };
-            batch.push(Request::Get(Get { key: b"k" }), b"\x01k", None, ticket);
+            let request = Request::Get(Get { key: b"k" });
+            batch.push(Call { request, body: Some(b"\x01k"), number: None }, ticket);
         }
         batch
     }
@@ -175,9 +154,9 @@ mod tests {
     #[test]
     fn a_recycled_batch_is_empty_and_keeps_its_memory() {
         let batch = batch_of(&[1, 2, 3, 4, 5]);
-        let (requests, bodies) = (batch.requests.capacity(), batch.bodies.capacity());
+        let (calls, tickets) = (batch.calls.capacity(), batch.tickets.capacity());
         let batch: Batch<'_> = batch.recycle();
-        assert!(batch.is_empty() && batch.requests.is_empty() && batch.bodies.is_empty());
-        assert_eq!((batch.requests.capacity(), batch.bodies.capacity()), (requests, bodies));
+        assert!(batch.is_empty() && batch.calls.is_empty());
+        assert_eq!((batch.calls.capacity(), batch.tickets.capacity()), (calls, tickets));
     }
 }

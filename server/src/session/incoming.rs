@@ -1,7 +1,7 @@
 //! The session's receiving half: bytes become frames, frames become requests of a batch or are acted
 //! on at once.
 
-use tidekeep_log::Numbered;
+use tidekeep_log::{Call, Numbered};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::frame::{Frame, FrameError, HEADER_BYTES, ext, kind};
 use tidekeep_protocol::op::{Class, Request};
@@ -26,7 +26,7 @@ impl Session {
     pub(crate) fn takes_requests(&self) -> bool {
         let long_bytes = self.answers.long_bytes() + self.out.reply_backlog();
         let long_max = self.settings.output_bytes + self.settings.limits.reply_bytes as usize;
-        !self.answers.has_batches()
+        !self.answers.is_behind()
             && !self.waiting.is_full()
             && long_bytes < long_max
             && !self.over_budget()
@@ -170,7 +170,7 @@ impl Session {
             return self.refuse_for(&ticket, &refusal, wait_ms);
         }
         match self.open(now, arrived, frame, batch) {
-            Ok((request, number)) => batch.push(request, frame.body, number, ticket),
+            Ok(call) => batch.push(call, ticket),
             Err(refusal) => self.refuse(&ticket, &refusal),
         }
     }
@@ -191,7 +191,7 @@ impl Session {
         arrived: Millis,
         frame: &Frame<'b>,
         batch: &Batch<'b>,
-    ) -> Result<(Request<'b>, Option<Numbered>), Refusal> {
+    ) -> Result<Call<'b>, Refusal> {
         if frame.more() {
             return Err(Refusal::new(Code::Unsupported, "a request is a single frame"));
         }
@@ -210,7 +210,10 @@ impl Session {
         }
         let number = self.number(frame)?;
         match Request::decode(frame.kind, frame.body) {
-            Some(Ok(request)) => Ok((request, number)),
+            Some(Ok(request)) => {
+                request.check(&self.settings.limits)?;
+                Ok(Call { request, body: Some(frame.body), number })
+            }
             Some(Err(malformed)) => Err(Refusal::new(Code::InvalidInput, malformed.to_string())),
             None => Err(Refusal::new(Code::Unsupported, "unknown kind of message")),
         }

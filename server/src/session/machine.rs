@@ -101,11 +101,6 @@ impl Session {
         }
     }
 
-    /// The bounds of this connection.
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.settings.limits
-    }
-
     /// The longest frame that is taken now, its length field left out.
     pub(crate) fn frame_limit(&self) -> u32 {
         match self.phase {
@@ -183,7 +178,7 @@ impl Session {
     /// Bytes that are held for this client: what it sent and nobody has read, answers that wait, and
     /// what is to be sent.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.input_bytes + self.answers.bytes() + self.out.held_bytes()
+        self.input_bytes + self.waiting.bytes() + self.answers.bytes() + self.out.held_bytes()
     }
 
     /// Whether that is more than it may be.

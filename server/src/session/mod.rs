@@ -7,6 +7,7 @@
 //!                 watch ◀─ changes of the commit (pulled as there is room) ─▶ │
 //! ```
 
+mod answering;
 mod answers;
 mod batch;
 mod handshake;
@@ -27,7 +28,7 @@ mod watch;
 mod watch_message;
 mod watches;
 
-pub(crate) use batch::{Batch, Ticket, recycle};
+pub(crate) use batch::{Batch, Ticket};
 pub(crate) use handshake::{Greeting, Settings};
 pub(crate) use machine::{Ending, Session, turn_away};
 pub(crate) use tally::{OPERATION_COUNT, Tally};

@@ -97,6 +97,26 @@ impl Outbox {
         self.ready.len() - self.gone < 2 * self.chunk_bytes
     }
 
+    /// How many bytes answers may become at once, beside those that are held back elsewhere.
+    pub(crate) fn room(&self, held_back: usize) -> usize {
+        (2 * self.chunk_bytes).saturating_sub(self.bytes().len() + held_back)
+    }
+
+    /// Where the next frame begins; see [`Self::cut`].
+    pub(crate) fn mark(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Takes the frames behind a mark out again.
+    pub(crate) fn cut(&mut self, mark: usize) -> Vec<u8> {
+        self.ready.split_off(mark)
+    }
+
+    /// Adds frames that were cut off before.
+    pub(crate) fn append(&mut self, frames: &[u8]) {
+        self.ready.extend_from_slice(frames);
+    }
+
     /// Bytes written or waiting, long bodies included.
     pub(crate) fn backlog(&self) -> usize {
         let watch = self.watch.as_ref().map_or(0, Long::left);
@@ -154,6 +174,16 @@ impl Outbox {
     /// times too high at most, and a body is in memory before its true length is known.
     pub(crate) fn hopeless_bytes(&self) -> usize {
         8 * self.reply_bytes
+    }
+
+    /// Whether a body of this length is surely a short reply.
+    pub(crate) fn is_short(&self, bytes: usize) -> bool {
+        bytes <= self.chunk_bytes && bytes <= self.reply_bytes
+    }
+
+    /// Adds a reply that [`Self::is_short`].
+    pub(crate) fn short_reply(&mut self, kind: u8, id: u32, body: impl FnOnce(&mut Vec<u8>)) {
+        frame::write(&mut self.ready, kind, 0, id, &[], body);
     }
 
     /// Adds a reply whose body `body` appends. Short ones are ready at once, long ones follow in

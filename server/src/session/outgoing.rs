@@ -1,17 +1,19 @@
 //! The session's sending half: answers and watches become frames in the outbox, as the socket takes
 //! them.
 
-use tidekeep_log::{Answers, Commit, View};
+use tidekeep_log::{Answer, Answers, Commit, Pending, View};
 use tidekeep_protocol::error::{Code, ErrorBody, Outcome, Refusal};
 use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::op::{Class, Watch};
 
+use super::answering::{Answering, Given};
 use super::answers::refuse_too_long;
 use super::batch::Ticket;
 use super::machine::{Ending, Session};
 use super::outbox::Fit;
 use super::tally::Tally;
 use super::timing::Millis;
+use super::waiting::Held;
 use super::watches::WatchStart;
 
 impl Session {
@@ -35,37 +37,57 @@ impl Session {
         }
     }
 
-    /// Lists to use for the next batch's tickets and answers.
-    pub(crate) fn take_spare(&mut self) -> (Vec<Ticket>, Answers) {
-        self.answers.take_spare()
+    /// Takes the answers to the requests of `tickets`, which `submit` makes. Those that may be shown at
+    /// once are; otherwise the promise comes back, with the key under which they are held.
+    pub(crate) fn ask(
+        &mut self,
+        tickets: &[Ticket],
+        submit: impl FnOnce(&mut dyn Answers) -> Pending,
+    ) -> Option<(u64, Pending)> {
+        self.out.release_control();
+        let room = self.out.room(self.waiting.bytes());
+        let mut answering = Answering::new(tickets, &mut self.out, room);
+        let pending = submit(&mut answering);
+        let (given, missing) = answering.end();
+        match pending.into_ready() {
+            Ok(Ok(rest)) => self.show(given, missing, rest),
+            Ok(Err(_)) => {
+                self.out.cut(given.mark);
+                self.lose(tickets);
+            }
+            Err(pending) => {
+                let bytes = self.out.cut(given.mark);
+                let (tickets, missing) = (tickets.to_vec(), missing.len());
+                return Some((self.waiting.push(Held { tickets, given, bytes, missing }), pending));
+            }
+        }
+        None
     }
 
-    /// Notes that a batch waits for its answers; the key brings them to it.
-    pub(crate) fn wait_for(&mut self, tickets: Vec<Ticket>) -> u64 {
-        self.waiting.push(tickets)
-    }
-
-    /// Takes the answers of a batch that waited.
-    pub(crate) fn answer_waiting(&mut self, key: u64, answers: Answers) {
-        if let Some(tickets) = self.waiting.take(key) {
-            self.answer(tickets, answers);
+    /// Shows what was held under this key; `rest` are the answers that were missing.
+    pub(crate) fn release(&mut self, key: u64, rest: Vec<Answer>) {
+        if let Some(Held { tickets, given, bytes, missing }) = self.waiting.take(key) {
+            self.out.append(&bytes);
+            self.show(given, &tickets[tickets.len() - missing..], rest);
         }
     }
 
-    /// Takes a batch's answers, one for each ticket.
-    pub(crate) fn answer(&mut self, tickets: Vec<Ticket>, answers: Answers) {
-        self.answers.push(tickets, answers);
+    fn show(&mut self, given: Given, missing: &[Ticket], rest: Vec<Answer>) {
+        debug_assert_eq!(missing.len(), rest.len(), "one answer for each request");
+        self.tally.answered_all(&given.written);
+        self.answers.extend(given.left);
+        self.answers.extend(missing.iter().copied().zip(rest));
     }
 
     /// Tells those who wait that storage failed.
     pub(crate) fn lose_waiting(&mut self, key: u64) {
-        if let Some(tickets) = self.waiting.take(key) {
-            self.lose(&tickets);
+        if let Some(held) = self.waiting.take(key) {
+            self.lose(&held.tickets);
         }
     }
 
     /// Answers requests whose outcome nobody knows, because storage failed.
-    pub(crate) fn lose(&mut self, tickets: &[Ticket]) {
+    fn lose(&mut self, tickets: &[Ticket]) {
         for ticket in tickets {
             let outcome = match ticket.class {
                 Class::Write => Outcome::Unknown,
@@ -192,6 +214,7 @@ impl Session {
     /// Gives memory back that a burst needed.
     pub(crate) fn rest(&mut self) {
         self.out.rest();
+        self.answers.rest();
     }
 
     /// What was done since the last look.

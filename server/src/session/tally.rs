@@ -28,11 +28,27 @@ pub(crate) fn row(kind: u8) -> Option<(u8, &'static Spec)> {
     OPERATIONS.get(place as usize).map(|spec| (place, spec))
 }
 
+/// A count for each operation, by its place in the table.
+#[derive(Debug, Default)]
+pub(crate) struct Counts(pub(crate) [u32; OPERATION_COUNT]);
+
+impl Counts {
+    pub(crate) fn add(&mut self, operation: u8) {
+        self.0[operation as usize] += 1;
+    }
+
+    pub(crate) fn add_all(&mut self, counts: &Self) {
+        for (sum, count) in self.0.iter_mut().zip(&counts.0) {
+            *sum += count;
+        }
+    }
+}
+
 /// Counts since the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Requests answered by a reply, by the operation's place in the table.
-    pub(crate) answered: [u32; OPERATION_COUNT],
+    /// Requests answered by a reply.
+    pub(crate) answered: Counts,
     /// Requests answered by an error.
     pub(crate) refused: Vec<(u8, Code)>,
     /// Watch messages that carried changes.
@@ -45,7 +61,12 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn answered(&mut self, operation: u8) {
-        self.answered[operation as usize] += 1;
+        self.answered.add(operation);
+        self.touched = true;
+    }
+
+    pub(crate) fn answered_all(&mut self, counts: &Counts) {
+        self.answered.add_all(counts);
         self.touched = true;
     }
 
@@ -67,7 +88,7 @@ impl Tally {
 
     /// Forgets all counts and keeps the memory.
     pub(crate) fn clear(&mut self) {
-        self.answered = [0; OPERATION_COUNT];
+        self.answered = Counts::default();
         self.refused.clear();
         self.watch_messages = 0;
         self.watch_lags_ms.clear();

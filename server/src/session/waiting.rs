@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::answering::Given;
 use super::batch::Ticket;
 
 /// Batches of one connection that may wait for the disk at the same time.
@@ -9,7 +10,20 @@ pub(crate) const BATCHES_MAX: usize = 64;
 
 struct Waiter {
     key: u64,
-    tickets: Vec<Ticket>,
+    held: Held,
+}
+
+/// A batch that has run and may not be shown yet.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// Who asked.
+    pub(crate) tickets: Vec<Ticket>,
+    /// What became of the answers that were given.
+    pub(crate) given: Given,
+    /// Those of them that are bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// How many answers are still to come, to the last of the tickets.
+    pub(crate) missing: usize,
 }
 
 /// Batches that wait, oldest first.
@@ -18,30 +32,38 @@ pub(crate) struct Waiting {
     batches: VecDeque<Waiter>,
     next_key: u64,
     requests: usize,
+    bytes: usize,
     highest_id: u32,
 }
 
 impl Waiting {
-    /// Takes a batch in; the key brings its tickets back.
-    pub(crate) fn push(&mut self, tickets: Vec<Ticket>) -> u64 {
+    /// Takes a batch in; the key brings it back.
+    pub(crate) fn push(&mut self, held: Held) -> u64 {
         let key = self.next_key;
         self.next_key += 1;
-        self.requests += tickets.len();
-        let highest = tickets.iter().map(|ticket| ticket.id).max().unwrap_or(0);
+        self.requests += held.tickets.len();
+        self.bytes += held.bytes.len();
+        let highest = held.tickets.iter().map(|ticket| ticket.id).max().unwrap_or(0);
         self.highest_id = self.highest_id.max(highest);
-        self.batches.push_back(Waiter { key, tickets });
+        self.batches.push_back(Waiter { key, held });
         key
     }
 
-    /// Gives a batch's tickets back.
-    pub(crate) fn take(&mut self, key: u64) -> Option<Vec<Ticket>> {
+    /// Gives a batch back.
+    pub(crate) fn take(&mut self, key: u64) -> Option<Held> {
         let place = self.batches.iter().position(|batch| batch.key == key)?;
-        let batch = self.batches.remove(place)?;
-        self.requests -= batch.tickets.len();
+        let Waiter { held, .. } = self.batches.remove(place)?;
+        self.requests -= held.tickets.len();
+        self.bytes -= held.bytes.len();
         if self.batches.is_empty() {
             self.highest_id = 0;
         }
-        Some(batch.tickets)
+        Some(held)
+    }
+
+    /// Bytes of answers that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Requests that wait.
@@ -62,7 +84,8 @@ impl Waiting {
     /// Whether a request with this id waits. Ids usually rise, which makes this cheap.
     pub(crate) fn has(&self, id: u32) -> bool {
         let same = |ticket: &Ticket| ticket.id == id;
-        id <= self.highest_id && self.batches.iter().any(|batch| batch.tickets.iter().any(same))
+        id <= self.highest_id
+            && self.batches.iter().any(|batch| batch.held.tickets.iter().any(same))
     }
 }
 
@@ -70,29 +93,33 @@ impl Waiting {
 mod tests {
     use tidekeep_protocol::op::Class;
 
+    use super::super::tally::Counts;
     use super::*;
 
-    fn ticket(id: u32) -> Ticket {
-        Ticket { id, kind: 0x11, operation: 1, class: Class::Write }
+    fn held(ids: &[u32]) -> Held {
+        let ticket = |&id| Ticket { id, kind: 0x11, operation: 1, class: Class::Write };
+        let tickets: Vec<_> = ids.iter().map(ticket).collect();
+        let given = Given { mark: 0, written: Counts::default(), left: Vec::new() };
+        Held { missing: tickets.len(), tickets, given, bytes: vec![0; 10] }
     }
 
     #[test]
     fn ids_are_taken_until_their_batch_is_answered() {
         let mut waiting = Waiting::default();
-        let first = waiting.push(vec![ticket(5), ticket(3)]);
-        let second = waiting.push(vec![ticket(9)]);
+        let first = waiting.push(held(&[5, 3]));
+        let second = waiting.push(held(&[9]));
         assert!(waiting.has(3) && waiting.has(5) && waiting.has(9) && !waiting.has(4));
-        assert_eq!(waiting.requests(), 3);
-        assert_eq!(waiting.take(second).map(|tickets| tickets.len()), Some(1));
+        assert_eq!((waiting.requests(), waiting.bytes()), (3, 20));
+        assert_eq!(waiting.take(second).map(|held| held.tickets.len()), Some(1));
         assert!(!waiting.has(9));
         assert!(waiting.take(first).is_some() && waiting.take(first).is_none());
-        assert!(waiting.is_empty() && waiting.requests() == 0);
+        assert!(waiting.is_empty() && waiting.requests() + waiting.bytes() == 0);
     }
 
     #[test]
     fn only_so_many_batches_wait() {
         let mut waiting = Waiting::default();
-        let keys: Vec<u64> = (0..BATCHES_MAX).map(|_| waiting.push(Vec::new())).collect();
+        let keys: Vec<u64> = (0..BATCHES_MAX).map(|_| waiting.push(held(&[]))).collect();
         assert!(waiting.is_full());
         waiting.take(keys[7]);
         assert!(!waiting.is_full());

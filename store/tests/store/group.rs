@@ -78,7 +78,7 @@ impl Group {
         match request {
             Request::Get(get) => {
                 let shard = &self.shards[self.spread.shard_of(get.key)];
-                Some(Reply::Get(read::get(shard, get.key, moment, self.revision)))
+                Some(Reply::Get(read::get(shard, get.key, moment, self.revision).keep()))
             }
             Request::Scan(scan) => {
                 Some(Reply::Scan(read::scan(&self.shards, scan, limits, moment, self.revision)))
