@@ -20,6 +20,10 @@ use crate::ticket::{Progress, Ticket};
 use crate::writer::{Tail, Writer};
 use crate::{prepare, segment};
 
+/// How long records wait for others to be written together with, where no reply waits for them: the
+/// writer need not be woken for each, and what the system does for a write it does once for many.
+const GATHER: Duration = Duration::from_millis(if cfg!(loom) { 0 } else { 2 });
+
 /// Room for records, promised. Dropping it unused gives the room back.
 #[must_use = "a permit reserves room until it is used or dropped"]
 pub struct Permit<'a> {
@@ -79,6 +83,10 @@ impl Log {
             manifest: start.manifest,
             durability: options.durability,
             segment_bytes: options.segment_bytes,
+            gather: match (options.durability, options.upkeep) {
+                (Durability::Interval(_) | Durability::None, Upkeep::Threads) => GATHER,
+                (Durability::Always, _) | (_, Upkeep::Steps) => Duration::ZERO,
+            },
             mark_after: match options.upkeep {
                 Upkeep::Threads => options.mark_after,
                 Upkeep::Steps => Duration::ZERO,
@@ -93,7 +101,8 @@ impl Log {
                 spare: start.spare.map_or(Spare::Wanted, Spare::Ready),
                 sync_through: 0,
                 closing: false,
-                writer_sleeps: false,
+                wakes_at: usize::MAX,
+                hurry: false,
                 segments: start.segments,
             }),
             work: Condvar::new(),
@@ -207,7 +216,13 @@ impl Log {
         }
         match state.spare {
             Spare::Full if wanted > on_disk => Err(Refused::Full),
-            _ => Err(Refused::Busy(shared.room.ticket(growth))),
+            _ => {
+                if !state.pending.is_empty() {
+                    state.hurry = true;
+                    shared.work.notify_one();
+                }
+                Err(Refused::Busy(shared.room.ticket(growth)))
+            }
         }
     }
 
@@ -237,7 +252,10 @@ impl Log {
         }
         state.outstanding -= std::mem::take(&mut permit.bytes);
         let last = state.appended;
-        let wake = std::mem::take(&mut state.writer_sleeps);
+        let wake = state.pending.len() >= state.wakes_at;
+        if wake {
+            state.wakes_at = usize::MAX;
+        }
         if shared.durability != Durability::Always {
             // Under the lock, so that the position never runs ahead of the bytes.
             shared.safe.advance(last);

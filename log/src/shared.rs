@@ -48,8 +48,10 @@ pub(crate) struct State {
     /// Everything up to this index is to be synced, whatever the durability.
     pub(crate) sync_through: u64,
     pub(crate) closing: bool,
-    /// Whether the writer sleeps and must be told of new work.
-    pub(crate) writer_sleeps: bool,
+    /// How many bytes must be pending for the writer to be woken; all there can be while it is awake.
+    pub(crate) wakes_at: usize,
+    /// Whether somebody waits for what is pending to be written.
+    pub(crate) hurry: bool,
     pub(crate) segments: VecDeque<Kept>,
 }
 
@@ -58,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) manifest: Manifest,
     pub(crate) durability: Durability,
     pub(crate) segment_bytes: u64,
+    /// How long records wait for others to be written together with.
+    pub(crate) gather: Duration,
     pub(crate) mark_after: Duration,
     pub(crate) retry_full: Duration,
     pub(crate) buffer_bytes: u64,

@@ -19,6 +19,9 @@ use tidekeep_protocol::planted;
 /// Buffer kept from batch to batch; what a burst has needed beyond goes back to the system.
 const KEEP_BYTES: usize = 4 << 20;
 
+/// Bytes that need not wait for more to be written together with.
+const GATHER_BYTES: usize = 256 << 10;
+
 /// The segment that is written to, and where its next record goes.
 pub(crate) struct Tail {
     pub(crate) file: Arc<dyn File>,
@@ -43,6 +46,8 @@ pub(crate) struct Writer {
     tail: Tail,
     /// Offset of the tail up to which it is durable.
     synced_at: u64,
+    /// When what is pending has waited long enough for more.
+    ripe_at: Option<Instant>,
     /// When the oldest byte that is not durable was written.
     dirty_since: Option<Instant>,
     /// When the log last became durable.
@@ -63,7 +68,8 @@ impl Writer {
         random: Box<dyn FnMut() -> u64 + Send>,
     ) -> Self {
         let synced_at = tail.at;
-        Self { shared, random, tail, synced_at, dirty_since: None, quiet_since: Instant::now() }
+        let (ripe_at, dirty_since, quiet_since) = (None, None, Instant::now());
+        Self { shared, random, tail, synced_at, ripe_at, dirty_since, quiet_since }
     }
 
     /// Runs until the log is closed or the disk fails.
@@ -110,12 +116,13 @@ impl Writer {
             if let Some(work) = self.find_work(&mut state, batch, now) {
                 return work;
             }
-            state.writer_sleeps = true;
-            match self.deadline().filter(|&deadline| deadline > now) {
-                Some(deadline) => drop(shared.work.wait_until(&mut state, deadline)),
+            state.wakes_at = if self.ripe_at.is_some() { GATHER_BYTES } else { 1 };
+            let due = self.deadline().into_iter().chain(self.ripe_at);
+            match due.filter(|&due| due > now).min() {
+                Some(due) => drop(shared.work.wait_until(&mut state, due)),
                 None => shared.work.wait(&mut state),
             }
-            state.writer_sleeps = false;
+            state.wakes_at = usize::MAX;
         }
     }
 
@@ -123,7 +130,8 @@ impl Writer {
         if self.shared.failed() {
             return Some(Work::End);
         }
-        if !state.pending.is_empty() {
+        if self.is_ripe(state, now) {
+            (self.ripe_at, state.hurry) = (None, false);
             mem::swap(&mut state.pending, batch);
             return Some(Work::Write);
         }
@@ -136,6 +144,19 @@ impl Writer {
         } else {
             (state.closing && state.outstanding == 0).then_some(Work::End)
         }
+    }
+
+    /// Whether what is pending is to be written now.
+    fn is_ripe(&mut self, state: &State, now: Instant) -> bool {
+        if state.pending.is_empty() {
+            return false;
+        }
+        let gather = self.shared.gather;
+        *self.ripe_at.get_or_insert_with(|| now + gather) <= now
+            || state.pending.len() >= GATHER_BYTES
+            || state.hurry
+            || state.closing
+            || state.sync_through > self.shared.synced.reached()
     }
 
     /// When something is to be done even if nothing is appended.

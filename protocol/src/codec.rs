@@ -91,7 +91,12 @@ impl Flavor for Append<'_> {
 
     #[inline]
     fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(data);
+        // A number's few bytes are quicker one by one than through a copy of any length.
+        if data.len() <= 5 {
+            data.iter().for_each(|byte| self.0.push(*byte));
+        } else {
+            self.0.extend_from_slice(data);
+        }
         Ok(())
     }
 

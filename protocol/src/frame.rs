@@ -128,9 +128,19 @@ pub fn write(
     body: impl FnOnce(&mut Vec<u8>),
 ) {
     let start = out.len();
-    out.extend_from_slice(&[0; LENGTH_BYTES]);
-    out.extend_from_slice(&[kind, flags, 0, 0]);
-    out.extend_from_slice(&id.to_le_bytes());
+    let [a, b, c, d] = id.to_le_bytes();
+    out.extend_from_slice(&[0, 0, 0, 0, kind, flags, 0, 0, a, b, c, d]);
+    if !extensions.is_empty() {
+        write_extensions(out, start, extensions);
+    }
+    body(out);
+    let length = out.len() - start - LENGTH_BYTES;
+    let length = u32::try_from(length).expect("a frame is shorter than 4 GiB");
+    out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+}
+
+/// Appends extensions to the header that began at `start`.
+fn write_extensions(out: &mut Vec<u8>, start: usize, extensions: &[(u8, &[u8])]) {
     for (tag, data) in extensions {
         out.push(*tag);
         let length = u16::try_from(data.len()).expect("an extension has at most 65,535 bytes");
@@ -140,10 +150,6 @@ pub fn write(
     let ext_len = out.len() - start - HEADER_BYTES;
     let ext_len = u16::try_from(ext_len).expect("extensions take at most 65,535 bytes");
     out[start + 6..start + 8].copy_from_slice(&ext_len.to_le_bytes());
-    body(out);
-    let length = out.len() - start - LENGTH_BYTES;
-    let length = u32::try_from(length).expect("a frame is shorter than 4 GiB");
-    out[start..start + LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
 }
 
 /// Appends a frame without extensions whose body is `value`.
@@ -183,6 +189,11 @@ impl<'a> Extensions<'a> {
             rest = split_extension(rest).ok_or(FrameError::Extensions)?.2;
         }
         Ok(Self(block))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The entries, as tag and data.

@@ -17,7 +17,13 @@ impl Clock {
 
     /// Now, on the clock that never goes back.
     pub(crate) fn now(&self) -> Millis {
-        Millis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.at(Instant::now())
+    }
+
+    /// A time of the system's as this clock tells it.
+    pub(crate) fn at(&self, instant: Instant) -> Millis {
+        let since = instant.saturating_duration_since(self.start);
+        Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// A time of this clock as the runtime's timers take it: never early.

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Instant;
 
 use tidekeep_log::Commit;
 use tidekeep_protocol::error::Code;
@@ -85,18 +86,13 @@ impl Conversation {
     /// to wake it at [`Self::wait_ms`].
     pub fn run(&mut self, now_ms: u64, context: &mut Context<'_>) {
         let now = Millis(now_ms);
+        let arrived = (self.arrived, Instant::now());
         let Host { service, metrics, .. } = &*self.host;
         loop {
             self.exchange.poll_owner(context);
             self.exchange.poll_waiters(context, metrics);
-            let mut moved = self.exchange.run_input(
-                context,
-                now,
-                self.arrived,
-                &mut self.input,
-                service,
-                metrics,
-            );
+            let mut moved =
+                self.exchange.run_input(context, now, arrived, &mut self.input, service, metrics);
             self.exchange.session.fill(now, &*service.commit);
             moved |= self.exchange.poll_change(context, &*service.commit);
             self.exchange.session.tally().clear();

@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tidekeep_protocol::error::Code;
 use tokio::time::Sleep;
@@ -122,42 +122,52 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// Reads, runs and writes until nothing moves any more.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
         loop {
-            let now = self.shared.clock.now();
-            let Shared { service, metrics, .. } = &*self.shared;
-            self.exchange.poll_owner(context);
-            self.exchange.poll_waiters(context, metrics);
-            let mut moved = self.exchange.run_input(
-                context,
-                now,
-                self.arrived,
-                &mut self.input,
-                service,
-                metrics,
-            );
-            moved |= match self.poll_output(context, now) {
-                Ok(moved) => moved,
-                Err(error) => return Poll::Ready(End::Socket(error)),
+            let since = Instant::now();
+            let now = self.shared.clock.at(since);
+            let came = match self.poll_input(context, now) {
+                Poll::Ready(Err(error)) => return Poll::Ready(End::Socket(error)),
+                came => came.is_ready(),
             };
-            moved |= self.exchange.poll_change(context, &*self.shared.service.commit);
-            self.report();
+            let moved = match self.poll_work(context, now, since) {
+                Err(error) => return Poll::Ready(End::Socket(error)),
+                Ok(moved) => moved,
+            };
             if let Some(ending) = self.exchange.session.ending() {
                 return Poll::Ready(End::Session(ending));
             }
             if self.hung_up && self.exchange.session.is_settled() && !self.transport.has_unsent() {
                 return Poll::Ready(End::Client);
             }
-            match self.poll_input(context, now) {
-                Poll::Ready(Ok(())) => continue,
-                Poll::Ready(Err(error)) => return Poll::Ready(End::Socket(error)),
-                Poll::Pending if moved => continue,
-                Poll::Pending => {}
+            if came || moved {
+                continue;
             }
             if self.poll_timer(context, now).is_pending() {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Runs what was read and writes what there is to write; whether anything moved. What was waited
+    /// for at `since` is what the batches' time is counted from.
+    fn poll_work(
+        &mut self,
+        context: &mut Context<'_>,
+        now: Millis,
+        since: Instant,
+    ) -> io::Result<bool> {
+        let Shared { service, metrics, .. } = &*self.shared;
+        self.exchange.poll_owner(context);
+        self.exchange.poll_waiters(context, metrics);
+        let arrived = (self.arrived, since);
+        let mut moved =
+            self.exchange.run_input(context, now, arrived, &mut self.input, service, metrics);
+        moved |= self.poll_output(context, now)?;
+        moved |= self.exchange.poll_change(context, &*self.shared.service.commit);
+        self.report();
+        Ok(moved)
     }
 
     /// Writes what there is to write; whether the socket took anything.

@@ -106,12 +106,12 @@ impl Exchange {
     }
 
     /// Runs the requests that have arrived, the last bytes of them at `arrived`; whether there were
-    /// any.
+    /// any. The system's time beside it is what their time in the metrics is counted from.
     pub(crate) fn run_input(
         &mut self,
         context: &mut Context<'_>,
         now: Millis,
-        arrived: Millis,
+        (arrived, since): (Millis, Instant),
         input: &mut Input,
         service: &Service,
         metrics: &Metrics,
@@ -122,7 +122,6 @@ impl Exchange {
             let batch = std::mem::take(&mut self.batch);
             let mut batch: Batch<'_> = batch;
             let read = self.session.read(now, arrived, input.unread(), &mut batch);
-            let since = Instant::now();
             if let (None, Some(id)) = (&self.owner, self.session.id()) {
                 self.owner = Some(service.owners.claim(id));
             }

@@ -16,9 +16,11 @@ impl Session {
     /// Whether there is a point in giving the session more bytes: not while its control frames
     /// wait for a reader that does not read.
     pub(crate) fn may_read(&self) -> bool {
-        self.ending.is_none()
-            && self.out.control_backlog() < self.settings.output_bytes
-            && !self.over_budget()
+        self.listens() && !self.over_budget()
+    }
+
+    fn listens(&self) -> bool {
+        self.ending.is_none() && self.out.control_backlog() < self.settings.output_bytes
     }
 
     /// Whether requests are taken; control frames are even when they are not. One long reply on
@@ -66,14 +68,16 @@ impl Session {
             }
         }
         let mut cut = false;
-        while self.may_read() && !batch.is_full() {
+        // Reading changes neither of them.
+        let (over_budget, takes_requests) = (self.over_budget(), self.takes_requests());
+        while !over_budget && self.listens() && !batch.is_full() {
             match Frame::decode(&bytes[at..], self.frame_limit()) {
                 Ok(None) => {
                     cut = at < bytes.len();
                     break;
                 }
                 Ok(Some((frame, length))) => {
-                    if !self.take(now, arrived, &frame, batch) {
+                    if !self.take(now, arrived, &frame, takes_requests, batch) {
                         break;
                     }
                     at += length;
@@ -103,6 +107,7 @@ impl Session {
         now: Millis,
         arrived: Millis,
         frame: &Frame<'b>,
+        takes_requests: bool,
         batch: &mut Batch<'b>,
     ) -> bool {
         if self.phase == Phase::Hello {
@@ -118,7 +123,7 @@ impl Session {
                 Some((operation, spec)) => {
                     let (id, kind) = (frame.id, frame.kind);
                     let ticket = Ticket { id, kind, operation, class: spec.class };
-                    if !self.takes_requests() || !batch.takes(ticket.class) {
+                    if !takes_requests || !batch.takes(ticket.class) {
                         return false;
                     }
                     self.request(now, arrived, frame, ticket, batch);
@@ -195,20 +200,16 @@ impl Session {
         if frame.more() {
             return Err(Refusal::new(Code::Unsupported, "a request is a single frame"));
         }
-        if frame.extensions.unknown_required().is_some() {
-            return Err(Refusal::new(Code::Unsupported, "a required extension is unknown here"));
-        }
         if self.phase == Phase::Leaving {
             return Err(Refusal::new(Code::Unavailable, "the server is stopping"));
         }
         if self.waiting.requests() + batch.len() >= self.settings.limits.in_flight as usize {
             return Err(Refusal::new(Code::ResourceExhausted, "too many requests at once"));
         }
-        let deadline = frame.extensions.deadline_ms();
-        if deadline.is_some_and(|ms| now > arrived.after(ms.into())) {
-            return Err(Refusal::new(Code::Timeout, "the deadline passed before the request ran"));
-        }
-        let number = self.number(frame)?;
+        let number = match frame.extensions.is_empty() {
+            true => None,
+            false => self.extensions(now, arrived, frame)?,
+        };
         match Request::decode(frame.kind, frame.body) {
             Some(Ok(request)) => {
                 request.check(&self.settings.limits)?;
@@ -217,6 +218,23 @@ impl Session {
             Some(Err(malformed)) => Err(Refusal::new(Code::InvalidInput, malformed.to_string())),
             None => Err(Refusal::new(Code::Unsupported, "unknown kind of message")),
         }
+    }
+
+    /// Does what a request's extensions ask for; gives the number of a write that has one.
+    fn extensions(
+        &self,
+        now: Millis,
+        arrived: Millis,
+        frame: &Frame<'_>,
+    ) -> Result<Option<Numbered>, Refusal> {
+        if frame.extensions.unknown_required().is_some() {
+            return Err(Refusal::new(Code::Unsupported, "a required extension is unknown here"));
+        }
+        let deadline = frame.extensions.deadline_ms();
+        if deadline.is_some_and(|ms| now > arrived.after(ms.into())) {
+            return Err(Refusal::new(Code::Timeout, "the deadline passed before the request ran"));
+        }
+        self.number(frame)
     }
 
     /// The number of a write that has one.

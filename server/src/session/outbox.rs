@@ -134,6 +134,11 @@ impl Outbox {
         self.bytes().len() + self.control.len()
     }
 
+    /// Whether a long body is on its way.
+    pub(crate) fn has_long(&self) -> bool {
+        self.watch.is_some() || !self.replies.is_empty()
+    }
+
     /// Bytes of long replies that wait.
     pub(crate) fn reply_backlog(&self) -> usize {
         self.reply_backlog

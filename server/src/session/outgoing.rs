@@ -170,6 +170,9 @@ impl Session {
     pub(crate) fn fill(&mut self, now: Millis, commit: &dyn Commit) {
         const LANES: u8 = 3;
         self.out.release_control();
+        if self.answers.is_empty() && self.watches.is_empty() && !self.out.has_long() {
+            return self.finish();
+        }
         let mut idle_lanes = 0;
         while idle_lanes < LANES && self.out.has_room() {
             let moved = match self.turn {
@@ -184,6 +187,11 @@ impl Session {
             idle_lanes = if moved { 0 } else { idle_lanes + 1 };
             self.out.release_control();
         }
+        self.finish();
+    }
+
+    /// Ends the connection of a client that was told to go, once there is nothing left to say.
+    fn finish(&mut self) {
         if self.is_finished() && self.ending.is_none() {
             self.ending = Some(Ending { code: Code::Unavailable, flush: true });
         }

@@ -39,7 +39,8 @@ impl Counts {
 
     pub(crate) fn add_all(&mut self, counts: &Self) {
         for (sum, count) in self.0.iter_mut().zip(&counts.0) {
-            *sum += count;
+            // Nobody lives to see it overflow, and without the check all are added at once.
+            *sum = sum.wrapping_add(*count);
         }
     }
 }

@@ -92,6 +92,11 @@ impl Watches {
         self.table.len()
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// Whether this id is a watch's.
     pub(crate) fn has(&self, id: u32) -> bool {
         !self.table.is_empty() && self.table.contains_key(&id)
