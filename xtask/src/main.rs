@@ -72,15 +72,8 @@ enum Command {
     },
     /// Check the house rules that no compiler checks
     Tidy,
-    /// Measure a release server on this machine
-    Bench {
-        /// Seconds for each row of the table
-        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
-        seconds: u32,
-        /// Keep the table in docs/benchmarks.md
-        #[arg(long)]
-        write: bool,
-    },
+    /// Measure Tidekeep beside Redis and a bare store on this machine
+    Bench(bench::Options),
     /// Put server, CLI, npm package and checksums into dist/
     Dist,
 }
@@ -114,7 +107,10 @@ fn run(command: Command) -> Result<ExitCode> {
             let held = test::run(&workspace, &only, length)?;
             return Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Command::Bench { seconds, write } => bench::run(&workspace, seconds, write)?,
+        Command::Bench(options) => {
+            let held = bench::run(&workspace, &options)?;
+            return Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         Command::Dist => dist::run(&workspace)?,
         Command::Tidy => tidy::run(&workspace)?,
         Command::Serve { dev, args } => serve::run(&workspace, dev, &args)?,

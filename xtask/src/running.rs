@@ -1,9 +1,9 @@
 //! A real server as a child process on a free loopback port with a data directory of its own.
-//! `bench` measures it and `dist` asks it for the page; it ends with its owner.
+//! `dist` asks it for the page; it ends with its owner.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -38,12 +38,13 @@ impl RunningServer {
         let stdout = child.stdout.take().context("the server has no standard output")?;
         // Owned before the wait, so that a server which never listens is ended as well.
         let mut server = Self { child, address: String::new(), _data: data };
-        server.address = announced(stdout)?;
+        server.address = announced(stdout, START_LIMIT)?;
         Ok(server)
     }
 }
 
-fn announced(stdout: std::process::ChildStdout) -> Result<String> {
+/// The address in the line with which a server says that it serves.
+pub(crate) fn announced(stdout: ChildStdout, limit: Duration) -> Result<String> {
     let (sender, receiver) = mpsc::channel();
     // Reads on to the end, so that the server never blocks on a full pipe.
     thread::spawn(move || {
@@ -54,11 +55,11 @@ fn announced(stdout: std::process::ChildStdout) -> Result<String> {
             }
         }
     });
-    match receiver.recv_timeout(START_LIMIT) {
+    match receiver.recv_timeout(limit) {
         Ok(address) => Ok(address),
         Err(mpsc::RecvTimeoutError::Disconnected) => bail!("the server ended before it listened"),
         Err(mpsc::RecvTimeoutError::Timeout) => {
-            bail!("the server does not listen after {} s", START_LIMIT.as_secs())
+            bail!("the server does not listen after {} s", limit.as_secs())
         }
     }
 }

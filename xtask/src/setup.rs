@@ -3,6 +3,7 @@
 
 mod apt;
 mod node;
+mod peers;
 mod rust;
 mod testing;
 
@@ -90,6 +91,11 @@ pub(crate) fn run(workspace: &Workspace, need: Need, talk: Talk) -> Result<Tools
 /// Finds or installs what counts covered lines; whether it is there.
 pub(crate) fn coverage(workspace: &Workspace) -> bool {
     testing::tarpaulin(workspace, &Teller(Talk::Actions))
+}
+
+/// Finds or installs the Redis that Tidekeep is measured against.
+pub(crate) fn redis(workspace: &Workspace) -> Result<()> {
+    peers::redis(workspace, &Teller(Talk::Actions))
 }
 
 /// Binaryen's optimiser: that of the npm package `binaryen`, which comes with what the package is

@@ -32,6 +32,8 @@ pub enum Operation {
     Set,
     /// Random reads and writes in equal parts
     Mixed,
+    /// Read the first key until the server gives the right answer, for a server that is starting
+    First,
     /// Open the connections and hold them until standard input ends
     Idle,
 }
@@ -54,7 +56,7 @@ pub struct Args {
     #[arg(long = "op", value_enum, default_value = "get")]
     pub operation: Operation,
     /// Connections
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=28_000))]
     pub connections: u32,
     /// Requests in flight on each connection
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4_096))]
@@ -77,6 +79,9 @@ pub struct Args {
     /// Time before it that is not measured
     #[arg(long, default_value_t = 0.5)]
     pub warmup: f64,
+    /// End after so many requests, instead of after some time
+    #[arg(long, conflicts_with = "rate")]
+    pub requests: Option<u64>,
     /// Requests each second, at fixed times, instead of as many as the server answers
     #[arg(long, value_name = "PER_SECOND")]
     pub rate: Option<u32>,

@@ -13,14 +13,14 @@ use crate::load::work::Work;
 use crate::wire::{Broken, Wire};
 
 /// A server that answers nothing for so long is given up.
-const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+const SILENCE_LIMIT: Duration = Duration::from_secs(20);
 
 /// Where a run is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Not measured yet, until this time.
     Warm(Instant),
-    /// Measured, until this time; sweeps have none.
+    /// Measured, until this time, or until there is nothing left to ask.
     Measured(Option<Instant>),
     /// Nothing new is asked.
     Ending,
@@ -39,10 +39,11 @@ pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
     let mut events = Events::with_capacity(connections.len());
 
     let sweep = matches!(args.operation, Operation::Fill | Operation::Check);
+    let timed = !sweep && args.requests.is_none();
     let mut marks = Marks::now(args.server_pid);
-    let mut phase = match sweep {
-        true => Phase::Measured(None),
-        false => Phase::Warm(Instant::now() + Duration::from_secs_f64(args.warmup)),
+    let mut phase = match timed {
+        true => Phase::Warm(Instant::now() + Duration::from_secs_f64(args.warmup)),
+        false => Phase::Measured(None),
     };
     let mut report = None;
     let mut busy = 0;

@@ -1,7 +1,7 @@
 //! Connections that only are there: opened, kept alive by answers to pings, asked for nothing.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::load::report::{Marks, Report};
 use crate::load::tally::Tally;
 use crate::wire::{Broken, Step, Wire};
 
-/// An address has fewer than 30,000 free ports; each takes so many connections.
-const PER_ADDRESS: u32 = 10_000;
 const TURN: Duration = Duration::from_millis(100);
 
 pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
     let marks = Marks::now(args.server_pid);
+    // A connection is an open file; what the system allows beyond its default is enough or refused.
+    rlimit::increase_nofile_limit(u64::MAX)?;
     let mut poll = Poll::new()?;
     let mut connections = Vec::new();
     for number in 0..args.connections {
-        let mut stream = TcpStream::connect(spread(args.address, number))?;
+        let mut stream = TcpStream::connect(args.address)?;
         let wire = W::open(&mut stream)?;
         stream.set_nonblocking(true)?;
         let mut stream = mio::net::TcpStream::from_std(stream);
@@ -42,17 +42,6 @@ pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
     }
     let tally = Tally::new(args)?;
     Report::of(&tally, &marks).end(&tally, args)
-}
-
-/// The server under another of the loopback's addresses, if it listens on all of them.
-fn spread(address: SocketAddr, number: u32) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_loopback() => {
-            let ip = Ipv4Addr::from(u32::from(ip) + number / PER_ADDRESS);
-            SocketAddr::new(ip.into(), address.port())
-        }
-        _ => address,
-    }
 }
 
 /// Answers what asks whether somebody is there.

@@ -1,9 +1,11 @@
 //! The generator: one thread, many connections, every reply checked. `args` are its flags, `closed`
-//! and `paced` its two loops, `idle` only holds connections, `tally` is the verdict.
+//! and `paced` its two loops, `first` waits for a server that starts, `idle` only holds connections,
+//! `tally` is the verdict.
 
 pub mod args;
 mod closed;
 mod connection;
+mod first;
 mod idle;
 mod paced;
 pub mod process;
@@ -13,7 +15,7 @@ mod work;
 
 use std::process::ExitCode;
 
-use crate::load::args::{Args, Protocol};
+use crate::load::args::{Args, Operation, Protocol};
 use crate::load::report::Report;
 use crate::wire::native::Native;
 use crate::wire::resp::Resp;
@@ -41,7 +43,8 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn of<W: Wire>(args: &Args) -> Result<Report, Broken> {
     match (&args.operation, args.rate) {
-        (args::Operation::Idle, _) => idle::run::<W>(args),
+        (Operation::Idle, _) => idle::run::<W>(args),
+        (Operation::First, _) => first::run::<W>(args),
         (_, None) => closed::run::<W>(args),
         (_, Some(rate)) => paced::run::<W>(args, rate),
     }

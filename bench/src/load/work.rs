@@ -1,5 +1,7 @@
 //! Which key is asked for next, and how.
 
+use std::ops::Range;
+
 use crate::load::args::{Args, Operation};
 
 /// One request.
@@ -12,9 +14,9 @@ pub(super) enum Ask {
 /// Where requests come from.
 pub(super) enum Work {
     /// Every key once.
-    Sweep { numbers: std::ops::Range<u32>, ask: fn(u32) -> Ask },
-    /// Any key, without an end.
-    Random { random: fastrand::Rng, numbers: std::ops::Range<u32>, operation: Operation },
+    Sweep { numbers: Range<u32>, ask: fn(u32) -> Ask },
+    /// Any key, so many times.
+    Random { random: fastrand::Rng, numbers: Range<u32>, operation: Operation, left: u64 },
 }
 
 impl Work {
@@ -22,10 +24,13 @@ impl Work {
         let numbers = args.first..args.first.saturating_add(args.keys);
         match args.operation {
             Operation::Fill => Self::Sweep { numbers, ask: Ask::Set },
-            Operation::Check | Operation::Idle => Self::Sweep { numbers, ask: Ask::Get },
+            Operation::Check | Operation::First | Operation::Idle => {
+                Self::Sweep { numbers, ask: Ask::Get }
+            }
             operation @ (Operation::Get | Operation::Set | Operation::Mixed) => {
                 let random = fastrand::Rng::with_seed(args.seed);
-                Self::Random { random, numbers, operation }
+                let left = args.requests.unwrap_or(u64::MAX);
+                Self::Random { random, numbers, operation, left }
             }
         }
     }
@@ -35,7 +40,8 @@ impl Work {
     pub(super) fn next(&mut self) -> Option<Ask> {
         match self {
             Self::Sweep { numbers, ask } => numbers.next().map(*ask),
-            Self::Random { random, numbers, operation } => {
+            Self::Random { random, numbers, operation, left } => {
+                *left = left.checked_sub(1)?;
                 let number = random.u32(numbers.clone());
                 Some(match operation {
                     Operation::Set => Ask::Set(number),
@@ -72,5 +78,7 @@ mod tests {
         let sets = asked.iter().filter(|ask| matches!(ask, Ask::Set(_))).count();
         assert!((400..600).contains(&sets));
         assert!(asked.iter().all(|ask| matches!(ask, Ask::Get(5..=7) | Ask::Set(5..=7))));
+        let mut few = work(&["--op", "set", "--requests", "2"]);
+        assert_eq!(std::iter::from_fn(|| few.next()).count(), 2);
     }
 }

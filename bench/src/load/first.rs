@@ -1,0 +1,66 @@
+//! Asks a server that is starting for one key, again and again, until the answer is right.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::content::key;
+use crate::load::args::Args;
+use crate::load::report::{Marks, Report};
+use crate::load::tally::Tally;
+use crate::load::work::Ask;
+use crate::wire::{Answer, Broken, Step, Wire};
+
+const LIMIT: Duration = Duration::from_secs(300);
+/// Far below what starts are told apart by.
+const AGAIN: Duration = Duration::from_millis(1);
+
+pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
+    let mut tally = Tally::new(args)?;
+    let marks = Marks::now(args.server_pid);
+    let began = Instant::now();
+    while let Err(why) = attempt::<W>(args, &mut tally) {
+        if began.elapsed() > LIMIT {
+            return Err(why);
+        }
+        thread::sleep(AGAIN);
+    }
+    Report::of(&tally, &marks).end(&tally, args)
+}
+
+/// Fails as long as the server does not listen or refuses since it is loading.
+fn attempt<W: Wire>(args: &Args, tally: &mut Tally) -> Result<(), Broken> {
+    let mut stream = TcpStream::connect(args.address)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let mut wire = W::open(&mut stream)?;
+    let mut out = Vec::new();
+    wire.begin(&mut out);
+    W::get().write(&mut out, 1, &key(args.first), |_| ());
+    wire.end(&mut out, 0);
+    let asked = Instant::now();
+    stream.write_all(&out)?;
+    let (mut input, mut used) = (Vec::new(), 0);
+    loop {
+        let mut chunk = [0; 4_096];
+        let count = stream.read(&mut chunk)?;
+        if count == 0 {
+            return Err(Broken::protocol("the server closed the connection"));
+        }
+        input.extend_from_slice(&chunk[..count]);
+        loop {
+            match wire.next(&input[used..])? {
+                Step::Incomplete => break,
+                Step::Skip(bytes) => used += bytes,
+                Step::Reply { answer: Answer::Refused(why), .. } => {
+                    return Err(Broken::protocol(why));
+                }
+                Step::Reply { answer, .. } => {
+                    tally.judge(Ask::Get(args.first), &answer);
+                    tally.record(asked, Instant::now(), 1);
+                    return Ok(());
+                }
+            }
+        }
+    }
+}

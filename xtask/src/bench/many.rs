@@ -1,0 +1,232 @@
+//! The large store: how long it takes from a start to the first answer, and what a snapshot of it
+//! and a wave of expiring keys do to the answers of a load that goes on.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Error, Result, bail};
+
+use crate::bench::figures::quantile;
+use crate::bench::load::{self, Found, Load, Slice};
+use crate::bench::plan::Plan;
+use crate::bench::results::Results;
+use crate::bench::scene::Part;
+use crate::bench::server::{self, Cores, Durability, Kind, Server};
+use crate::bench::throughput::CORE;
+use crate::process;
+
+const START_ROUNDS: u32 = 3;
+const POLL: Duration = Duration::from_millis(10);
+/// As `tidekeep-server` has it unless it is told otherwise.
+const SNAPSHOT_LOG_BYTES: u64 = 256 << 20;
+/// Behind the keys of the large store.
+const EXPIRING_FIRST: u32 = 1 << 30;
+/// Writes by which it is learnt how long their records are.
+const PROBE: u32 = 10_000;
+
+pub(super) fn measure(plan: &Plan<'_>, parts: &[Part], results: &mut Results) -> Vec<Error> {
+    let mut failures = Vec::new();
+    if parts.contains(&Part::Start) {
+        results.clear("start/redis");
+        results.clear("start/tidekeep");
+        if plan.with_redis() {
+            failures.extend(redis(plan, results).err());
+        }
+    }
+    failures.extend(tidekeep(plan, parts, results).err());
+    failures
+}
+
+fn entries(plan: &Plan<'_>) -> Load {
+    Load::sweep(plan, plan.scale.many, 64)
+}
+
+fn redis(plan: &Plan<'_>, results: &mut Results) -> Result<()> {
+    let flags = server::flags(Kind::Redis, Durability::None);
+    let mut server = Server::start(plan, Kind::Redis, flags, Cores::All)?;
+    entries(plan).fill(plan, &mut server)?;
+    let saved = server.ask("SAVE\r\nQUIT\r\n")?;
+    if !saved.starts_with("+OK") {
+        bail!("Redis does not save: {saved}");
+    }
+    starts(plan, &mut server, "start/redis", results)
+}
+
+fn tidekeep(plan: &Plan<'_>, parts: &[Part], results: &mut Results) -> Result<()> {
+    let own = plan.scale.snapshot_log_bytes.map(|bytes| bytes.to_string());
+    let flags: Vec<&str> =
+        own.iter().flat_map(|bytes| ["--snapshot-log-bytes", bytes.as_str()]).collect();
+    let mut server = Server::start(plan, Kind::Tidekeep, &flags, Cores::All)?;
+    entries(plan).fill(plan, &mut server)?;
+    if parts.contains(&Part::Start) {
+        server.wait_until_quiet()?;
+        server.end()?;
+        starts(plan, &mut server, "start/tidekeep", results)?;
+    }
+    if parts.contains(&Part::Snapshot) || parts.contains(&Part::Expiry) {
+        let mut pin = std::process::Command::new("taskset");
+        let (core, pid) = (CORE.to_string(), server.pid().to_string());
+        process::loud(pin.args(["-a", "-c", "-p", &core, &pid]).stdout(Stdio::null()))?;
+        server.wait_until_quiet()?;
+    }
+    if parts.contains(&Part::Snapshot) {
+        snapshot(plan, &mut server, results).context("snapshot")?;
+    }
+    if parts.contains(&Part::Expiry) {
+        expiry(plan, &mut server, results).context("expiry")?;
+    }
+    entries(plan).check(plan, &mut server)
+}
+
+/// From the start of the process to the first right answer, on all cores.
+fn starts(plan: &Plan<'_>, server: &mut Server, name: &str, results: &mut Results) -> Result<()> {
+    let protocol = if server.kind() == Kind::Redis { "resp" } else { "native" };
+    let first = Load { protocol, operation: "first", ..entries(plan) };
+    for _ in 0..START_ROUNDS.min(plan.scale.rounds) {
+        server.end()?;
+        let began = Instant::now();
+        server.start_again()?;
+        first.run(plan, server)?;
+        results.add(name, began.elapsed().as_secs_f64());
+        server.wait_until_quiet()?;
+    }
+    entries(plan).check(plan, server)
+}
+
+/// Reads and writes at a fixed rate that leaves the core mostly free.
+fn fixed(plan: &Plan<'_>) -> Load {
+    let scale = &plan.scale;
+    Load {
+        operation: "mixed",
+        pipeline: 1,
+        rate: Some(scale.rate),
+        seconds: scale.calm_seconds + scale.disturbed_seconds,
+        ..entries(plan)
+    }
+}
+
+fn snapshot(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Result<()> {
+    let wanted = plan.scale.snapshot_log_bytes.unwrap_or(SNAPSHOT_LOG_BYTES);
+    let wanted = wanted.max(server.figure("memory_entries_bytes")? / 2);
+    // Writes until the fixed load's own will be enough to begin a snapshot, after a calm while.
+    let set = Load { operation: "set", ..entries(plan) };
+    let before = server.figure("log_bytes_since_snapshot")?;
+    Load { requests: Some(PROBE), ..set }.run(plan, server)?;
+    let grown = server.figure("log_bytes_since_snapshot")?;
+    let record = grown.saturating_sub(before).max(1) as f64 / f64::from(PROBE);
+    let own = plan.scale.calm_seconds * f64::from(plan.scale.rate) / 2.0 * record;
+    let missing = (wanted.saturating_sub(grown) as f64 - own) / record;
+    if missing >= 1.0 {
+        Load { requests: Some(missing as u32), ..set }.run(plan, server)?;
+    }
+    server.wait_until_quiet()?;
+
+    let written = server.data.path().join("snapshot.tmp");
+    let mut child = Background::start(plan, server, fixed(plan))?;
+    let (mut began, mut ended) = (None, None);
+    while child.is_running()? {
+        match (written.exists(), began, ended) {
+            (true, None, None) => began = Some(now_ms()),
+            (false, Some(_), None) => ended = Some(now_ms()),
+            _ => {}
+        }
+        thread::sleep(POLL);
+    }
+    let found = child.found()?;
+    let began = began.context("no snapshot began")?;
+    compare("snapshot", &found, began, ended.unwrap_or_else(now_ms), results)
+}
+
+fn expiry(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Result<()> {
+    let base = u64::from(plan.scale.many);
+    let calm = Duration::from_secs_f64(plan.scale.calm_seconds);
+    // They are written within the first half of it.
+    let ttl = calm * 2;
+    let expiring = Load {
+        keys: plan.scale.expiring,
+        first: EXPIRING_FIRST,
+        ttl_ms: Some(ttl.as_millis() as u64),
+        ..entries(plan)
+    };
+    let first_end = now_ms() + ttl.as_millis() as u64;
+    expiring.fill(plan, server)?;
+    let last_end = now_ms() + ttl.as_millis() as u64;
+    let snapshots = server.figure("snapshots")?;
+    let mut child = Background::start(plan, server, fixed(plan))?;
+    let mut gone = None;
+    while child.is_running()? {
+        if gone.is_none() && now_ms() > first_end && server.figure("keys")? <= base {
+            gone = Some(now_ms().max(last_end));
+        }
+        thread::sleep(POLL * 5);
+    }
+    let found = child.found()?;
+    if server.figure("snapshots")? != snapshots {
+        bail!("a snapshot was written at the same time");
+    }
+    compare("expiry", &found, first_end, gone.context("the keys stayed")?, results)
+}
+
+/// The p99 of what came before `began` and of what came up to `ended`.
+fn compare(name: &str, found: &Found, began: u64, ended: u64, results: &mut Results) -> Result<()> {
+    let p99 = |from: u64, to: u64| {
+        let within = |slice: &&Slice| (from..to).contains(&slice.ended_ms);
+        let slices = found.slices.iter().filter(within);
+        quantile(slices.flat_map(|slice| slice.counts.iter().copied()), 0.99)
+    };
+    let start = found.slices.first().map_or(0, |slice| slice.ended_ms);
+    for (side, p99) in [("before", p99(start, began)), ("during", p99(began, ended))] {
+        let series = format!("{name}/{side}");
+        results.clear(&series);
+        let micros = p99.with_context(|| format!("no reply was timed {side}"))?;
+        results.add(&series, micros as f64);
+    }
+    let seconds = |ms: u64| (ms.saturating_sub(start)) as f64 / 1_000.0;
+    let points = found.slices.iter().filter_map(|slice| {
+        let p99 = quantile(slice.counts.iter().copied(), 0.99)?;
+        Some((seconds(slice.ended_ms), p99 as f64))
+    });
+    results.set_curve(&format!("{name}/p99"), points.collect());
+    results.set_curve(&format!("{name}/span"), vec![(seconds(began), 0.0), (seconds(ended), 0.0)]);
+    Ok(())
+}
+
+/// A load that runs beside what this process looks at.
+struct Background {
+    child: Child,
+    /// Its line is longer than a pipe holds, and nobody reads while it runs.
+    line: PathBuf,
+}
+
+impl Background {
+    fn start(plan: &Plan<'_>, server: &mut Server, load: Load) -> Result<Self> {
+        let line = server.data.path().join("bench.load");
+        let child = load.command(plan, server).stdout(fs::File::create(&line)?).spawn()?;
+        Ok(Self { child, line })
+    }
+
+    fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    fn found(mut self) -> Result<Found> {
+        self.child.wait()?;
+        load::found(&fs::read(&self.line)?)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It has ended, unless what looked at it failed.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,169 @@
+//! How a run goes: its sizes, its programs, and every scene that the chosen rows need, once.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::bench::Options;
+use crate::bench::results::Results;
+use crate::bench::row::Row;
+use crate::bench::scene::Scene;
+use crate::bench::server::Cores;
+use crate::bench::{connections, curve, many, memory, throughput};
+use crate::workspace::Workspace;
+
+/// How much of everything.
+pub(super) struct Scale {
+    /// Keys of a usual store.
+    pub(super) keys: u32,
+    /// Keys of a large one.
+    pub(super) many: u32,
+    /// Sizes along the curve.
+    pub(super) curve: [u32; 3],
+    pub(super) idle_connections: u32,
+    /// Keys that expire at about the same time.
+    pub(super) expiring: u32,
+    /// Log bytes after which a snapshot is written; none for the server's own setting.
+    pub(super) snapshot_log_bytes: Option<u64>,
+    /// Requests each second where a fixed load is wanted.
+    pub(super) rate: u32,
+    pub(super) rounds: u32,
+    pub(super) seconds: f64,
+    pub(super) warmup: f64,
+    /// Seconds of fixed load before, and at most within, what disturbs it.
+    pub(super) calm_seconds: f64,
+    pub(super) disturbed_seconds: f64,
+}
+
+/// A run.
+pub(super) struct Plan<'a> {
+    pub(super) workspace: &'a Workspace,
+    pub(super) scale: Scale,
+    quick: bool,
+    ahead: bool,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(workspace: &'a Workspace, options: &Options) -> Self {
+        let scale = if options.quick {
+            Scale {
+                keys: 2_000,
+                many: 20_000,
+                curve: [100, 1_000, 2_000],
+                idle_connections: 50,
+                expiring: 1_000,
+                snapshot_log_bytes: Some(1 << 20),
+                rate: 500,
+                rounds: 1,
+                seconds: 0.2,
+                warmup: 0.1,
+                calm_seconds: 0.5,
+                disturbed_seconds: 2.0,
+            }
+        } else {
+            Scale {
+                keys: 1_000_000,
+                many: 10_000_000,
+                curve: [1_000, 1_000_000, 20_000_000],
+                idle_connections: 10_000,
+                expiring: 1_000_000,
+                snapshot_log_bytes: None,
+                rate: 30_000,
+                rounds: options.rounds,
+                seconds: options.seconds,
+                warmup: 0.5,
+                calm_seconds: 6.0,
+                disturbed_seconds: 24.0,
+            }
+        };
+        Self { workspace, scale, quick: options.quick, ahead: options.ahead }
+    }
+
+    /// Whether there is a Redis to measure.
+    pub(super) fn with_redis(&self) -> bool {
+        !self.quick
+    }
+
+    /// A program of ours as it was just built.
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.workspace.program_in(if self.quick { "debug" } else { "release" }, name)
+    }
+
+    /// A program that is to run on these cores.
+    pub(super) fn command(&self, cores: Cores, program: &Path) -> Command {
+        let mut words: Vec<OsString> = Vec::new();
+        if self.ahead {
+            words.extend(["chrt", "--fifo", "1"].map(OsString::from));
+        }
+        // The bench's own test runs beside other tests, perhaps on a single core.
+        if let (Cores::One(core), false) = (cores, self.quick) {
+            words.extend(["taskset".into(), "--cpu-list".into(), core.to_string().into()]);
+        }
+        words.push(program.into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    /// One paragraph on where the numbers come from.
+    pub(super) fn conditions(&self) -> String {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpuinfo
+            .lines()
+            .find(|line| line.starts_with("model name"))
+            .and_then(|line| line.split_once(": "))
+            .map_or(std::env::consts::ARCH, |(_, model)| model);
+        let Scale { rounds, seconds, .. } = self.scale;
+        let ahead =
+            if self.ahead { ", ahead of the machine's other work (SCHED_FIFO)" } else { "" };
+        format!(
+            "Measured by `cargo xtask bench` with {cores} cores ({model}): medians of {rounds} \
+             alternating rounds of {seconds} s{ahead}."
+        )
+    }
+
+    /// Measures the scenes of these rows; a scene that fails is named and the others go on.
+    pub(super) fn measure(&self, rows: &[&Row], results: &mut Results) -> Result<Vec<String>> {
+        let mut scenes: Vec<Scene> = Vec::new();
+        for scene in rows.iter().map(|row| row.scene()) {
+            match scenes.iter_mut().find(|known| known.is_like(&scene)) {
+                Some(known) => known.merge(&scene),
+                None => scenes.push(scene),
+            }
+        }
+        let progress = progress(scenes.len());
+        let mut failures = Vec::new();
+        for scene in &scenes {
+            progress.set_message(scene.name());
+            let failed = match scene {
+                Scene::Throughput(load, arms) => {
+                    let size = (self.scale.keys, self.scale.rounds);
+                    throughput::measure(self, &[*load], size, arms, results)
+                }
+                Scene::Memory => memory::measure(self, results),
+                Scene::Connections => connections::measure(self, results),
+                Scene::Curve => curve::measure(self, results),
+                Scene::Many(parts) => many::measure(self, parts, results),
+            };
+            let named = failed.into_iter().map(|error| format!("{}: {error:#}", scene.name()));
+            failures.extend(named);
+            results.keep()?;
+            progress.inc(1);
+        }
+        progress.finish_and_clear();
+        Ok(failures)
+    }
+}
+
+fn progress(scenes: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("bench: {pos}/{len} {wide_bar} {elapsed} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(scenes as u64).with_style(style);
+    bar.enable_steady_tick(Duration::from_secs(1));
+    bar
+}

@@ -1,0 +1,105 @@
+//! What was measured, by name: `get-16/resp/per_core` is one value for each round. Kept after every
+//! scene, so that a run that breaks off, or that measures one row, loses nothing of the others.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::bench::figures::{Spread, spread};
+use crate::workspace::Workspace;
+
+const FILE: &str = "bench/results.json";
+
+/// Every series so far.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Results {
+    #[serde(skip)]
+    file: Option<PathBuf>,
+    /// On what machine and how the last run measured.
+    conditions: String,
+    series: BTreeMap<String, Vec<f64>>,
+    /// Points of curves: what lies on the way and the value.
+    curves: BTreeMap<String, Vec<(f64, f64)>>,
+}
+
+impl Results {
+    /// As earlier runs left them.
+    pub(super) fn load(workspace: &Workspace) -> Result<Self> {
+        let file = workspace.target().join(FILE);
+        let mut results: Self = match fs::read(&file) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is of another version; delete it", file.display()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::default(),
+            Err(error) => return Err(error).context("cannot read the results of earlier runs"),
+        };
+        results.file = Some(file);
+        Ok(results)
+    }
+
+    /// Results that are forgotten.
+    pub(super) fn unkept() -> Self {
+        Self::default()
+    }
+
+    /// Writes them down, unless they are to be forgotten.
+    pub(super) fn keep(&self) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(file, serde_json::to_vec_pretty(self)?).context("cannot keep the results")
+    }
+
+    pub(super) fn state_conditions(&mut self, conditions: &str) {
+        self.conditions = conditions.to_owned();
+    }
+
+    pub(super) fn conditions(&self) -> &str {
+        &self.conditions
+    }
+
+    /// Forgets a series, so that values of two runs do not mix.
+    pub(super) fn clear(&mut self, name: &str) {
+        self.series.remove(name);
+    }
+
+    /// Adds one round's value.
+    pub(super) fn add(&mut self, name: &str, value: f64) {
+        self.series.entry(name.to_owned()).or_default().push(value);
+    }
+
+    pub(super) fn spread(&self, name: &str) -> Option<Spread> {
+        spread(self.series.get(name)?)
+    }
+
+    pub(super) fn set_curve(&mut self, name: &str, points: Vec<(f64, f64)>) {
+        self.curves.insert(name.to_owned(), points);
+    }
+
+    pub(super) fn curve(&self, name: &str) -> &[(f64, f64)] {
+        self.curves.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_live_through_their_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new/results.json");
+        let mut results = Results { file: Some(file.clone()), ..Results::default() };
+        results.add("a/b", 2.0);
+        results.add("a/b", 4.0);
+        results.set_curve("c", vec![(1.0, 5.0)]);
+        results.keep().unwrap();
+        let again: Results = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        assert_eq!(again.spread("a/b").unwrap().median, 3.0);
+        assert_eq!(again.curve("c"), [(1.0, 5.0)]);
+        assert!(again.spread("x").is_none() && again.curve("x").is_empty());
+    }
+}
