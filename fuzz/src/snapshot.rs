@@ -14,6 +14,7 @@ use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{Delete, Put, Request};
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::shard::Shard;
+use tidekeep_store::shards::Spread;
 use tidekeep_store::snapshot::{self, Head};
 
 use crate::disk::{Hands, Image, disk_of, image_of, ready};
@@ -101,7 +102,7 @@ fn read(data: &[u8], like: &[u8]) -> Vec<u8> {
 fn fit(chunks: &mut [Vec<u8>]) {
     let [first, second, ..] = chunks else { return };
     let Some(head) = true_chunks().first().and_then(|chunk| Head::decode(chunk)) else { return };
-    let mut shard = Shard::default();
+    let mut shard = Shard::new(Spread::new(0, 1));
     for entry in snapshot::entries(second).flatten() {
         shard.insert(entry);
     }

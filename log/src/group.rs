@@ -152,9 +152,10 @@ impl Group {
     }
 
     fn get(&self, get: &Get<'_>, moment: &Moment, shows: &mut u64, answers: &mut dyn Answers) {
-        let shard = self.shards[self.spread.shard_of(get.key)].read();
+        let hash = self.spread.hash(get.key);
+        let shard = self.shards[self.spread.shard_of_hash(hash)].read();
         let newest = self.revision.load(Ordering::Acquire);
-        let mut found = read::get(&shard, get.key, moment, newest);
+        let mut found = read::get(&shard, hash, get.key, moment, newest);
         // The key has been as it is since `shows`, so any revision from there on is true of it;
         // the newest one that is safe lets an old entry be shown while younger writes wait.
         found.shows = found.shows.min(newest);
@@ -201,9 +202,13 @@ impl Group {
         };
         drop(order);
         let keys = shards.iter().map(|shard| shard.keys() as u64).sum();
-        let digest = digest(shards.iter().map(|shard| &**shard));
-        let shards = shards.iter().map(|shard| &**shard);
-        let view = View::freeze(shards, &KeyRange::all(), Moment::new(now_ms), revision);
+        let view = {
+            let shards = shards.iter().map(|shard| &**shard);
+            View::freeze(shards, &KeyRange::all(), Moment::new(now_ms), revision)
+        };
+        drop(shards);
+        // Reckoned from what was frozen: nobody waits for it.
+        let digest = view.digest();
         let head = Head {
             revision,
             now_ms,

@@ -55,7 +55,7 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
         ..Options::new(options.random)
     };
     let recovery = Recovery::begin(options.disk, log_options)?;
-    let mut state = State::new(spread, if remembers { Shard::remembering } else { Shard::default });
+    let mut state = State::new(spread, if remembers { Shard::remembering } else { Shard::new });
     let tail = state.load(&recovery, options.history_bytes)?;
     let (log, report) = recovery.replay(|_, payload| state.replay(payload, &tail))?;
     let Manifest { store_id, incarnation, .. } = *log.manifest();
@@ -131,10 +131,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn new(spread: Spread, shard: fn() -> Shard) -> Self {
+    fn new(spread: Spread, shard: fn(Spread) -> Shard) -> Self {
         Self {
             spread,
-            shards: (0..spread.shards()).map(|index| (index, Box::new(shard()))).collect(),
+            shards: (0..spread.shards()).map(|index| (index, Box::new(shard(spread)))).collect(),
             tables: Tables::default(),
             snapshot: None,
             sessions_left: 0,
@@ -148,7 +148,7 @@ impl State {
 
     /// A state of few parts and a spread that anyone could guess, for those who only look at it.
     pub(crate) fn empty() -> Self {
-        Self::new(Spread::new(0, 1), Shard::default)
+        Self::new(Spread::new(0, 1), Shard::new)
     }
 
     /// Takes in the snapshot that recovery has chosen, if there is one.

@@ -21,14 +21,17 @@ pub(crate) fn age(now: u32, stamp: u32) -> u32 {
     if age > u32::MAX / 2 { 0 } else { age }
 }
 
-/// The stamps of a leaf, in the order of its entries, or none at all.
+/// Stamps that are added at once.
+const GROWTH: usize = 16;
+
+/// The stamps of a leaf, by the slots of its entries, or none at all.
 #[derive(Debug, Default)]
 pub(crate) struct Accesses(Option<Vec<AtomicU32>>);
 
 impl Accesses {
-    /// Of a new leaf with one entry.
-    pub(crate) fn begin(kept: bool, used: u32) -> Self {
-        Self(kept.then(|| alloc::vec![AtomicU32::new(used)]))
+    /// Of a new leaf with `count` entries.
+    pub(crate) fn begin(kept: bool, used: u32, count: usize) -> Self {
+        Self(kept.then(|| (0..count).map(|_| AtomicU32::new(used)).collect()))
     }
 
     /// What they cost in memory, in bytes.
@@ -52,20 +55,38 @@ impl Accesses {
         }
     }
 
-    pub(crate) fn insert(&mut self, at: usize, used: u32) {
+    pub(crate) fn push(&mut self, used: u32) {
         if let Some(stamps) = &mut self.0 {
-            stamps.insert(at, AtomicU32::new(used));
+            if stamps.len() == stamps.capacity() {
+                stamps.reserve_exact(GROWTH);
+            }
+            stamps.push(AtomicU32::new(used));
         }
     }
 
-    pub(crate) fn remove(&mut self, at: usize) {
+    /// Takes a stamp out; the last one fills the gap.
+    pub(crate) fn swap_remove(&mut self, at: usize) {
         if let Some(stamps) = &mut self.0 {
-            stamps.remove(at);
+            stamps.swap_remove(at);
         }
     }
 
-    pub(crate) fn split_off(&mut self, at: usize) -> Self {
-        Self(self.0.as_mut().map(|stamps| stamps.split_off(at)))
+    pub(crate) fn swap(&mut self, a: usize, b: usize) {
+        if let Some(stamps) = &mut self.0 {
+            stamps.swap(a, b);
+        }
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        if let Some(stamps) = &mut self.0 {
+            stamps.truncate(len);
+            stamps.shrink_to(len + GROWTH);
+        }
+    }
+
+    /// Copies of some stamps.
+    pub(crate) fn picked(&self, slots: impl Iterator<Item = usize>) -> Self {
+        Self(self.0.as_ref().map(|stamps| slots.map(|slot| copied(&stamps[slot])).collect()))
     }
 
     pub(crate) fn extend(&mut self, next: &Self) {
@@ -98,16 +119,19 @@ mod tests {
 
     #[test]
     fn stamps_follow_their_entries_and_are_none_unless_wanted() {
-        let mut stamps = Accesses::begin(true, 1);
-        stamps.insert(1, 2);
-        stamps.insert(2, 3);
+        let mut stamps = Accesses::begin(true, 1, 1);
+        stamps.push(2);
+        stamps.push(3);
         stamps.set(0, 9);
-        let right = stamps.split_off(1);
+        let right = stamps.picked([1, 2].into_iter());
+        stamps.truncate(1);
         stamps.extend(&right.clone());
-        stamps.remove(1);
+        stamps.swap_remove(1);
         assert_eq!((stamps.get(0), stamps.get(1), right.get(0)), (9, 3, 2));
-        let mut none = Accesses::begin(false, 1);
-        none.insert(0, 5);
+        stamps.swap(0, 1);
+        assert_eq!((stamps.get(0), stamps.get(1)), (3, 9));
+        let mut none = Accesses::begin(false, 1, 1);
+        none.push(5);
         none.set(0, 5);
         assert_eq!((none.get(0), none.cost()), (0, 0));
     }

@@ -265,13 +265,15 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
     /// The entry of `key`, unless its time is over.
     pub(crate) fn live(&mut self, key: &[u8]) -> Option<Entry> {
         let (now, leases) = (self.stamp.now_ms, &*self.leases);
-        let entry = self.writing.shard(key).used(key, now)?;
+        let hash = self.writing.hash(key);
+        let entry = self.writing.shard(hash).used(hash, key, now)?;
         (!entry.expired(now) && !leases.is_over(entry, now)).then(|| entry.clone())
     }
 
     /// The entry of `key` as it is kept, its time over or not.
     pub(crate) fn kept(&mut self, key: &[u8]) -> Option<Entry> {
-        self.writing.shard(key).get(key).cloned()
+        let hash = self.writing.hash(key);
+        self.writing.shard(hash).get(key).cloned()
     }
 
     /// Writes `key` over `before`, the live entry there was. Refused, with nothing changed, if the
@@ -293,7 +295,8 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
             lease,
         };
         let now = self.stamp.now_ms;
-        let shard = self.writing.shard(key);
+        let hash = self.writing.hash(key);
+        let shard = self.writing.shard(hash);
         let written = shard.written();
         shard.set_time(now);
         let (entry, displaced) = shard.put(key, value, meta);
@@ -319,7 +322,8 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
     /// Removes `entry`, which is there.
     pub(crate) fn remove(&mut self, entry: Entry, kind: EventKind) {
         let revision = self.next_revision();
-        let shard = self.writing.shard(entry.key());
+        let hash = self.writing.hash(entry.key());
+        let shard = self.writing.shard(hash);
         let written = shard.written();
         shard.remove(entry.key(), revision);
         self.leases.untie(&entry);
@@ -333,7 +337,8 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
             return;
         }
         while let Some(Undo { entry, kept, written }) = self.undo.pop() {
-            let shard = self.writing.shard(entry.key());
+            let hash = self.writing.hash(entry.key());
+            let shard = self.writing.shard(hash);
             if let Some(came) = shard.get(entry.key()) {
                 self.leases.untie(came);
             }

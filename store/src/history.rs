@@ -43,9 +43,9 @@ pub fn write<E>(
                 EventKind::Evict => EVICT,
             };
             if let (EventKind::Put, Some(previous)) = (event.kind, &event.previous) {
-                chunks.push(&label(BEFORE, change), previous.as_bytes())?;
+                chunks.push_entry(&label(BEFORE, change), previous)?;
             }
-            chunks.push(&label(kind, change), event.entry.as_bytes())?;
+            chunks.push_entry(&label(kind, change), &event.entry)?;
         }
     }
     chunks.finish()
@@ -64,6 +64,7 @@ pub struct Reader {
     changes: Vec<Change>,
     /// The entry before the put that follows.
     before: Option<Entry>,
+    scratch: Vec<u8>,
 }
 
 impl Reader {
@@ -76,7 +77,10 @@ impl Reader {
             let (entry, behind) = split_entry(behind)?;
             match entry {
                 [] => self.take_no_event(label)?,
-                entry => self.take(label, Entry::from_bytes(entry)?)?,
+                entry => {
+                    let entry = Entry::unpack(entry, &mut self.scratch)?;
+                    self.take(label, entry)?;
+                }
             }
             rest = behind;
         }

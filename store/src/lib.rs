@@ -8,7 +8,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`entry`], [`leaf`], [`shard`] | what is kept: one allocation an entry, leaves shared with views |
+//! | [`entry`], [`leaf`], [`shard`] | what is kept: one allocation an entry, leaves shared with views, `index`, `leaves` and `fences` to find them |
 //! | [`shards`] | which shard holds a key; the shards a command needs |
 //! | [`tables`], [`sessions`] | what is kept beside entries: answers to numbered writes, so that a retry is safe |
 //! | [`leases`] | times that clients keep renewing, and what goes when one is over |
@@ -26,9 +26,12 @@ mod access;
 pub mod apply;
 pub mod change;
 pub mod entry;
+mod fences;
 pub mod history;
+mod index;
 pub mod leaf;
 pub mod leases;
+mod leaves;
 mod merge;
 pub mod moment;
 mod op;

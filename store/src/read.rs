@@ -12,6 +12,7 @@ use crate::merge::{Direction, merge};
 use crate::moment::Moment;
 use crate::reply::{Found, Names, Page};
 use crate::shard::Shard;
+use crate::shards::KeyHash;
 
 /// The bounds of one page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +23,16 @@ pub struct PageLimits {
     pub bytes: usize,
 }
 
-/// Reads one entry. That there is none may be the work of any write to the shard so far, and that
-/// one with a lease is still there the work of any keep-alive.
-pub fn get<'a>(shard: &'a Shard, key: &[u8], moment: &Moment, revision: u64) -> Found<'a> {
-    let kept = shard.used(key, moment.now_ms());
+/// Reads the entry of a key, whose hash this is. That there is none may be the work of any write to
+/// the shard so far, and that one with a lease is still there the work of any keep-alive.
+pub fn get<'a>(
+    shard: &'a Shard,
+    hash: KeyHash,
+    key: &[u8],
+    moment: &Moment,
+    revision: u64,
+) -> Found<'a> {
+    let kept = shard.used(hash, key, moment.now_ms());
     let shows = match kept {
         Some(entry) if entry.lease().is_some() => revision,
         Some(entry) => entry.modified(),
@@ -79,7 +86,7 @@ fn fill<'a>(
 ) {
     let mut bytes = 0;
     for entry in entries.filter(|entry| !moment.is_over(entry)) {
-        let len = if page.keys_only { entry.key().len() } else { entry.as_bytes().len() };
+        let len = if page.keys_only { entry.key().len() } else { entry.packed_len() };
         let full = page.entries.len() >= limits.entries || bytes + len > limits.bytes;
         if full && !page.entries.is_empty() {
             page.more = !planted::is_awake("scan-ends-early");

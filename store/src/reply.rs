@@ -188,12 +188,15 @@ impl Reply {
         }
     }
 
-    /// What the answer to a write keeps in memory beside itself, in bytes.
+    /// What the answer to a write counts for in memory beside itself, in bytes. Sessions are forgotten
+    /// by this count, so it is part of the log's meaning and stays what it is however entries are kept.
     pub(crate) fn held_bytes(&self) -> usize {
         match self {
             Self::Put(Written { entry, .. })
             | Self::Delete(Written { entry, .. })
-            | Self::Get(Got { entry, .. }) => entry.as_ref().map_or(0, Entry::cost),
+            | Self::Get(Got { entry, .. }) => entry
+                .as_ref()
+                .map_or(0, |entry| (COUNTED_BYTES + entry.packed_len()).next_multiple_of(16)),
             Self::Touch(_)
             | Self::Increment(_)
             | Self::DeleteRange(_)
@@ -230,6 +233,9 @@ impl Reply {
 /// More than the numbers of any reply take.
 const SMALL_BYTES: usize = 96;
 
+/// What an entry that an answer holds counts beside its packed bytes.
+const COUNTED_BYTES: usize = 24;
+
 /// More than the metadata and the lengths of an entry in a list take.
 const LISTED_BYTES: usize = 66;
 
@@ -237,7 +243,7 @@ const LISTED_BYTES: usize = 66;
 const LEASE_BYTES: usize = 40;
 
 fn entry_bytes(entry: Option<&Entry>) -> usize {
-    SMALL_BYTES + entry.map_or(0, |entry| entry.as_bytes().len())
+    SMALL_BYTES + entry.map_or(0, |entry| entry.packed_len())
 }
 
 impl Got {

@@ -1,26 +1,39 @@
-//! A shard: the entries of the keys that hash to it, ordered, with what they cost and when they end.
-//! It is a plain structure; whoever owns it puts a lock around it.
+//! A shard: the entries of the keys that hash to it, found by their hash and kept in order, with what
+//! they cost and when they end. It is a plain structure; whoever owns it puts a lock around it.
+//!
+//! ```text
+//! index: hash ─▶ place ─┐            fences: first key, leaf │ first key, leaf │ …
+//!                       ▼                                ▼
+//!         leaf 0: slots, order    leaf 1: slots, order    leaf 2 …
+//! ```
 
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use tidekeep_protocol::entry::Meta;
 use tidekeep_protocol::range::Range;
 
 use crate::access::{self, Accesses};
 use crate::entry::Entry;
-use crate::leaf::{self, ENTRIES_MAX, ENTRIES_MIN, Leaf};
+use crate::fences::{Fence, Fences};
+use crate::index::{Index, Place};
+use crate::leaf::{self, ENTRIES_MAX, ENTRIES_MIN, Leaf, Row};
+use crate::leaves::Leaves;
+use crate::shards::{KeyHash, Spread};
 
-/// Entries in key order, in leaves that views may share.
-#[derive(Debug, Default)]
+/// Entries in leaves that views may share.
+#[derive(Debug)]
 pub struct Shard {
-    leaves: Vec<Arc<Leaf>>,
+    spread: Spread,
+    index: Index,
+    leaves: Leaves,
+    fences: Fences,
     due: BTreeSet<Due>,
     keys: usize,
     bytes: usize,
     leaf_bytes: usize,
-    digest: u64,
     written: u64,
     scratch: Vec<u8>,
     /// Whether it is remembered when entries are used.
@@ -30,7 +43,7 @@ pub struct Shard {
 }
 
 /// What an end costs in the index of ends: a third of a node's places are free on average.
-const DUE_BYTES: usize = 48;
+const DUE_BYTES: usize = 24;
 
 /// An entry that ends, ordered by when.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,20 +53,43 @@ struct Due {
 }
 
 impl Shard {
-    /// An empty shard that remembers when its entries are used, as [`Self::sample`] needs it.
-    pub fn remembering() -> Self {
-        Self { remembers: true, ..Self::default() }
+    /// An empty shard, one of those that keys are spread over.
+    pub fn new(spread: Spread) -> Self {
+        Self {
+            spread,
+            index: Index::default(),
+            leaves: Leaves::default(),
+            fences: Fences::default(),
+            due: BTreeSet::new(),
+            keys: 0,
+            bytes: 0,
+            leaf_bytes: 0,
+            written: 0,
+            scratch: Vec::new(),
+            remembers: false,
+            used: 0,
+        }
     }
 
-    /// The entry of `key`, whether or not its time is over; it counts as used at `now`, in
-    /// milliseconds since the Unix epoch.
-    pub fn used(&self, key: &[u8], now: u64) -> Option<&Entry> {
-        let leaf = self.leaves.get(leaf::leaf_of(&self.leaves, key))?;
-        let at = leaf.position(key).ok()?;
+    /// An empty shard that remembers when its entries are used, as [`Self::sample`] needs it.
+    pub fn remembering(spread: Spread) -> Self {
+        Self { remembers: true, ..Self::new(spread) }
+    }
+
+    /// The entry of `key`, whether or not its time is over.
+    pub fn get(&self, key: &[u8]) -> Option<&Entry> {
+        let place = self.find(self.spread.hash(key), key)?;
+        self.leaves.entry(place)
+    }
+
+    /// The entry of `key`, whose hash this is, whether or not its time is over; it counts as used at
+    /// `now`, in milliseconds since the Unix epoch.
+    pub fn used(&self, hash: KeyHash, key: &[u8], now: u64) -> Option<&Entry> {
+        let place = self.find(hash, key)?;
         if self.remembers {
-            leaf.accesses.set(at, access::stamp_of(now));
+            self.leaves.get(place.leaf())?.accesses.set(place.slot(), access::stamp_of(now));
         }
-        Some(&leaf.entries[at])
+        self.leaves.entry(place)
     }
 
     /// Entries written from here on count as used at `now`.
@@ -64,19 +100,17 @@ impl Shard {
     /// An entry that `random` chooses, and how long it was not used at `now`; none of an empty shard.
     pub fn sample(&self, random: u64, now: u64) -> Option<(u32, &Entry)> {
         let (high, low) = ((random >> 32) as usize, random as u32 as usize);
-        let leaf = self.leaves.get(high % self.leaves.len().max(1))?;
-        let at = low % leaf.entries.len().max(1);
-        let age = access::age(access::stamp_of(now), leaf.accesses.get(at));
-        Some((age, leaf.entries.get(at)?))
+        let row = self.row();
+        if row.len() == 0 {
+            return None;
+        }
+        let leaf = row.leaf(high % row.len());
+        let slot = low % leaf.len().max(1);
+        let age = access::age(access::stamp_of(now), leaf.accesses.get(slot));
+        Some((age, leaf.slot(slot)?))
     }
 
-    /// The entry of `key`, whether or not its time is over.
-    pub fn get(&self, key: &[u8]) -> Option<&Entry> {
-        let leaf = self.leaves.get(leaf::leaf_of(&self.leaves, key))?;
-        leaf.position(key).ok().map(|at| &leaf.entries[at])
-    }
-
-    /// Packs and keeps an entry; gives it and what it displaced.
+    /// Makes and keeps an entry; gives it and what it displaced.
     pub fn put(&mut self, key: &[u8], value: &[u8], meta: Meta) -> (Entry, Option<Entry>) {
         let entry = Entry::new(key, value, meta, &mut self.scratch);
         let displaced = self.keep(&entry);
@@ -101,12 +135,16 @@ impl Shard {
 
     /// Takes the entry of `key` out, as part of the write with this revision.
     pub fn remove(&mut self, key: &[u8], revision: u64) -> Option<Entry> {
-        let index = leaf::leaf_of(&self.leaves, key);
-        let at = self.leaves.get(index)?.position(key).ok()?;
-        let before = self.leaves[index].cost();
-        let removed = Arc::make_mut(&mut self.leaves[index]).remove(at);
-        self.leaf_bytes = self.leaf_bytes - before + self.leaves[index].cost();
-        self.shrink(index);
+        let hash = self.spread.hash(key);
+        let place = self.find(hash, key)?;
+        let leaf = self.leaves.get(place.leaf())?;
+        let edge = leaf.len() <= ENTRIES_MIN || leaf.first_key() == key;
+        // Looked for while the leaf's first key is the one that its fence knows.
+        let at = edge.then(|| self.row().leaf_of(key));
+        let removed = self.take(hash, place);
+        if let Some(at) = at {
+            self.shrink(at);
+        }
         self.forget(&removed);
         self.written = self.written.max(revision);
         Some(removed)
@@ -114,17 +152,18 @@ impl Shard {
 
     /// The entries of `range`, smallest key first, those whose time is over included.
     pub fn ascending<'a>(&'a self, range: Range<'a>) -> impl Iterator<Item = &'a Entry> + use<'a> {
-        leaf::ascending(&self.leaves, range)
+        leaf::ascending(self.row(), range)
     }
 
     /// The entries of `range`, largest key first, those whose time is over included.
     pub fn descending<'a>(&'a self, range: Range<'a>) -> impl Iterator<Item = &'a Entry> + use<'a> {
-        leaf::descending(&self.leaves, range)
+        leaf::descending(self.row(), range)
     }
 
     /// Shares the leaves that may hold keys of `range`.
     pub fn freeze(&self, range: Range<'_>) -> Vec<Arc<Leaf>> {
-        leaf::overlapping(&self.leaves, range).to_vec()
+        let part = leaf::overlapping(self.row(), range);
+        self.fences.leaves(part).map(|number| Arc::clone(self.leaves.shared(number))).collect()
     }
 
     /// The entries whose time is over at `now`, the most overdue first.
@@ -153,14 +192,15 @@ impl Shard {
         self.bytes
     }
 
-    /// What finding them costs in memory, in bytes: leaves, and the index of ends.
+    /// What finding them costs in memory, in bytes: leaves, the index, and the index of ends.
     pub fn index_bytes(&self) -> usize {
-        self.leaf_bytes + self.due.len() * DUE_BYTES
+        self.leaf_bytes + self.index.cost() + self.due.len() * DUE_BYTES
     }
 
-    /// A sum over all entries' bytes that does not depend on the order in which they came.
+    /// A sum over all entries' packed bytes that does not depend on the order in which they came. It
+    /// is reckoned when it is asked for.
     pub fn digest(&self) -> u64 {
-        self.digest
+        digest(self.row().leaves(0).flat_map(Leaf::iter))
     }
 
     /// The newest revision that wrote to this shard.
@@ -168,10 +208,32 @@ impl Shard {
         self.written
     }
 
+    fn row(&self) -> ShardRow<'_> {
+        ShardRow(self)
+    }
+
+    fn find(&self, hash: KeyHash, key: &[u8]) -> Option<Place> {
+        debug_assert!(hash == self.spread.hash(key), "it is the hash of this key in this store");
+        let is_it = |place| self.leaves.entry(place).is_some_and(|entry| entry.key() == key);
+        self.index.find(hash, is_it)
+    }
+
     /// What is displaced is forgotten first: it can be the same entry in all its bytes, when a
     /// transaction writes a key twice that ends at once.
     fn keep(&mut self, entry: &Entry) -> Option<Entry> {
-        let displaced = self.place(entry.clone());
+        let hash = self.spread.hash(entry.key());
+        let displaced = match self.find(hash, entry.key()) {
+            Some(place) => {
+                let leaf = self.leaves.writable(place.leaf() as u32);
+                Some(leaf.replace(place.slot(), entry.clone(), self.used))
+            }
+            None => {
+                let place = self.place(entry.clone());
+                let (leaves, spread) = (&self.leaves, &self.spread);
+                self.index.insert(hash, place, |place| leaves.hash(place, spread));
+                None
+            }
+        };
         if let Some(displaced) = &displaced {
             self.forget(displaced);
         }
@@ -180,79 +242,138 @@ impl Shard {
         displaced
     }
 
-    fn place(&mut self, entry: Entry) -> Option<Entry> {
-        let index = leaf::leaf_of(&self.leaves, entry.key());
-        let Some(shared) = self.leaves.get_mut(index) else {
-            let accesses = Accesses::begin(self.remembers, self.used);
-            let leaf = Leaf { entries: alloc::vec![entry], accesses };
-            self.leaf_bytes += leaf.cost();
-            self.leaves.push(Arc::new(leaf));
-            return None;
-        };
-        let before = shared.cost();
-        let leaf = Arc::make_mut(shared);
-        let at = leaf.position(entry.key());
-        let mut right = None;
-        let displaced = match at {
-            Ok(at) => {
-                leaf.accesses.set(at, self.used);
-                Some(core::mem::replace(&mut leaf.entries[at], entry))
-            }
-            Err(at) if leaf.entries.len() < ENTRIES_MAX => {
-                leaf.insert(at, entry, self.used);
-                None
-            }
-            Err(at) => {
-                // Keys that come in order would leave half-empty leaves if split in the middle.
-                let appended = at == ENTRIES_MAX;
-                let keep = if appended { ENTRIES_MAX - 8 } else { ENTRIES_MAX / 2 };
-                let mut behind = leaf.split_off(keep);
-                match at.checked_sub(keep) {
-                    Some(at) if at > 0 => behind.insert(at, entry, self.used),
-                    _ => leaf.insert(at, entry, self.used),
-                }
-                right = Some(behind);
-                None
-            }
-        };
-        self.leaf_bytes = self.leaf_bytes - before + leaf.cost();
-        if let Some(right) = right {
-            self.leaf_bytes += right.cost();
-            self.leaves.insert(index + 1, Arc::new(right));
+    /// Finds a place for the entry of a new key.
+    fn place(&mut self, entry: Entry) -> Place {
+        if self.fences.is_empty() {
+            let leaf = self.first_leaf(entry);
+            return Place::new(leaf, 0);
         }
-        displaced
+        let mut at = self.row().leaf_of(entry.key());
+        let mut number = self.fences.leaf(at);
+        let mut position = self.leaves[number].position(entry.key()).unwrap_or_else(|at| at);
+        if self.leaves[number].len() == ENTRIES_MAX {
+            // Keys that come in order would leave half-empty leaves if split in the middle.
+            let appended = position == ENTRIES_MAX;
+            let keep = if appended { ENTRIES_MAX - 8 } else { ENTRIES_MAX / 2 };
+            let behind = self.split(at, keep);
+            if let Some(there) = position.checked_sub(keep).filter(|&there| there > 0) {
+                (at, number, position) = (at + 1, behind, there);
+            }
+        }
+        if position == 0 {
+            self.fences.set_key(at, entry.key());
+        }
+        let used = self.used;
+        let slot = self.change_leaf(number, |leaf| leaf.insert(position, entry, used));
+        Place::new(number, slot)
     }
 
-    fn shrink(&mut self, index: usize) {
-        let len = self.leaves[index].entries.len();
+    fn first_leaf(&mut self, entry: Entry) -> u32 {
+        let accesses = Accesses::begin(self.remembers, self.used, 1);
+        self.add_leaf(0, Leaf::of(alloc::vec![entry], accesses))
+    }
+
+    /// Takes a leaf into the row; gives its number.
+    fn add_leaf(&mut self, at: usize, leaf: Leaf) -> u32 {
+        self.leaf_bytes += leaf.cost() + size_of::<Fence>();
+        let number = self.leaves.add(leaf);
+        self.fences.insert(at, Fence::new(self.leaves[number].first_key(), number));
+        number
+    }
+
+    /// Splits a full leaf before a place in its order; gives the number of the leaf behind.
+    fn split(&mut self, at: usize, keep: usize) -> u32 {
+        let number = self.fences.leaf(at);
+        let mut moves = [(0, 0); ENTRIES_MAX];
+        let mut moved = 0;
+        let leaf = self.leaves.writable(number);
+        let before = leaf.cost();
+        let goes: Vec<(Entry, usize)> = leaf.slots_from(keep).collect();
+        let behind = leaf.split_off(keep, |from, to| {
+            moves[moved] = (from, to);
+            moved += 1;
+        });
+        self.leaf_bytes = self.leaf_bytes - before + leaf.cost();
+        let new = self.add_leaf(at + 1, behind);
+        // Those that left first: their slots are the ones that others fill.
+        for (slot, (entry, from)) in goes.iter().enumerate() {
+            let (from, to) = (Place::new(number, *from), Place::new(new, slot));
+            self.index.moved(self.spread.hash(entry.key()), from, to);
+        }
+        for &(from, to) in &moves[..moved] {
+            let to = Place::new(number, to);
+            let hash = self.leaves.hash(to, &self.spread);
+            self.index.moved(hash, Place::new(number, from), to);
+        }
+        new
+    }
+
+    /// Takes an entry out of its place.
+    fn take(&mut self, hash: KeyHash, place: Place) -> Entry {
+        let number = place.leaf() as u32;
+        let (leaves, spread) = (&self.leaves, &self.spread);
+        self.index.remove(hash, place, |place| leaves.hash(place, spread));
+        let removed = self.change_leaf(number, |leaf| leaf.remove(place.slot()));
+        let last = Place::new(number, self.leaves[number].len());
+        if last != place {
+            // The last one has filled the gap.
+            let hash = self.leaves.hash(place, &self.spread);
+            self.index.moved(hash, last, place);
+        }
+        removed
+    }
+
+    /// Sees to a leaf that lost its first entry or has become small.
+    fn shrink(&mut self, at: usize) {
+        let len = self.leaves[self.fences.leaf(at)].len();
         if len == 0 {
-            let empty = self.leaves.remove(index);
-            self.leaf_bytes -= empty.cost();
+            self.drop_leaf(at);
             return;
         }
-        if len < ENTRIES_MIN && !self.join(index) && index > 0 {
-            self.join(index - 1);
+        self.fences.set_key(at, self.leaves[self.fences.leaf(at)].first_key());
+        if len < ENTRIES_MIN && !self.join(at) && at > 0 {
+            self.join(at - 1);
         }
     }
 
     /// Makes one leaf of this one and the next if that leaves room to grow.
-    fn join(&mut self, index: usize) -> bool {
-        let Some(next) = self.leaves.get(index + 1) else { return false };
-        if self.leaves[index].entries.len() + next.entries.len() > ENTRIES_MAX / 2 {
+    fn join(&mut self, at: usize) -> bool {
+        if at + 1 >= self.fences.len() {
             return false;
         }
-        let next = self.leaves.remove(index + 1);
-        let before = self.leaves[index].cost() + next.cost();
-        let leaf = Arc::make_mut(&mut self.leaves[index]);
-        leaf.append(&next);
-        self.leaf_bytes = self.leaf_bytes - before + leaf.cost();
+        let number = self.fences.leaf(at);
+        let start = self.leaves[number].len();
+        if start + self.leaves[self.fences.leaf(at + 1)].len() > ENTRIES_MAX / 2 {
+            return false;
+        }
+        let (gone, next) = self.drop_leaf(at + 1);
+        self.change_leaf(number, |leaf| leaf.append(&next));
+        for (at, (entry, from)) in next.slots_from(0).enumerate() {
+            let (from, to) = (Place::new(gone, from), Place::new(number, start + at));
+            self.index.moved(self.spread.hash(entry.key()), from, to);
+        }
         true
+    }
+
+    /// Takes a leaf out of the row; gives its number, which is free then, and the leaf.
+    fn drop_leaf(&mut self, at: usize) -> (u32, Arc<Leaf>) {
+        let number = self.fences.remove(at);
+        let leaf = self.leaves.remove(number);
+        self.leaf_bytes -= leaf.cost() + size_of::<Fence>();
+        (number, leaf)
+    }
+
+    fn change_leaf<T>(&mut self, number: u32, change: impl FnOnce(&mut Leaf) -> T) -> T {
+        let leaf = self.leaves.writable(number);
+        let before = leaf.cost();
+        let done = change(leaf);
+        self.leaf_bytes = self.leaf_bytes - before + leaf.cost();
+        done
     }
 
     fn account_for(&mut self, entry: &Entry) {
         self.keys += 1;
         self.bytes += entry.cost();
-        self.digest = self.digest.wrapping_add(digest(entry));
         if let Some(at) = entry.expires_at() {
             self.due.insert(Due { at, entry: entry.clone() });
         }
@@ -261,16 +382,43 @@ impl Shard {
     fn forget(&mut self, entry: &Entry) {
         self.keys -= 1;
         self.bytes -= entry.cost();
-        self.digest = self.digest.wrapping_sub(digest(entry));
         if let Some(at) = entry.expires_at() {
             self.due.remove(&Due { at, entry: entry.clone() });
         }
     }
 }
 
-/// FNV-1a over an entry's bytes: equal states have equal sums, and a sum is no proof against malice.
-fn digest(entry: &Entry) -> u64 {
-    entry.as_bytes().iter().fold(0xCBF2_9CE4_8422_2325, |hash, &byte| {
+/// The leaves of a shard in the order of their keys.
+#[derive(Clone, Copy)]
+struct ShardRow<'a>(&'a Shard);
+
+impl<'a> Row<'a> for ShardRow<'a> {
+    fn len(self) -> usize {
+        self.0.fences.len()
+    }
+
+    fn leaf(self, at: usize) -> &'a Leaf {
+        &self.0.leaves[self.0.fences.leaf(at)]
+    }
+
+    fn compare(self, at: usize, key: &[u8]) -> Ordering {
+        self.0.fences.compare(at, key).unwrap_or_else(|| self.leaf(at).first_key().cmp(key))
+    }
+}
+
+/// A sum over packed bytes that does not depend on the order in which they come.
+pub(crate) fn digest<'a>(entries: impl Iterator<Item = &'a Entry>) -> u64 {
+    let mut packed = Vec::new();
+    entries.fold(0, |sum: u64, entry| {
+        packed.clear();
+        entry.pack(&mut packed);
+        sum.wrapping_add(fnv(&packed))
+    })
+}
+
+/// FNV-1a: equal states have equal sums, and a sum is no proof against malice.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
     })
 }
@@ -292,11 +440,12 @@ mod tests {
     }
 
     fn filled(numbers: impl IntoIterator<Item = u32>) -> Shard {
-        let mut shard = Shard::default();
+        let mut shard = empty();
         for number in numbers {
             shard.put(&key(number), b"v", meta(1, None));
             in_order(&shard);
         }
+        all_found(&shard);
         shard
     }
 
@@ -305,12 +454,38 @@ mod tests {
         (0..count).map(move |number| number * 7919 % count)
     }
 
+    fn empty() -> Shard {
+        Shard::new(Spread::new(11, 1))
+    }
+
     fn in_order(shard: &Shard) {
-        let sizes = shard.leaves.iter().map(|leaf| leaf.entries.len());
+        let sizes = leaves(shard).map(Leaf::len);
         assert!(sizes.clone().all(|size| (1..=ENTRIES_MAX).contains(&size)));
         assert_eq!(sizes.sum::<usize>(), shard.keys());
-        let cost: usize = shard.leaves.iter().map(|leaf| leaf.cost()).sum();
-        assert_eq!(shard.index_bytes(), cost + shard.due.len() * DUE_BYTES);
+        let cost: usize = leaves(shard).map(|leaf| leaf.cost() + size_of::<Fence>()).sum();
+        let index_bytes = cost + shard.index.cost() + shard.due.len() * DUE_BYTES;
+        assert_eq!(shard.index_bytes(), index_bytes);
+        for (at, leaf) in leaves(shard).enumerate() {
+            assert_eq!(shard.fences.compare(at, leaf.first_key()), None);
+        }
+    }
+
+    /// The index names every entry, and so does the order.
+    fn all_found(shard: &Shard) {
+        for entry in leaves(shard).flat_map(Leaf::iter) {
+            assert_eq!(shard.get(entry.key()), Some(entry));
+            let key = entry.key();
+            assert!(leaves(shard).any(|leaf| leaf.position(key).is_ok()));
+        }
+    }
+
+    fn leaves(shard: &Shard) -> impl DoubleEndedIterator<Item = &Leaf> + Clone {
+        let row = shard.row();
+        (0..row.len()).map(move |at| row.leaf(at))
+    }
+
+    fn leaf(shard: &Shard, at: usize) -> *const Leaf {
+        shard.row().leaf(at)
     }
 
     fn sorted(shard: &Shard) -> bool {
@@ -318,7 +493,7 @@ mod tests {
     }
 
     fn same_leaves(shard: &Shard, view: &[Arc<Leaf>]) -> usize {
-        shard.leaves.iter().zip(view).filter(|(mine, its)| Arc::ptr_eq(mine, its)).count()
+        leaves(shard).zip(view).filter(|(mine, its)| core::ptr::eq(*mine, &***its)).count()
     }
 
     #[test]
@@ -339,7 +514,7 @@ mod tests {
     fn keys_that_come_in_order_fill_their_leaves() {
         let shard = filled(0..6000);
         let least = 6000_usize.div_ceil(ENTRIES_MAX);
-        assert!(shard.leaves.len() <= least + least / 10, "{} leaves", shard.leaves.len());
+        assert!(shard.fences.len() <= least + least / 10, "{} leaves", shard.fences.len());
     }
 
     #[test]
@@ -354,32 +529,33 @@ mod tests {
                 assert!(shard.remove(&key(number), 2).is_some());
                 in_order(&shard);
             }
+            all_found(&shard);
             assert!(sorted(&shard));
-            assert!(shard.leaves.len() <= 10, "{} leaves of 100 keys", shard.leaves.len());
+            assert!(shard.fences.len() <= 10, "{} leaves of 100 keys", shard.fences.len());
         }
     }
 
     #[test]
     fn a_leaf_is_copied_only_while_it_is_shared() {
         let mut shard = filled(0..1000);
-        let first: *const Leaf = &*shard.leaves[0];
+        let first = leaf(&shard, 0);
         shard.put(&key(0), b"in place", meta(2, None));
-        assert!(core::ptr::eq(first, &*shard.leaves[0]));
+        assert!(core::ptr::eq(first, leaf(&shard, 0)));
 
         let view = shard.freeze(ALL);
-        let leaves = shard.leaves.len();
+        let leaves = shard.fences.len();
         assert_eq!(same_leaves(&shard, &view), leaves);
         shard.put(&key(0), b"copied", meta(3, None));
         assert_eq!(same_leaves(&shard, &view), leaves - 1);
-        let copy: *const Leaf = &*shard.leaves[0];
+        let copy = leaf(&shard, 0);
         shard.remove(&key(1), 4);
-        assert!(core::ptr::eq(copy, &*shard.leaves[0]), "the copy is the shard's own");
-        assert_eq!(view[0].entries[0].value(), b"in place");
-        assert_eq!(view[0].entries[1].key(), key(1));
+        assert!(core::ptr::eq(copy, leaf(&shard, 0)), "the copy is the shard's own");
+        let kept: Vec<_> = view[0].iter().take(2).cloned().collect();
+        assert_eq!((kept[0].value(), kept[1].key()), (&b"in place"[..], &key(1)[..]));
         drop(view);
-        let last: *const Leaf = &*shard.leaves[leaves - 1];
+        let last = leaf(&shard, leaves - 1);
         shard.put(&key(999), b"in place", meta(5, None));
-        assert!(core::ptr::eq(last, &*shard.leaves[leaves - 1]));
+        assert!(core::ptr::eq(last, leaf(&shard, leaves - 1)));
     }
 
     #[test]
@@ -388,13 +564,13 @@ mod tests {
         let (start, end) = (key(3000), key(3001));
         assert_eq!(shard.freeze(Range { start: &start, end: Some(&end) }).len(), 1);
         assert_eq!(shard.freeze(Range { start: &end, end: Some(&start) }).len(), 0);
-        assert_eq!(shard.freeze(ALL).len(), shard.leaves.len());
-        assert!(Shard::default().freeze(ALL).is_empty());
+        assert_eq!(shard.freeze(ALL).len(), shard.fences.len());
+        assert!(empty().freeze(ALL).is_empty());
     }
 
     #[test]
     fn what_ends_first_is_due_first() {
-        let mut shard = Shard::default();
+        let mut shard = empty();
         for (number, at) in [(1, 30), (2, 10), (3, 20), (4, 10)] {
             shard.put(&key(number), b"", meta(1, Some(at)));
         }
@@ -415,7 +591,7 @@ mod tests {
 
     #[test]
     fn the_same_entry_once_more_stays_due() {
-        let mut shard = Shard::default();
+        let mut shard = empty();
         let (entry, _) = shard.put(b"k", b"v", meta(1, Some(5)));
         let digest = shard.digest();
         assert_eq!(shard.insert(entry.clone()), Some(entry));
@@ -434,10 +610,13 @@ mod tests {
         for number in scattered(1000) {
             shard.remove(&key(number), 3);
             in_order(&shard);
+            if number % 50 == 0 {
+                all_found(&shard);
+            }
         }
         assert_eq!((shard.keys(), shard.bytes(), shard.digest()), (0, 0, 0));
         assert_eq!(shard.index_bytes(), 0);
-        assert_eq!((shard.next_due(), shard.leaves.len(), shard.written()), (None, 0, 3));
+        assert_eq!((shard.next_due(), shard.fences.len(), shard.written()), (None, 0, 3));
         assert!(shard.remove(&key(0), 9).is_none() && shard.written() == 3);
     }
 

@@ -9,18 +9,27 @@ use tidekeep_protocol::op::{Request, TxnOp};
 use crate::leases::Leases;
 use crate::shard::Shard;
 
-/// Spreads keys over shards. The seed differs from process to process, so nobody outside can
-/// choose keys that all meet in one shard.
+/// Spreads keys over shards and over the places of their tables, by one hash for both. The seed differs
+/// from process to process, so nobody outside can choose keys that all meet in one place.
 #[derive(Debug, Clone, Copy)]
 pub struct Spread {
-    seed: u64,
+    seeds: [u64; 3],
     shards: usize,
 }
+
+/// The keyed hash of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyHash(pub(crate) u64);
 
 impl Spread {
     /// Spreads over `shards` shards; at least one.
     pub fn new(seed: u64, shards: usize) -> Self {
-        Self { seed: seed | 1, shards: shards.max(1) }
+        let mut last = seed;
+        let seeds = core::array::from_fn(|_| {
+            last = fold(last ^ ODD, ODD);
+            last | 1
+        });
+        Self { seeds, shards: shards.max(1) }
     }
 
     /// How many shards there are.
@@ -28,16 +37,35 @@ impl Spread {
         self.shards
     }
 
-    /// The shard of `key`: eight bytes at a time folded by a 128-bit multiplication.
-    pub fn shard_of(&self, key: &[u8]) -> usize {
-        let mut hash = self.seed ^ key.len() as u64;
-        for chunk in key.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            let wide = u128::from(hash ^ u64::from_le_bytes(word)) * MULTIPLIER;
-            hash = (wide >> 64) as u64 ^ wide as u64 ^ self.seed;
+    /// The hash of `key`: sixteen bytes at a time, each half hidden by a secret, folded by a 128-bit
+    /// multiplication, as in wyhash and foldhash.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        let [start, one, other] = self.seeds;
+        let mut hash = start.rotate_left(key.len() as u32);
+        let (pairs, rest) = key.as_chunks::<16>();
+        for pair in pairs {
+            let (low, high) = (word(pair[..8].as_array()), word(pair[8..].as_array()));
+            hash = fold(hash ^ low, high ^ one);
         }
-        ((u128::from(hash) * self.shards as u128) >> 64) as usize
+        if !rest.is_empty() {
+            let mut pair = [0; 16];
+            pair[..rest.len()].copy_from_slice(rest);
+            let (low, high) = (word(pair[..8].as_array()), word(pair[8..].as_array()));
+            hash = fold(hash ^ low, high ^ one);
+        }
+        KeyHash(fold(hash, other))
+    }
+
+    /// The shard of `key`.
+    pub fn shard_of(&self, key: &[u8]) -> usize {
+        self.shard_of_hash(self.hash(key))
+    }
+
+    /// The shard of a key with this hash, by bits that choose nothing else.
+    #[inline]
+    pub fn shard_of_hash(&self, hash: KeyHash) -> usize {
+        ((hash.0 >> 40 & 0x1_FFFF) as usize * self.shards) >> 17
     }
 
     /// The shards that the end of a lease writes.
@@ -89,8 +117,17 @@ fn txn_key<'a>(op: &TxnOp<'a>) -> Option<&'a [u8]> {
     }
 }
 
-/// The golden ratio's fraction, in 64 bits: a product with it fits into 128.
-const MULTIPLIER: u128 = 0x9E37_79B9_7F4A_7C15;
+/// The golden ratio's fraction, in 64 bits.
+const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+fn word(bytes: Option<&[u8; 8]>) -> u64 {
+    bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+fn fold(a: u64, b: u64) -> u64 {
+    let wide = u128::from(a) * u128::from(b);
+    (wide >> 64) as u64 ^ wide as u64
+}
 
 /// The shards that a command needs, in ascending order, which is the order to lock them in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,13 +188,22 @@ impl<'a, G: DerefMut<Target = Shard>> Writing<'a, G> {
         (room < usize::MAX).then(|| self.bytes().saturating_add(room))
     }
 
-    /// The shard of `key`.
-    pub(crate) fn shard(&mut self, key: &[u8]) -> &mut Shard {
-        let index = self.spread.shard_of(key);
-        let at = self
-            .guards
-            .binary_search_by_key(&index, |(index, _)| *index)
-            .expect("a command's footprint names the shards of all its keys");
+    /// The hash of a key.
+    pub(crate) fn hash(&self, key: &[u8]) -> KeyHash {
+        self.spread.hash(key)
+    }
+
+    /// The shard of a key with this hash.
+    pub(crate) fn shard(&mut self, hash: KeyHash) -> &mut Shard {
+        let at = match self.guards {
+            // The way of nearly every command.
+            [_] => 0,
+            _ => {
+                let index = self.spread.shard_of_hash(hash);
+                let found = self.guards.binary_search_by_key(&index, |(index, _)| *index);
+                found.expect("a command's footprint names the shards of all its keys")
+            }
+        };
         &mut self.guards[at].1
     }
 

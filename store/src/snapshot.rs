@@ -100,7 +100,7 @@ pub fn write_tables<E>(
 pub fn write<E>(view: &View, write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
     let mut chunks = Chunks::new(write);
     for entry in view.entries() {
-        chunks.push(&[], entry.as_bytes())?;
+        chunks.push_entry(&[], entry)?;
     }
     chunks.finish()
 }
@@ -125,13 +125,13 @@ impl Feed {
         let start = out.len();
         while let Some(part) = self.view.part(self.part) {
             for entry in part.skip(self.given) {
-                let bytes = entry.as_bytes();
+                let bytes = entry.packed_len();
                 let taken = out.len() - start;
-                if taken > 0 && taken + size_of::<u32>() + bytes.len() > CHUNK_BYTES {
+                if taken > 0 && taken + size_of::<u32>() + bytes > CHUNK_BYTES {
                     return;
                 }
-                out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-                out.extend_from_slice(bytes);
+                out.extend_from_slice(&(bytes as u32).to_le_bytes());
+                entry.pack(out);
                 self.given += 1;
             }
             (self.part, self.given) = (self.part + 1, 0);
@@ -152,14 +152,26 @@ impl<E, W: FnMut(&[u8]) -> Result<(), E>> Chunks<W> {
 
     /// Adds an item, with its length, behind a few bytes that say what it is.
     pub(crate) fn push(&mut self, label: &[u8], bytes: &[u8]) -> Result<(), E> {
-        let len = label.len() + size_of::<u32>() + bytes.len();
+        self.begin(label, bytes.len())?;
+        self.chunk.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Adds an entry, packed, like [`Self::push`].
+    pub(crate) fn push_entry(&mut self, label: &[u8], entry: &Entry) -> Result<(), E> {
+        self.begin(label, entry.packed_len())?;
+        entry.pack(&mut self.chunk);
+        Ok(())
+    }
+
+    fn begin(&mut self, label: &[u8], bytes: usize) -> Result<(), E> {
+        let len = label.len() + size_of::<u32>() + bytes;
         if !self.chunk.is_empty() && self.chunk.len() + len > CHUNK_BYTES {
             (self.write)(&self.chunk)?;
             self.chunk.clear();
         }
         self.chunk.extend_from_slice(label);
-        self.chunk.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-        self.chunk.extend_from_slice(bytes);
+        self.chunk.extend_from_slice(&(bytes as u32).to_le_bytes());
         Ok(())
     }
 
@@ -184,13 +196,13 @@ pub fn items(chunk: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
 
 /// The entries of a chunk; none stands for bytes that are no entry, and is the last item.
 pub fn entries(chunk: &[u8]) -> impl Iterator<Item = Option<Entry>> {
-    let mut rest = chunk;
+    let (mut rest, mut scratch) = (chunk, Vec::new());
     core::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
         let split = split_entry(rest);
-        let entry = split.and_then(|(bytes, _)| Entry::from_bytes(bytes));
+        let entry = split.and_then(|(bytes, _)| Entry::unpack(bytes, &mut scratch));
         rest = split.filter(|_| entry.is_some()).map_or(&[], |(_, tail)| tail);
         Some(entry)
     })

@@ -10,7 +10,7 @@ use crate::entry::Entry;
 use crate::leaf::{self, Leaf};
 use crate::merge::{Direction, merge};
 use crate::moment::Moment;
-use crate::shard::Shard;
+use crate::shard::{Shard, digest};
 
 /// What a range held at one revision.
 #[derive(Debug)]
@@ -47,11 +47,11 @@ impl View {
             range.start = range.start.max(successor(after));
         }
         let range = range.as_range();
-        let runs = self.runs.iter().map(|run| leaf::ascending(run, range));
+        let runs = self.runs.iter().map(|run| leaf::ascending(&run[..], range));
         let mut page = Vec::new();
         let mut taken = 0;
         for entry in merge(runs, Direction::Ascending).filter(|entry| !self.moment.is_over(entry)) {
-            taken += entry.as_bytes().len();
+            taken += entry.packed_len();
             let full = page.len() >= entries || taken > bytes;
             if full && !page.is_empty() {
                 break;
@@ -74,10 +74,15 @@ impl View {
         None
     }
 
+    /// A sum over the packed bytes of [`Self::entries`]: of everything, that of the shards' digests.
+    pub fn digest(&self) -> u64 {
+        digest(self.entries())
+    }
+
     /// Every entry, shard by shard, those included whose time is over and who wait for their expire
     /// command.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         let range = self.range.as_range();
-        self.runs.iter().flat_map(move |run| leaf::ascending(run, range))
+        self.runs.iter().flat_map(move |run| leaf::ascending(&run[..], range))
     }
 }

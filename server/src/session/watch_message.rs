@@ -42,11 +42,11 @@ impl Events<'_> {
 /// At least how long an event is on the wire.
 pub(super) fn size_bound(event: &Event, previous: bool) -> usize {
     let now = match event.kind {
-        EventKind::Put => event.entry.as_bytes().len(),
+        EventKind::Put => event.entry.packed_len(),
         EventKind::Delete | EventKind::Expire | EventKind::Evict => event.key().len(),
     };
     let before = event.previous.as_ref().filter(|_| previous);
-    OVERHEAD_BYTES + now + before.map_or(0, |entry| entry.as_bytes().len())
+    OVERHEAD_BYTES + now + before.map_or(0, |entry| entry.packed_len())
 }
 
 /// Appends the body of a page of content.

@@ -27,7 +27,7 @@ pub(crate) struct Group {
 impl Group {
     pub(crate) fn new(shards: usize, seed: u64) -> Self {
         let spread = Spread::new(seed, shards);
-        let shards = (0..spread.shards()).map(|_| Shard::default()).collect();
+        let shards = (0..spread.shards()).map(|_| Shard::new(spread)).collect();
         Self { shards, tables: Tables::default(), spread, revision: 0 }
     }
 
@@ -77,8 +77,9 @@ impl Group {
         let moment = &self.moment(now);
         match request {
             Request::Get(get) => {
-                let shard = &self.shards[self.spread.shard_of(get.key)];
-                Some(Reply::Get(read::get(shard, get.key, moment, self.revision).keep()))
+                let hash = self.spread.hash(get.key);
+                let shard = &self.shards[self.spread.shard_of_hash(hash)];
+                Some(Reply::Get(read::get(shard, hash, get.key, moment, self.revision).keep()))
             }
             Request::Scan(scan) => {
                 Some(Reply::Scan(read::scan(&self.shards, scan, limits, moment, self.revision)))

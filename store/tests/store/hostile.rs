@@ -15,6 +15,7 @@ use tidekeep_store::read::PageLimits;
 use tidekeep_store::record::{self, BadRecord, Command, Expired, Record};
 use tidekeep_store::reply::Reply;
 use tidekeep_store::shard::Shard;
+use tidekeep_store::shards::Spread;
 use tidekeep_store::snapshot::{self, Head};
 
 use crate::group::Group;
@@ -130,7 +131,7 @@ fn in_order(group: &Group) {
     let content = group.content();
     assert_eq!(group.keys(), content.len());
     assert_eq!(group.bytes(), content.iter().map(Entry::cost).sum::<usize>());
-    let mut afresh = Shard::default();
+    let mut afresh = Shard::new(Spread::new(0, 1));
     for entry in content {
         assert_eq!(afresh.insert(entry), None, "a key is kept once");
     }
@@ -216,8 +217,8 @@ proptest! {
         }
         let mut chunk = Vec::new();
         for entry in origin.content() {
-            chunk.extend_from_slice(&(entry.as_bytes().len() as u32).to_le_bytes());
-            chunk.extend_from_slice(entry.as_bytes());
+            chunk.extend_from_slice(&(entry.packed_len() as u32).to_le_bytes());
+            entry.pack(&mut chunk);
         }
         for bytes in [harmed(chunk, &harm), noise] {
             let entries: Vec<Option<Entry>> = snapshot::entries(&bytes).collect();
@@ -243,9 +244,11 @@ proptest! {
 
     #[test]
     fn entries_and_heads_of_any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..90)) {
-        if let Some(entry) = Entry::from_bytes(&bytes) {
-            let again = Entry::new(entry.key(), entry.value(), entry.meta(), &mut Vec::new());
-            assert_eq!(again.as_bytes(), bytes);
+        let scratch = &mut Vec::new();
+        if let Some(entry) = Entry::unpack(&bytes, scratch) {
+            let mut again = Vec::new();
+            Entry::new(entry.key(), entry.value(), entry.meta(), scratch).pack(&mut again);
+            assert_eq!(again, bytes);
             assert!(!format!("{entry:?}").is_empty());
             assert!(entry.cost() > entry.key().len() + entry.value().len());
         }

@@ -11,11 +11,12 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tidekeep_protocol::op::{Children, Get, Order, Projection, Request, Scan};
 use tidekeep_protocol::range::{KeyRange, successor};
 use tidekeep_store::change::{Change, Event, EventKind};
-use tidekeep_store::entry::{Entry, cost_of};
+use tidekeep_store::entry::Entry;
 use tidekeep_store::read::PageLimits;
 use tidekeep_store::record::{Command, Expired};
 use tidekeep_store::reply::Reply;
 use tidekeep_store::shard::Shard;
+use tidekeep_store::shards::Spread;
 use tidekeep_store::view::View;
 
 use crate::group::Group;
@@ -311,7 +312,7 @@ impl Run {
                 assert_eq!(page.more, !behind.is_empty());
                 let sizes = |entry: &Entry| match projection {
                     Projection::Keys => entry.key().len(),
-                    _ => entry.as_bytes().len(),
+                    _ => entry.packed_len(),
                 };
                 let most = if limit == 0 { usize::MAX } else { limit as usize };
                 let room = if bytes == 0 { usize::MAX } else { bytes as usize };
@@ -381,9 +382,8 @@ impl Run {
         let content = self.group.content();
         assert_eq!(content.iter().map(as_pair).collect::<Vec<_>>(), pairs(&self.naive));
         assert_eq!(self.group.keys(), content.len());
-        let bytes = |(key, kept): (&Vec<u8>, &Kept)| cost_of(key.len(), kept.value.len());
-        assert_eq!(self.group.bytes(), self.naive.map.iter().map(bytes).sum::<usize>());
-        let mut afresh = Shard::default();
+        assert_eq!(self.group.bytes(), content.iter().map(Entry::cost).sum::<usize>());
+        let mut afresh = Shard::new(Spread::new(0, 1));
         for entry in &content {
             afresh.insert(entry.clone());
         }
@@ -455,7 +455,7 @@ impl Frozen {
             loop {
                 let after = shown.last().map(|(key, _)| &key[..]);
                 let page = self.view.page(after, limits.entries, limits.bytes);
-                let size: usize = page.iter().map(|entry| entry.as_bytes().len()).sum();
+                let size: usize = page.iter().map(|entry| entry.packed_len()).sum();
                 assert!(page.len() <= limits.entries && (size <= limits.bytes || page.len() == 1));
                 if page.is_empty() {
                     break;
