@@ -196,7 +196,7 @@ impl<T: Unpin> Future for Promise<T> {
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
     /// The changes, oldest first, with no revision left out.
-    pub changes: Vec<Arc<Change>>,
+    pub changes: Vec<Change>,
     /// Everything up to this revision has been given, now or before: the last change's when more
     /// follow, else the newest safe one.
     pub through: u64,

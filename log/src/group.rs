@@ -4,8 +4,6 @@
 //! Locks are taken in this order, and let go in any: the order lock, shards from the first to the
 //! last, then the short ones inside of `log`, `positions` and `tail`.
 
-use std::sync::Arc;
-
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::op::{self, Children, Get, Request, Scan};
@@ -62,7 +60,7 @@ pub(crate) struct Group {
 #[derive(Default)]
 pub(crate) struct Order {
     pub(crate) record: Vec<u8>,
-    pub(crate) changes: Vec<Arc<Change>>,
+    pub(crate) changes: Vec<Change>,
     pub(crate) tables: Tables,
 }
 
@@ -135,7 +133,9 @@ impl Group {
     /// Makes known when the next of the leases ends. Call it with the order lock held.
     pub(crate) fn leases_due(&self, leases: &Leases) {
         let due_ms = leases.next_due().unwrap_or(u64::MAX);
-        if self.lease_due_ms.swap(due_ms, Ordering::AcqRel) != due_ms {
+        // Nearly always it stays what it is; a look is cheaper than a swap.
+        if self.lease_due_ms.load(Ordering::Acquire) != due_ms {
+            self.lease_due_ms.store(due_ms, Ordering::Release);
             self.alarm.set(due_ms);
         }
     }

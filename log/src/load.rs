@@ -256,7 +256,7 @@ impl State {
         }
         let before = first.map_or(head.revision, |first| first.revision.saturating_sub(1));
         let tail = Tail::new(before, history_bytes);
-        tail.extend(changes.into_iter().map(Arc::new), head.revision, u64::MAX);
+        tail.extend(changes, head.revision, u64::MAX);
         Ok(tail)
     }
 
@@ -286,7 +286,7 @@ impl State {
             }
             if let Some(change) = change {
                 stamp.revision = change.revision;
-                tail.extend([Arc::new(change)], stamp.revision, u64::MAX);
+                tail.extend([change], stamp.revision, u64::MAX);
             }
         }
         self.revision = stamp.revision;

@@ -54,7 +54,7 @@ pub(crate) fn write(group: &Group, tally: &Tally) -> Result<(), SnapshotError> {
             false => out.write(chunk),
         };
         cut.write(|bytes| chunk(out, bytes))?;
-        history::write(changes.iter().map(|change| &**change), |bytes| chunk(out, bytes))
+        history::write(&changes, |bytes| chunk(out, bytes))
     })?;
     tally.snapshots.fetch_add(1, Ordering::Relaxed);
     tally.snapshot_revision.store(cut.head.revision, Ordering::Relaxed);

@@ -2,11 +2,11 @@
 //! each other without a hole, so a position is found by subtraction.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidekeep_protocol::planted;
-use tidekeep_store::change::Change;
+use tidekeep_store::change::{self, Change, Event};
+use tidekeep_store::few::Few;
 
 use crate::commit::{Changes, TooOld};
 use crate::sync::Mutex;
@@ -21,10 +21,16 @@ pub(crate) struct Tail {
 }
 
 struct Kept {
-    changes: VecDeque<Arc<Change>>,
+    changes: VecDeque<Slot>,
     bytes: usize,
     /// The revision before the oldest change kept.
     oldest: u64,
+}
+
+/// A change; its revision follows from its place.
+struct Slot {
+    at_ms: u64,
+    events: Few<Event>,
 }
 
 impl Tail {
@@ -39,29 +45,26 @@ impl Tail {
     /// being after `safe`, is kept whatever its size.
     pub(crate) fn extend(
         &self,
-        changes: impl IntoIterator<Item = Arc<Change>>,
+        changes: impl IntoIterator<Item = Change>,
         safe: u64,
         held_max: u64,
     ) {
         let mut kept = self.kept.lock();
         let mut held = self.held.load(Ordering::Relaxed);
         let mut most = FORGET_STEP;
-        for change in changes {
-            debug_assert_eq!(change.revision, kept.oldest + kept.changes.len() as u64 + 1);
-            kept.bytes += change.cost();
-            held += change.held() as u64;
+        for Change { revision, at_ms, events } in changes {
+            debug_assert_eq!(revision, kept.oldest + kept.changes.len() as u64 + 1);
+            kept.bytes += change::cost(&events);
+            held += change::held(&events) as u64;
             most += 1;
-            kept.changes.push_back(change);
+            kept.changes.push_back(Slot { at_ms, events });
         }
-        while kept.bytes > self.bytes_max || (held > held_max && most > 0) {
-            let Some(forgotten) = kept.changes.pop_front_if(|change| change.revision <= safe)
-            else {
-                break;
-            };
+        while (kept.bytes > self.bytes_max || (held > held_max && most > 0)) && kept.oldest < safe {
+            let Some(Slot { events, .. }) = kept.changes.pop_front() else { break };
             most = most.saturating_sub(1);
-            kept.bytes -= forgotten.cost();
-            held -= forgotten.held() as u64;
-            kept.oldest = forgotten.revision;
+            kept.bytes -= change::cost(&events);
+            held -= change::held(&events) as u64;
+            kept.oldest += 1;
         }
         self.held.store(held, Ordering::Relaxed);
     }
@@ -84,25 +87,24 @@ impl Tail {
         let mut read = Changes { changes: Vec::new(), through };
         let mut left = bytes;
         let known = usize::try_from(known).unwrap_or(usize::MAX);
-        for change in kept.changes.range(known.min(kept.changes.len())..) {
-            if change.revision > through {
-                break;
-            }
-            let cost = change.cost();
+        let known = known.min(kept.changes.len());
+        let revisions = kept.oldest + known as u64 + 1..=through;
+        for (revision, Slot { at_ms, events }) in revisions.zip(kept.changes.range(known..)) {
+            let cost = change::cost(events);
             if cost > left && !read.changes.is_empty() {
-                read.through = change.revision - 1;
+                read.through = revision - 1;
                 break;
             }
             left = left.saturating_sub(cost);
-            read.changes.push(Arc::clone(change));
+            read.changes.push(Change { revision, at_ms: *at_ms, events: events.clone() });
         }
         Ok(read)
     }
 
     /// The changes up to and with `through` that are kept, gathered in steps, so that nobody waits
     /// for long.
-    pub(crate) fn read_all(&self, through: u64) -> Vec<Arc<Change>> {
-        let mut all: Vec<Arc<Change>> = Vec::new();
+    pub(crate) fn read_all(&self, through: u64) -> Vec<Change> {
+        let mut all: Vec<Change> = Vec::new();
         let mut after = self.kept.lock().oldest;
         while after < through {
             match self.read(after, through, STEP_BYTES) {
@@ -135,12 +137,12 @@ const STEP_BYTES: usize = 1 << 20;
 #[cfg(test)]
 mod tests {
     use tidekeep_protocol::entry::Meta;
-    use tidekeep_store::change::{Event, EventKind};
+    use tidekeep_store::change::EventKind;
     use tidekeep_store::entry::Entry;
 
     use super::*;
 
-    fn change(revision: u64) -> Arc<Change> {
+    fn change(revision: u64) -> Change {
         let meta = Meta {
             created: revision,
             modified: revision,
@@ -150,10 +152,10 @@ mod tests {
         };
         let entry = Entry::new(b"key", b"value", meta, &mut Vec::new());
         let event = Event { kind: EventKind::Put, entry, previous: None };
-        Arc::new(Change { revision, at_ms: 0, events: vec![event] })
+        Change { revision, at_ms: 0, events: Few::of(event) }
     }
 
-    fn revisions(changes: &[Arc<Change>]) -> Vec<u64> {
+    fn revisions(changes: &[Change]) -> Vec<u64> {
         changes.iter().map(|change| change.revision).collect()
     }
 

@@ -1,8 +1,6 @@
 //! A turn: the order lock, held while the writes of one record are stamped, applied under the locks
 //! of their shards, and appended. No disk is waited for.
 
-use std::sync::Arc;
-
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::planted;
 use tidekeep_protocol::session::SessionId;
@@ -193,7 +191,7 @@ impl<'a> Turn<'a> {
             }
         }
         self.group.leases_due(&self.order.tables.leases);
-        self.order.changes.push(Arc::new(change));
+        self.order.changes.push(change);
         self.wrote = true;
         true
     }

@@ -1,7 +1,6 @@
 //! One command to its reply and its changes. Everything that decides is in the arguments: the state,
 //! the stamp and the command.
 
-use alloc::vec::Vec;
 use core::ops::DerefMut;
 
 use tidekeep_protocol::condition::{Condition, Expiry};
@@ -12,6 +11,8 @@ use tidekeep_protocol::planted;
 
 use crate::change::{Change, Event, EventKind};
 use crate::entry::Entry;
+use crate::few::Few;
+use crate::index::Place;
 use crate::leases::{LEASE_COST, Leases};
 use crate::moment::Moment;
 use crate::op;
@@ -19,7 +20,7 @@ use crate::record::{Command, Expired};
 use crate::reply::Reply;
 use crate::sessions::{Answer, Numbered};
 use crate::shard::Shard;
-use crate::shards::Writing;
+use crate::shards::{KeyHash, Writing};
 use crate::tables::Tables;
 
 /// When and where in the order a command stands.
@@ -96,16 +97,17 @@ pub fn apply_request<G: DerefMut<Target = Shard>>(
     stamp: Stamp,
     request: &Request<'_>,
 ) -> Result<(Reply, Option<Change>), Refusal> {
-    let most = writing.most_bytes();
-    if let (Request::LeaseGrant(_), Some(most)) = (request, most)
-        && writing.bytes() + LEASE_COST > most
+    let bound = writing.bound();
+    if let (Request::LeaseGrant(_), Some(bound)) = (request, &bound)
+        && writing.bytes() + LEASE_COST > bound.bytes
     {
         return Err(Refusal::new(Code::MemoryFull, MEMORY_FULL));
     }
     let mut transition = Transition::new(writing, tables, stamp);
+    transition.undoes = bound.is_some() || matches!(request, Request::Txn(_));
     let reply = run(&mut transition, request)?;
     // What was done to a lease itself is not taken back, and takes no more room for entries.
-    if !transition.leased && most.is_some_and(|most| transition.writing.bytes() > most) {
+    if !transition.leased && bound.is_some_and(|bound| !transition.writing.keeps(&bound)) {
         transition.undo();
         return Err(Refusal::new(Code::MemoryFull, MEMORY_FULL));
     }
@@ -197,8 +199,10 @@ pub(crate) struct Transition<'t, 'a, G> {
     stamp: Stamp,
     /// Whether a lease was changed itself.
     leased: bool,
-    events: Vec<Event>,
-    undo: Vec<Undo>,
+    /// Whether it may have to be taken back.
+    undoes: bool,
+    events: Few<Event>,
+    undo: Few<Undo>,
 }
 
 /// How a key and its shard were before a write.
@@ -211,11 +215,20 @@ struct Undo {
     written: u64,
 }
 
+/// Where a key is, or would be: good until something is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Spot {
+    hash: KeyHash,
+    /// Which of the shards at hand.
+    shard: usize,
+    place: Option<Place>,
+}
+
 impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
     fn new(writing: &'t mut Writing<'a, G>, tables: &'t mut Tables, stamp: Stamp) -> Self {
         let leases = &mut tables.leases;
-        let (events, undo) = (Vec::with_capacity(1), Vec::with_capacity(1));
-        Self { writing, leases, stamp, leased: false, events, undo }
+        let (events, undo) = (Few::default(), Few::default());
+        Self { writing, leases, stamp, leased: false, undoes: false, events, undo }
     }
 
     /// What it changed, if anything.
@@ -262,73 +275,90 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
         self.writing.all()
     }
 
-    /// The entry of `key`, unless its time is over.
-    pub(crate) fn live(&mut self, key: &[u8]) -> Option<Entry> {
-        let (now, leases) = (self.stamp.now_ms, &*self.leases);
+    /// Finds a key.
+    pub(crate) fn find(&self, key: &[u8]) -> Spot {
         let hash = self.writing.hash(key);
-        let entry = self.writing.shard(hash).used(hash, key, now)?;
-        (!entry.expired(now) && !leases.is_over(entry, now)).then(|| entry.clone())
+        let shard = self.writing.at(hash);
+        Spot { hash, shard, place: self.writing.shard(shard).find(hash, key) }
     }
 
-    /// The entry of `key` as it is kept, its time over or not.
-    pub(crate) fn kept(&mut self, key: &[u8]) -> Option<Entry> {
-        let hash = self.writing.hash(key);
-        self.writing.shard(hash).get(key).cloned()
+    /// The entry there, unless its time is over; it counts as used.
+    pub(crate) fn live(&self, spot: Spot) -> Option<&Entry> {
+        let now = self.stamp.now_ms;
+        let entry = self.writing.shard(spot.shard).used_at(spot.place?, now)?;
+        (!entry.expired(now) && !self.leases.is_over(entry, now)).then_some(entry)
     }
 
-    /// Writes `key` over `before`, the live entry there was. Refused, with nothing changed, if the
-    /// lease that it shall go with is not there.
+    /// The entry there as it is kept, its time over or not.
+    pub(crate) fn kept(&self, spot: Spot) -> Option<&Entry> {
+        self.writing.shard(spot.shard).entry(spot.place?)
+    }
+
+    /// Writes `key`, whose spot this is, over the live entry that there may be. Refused, with nothing
+    /// changed, if the lease that it shall go with is not there.
     pub(crate) fn put(
         &mut self,
+        spot: Spot,
         key: &[u8],
         value: &[u8],
         expiry: Expiry,
-        before: Option<Entry>,
-    ) -> Result<Entry, Refusal> {
+    ) -> Result<Meta, Refusal> {
         let revision = self.next_revision();
-        let (expires_at, lease) = self.end(expiry, before.as_ref())?;
+        let before = self.live(spot);
+        let was_live = before.is_some();
+        let (expires_at, lease) = self.end(expiry, before)?;
         let meta = Meta {
-            created: before.as_ref().map_or(revision, Entry::created),
+            created: before.map_or(revision, Entry::created),
             modified: revision,
-            version: before.as_ref().map_or(1, |entry| entry.version().saturating_add(1)),
+            version: before.map_or(1, |entry| entry.version().saturating_add(1)),
             expires_at,
             lease,
         };
         let now = self.stamp.now_ms;
-        let hash = self.writing.hash(key);
-        let shard = self.writing.shard(hash);
+        let shard = self.writing.shard_mut(spot.shard);
         let written = shard.written();
         shard.set_time(now);
-        let (entry, displaced) = shard.put(key, value, meta);
+        let (entry, displaced) = shard.put_at(spot.hash, spot.place, key, value, meta);
         if let Some(displaced) = &displaced {
             self.leases.untie(displaced);
         }
         let tied = self.leases.tie(&entry);
         debug_assert!(tied, "the lease was looked for before");
-        let kept = displaced.is_some();
-        if let Some(over) = displaced.as_ref().filter(|_| before.is_none()) {
-            // Its time was over and its expire command had not come yet: watchers are told that it
-            // ended before they are told what came in its place.
-            let previous = Some(over.clone());
-            let kind = EventKind::Expire;
-            self.events.push(Event { kind, entry: over.clone(), previous });
+        if self.undoes {
+            let (kept, before) = (displaced.is_some(), displaced.as_ref().unwrap_or(&entry));
+            self.undo.push(Undo { entry: before.clone(), kept, written });
         }
-        self.undo.push(Undo { entry: displaced.unwrap_or_else(|| entry.clone()), kept, written });
-        let event = Event { kind: EventKind::Put, entry: entry.clone(), previous: before };
-        self.events.push(event);
-        Ok(entry)
+        let previous = match displaced {
+            Some(over) if !was_live => {
+                // Its time was over and its expire command had not come yet: watchers are told that it
+                // ended before they are told what came in its place.
+                let previous = Some(over.clone());
+                self.events.push(Event { kind: EventKind::Expire, entry: over, previous });
+                None
+            }
+            displaced => displaced,
+        };
+        self.events.push(Event { kind: EventKind::Put, entry, previous });
+        Ok(meta)
+    }
+
+    /// Removes the entry there, if there is one.
+    pub(crate) fn remove_at(&mut self, spot: Spot, kind: EventKind) {
+        let Some(place) = spot.place else { return };
+        let revision = self.next_revision();
+        let shard = self.writing.shard_mut(spot.shard);
+        let written = shard.written();
+        let Some(entry) = shard.remove_at(spot.hash, place, revision) else { return };
+        self.leases.untie(&entry);
+        if self.undoes {
+            self.undo.push(Undo { entry: entry.clone(), kept: true, written });
+        }
+        self.events.push(Event { kind, previous: Some(entry.clone()), entry });
     }
 
     /// Removes `entry`, which is there.
-    pub(crate) fn remove(&mut self, entry: Entry, kind: EventKind) {
-        let revision = self.next_revision();
-        let hash = self.writing.hash(entry.key());
-        let shard = self.writing.shard(hash);
-        let written = shard.written();
-        shard.remove(entry.key(), revision);
-        self.leases.untie(&entry);
-        self.undo.push(Undo { entry: entry.clone(), kept: true, written });
-        self.events.push(Event { kind, previous: Some(entry.clone()), entry });
+    pub(crate) fn remove(&mut self, entry: &Entry, kind: EventKind) {
+        self.remove_at(self.find(entry.key()), kind);
     }
 
     /// Takes back everything this command has done.
@@ -337,8 +367,8 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
             return;
         }
         while let Some(Undo { entry, kept, written }) = self.undo.pop() {
-            let hash = self.writing.hash(entry.key());
-            let shard = self.writing.shard(hash);
+            let at = self.writing.at(self.writing.hash(entry.key()));
+            let shard = self.writing.shard_mut(at);
             if let Some(came) = shard.get(entry.key()) {
                 self.leases.untie(came);
             }
@@ -348,7 +378,7 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
             }
             shard.restore(entry, kept, written);
         }
-        self.events.clear();
+        self.events = Few::default();
     }
 
     /// The time at which an entry ends by itself, or the lease that it goes with.

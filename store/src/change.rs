@@ -1,10 +1,9 @@
 //! What a write changed, as watchers will see it.
 
-use alloc::vec::Vec;
-
 use tidekeep_protocol::op::Event as WireEvent;
 
-use crate::entry::{Entry, allocated};
+use crate::entry::Entry;
+use crate::few::Few;
 
 /// Everything that one revision changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,27 +14,34 @@ pub struct Change {
     pub at_ms: u64,
     /// The changes, in the order in which they were made. There is none when no entry changed, as
     /// when a lease is kept alive.
-    pub events: Vec<Event>,
+    pub events: Few<Event>,
 }
 
 impl Change {
     /// What the change holds in memory that nothing else counts, in bytes: itself, and the entries
     /// that it took out of the store. What it put there is the store's, or a later change's.
     pub fn held(&self) -> usize {
-        let places = allocated(self.events.capacity() * size_of::<Event>());
-        let taken = self.events.iter().filter_map(|event| event.previous.as_ref());
-        let own = allocated(16 + size_of::<Self>()) + size_of::<usize>();
-        own + places + taken.map(Entry::cost).sum::<usize>()
+        held(&self.events)
     }
 
     /// What the change costs while it is remembered, in bytes, as if nobody else had its entries.
     pub fn cost(&self) -> usize {
-        let entries = self
-            .events
-            .iter()
-            .flat_map(|event| [Some(&event.entry), event.previous.as_ref()].into_iter().flatten());
-        size_of::<Self>() + entries.map(|entry| entry.cost() + size_of::<Event>()).sum::<usize>()
+        cost(&self.events)
     }
+}
+
+/// See [`Change::held`].
+pub fn held(events: &Few<Event>) -> usize {
+    let taken = events.iter().filter_map(|event| event.previous.as_ref());
+    size_of::<Change>() + events.cost() + taken.map(Entry::cost).sum::<usize>()
+}
+
+/// See [`Change::cost`].
+pub fn cost(events: &Few<Event>) -> usize {
+    let entries = events
+        .iter()
+        .flat_map(|event| [Some(&event.entry), event.previous.as_ref()].into_iter().flatten());
+    size_of::<Change>() + events.cost() + entries.map(Entry::cost).sum::<usize>()
 }
 
 /// A change to one key.

@@ -129,7 +129,7 @@ impl Entry {
 
     /// How long the packed bytes are.
     pub fn packed_len(&self) -> usize {
-        PACKED_BYTES + self.0.slice.len() - self.key_start()
+        PACKED_BYTES + self.payload()
     }
 
     /// The key.
@@ -205,6 +205,11 @@ impl Entry {
     /// The entry, as the wire has it.
     pub fn to_wire(&self) -> WireEntry<'_> {
         WireEntry { key: self.key(), stored: self.stored() }
+    }
+
+    /// Bytes of key and value.
+    pub(crate) fn payload(&self) -> usize {
+        self.0.slice.len() - self.key_start()
     }
 
     /// What the entry costs in memory, in bytes; its places in a leaf and the index are theirs.

@@ -14,6 +14,7 @@ use core::borrow::Borrow;
 
 use crate::change::{Change, Event, EventKind};
 use crate::entry::Entry;
+use crate::few::Few;
 use crate::snapshot::{Chunks, split_entry};
 
 const PUT: u8 = 0;
@@ -112,14 +113,14 @@ impl Reader {
                 last.events.push(event);
                 Some(())
             }
-            _ => self.begin(Change { revision, at_ms, events: alloc::vec![event] }),
+            _ => self.begin(Change { revision, at_ms, events: Few::of(event) }),
         }
     }
 
     fn take_no_event(&mut self, label: &[u8; LABEL_BYTES]) -> Option<()> {
         let (revision, at_ms) = place(label);
         let whole = label[0] == NO_EVENT && self.before.is_none();
-        whole.then(|| self.begin(Change { revision, at_ms, events: Vec::new() }))?
+        whole.then(|| self.begin(Change { revision, at_ms, events: Few::default() }))?
     }
 
     /// Takes in the first item of a change, if its revision is the next one.
@@ -158,7 +159,7 @@ mod tests {
         let put = |entry, previous| Event { kind: EventKind::Put, entry, previous };
         let gone = |kind, entry: Entry| Event { kind, previous: Some(entry.clone()), entry };
         vec![
-            Change { revision: 4, at_ms: 40, events: vec![put(old.clone(), None)] },
+            Change { revision: 4, at_ms: 40, events: vec![put(old.clone(), None)].into() },
             Change {
                 revision: 5,
                 at_ms: 50,
@@ -166,7 +167,8 @@ mod tests {
                     put(new.clone(), Some(old)),
                     gone(EventKind::Delete, new),
                     put(entry(b"b", 5, &[7; 300_000]), None),
-                ],
+                ]
+                .into(),
             },
             Change {
                 revision: 6,
@@ -174,14 +176,15 @@ mod tests {
                 events: vec![
                     gone(EventKind::Expire, entry(b"c", 2, b"")),
                     gone(EventKind::Evict, entry(b"d", 3, b"")),
-                ],
+                ]
+                .into(),
             },
-            Change { revision: 7, at_ms: 70, events: vec![] },
-            Change { revision: 8, at_ms: 70, events: vec![] },
+            Change { revision: 7, at_ms: 70, events: vec![].into() },
+            Change { revision: 8, at_ms: 70, events: vec![].into() },
             Change {
                 revision: 9,
                 at_ms: 90,
-                events: vec![gone(EventKind::Delete, entry(b"e", 2, b""))],
+                events: vec![gone(EventKind::Delete, entry(b"e", 2, b""))].into(),
             },
         ]
     }

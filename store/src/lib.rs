@@ -15,7 +15,7 @@
 //! | [`record`] | what is logged: stamp, revision, the requests' own bytes |
 //! | [`apply`] | one command to a reply and its changes; `op/` has a file for each writing operation |
 //! | [`read`], [`moment`] | get, scan, children; when |
-//! | [`change`] | what watchers see |
+//! | [`change`], [`few`] | what watchers see |
 //! | [`view`], [`snapshot`], [`history`] | a frozen cut of a range, and the bytes of a snapshot |
 //! | [`reply`] | the answers, and their bytes on the wire |
 #![no_std]
@@ -27,6 +27,7 @@ pub mod apply;
 pub mod change;
 pub mod entry;
 mod fences;
+pub mod few;
 pub mod history;
 mod index;
 pub mod leaf;

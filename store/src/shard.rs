@@ -33,6 +33,7 @@ pub struct Shard {
     due: BTreeSet<Due>,
     keys: usize,
     bytes: usize,
+    payload: usize,
     leaf_bytes: usize,
     written: u64,
     scratch: Vec<u8>,
@@ -63,6 +64,7 @@ impl Shard {
             due: BTreeSet::new(),
             keys: 0,
             bytes: 0,
+            payload: 0,
             leaf_bytes: 0,
             written: 0,
             scratch: Vec::new(),
@@ -85,10 +87,19 @@ impl Shard {
     /// The entry of `key`, whose hash this is, whether or not its time is over; it counts as used at
     /// `now`, in milliseconds since the Unix epoch.
     pub fn used(&self, hash: KeyHash, key: &[u8], now: u64) -> Option<&Entry> {
-        let place = self.find(hash, key)?;
+        self.used_at(self.find(hash, key)?, now)
+    }
+
+    /// The entry in a place; it counts as used.
+    pub(crate) fn used_at(&self, place: Place, now: u64) -> Option<&Entry> {
         if self.remembers {
             self.leaves.get(place.leaf())?.accesses.set(place.slot(), access::stamp_of(now));
         }
+        self.leaves.entry(place)
+    }
+
+    /// The entry in a place.
+    pub(crate) fn entry(&self, place: Place) -> Option<&Entry> {
         self.leaves.entry(place)
     }
 
@@ -112,21 +123,35 @@ impl Shard {
 
     /// Makes and keeps an entry; gives it and what it displaced.
     pub fn put(&mut self, key: &[u8], value: &[u8], meta: Meta) -> (Entry, Option<Entry>) {
+        let hash = self.spread.hash(key);
+        self.put_at(hash, self.find(hash, key), key, value, meta)
+    }
+
+    /// Makes an entry and keeps it where [`Self::find`] has found its key.
+    pub(crate) fn put_at(
+        &mut self,
+        hash: KeyHash,
+        place: Option<Place>,
+        key: &[u8],
+        value: &[u8],
+        meta: Meta,
+    ) -> (Entry, Option<Entry>) {
         let entry = Entry::new(key, value, meta, &mut self.scratch);
-        let displaced = self.keep(&entry);
+        let displaced = self.keep(hash, place, &entry);
         (entry, displaced)
     }
 
     /// Keeps an entry; gives what it displaced.
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
-        self.keep(&entry)
+        let hash = self.spread.hash(entry.key());
+        self.keep(hash, self.find(hash, entry.key()), &entry)
     }
 
     /// Takes back a write: puts its key's entry back, or takes it out if it was not kept before,
     /// and with it the shard's newest revision.
     pub(crate) fn restore(&mut self, entry: Entry, kept: bool, written: u64) {
         if kept {
-            self.keep(&entry);
+            self.insert(entry);
         } else {
             self.remove(entry.key(), written);
         }
@@ -136,8 +161,18 @@ impl Shard {
     /// Takes the entry of `key` out, as part of the write with this revision.
     pub fn remove(&mut self, key: &[u8], revision: u64) -> Option<Entry> {
         let hash = self.spread.hash(key);
-        let place = self.find(hash, key)?;
+        self.remove_at(hash, self.find(hash, key)?, revision)
+    }
+
+    /// Takes out the entry in a place.
+    pub(crate) fn remove_at(
+        &mut self,
+        hash: KeyHash,
+        place: Place,
+        revision: u64,
+    ) -> Option<Entry> {
         let leaf = self.leaves.get(place.leaf())?;
+        let key = leaf.slot(place.slot())?.key();
         let edge = leaf.len() <= ENTRIES_MIN || leaf.first_key() == key;
         // Looked for while the leaf's first key is the one that its fence knows.
         let at = edge.then(|| self.row().leaf_of(key));
@@ -192,6 +227,12 @@ impl Shard {
         self.bytes
     }
 
+    /// Bytes of all keys and values. A write that makes these no more may still make [`Self::bytes`]
+    /// more, by some bytes of metadata.
+    pub(crate) fn payload(&self) -> usize {
+        self.payload
+    }
+
     /// What finding them costs in memory, in bytes: leaves, the index, and the index of ends.
     pub fn index_bytes(&self) -> usize {
         self.leaf_bytes + self.index.cost() + self.due.len() * DUE_BYTES
@@ -212,7 +253,8 @@ impl Shard {
         ShardRow(self)
     }
 
-    fn find(&self, hash: KeyHash, key: &[u8]) -> Option<Place> {
+    /// Where the entry of `key` is, whose hash this is.
+    pub(crate) fn find(&self, hash: KeyHash, key: &[u8]) -> Option<Place> {
         debug_assert!(hash == self.spread.hash(key), "it is the hash of this key in this store");
         let is_it = |place| self.leaves.entry(place).is_some_and(|entry| entry.key() == key);
         self.index.find(hash, is_it)
@@ -220,9 +262,8 @@ impl Shard {
 
     /// What is displaced is forgotten first: it can be the same entry in all its bytes, when a
     /// transaction writes a key twice that ends at once.
-    fn keep(&mut self, entry: &Entry) -> Option<Entry> {
-        let hash = self.spread.hash(entry.key());
-        let displaced = match self.find(hash, entry.key()) {
+    fn keep(&mut self, hash: KeyHash, place: Option<Place>, entry: &Entry) -> Option<Entry> {
+        let displaced = match place {
             Some(place) => {
                 let leaf = self.leaves.writable(place.leaf() as u32);
                 Some(leaf.replace(place.slot(), entry.clone(), self.used))
@@ -374,6 +415,7 @@ impl Shard {
     fn account_for(&mut self, entry: &Entry) {
         self.keys += 1;
         self.bytes += entry.cost();
+        self.payload += entry.payload();
         if let Some(at) = entry.expires_at() {
             self.due.insert(Due { at, entry: entry.clone() });
         }
@@ -382,6 +424,7 @@ impl Shard {
     fn forget(&mut self, entry: &Entry) {
         self.keys -= 1;
         self.bytes -= entry.cost();
+        self.payload -= entry.payload();
         if let Some(at) = entry.expires_at() {
             self.due.remove(&Due { at, entry: entry.clone() });
         }
@@ -615,6 +658,7 @@ mod tests {
             }
         }
         assert_eq!((shard.keys(), shard.bytes(), shard.digest()), (0, 0, 0));
+        assert_eq!(shard.payload(), 0);
         assert_eq!(shard.index_bytes(), 0);
         assert_eq!((shard.next_due(), shard.fences.len(), shard.written()), (None, 0, 3));
         assert!(shard.remove(&key(0), 9).is_none() && shard.written() == 3);

@@ -175,17 +175,23 @@ impl<'a, G: DerefMut<Target = Shard>> Writing<'a, G> {
         Self { spread, guards, room: u64::MAX }
     }
 
-    /// Lets a client's write make the entries larger by at most `room` bytes. One that makes them no
-    /// larger always fits.
+    /// Lets a client's write make the entries larger by at most `room` bytes. One that makes keys and
+    /// values no larger always fits.
     #[must_use]
     pub fn within(self, room: u64) -> Self {
         Self { room, ..self }
     }
 
-    /// The most that the entries at hand may cost after a write, if that is bounded.
-    pub(crate) fn most_bytes(&self) -> Option<usize> {
+    /// What the entries at hand may come to, if that is bounded.
+    pub(crate) fn bound(&self) -> Option<Bound> {
         let room = usize::try_from(self.room).unwrap_or(usize::MAX);
-        (room < usize::MAX).then(|| self.bytes().saturating_add(room))
+        (room < usize::MAX)
+            .then(|| Bound { bytes: self.bytes().saturating_add(room), payload: self.payload() })
+    }
+
+    /// Whether the entries at hand keep within a bound.
+    pub(crate) fn keeps(&self, bound: &Bound) -> bool {
+        self.bytes() <= bound.bytes || self.payload() <= bound.payload
     }
 
     /// The hash of a key.
@@ -193,17 +199,24 @@ impl<'a, G: DerefMut<Target = Shard>> Writing<'a, G> {
         self.spread.hash(key)
     }
 
-    /// The shard of a key with this hash.
-    pub(crate) fn shard(&mut self, hash: KeyHash) -> &mut Shard {
-        let at = match self.guards {
+    /// Which of the shards at hand holds a key with this hash.
+    pub(crate) fn at(&self, hash: KeyHash) -> usize {
+        if let [_] = self.guards {
             // The way of nearly every command.
-            [_] => 0,
-            _ => {
-                let index = self.spread.shard_of_hash(hash);
-                let found = self.guards.binary_search_by_key(&index, |(index, _)| *index);
-                found.expect("a command's footprint names the shards of all its keys")
-            }
-        };
+            return 0;
+        }
+        let index = self.spread.shard_of_hash(hash);
+        let found = self.guards.binary_search_by_key(&index, |(index, _)| *index);
+        found.expect("a command's footprint names the shards of all its keys")
+    }
+
+    /// One of the shards at hand.
+    pub(crate) fn shard(&self, at: usize) -> &Shard {
+        &self.guards[at].1
+    }
+
+    /// One of the shards at hand, to write to it.
+    pub(crate) fn shard_mut(&mut self, at: usize) -> &mut Shard {
         &mut self.guards[at].1
     }
 
@@ -212,8 +225,21 @@ impl<'a, G: DerefMut<Target = Shard>> Writing<'a, G> {
         self.all().map(Shard::bytes).sum()
     }
 
+    fn payload(&self) -> usize {
+        self.all().map(Shard::payload).sum()
+    }
+
     /// Every shard at hand.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Shard> {
         self.guards.iter().map(|(_, guard)| &**guard)
     }
+}
+
+/// What entries may come to in a write: one of the two.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bound {
+    /// What the entries cost in memory, in bytes.
+    pub(crate) bytes: usize,
+    /// Bytes of keys and values before the write.
+    payload: usize,
 }

@@ -2,7 +2,6 @@
 //! against it, and every change must be explained by exactly one call.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use tidekeep_log::{Change, Entry, EventKind};
 use tidekeep_protocol::range::KeyRange;
@@ -12,7 +11,7 @@ use crate::leases::Leases;
 /// Every safe change so far, and the state after each.
 #[derive(Default)]
 pub(crate) struct History {
-    changes: Vec<Arc<Change>>,
+    changes: Vec<Change>,
     versions: BTreeMap<Vec<u8>, Vec<(u64, Option<Entry>)>>,
     pub(crate) leases: Leases,
 }
@@ -24,12 +23,12 @@ impl History {
     }
 
     /// The change that made a revision.
-    pub(crate) fn change(&self, revision: u64) -> Option<&Arc<Change>> {
+    pub(crate) fn change(&self, revision: u64) -> Option<&Change> {
         self.changes.get((revision as usize).checked_sub(1)?)
     }
 
     /// Takes in the next change, if it fits what came before.
-    pub(crate) fn push(&mut self, change: &Arc<Change>) -> Result<(), String> {
+    pub(crate) fn push(&mut self, change: &Change) -> Result<(), String> {
         let expected = self.revision() + 1;
         if change.revision != expected {
             return Err(format!("revision {} where {expected} comes next", change.revision));
@@ -65,7 +64,7 @@ impl History {
             }
             self.versions.entry(key).or_default().push((expected, after));
         }
-        self.changes.push(Arc::clone(change));
+        self.changes.push(change.clone());
         Ok(())
     }
 
@@ -93,10 +92,10 @@ impl History {
     }
 
     /// The first change after a revision that touches a range.
-    pub(crate) fn next_in(&self, range: &KeyRange, after: u64) -> Option<&Arc<Change>> {
+    pub(crate) fn next_in(&self, range: &KeyRange, after: u64) -> Option<&Change> {
         let range = range.as_range();
         let touches =
-            |change: &&Arc<Change>| change.events.iter().any(|event| range.contains(event.key()));
+            |change: &&Change| change.events.iter().any(|event| range.contains(event.key()));
         self.changes.get(after as usize..)?.iter().find(touches)
     }
 }

@@ -3,7 +3,6 @@
 //! nothing is kept between two messages.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use tidekeep_log::{Change, Entry, Event, EventKind};
 use tidekeep_protocol::codec;
@@ -45,7 +44,7 @@ impl<'a> Merged<'a> {
     /// Merges the changes behind `after`, oldest first, as many whole ones as a message of
     /// `message_bytes` holds.
     pub(super) fn of(
-        changes: &'a [Arc<Change>],
+        changes: &'a [Change],
         after: u64,
         range: Range<'_>,
         previous: bool,

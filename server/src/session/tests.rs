@@ -22,7 +22,7 @@ use crate::config::Budgets;
 /// A store whose changes the test makes up; `oldest` is the last that was forgotten.
 #[derive(Default)]
 pub(super) struct Scripted {
-    changes: Mutex<Vec<Arc<Change>>>,
+    changes: Mutex<Vec<Change>>,
     oldest: Mutex<u64>,
 }
 
@@ -48,7 +48,7 @@ impl Scripted {
                 (None, None) => continue,
             });
         }
-        changes.push(Arc::new(Change { revision, at_ms: 0, events: made }));
+        changes.push(Change { revision, at_ms: 0, events: made.into() });
         revision
     }
 
@@ -58,7 +58,7 @@ impl Scripted {
         let revision = changes.len() as u64 + 1;
         let entry = entry(key, value, revision);
         let events = vec![Event { kind: EventKind::Put, entry, previous: None }];
-        changes.push(Arc::new(Change { revision, at_ms: 0, events }));
+        changes.push(Change { revision, at_ms: 0, events: events.into() });
     }
 
     /// Forgets changes up to and with this revision.
@@ -102,7 +102,7 @@ impl Commit for Scripted {
                 return Ok(Changes { changes: some, through: change.revision - 1 });
             }
             left = left.saturating_sub(change.cost());
-            some.push(Arc::clone(change));
+            some.push(change.clone());
         }
         Ok(Changes { changes: some, through: changes.len() as u64 })
     }

@@ -1,7 +1,5 @@
 //! One watch: its stage, and what it sends of a change or of its content.
 
-use std::sync::Arc;
-
 use tidekeep_log::{Change, View};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::frame::kind;
@@ -99,7 +97,7 @@ impl Watch {
     pub(super) fn send_latest(
         &mut self,
         id: u32,
-        changes: &[Arc<Change>],
+        changes: &[Change],
         incarnation: u64,
         message_bytes: usize,
         out: &mut Outbox,

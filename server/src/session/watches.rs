@@ -11,7 +11,6 @@
 //! none waits for another.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use tidekeep_log::{Change, Commit, View};
 use tidekeep_protocol::cursor::Cursor;
@@ -293,7 +292,7 @@ impl Watches {
     }
 
     /// Sends one change to every live watch that has not had it; whether all have it now.
-    fn send_live(&mut self, change: &Arc<Change>, out: &mut Outbox, tally: &mut Tally) -> bool {
+    fn send_live(&mut self, change: &Change, out: &mut Outbox, tally: &mut Tally) -> bool {
         let mut over = Vec::new();
         for (&id, watch) in &mut self.table {
             if !watch.is_live(Delivery::Every) || watch.after >= change.revision {

@@ -13,13 +13,14 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     transition: &mut Transition<'_, '_, G>,
     delete: &Delete<'_>,
 ) -> Written {
-    let before = transition.live(delete.key);
-    let (status, entry) = match before {
-        before if !holds(&delete.condition, before.as_ref()) => (WriteStatus::Refused, before),
+    let spot = transition.find(delete.key);
+    let (status, entry) = match transition.live(spot) {
+        before if !holds(&delete.condition, before) => (WriteStatus::Refused, before.cloned()),
         None => (WriteStatus::NotFound, None),
         Some(before) => {
-            transition.remove(before.clone(), EventKind::Delete);
-            (WriteStatus::Applied, Some(before).filter(|_| delete.previous))
+            let entry = delete.previous.then(|| before.clone());
+            transition.remove_at(spot, EventKind::Delete);
+            (WriteStatus::Applied, entry)
         }
     };
     Written { revision: transition.revision(), status, entry }

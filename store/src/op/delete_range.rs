@@ -29,7 +29,7 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     };
     let deleted = doomed.len() as u64;
     for entry in doomed {
-        transition.remove(entry, EventKind::Delete);
+        transition.remove(&entry, EventKind::Delete);
     }
     DeleteRangeReply { revision: transition.revision(), deleted, more }
 }

@@ -15,6 +15,6 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(transition: &mut Transition<'_, '
     let Some(entries) = transition.change_leases().take(lease) else { return };
     let most = if planted::is_awake("lease-leaves-keys") { 1 } else { usize::MAX };
     for entry in entries.into_iter().take(most) {
-        transition.remove(entry, EventKind::Expire);
+        transition.remove(&entry, EventKind::Expire);
     }
 }

@@ -14,10 +14,11 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
 ) {
     let now = transition.now();
     for candidate in evicted {
-        let Some(entry) = transition.kept(candidate.key) else { continue };
+        let spot = transition.find(candidate.key);
+        let Some(entry) = transition.kept(spot) else { continue };
         if entry.modified() == candidate.modified {
-            let over = entry.expired(now) || transition.leases().is_over(&entry, now);
-            transition.remove(entry, if over { EventKind::Expire } else { EventKind::Evict });
+            let over = entry.expired(now) || transition.leases().is_over(entry, now);
+            transition.remove_at(spot, if over { EventKind::Expire } else { EventKind::Evict });
         }
     }
 }

@@ -15,10 +15,11 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
 ) {
     let now = transition.now();
     for candidate in expired {
-        let Some(entry) = transition.kept(candidate.key) else { continue };
+        let spot = transition.find(candidate.key);
+        let Some(entry) = transition.kept(spot) else { continue };
         if entry.modified() == candidate.modified && entry.expired(now) {
             let deleted = planted::is_awake("expiry-told-as-delete");
-            transition.remove(entry, if deleted { EventKind::Delete } else { EventKind::Expire });
+            transition.remove_at(spot, if deleted { EventKind::Delete } else { EventKind::Expire });
         }
     }
 }

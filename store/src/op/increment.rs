@@ -15,13 +15,13 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     transition: &mut Transition<'_, '_, G>,
     increment: &Increment<'_>,
 ) -> Result<IncrementReply, Refusal> {
-    let before = transition.live(increment.key);
+    let spot = transition.find(increment.key);
     let by = if planted::is_awake("update-lost") { 0 } else { increment.by };
-    let value = number(before.as_ref())?.checked_add(by).ok_or_else(|| {
+    let value = number(transition.live(spot))?.checked_add(by).ok_or_else(|| {
         Refusal::new(Code::InvalidInput, "the sum is outside the range of a 64-bit number")
     })?;
     let text = value.to_string();
-    transition.put(increment.key, text.as_bytes(), increment.expiry, before)?;
+    transition.put(spot, increment.key, text.as_bytes(), increment.expiry)?;
     Ok(IncrementReply { revision: transition.revision(), value })
 }
 

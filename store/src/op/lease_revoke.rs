@@ -20,7 +20,7 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     let entries = transition.change_leases().take(request.lease).ok_or_else(no_such_lease)?;
     let deleted = entries.len() as u64;
     for entry in entries {
-        transition.remove(entry, EventKind::Delete);
+        transition.remove(&entry, EventKind::Delete);
     }
     Ok(LeaseRevokeReply { revision: transition.revision(), deleted })
 }

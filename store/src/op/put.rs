@@ -13,12 +13,13 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     transition: &mut Transition<'_, '_, G>,
     put: &Put<'_>,
 ) -> Result<Written, Refusal> {
-    let before = transition.live(put.key);
-    if !holds(&put.condition, before.as_ref()) {
-        let revision = transition.revision();
-        return Ok(Written { revision, status: WriteStatus::Refused, entry: before });
+    let spot = transition.find(put.key);
+    let before = transition.live(spot);
+    if !holds(&put.condition, before) {
+        let (revision, entry) = (transition.revision(), before.cloned());
+        return Ok(Written { revision, status: WriteStatus::Refused, entry });
     }
-    let entry = before.clone().filter(|_| put.previous);
-    transition.put(put.key, put.value, put.expiry, before)?;
+    let entry = before.filter(|_| put.previous).cloned();
+    transition.put(spot, put.key, put.value, put.expiry)?;
     Ok(Written { revision: transition.revision(), status: WriteStatus::Applied, entry })
 }

@@ -14,16 +14,16 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     transition: &mut Transition<'_, '_, G>,
     touch: &Touch<'_>,
 ) -> Result<Box<TouchReply>, Refusal> {
-    let before = transition.live(touch.key);
-    let (status, meta) = match before {
-        before if !holds(&touch.condition, before.as_ref()) => {
-            (WriteStatus::Refused, before.as_ref().map(Entry::meta))
+    let spot = transition.find(touch.key);
+    let (status, meta) = match transition.live(spot) {
+        before if !holds(&touch.condition, before) => {
+            (WriteStatus::Refused, before.map(Entry::meta))
         }
         None => (WriteStatus::NotFound, None),
         Some(before) => {
-            let value = before.clone();
-            let entry = transition.put(touch.key, value.value(), touch.expiry, Some(before))?;
-            (WriteStatus::Applied, Some(entry.meta()))
+            let before = before.clone();
+            let meta = transition.put(spot, touch.key, before.value(), touch.expiry)?;
+            (WriteStatus::Applied, Some(meta))
         }
     };
     Ok(Box::new(TouchReply { revision: transition.revision(), status, meta }))

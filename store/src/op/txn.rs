@@ -16,8 +16,8 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     txn: &Txn<'_>,
 ) -> Result<TxnDone, Refusal> {
     let succeeded = txn.compares.iter().all(|compare| {
-        let entry = transition.live(compare.key);
-        holds(&compare.condition, entry.as_ref())
+        let spot = transition.find(compare.key);
+        holds(&compare.condition, transition.live(spot))
     });
     let ops = if succeeded { &txn.then } else { &txn.otherwise };
     let results: Result<Vec<Reply>, Refusal> = ops.iter().map(|op| step(transition, op)).collect();
@@ -36,7 +36,7 @@ fn step<G: DerefMut<Target = Shard>>(
 ) -> Result<Reply, Refusal> {
     let reply = match op {
         TxnOp::Get(get) => {
-            let entry = transition.live(get.key);
+            let entry = transition.live(transition.find(get.key)).cloned();
             let revision = transition.revision();
             return Ok(Reply::Get(Got { revision, entry, shows: revision }));
         }
