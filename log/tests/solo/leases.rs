@@ -56,7 +56,7 @@ fn happened(store: &Solo, after: u64) -> Vec<Vec<(EventKind, Vec<u8>)>> {
     let events = |change: &tidekeep_log::Change| {
         change.events.iter().map(|event| (event.kind, event.key().to_vec())).collect()
     };
-    found.changes.iter().map(|change| events(change)).collect()
+    found.changes.iter().map(events).collect()
 }
 
 #[test]
