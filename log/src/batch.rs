@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Class, Request, TxnOp};
+use tidekeep_store::approach::KEYS_MAX;
 use tidekeep_store::moment::Moment;
 use tidekeep_store::record;
 use tidekeep_store::sessions::Numbered;
@@ -137,30 +138,39 @@ impl Batch {
         let mut turn: Option<Turn<'_>> = None;
         // Reads before the first write are of one moment; those behind it see what the turn did.
         let mut moment: Option<Moment> = None;
-        for call in calls {
-            match (call.request.spec().class, &turn) {
-                (Class::Write, _) => {
-                    let answer = admission.of(&call.request).and_then(|()| {
-                        let turn = turn.get_or_insert_with(|| {
-                            if group.memory.limit().is_some() {
-                                group.make_room(growth(calls));
-                            }
-                            Turn::begin(group)
-                        });
-                        let answer = turn.write(call);
-                        // Whatever was decided was decided by all that came before.
-                        self.shows = turn.revision();
-                        answer
+        let (mut at, mut near) = (0, 0);
+        while let Some(call) = calls.get(at) {
+            if call.request.spec().class == Class::Write {
+                if at >= near {
+                    group.approach(&calls[at..]);
+                    near = at + KEYS_MAX;
+                }
+                let answer = admission.of(&call.request).and_then(|()| {
+                    let turn = turn.get_or_insert_with(|| {
+                        if group.memory.limit().is_some() {
+                            group.make_room(growth(calls));
+                        }
+                        Turn::begin(group)
                     });
-                    answers.answer(answer);
-                }
-                (Class::Read | Class::Watch | Class::Server, Some(turn)) => {
-                    group.read(&call.request, &turn.moment(), &mut self.shows, answers);
-                }
-                (Class::Read | Class::Watch | Class::Server, None) => {
-                    let moment = moment.get_or_insert_with(|| group.moment());
+                    let answer = turn.write(call);
+                    // Whatever was decided was decided by all that came before.
+                    self.shows = turn.revision();
+                    answer
+                });
+                answers.answer(answer);
+                at += 1;
+                continue;
+            }
+            let moment = match &turn {
+                Some(turn) => &turn.moment(),
+                None => moment.get_or_insert_with(|| group.moment()),
+            };
+            match group.get_all(&calls[at..], moment, &mut self.shows, answers) {
+                0 => {
                     group.read(&call.request, moment, &mut self.shows, answers);
+                    at += 1;
                 }
+                some => at += some,
             }
         }
         if let (Some(turn), Admission::All(permit) | Admission::Freeing(permit)) = (turn, admission)

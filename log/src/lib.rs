@@ -32,6 +32,7 @@ mod envelope;
 mod error;
 mod eviction;
 mod expiry;
+mod gets;
 mod group;
 #[cfg(all(test, loom))]
 mod interleavings;

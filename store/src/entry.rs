@@ -217,6 +217,16 @@ impl Entry {
         allocated(COUNT_BYTES + self.0.header.length)
     }
 
+    /// Where the entry lies in memory.
+    pub(crate) fn address(&self) -> usize {
+        self.0.as_ptr().addr()
+    }
+
+    /// Loads the head and the last byte; what they are says nothing.
+    pub(crate) fn look(&self) -> usize {
+        self.head() as usize ^ usize::from(self.0.slice.last().copied().unwrap_or(0))
+    }
+
     fn head(&self) -> u64 {
         self.0.header.header
     }

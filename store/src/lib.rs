@@ -14,7 +14,7 @@
 //! | [`leases`] | times that clients keep renewing, and what goes when one is over |
 //! | [`record`] | what is logged: stamp, revision, the requests' own bytes |
 //! | [`apply`] | one command to a reply and its changes; `op/` has a file for each writing operation |
-//! | [`read`], [`moment`] | get, scan, children; when |
+//! | [`read`], [`moment`], [`approach`] | get, scan, children; when; and looking ahead for many |
 //! | [`change`], [`few`] | what watchers see |
 //! | [`view`], [`snapshot`], [`history`] | a frozen cut of a range, and the bytes of a snapshot |
 //! | [`reply`] | the answers, and their bytes on the wire |
@@ -24,6 +24,7 @@ extern crate alloc;
 
 mod access;
 pub mod apply;
+pub mod approach;
 pub mod change;
 pub mod entry;
 mod fences;

@@ -103,6 +103,21 @@ impl Shard {
         self.leaves.entry(place)
     }
 
+    /// A place with this hash, which may be another key's.
+    pub(crate) fn likely_place(&self, hash: KeyHash) -> Option<Place> {
+        self.index.find(hash, |_| true)
+    }
+
+    /// Loads a slot, and not what it leads to.
+    pub(crate) fn look_at_slot(&self, place: Place) -> usize {
+        self.leaves.entry(place).map_or(0, Entry::address)
+    }
+
+    /// Loads the ends of the entry in a place.
+    pub(crate) fn look_at_entry(&self, place: Place) -> usize {
+        self.leaves.entry(place).map_or(0, Entry::look)
+    }
+
     /// Entries written from here on count as used at `now`.
     pub(crate) fn set_time(&mut self, now: u64) {
         self.used = access::stamp_of(now);

@@ -1,0 +1,102 @@
+//! Many keys at once: gets that follow each other in a batch are answered with each of their shards
+//! locked once, and what they look at, or what writes will look at, is brought near for all of them
+//! together.
+
+use tidekeep_protocol::op::Request;
+use tidekeep_store::approach::{KEYS_MAX, approach};
+use tidekeep_store::moment::Moment;
+use tidekeep_store::shard::Shard;
+use tidekeep_store::shards::KeyHash;
+
+use crate::commit::{Answers, Call};
+use crate::group::Group;
+use crate::sync::RwLockReadGuard;
+
+/// Shards that one set of locks can hold.
+const SHARDS_MAX: usize = 64;
+
+/// Fewer keys are not worth the preparation.
+const KEYS_MIN: usize = 3;
+
+/// Shards locked for reading, from the first to the last.
+struct Reading<'g>([Option<RwLockReadGuard<'g, Shard>>; SHARDS_MAX]);
+
+/// Keys, and where to look for them.
+struct Keys<'a> {
+    keys: [(&'a [u8], KeyHash, u8); KEYS_MAX],
+    count: usize,
+}
+
+impl Group {
+    /// Answers the gets that `calls` begin with, some of them at least if there are any; how many.
+    pub(crate) fn get_all(
+        &self,
+        calls: &[Call<'_>],
+        moment: &Moment,
+        shows: &mut u64,
+        answers: &mut dyn Answers,
+    ) -> usize {
+        let keys = calls.iter().map_while(|call| match &call.request {
+            Request::Get(get) => Some(get.key),
+            _ => None,
+        });
+        let Some((keys, reading)) = self.reach(keys) else { return 0 };
+        for &(key, hash, shard) in keys.all() {
+            if let Some(shard) = &reading.0[usize::from(shard)] {
+                self.get_from(shard, hash, key, moment, shows, answers);
+            }
+        }
+        keys.count
+    }
+
+    /// Brings near what the first of `calls` will look at.
+    pub(crate) fn approach(&self, calls: &[Call<'_>]) {
+        let _ = self.reach(calls.iter().filter_map(|call| single_key(&call.request)));
+    }
+
+    /// Locks the shards of some keys and brings near what they lead to; none for very few.
+    fn reach<'a>(&self, all: impl Iterator<Item = &'a [u8]>) -> Option<(Keys<'a>, Reading<'_>)> {
+        let empty: &[u8] = &[];
+        let mut keys = Keys { keys: [(empty, self.spread.hash(empty), 0); KEYS_MAX], count: 0 };
+        let mut wanted = 0_u64;
+        for (place, key) in keys.keys.iter_mut().zip(all) {
+            let hash = self.spread.hash(key);
+            let shard = self.spread.shard_of_hash(hash);
+            *place = (key, hash, shard as u8);
+            wanted |= 1_u64.checked_shl(shard as u32).unwrap_or(0);
+            keys.count += 1;
+        }
+        if keys.count < KEYS_MIN || self.shards.len() > SHARDS_MAX {
+            return None;
+        }
+        let mut reading = Reading([const { None }; SHARDS_MAX]);
+        let shards = self.shards.iter().enumerate();
+        for (at, shard) in shards.filter(|(at, _)| wanted >> at & 1 == 1) {
+            reading.0[at] = Some(shard.read());
+        }
+        let near = |&(_, hash, at): &(_, _, u8)| {
+            let shard = reading.0[usize::from(at)].as_deref();
+            shard.map(|shard| (hash, shard))
+        };
+        approach(keys.all().iter().filter_map(near));
+        Some((keys, reading))
+    }
+}
+
+impl<'a> Keys<'a> {
+    fn all(&self) -> &[(&'a [u8], KeyHash, u8)] {
+        &self.keys[..self.count]
+    }
+}
+
+/// The key of a request that is about one.
+fn single_key<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
+    match request {
+        Request::Get(get) => Some(get.key),
+        Request::Put(put) => Some(put.key),
+        Request::Delete(delete) => Some(delete.key),
+        Request::Touch(touch) => Some(touch.key),
+        Request::Increment(increment) => Some(increment.key),
+        _ => None,
+    }
+}
