@@ -24,7 +24,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::bench::plan::Plan;
+use crate::bench::plan::{Plan, Scale};
 use crate::bench::results::Results;
 use crate::bench::row::Row;
 use crate::bench::rows::ROWS;
@@ -61,20 +61,27 @@ pub(crate) struct Options {
     list: bool,
 }
 
+/// What the bench is tried with: each kind of scene, and every protocol.
+const SMOKE: [&str; 6] = ["get-16", "set-16-always", "idle", "start", "snapshot", "expiry"];
+
 /// Measures the rows that were asked for; says whether all of them could be measured.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     let rows = selected(&options.only)?;
     if options.list {
         for row in &rows {
-            println!("{:<22} {:<62} {}", row.id, row.what, row.target());
+            println!("{:<20} {:<74} {}", row.id, row.what, row.target());
         }
         return Ok(true);
     }
-    let plan = Plan::new(workspace, options);
     let mut results = if options.quick { Results::unkept() } else { Results::load(workspace)? };
     let mut failures = Vec::new();
     if !options.stored {
-        build(workspace, options.quick)?;
+        let scale = match options.quick {
+            true => Scale::small(),
+            false => Scale::full(options.rounds, options.seconds),
+        };
+        let plan = Plan { workspace, scale, quick: options.quick, ahead: options.ahead };
+        build(workspace)?;
         peers::prepare(workspace, &plan)?;
         results.state_conditions(&plan.conditions());
         failures = plan.measure(&rows, &mut results)?;
@@ -89,6 +96,18 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
     Ok(failures.is_empty())
 }
 
+/// Tries the bench itself on small stores; fails where a figure could not be had or a reply was wrong.
+/// How many scenes were tried.
+pub(crate) fn smoke(workspace: &Workspace) -> Result<usize> {
+    let plan = Plan { workspace, scale: Scale::small(), quick: true, ahead: false };
+    build(workspace)?;
+    let failures = plan.measure(&selected(&SMOKE.map(str::to_owned))?, &mut Results::unkept())?;
+    if !failures.is_empty() {
+        bail!("{}", failures.join("\n"));
+    }
+    Ok(SMOKE.len())
+}
+
 /// Rows by their names, or by a part that several share.
 fn selected(only: &[String]) -> Result<Vec<&'static Row>> {
     for name in only {
@@ -100,13 +119,11 @@ fn selected(only: &[String]) -> Result<Vec<&'static Row>> {
     Ok(ROWS.iter().filter(wanted).collect())
 }
 
-/// The same profile for all that is measured; the bench's own test needs no optimiser.
-fn build(workspace: &Workspace, quick: bool) -> Result<()> {
+/// One profile for all that is measured.
+fn build(workspace: &Workspace) -> Result<()> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--package", "tidekeep-server", "--package", "tidekeep-bench"]);
-    if !quick {
-        cargo.arg("--release");
-    }
+    cargo.args(["build", "--quiet", "--release"]);
+    cargo.args(["--package", "tidekeep-server", "--package", "tidekeep-bench"]);
     process::loud(cargo.current_dir(workspace.root()))
 }
 

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::bench;
 use crate::process;
 use crate::setup::{self, Need, Talk, TestTools, Tools};
 use crate::test::suites::SUITES;
@@ -57,7 +58,7 @@ struct Step {
     run: fn(&Run<'_>) -> Result<Tally>,
 }
 
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     Step { name: "fmt", what: "rustfmt leaves nothing to change", bare: true, run: fmt },
     Step { name: "tidy", what: "house rules that no compiler checks", bare: true, run: tidy_up },
     Step { name: "clippy", what: "no warning in any crate or test", bare: true, run: clippy },
@@ -95,6 +96,12 @@ const STEPS: [Step; 16] = [
     Step { name: "build", what: "server and CLI, with the page in them", bare: true, run: build },
     Step { name: "npm", what: "the npm package's own tests", bare: false, run: npm },
     Step { name: "e2e", what: "real servers, killed and cut off", bare: false, run: end_to_end },
+    Step {
+        name: "bench",
+        what: "the bench itself, on small stores and without Redis",
+        bare: true,
+        run: try_bench,
+    },
     Step { name: "browser", what: "the page in a real browser", bare: false, run: browser },
     Step {
         name: "fuzz",
@@ -367,6 +374,11 @@ fn end_to_end(run: &Run<'_>) -> Result<Tally> {
     cargo.args(["--package", END_TO_END]);
     run.with_programs(&mut cargo)?;
     run.counted("e2e", &mut cargo)
+}
+
+fn try_bench(run: &Run<'_>) -> Result<Tally> {
+    let scenes = bench::smoke(run.workspace)?;
+    Ok(Tally { passed: scenes as u64, failed: 0 })
 }
 
 fn browser(run: &Run<'_>) -> Result<Tally> {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::bench::Options;
 use crate::bench::results::Results;
 use crate::bench::row::Row;
 use crate::bench::scene::Scene;
@@ -39,50 +38,55 @@ pub(super) struct Scale {
     pub(super) disturbed_seconds: f64,
 }
 
+impl Scale {
+    /// As the rows say.
+    pub(super) fn full(rounds: u32, seconds: f64) -> Self {
+        Self {
+            keys: 1_000_000,
+            many: 10_000_000,
+            curve: [1_000, 1_000_000, 20_000_000],
+            idle_connections: 10_000,
+            expiring: 1_000_000,
+            snapshot_log_bytes: None,
+            rate: 30_000,
+            rounds,
+            seconds,
+            warmup: 0.5,
+            calm_seconds: 6.0,
+            disturbed_seconds: 24.0,
+        }
+    }
+
+    /// Just enough to try everything.
+    pub(super) fn small() -> Self {
+        Self {
+            keys: 2_000,
+            many: 20_000,
+            curve: [100, 1_000, 2_000],
+            idle_connections: 50,
+            expiring: 1_000,
+            snapshot_log_bytes: Some(1 << 20),
+            rate: 500,
+            rounds: 1,
+            seconds: 0.2,
+            warmup: 0.1,
+            calm_seconds: 1.0,
+            disturbed_seconds: 4.0,
+        }
+    }
+}
+
 /// A run.
 pub(super) struct Plan<'a> {
     pub(super) workspace: &'a Workspace,
     pub(super) scale: Scale,
-    quick: bool,
-    ahead: bool,
+    /// Without Redis, and without a core for each.
+    pub(super) quick: bool,
+    /// Before all other work of the machine.
+    pub(super) ahead: bool,
 }
 
-impl<'a> Plan<'a> {
-    pub(super) fn new(workspace: &'a Workspace, options: &Options) -> Self {
-        let scale = if options.quick {
-            Scale {
-                keys: 2_000,
-                many: 20_000,
-                curve: [100, 1_000, 2_000],
-                idle_connections: 50,
-                expiring: 1_000,
-                snapshot_log_bytes: Some(1 << 20),
-                rate: 500,
-                rounds: 1,
-                seconds: 0.2,
-                warmup: 0.1,
-                calm_seconds: 0.5,
-                disturbed_seconds: 2.0,
-            }
-        } else {
-            Scale {
-                keys: 1_000_000,
-                many: 10_000_000,
-                curve: [1_000, 1_000_000, 20_000_000],
-                idle_connections: 10_000,
-                expiring: 1_000_000,
-                snapshot_log_bytes: None,
-                rate: 30_000,
-                rounds: options.rounds,
-                seconds: options.seconds,
-                warmup: 0.5,
-                calm_seconds: 6.0,
-                disturbed_seconds: 24.0,
-            }
-        };
-        Self { workspace, scale, quick: options.quick, ahead: options.ahead }
-    }
-
+impl Plan<'_> {
     /// Whether there is a Redis to measure.
     pub(super) fn with_redis(&self) -> bool {
         !self.quick
@@ -90,7 +94,7 @@ impl<'a> Plan<'a> {
 
     /// A program of ours as it was just built.
     pub(super) fn program(&self, name: &str) -> PathBuf {
-        self.workspace.program_in(if self.quick { "debug" } else { "release" }, name)
+        self.workspace.program(name)
     }
 
     /// A program that is to run on these cores.

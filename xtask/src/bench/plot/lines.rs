@@ -9,7 +9,8 @@ const LEFT: f64 = 80.0;
 const RIGHT: f64 = 740.0;
 const TOP: f64 = 70.0;
 const BOTTOM: f64 = 280.0;
-const GRID: u32 = 4;
+/// About so many lines of the grid lie above zero.
+const LINES: f64 = 4.0;
 
 /// What lies along the way.
 #[derive(Clone, Copy)]
@@ -41,6 +42,8 @@ pub(super) fn draw(title: &str, axes: &Axes, lines: &[Line]) -> String {
     if most <= 0.0 {
         return String::new();
     }
+    let step = even(most / LINES);
+    let most = (most / step).ceil() * step;
     let along = |value: f64| match axes.across {
         Scale::Seconds => value,
         Scale::Keys => value.max(1.0).log10(),
@@ -56,10 +59,9 @@ pub(super) fn draw(title: &str, axes: &Axes, lines: &[Line]) -> String {
         let (from, to) = (x(from).max(LEFT), x(to).min(RIGHT));
         drawing.box_at((from, TOP), (to - from, BOTTOM - TOP), "span");
     }
-    for step in 0..=GRID {
-        let value = most * f64::from(step) / f64::from(GRID);
+    for value in (0..).map(|number| f64::from(number) * step).take_while(|value| *value <= most) {
         drawing.stroke((LEFT, y(value)), (RIGHT, y(value)), "grid");
-        let text = if step == 0 { "0".to_owned() } else { axes.up.write(value) };
+        let text = if value == 0.0 { "0".to_owned() } else { axes.up.write(value) };
         drawing.text((LEFT - 8.0, y(value) + 4.5), Anchor::End, "quiet", &text);
     }
     for value in marks(axes.across, lines) {
@@ -87,6 +89,13 @@ pub(super) fn draw(title: &str, axes: &Axes, lines: &[Line]) -> String {
         drawing.text((legend + 18.0, 49.0), Anchor::Start, "", "meanwhile");
     }
     drawing.finish(HEIGHT)
+}
+
+/// The next number up that is 1, 2 or 5 with zeros.
+fn even(step: f64) -> f64 {
+    let zeros = 10_f64.powf(step.log10().floor());
+    let digit = [1.0, 2.0, 5.0, 10.0].into_iter().find(|digit| digit * zeros >= step * 0.999);
+    digit.unwrap_or(10.0) * zeros
 }
 
 /// Where the lower edge is labelled: every five seconds, or at every measured size.
@@ -117,6 +126,11 @@ fn keys(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_grid_has_even_numbers() {
+        assert_eq!([even(1.0), even(83.0), even(0.3), even(1.2e6)], [1.0, 100.0, 0.5, 2e6]);
+    }
 
     #[test]
     fn sizes_are_labelled_once() {
