@@ -12,6 +12,7 @@ use tidekeep_protocol::error::Refusal;
 use tidekeep_protocol::op::Request;
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::change::Change;
+use tidekeep_store::entry::Entry;
 use tidekeep_store::reply::{Found, Reply};
 use tidekeep_store::sessions::Numbered;
 use tidekeep_store::view::View;
@@ -79,6 +80,18 @@ pub trait Commit: Send + Sync {
     /// promise is awaited. Calls that cannot run yet, because the log is busy, run when the promise
     /// is polled, and it resolves with their answers.
     fn submit(&self, calls: &[Call<'_>], answers: &mut dyn Answers) -> Pending;
+
+    /// The entry of a key as it is now, unless its time is over. It is not safe to show: what is made
+    /// of it is to be written under the condition that it is still so, and the answer to that waits
+    /// until all of it is safe.
+    fn peek(&self, key: &[u8]) -> Option<Entry>;
+
+    /// Some key, chosen by `random`, that may be there; none of an empty store. It is not safe to show
+    /// either.
+    fn sample(&self, random: u64) -> Option<Entry>;
+
+    /// How many keys are kept, those included whose time is over and that are yet to be removed.
+    fn keys(&self) -> u64;
 
     /// A frozen cut of a range. It is safe to show when it resolves.
     fn view(&self, range: &KeyRange) -> PendingView;

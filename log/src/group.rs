@@ -121,6 +121,26 @@ impl Group {
         answers.answer(Ok(reply));
     }
 
+    /// The entry of a key as it is now, whether or not that is safe to show.
+    pub(crate) fn peek(&self, key: &[u8]) -> Option<Entry> {
+        let moment = self.moment();
+        let hash = self.spread.hash(key);
+        let shard = self.shards[self.spread.shard_of_hash(hash)].read();
+        shard.used(hash, key, moment.now_ms()).filter(|entry| !moment.is_over(entry)).cloned()
+    }
+
+    /// An entry that `random` chooses: of the shards that have any, the next one after it.
+    pub(crate) fn sample(&self, random: u64) -> Option<Entry> {
+        let moment = self.moment();
+        let first = random as usize % self.shards.len();
+        let (before, from) = self.shards.split_at(first);
+        from.iter().chain(before).find_map(|shard| {
+            let shard = shard.read();
+            let (_, entry) = shard.sample(random, moment.now_ms())?;
+            (!moment.is_over(entry)).then(|| entry.clone())
+        })
+    }
+
     /// The moment of a read that begins now, outside of a turn.
     pub(crate) fn moment(&self) -> Moment {
         let now_ms = self.clock.now_ms();

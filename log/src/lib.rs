@@ -76,5 +76,6 @@ pub use ticket::Ticket;
 pub use tidekeep_store::change::{Change, Event, EventKind};
 pub use tidekeep_store::entry::Entry;
 pub use tidekeep_store::reply::{Found, Reply};
+pub use tidekeep_store::scratch::Scratch;
 pub use tidekeep_store::sessions::Numbered;
 pub use tidekeep_store::view::View;

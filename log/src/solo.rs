@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::planted;
 use tidekeep_protocol::range::KeyRange;
+use tidekeep_store::entry::Entry;
 
 use crate::background::Background;
 use crate::backup::Backup;
@@ -143,6 +144,18 @@ impl Solo {
 impl Commit for Solo {
     fn submit(&self, calls: &[Call<'_>], answers: &mut dyn Answers) -> Pending {
         batch::run(&self.group, calls, answers)
+    }
+
+    fn peek(&self, key: &[u8]) -> Option<Entry> {
+        self.group.peek(key)
+    }
+
+    fn sample(&self, random: u64) -> Option<Entry> {
+        self.group.sample(random)
+    }
+
+    fn keys(&self) -> u64 {
+        self.group.size().0
     }
 
     fn view(&self, range: &KeyRange) -> PendingView {

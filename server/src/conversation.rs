@@ -31,7 +31,7 @@ impl Host {
         let settings = Arc::new(server::settings(config, &*commit, server_id));
         // The same from run to run, for simulations: a host is not attacked.
         let owners = Owners::new(move |number| u128::from_le_bytes(server_id) ^ u128::from(number));
-        let service = server::service(config, commit, &metrics, Clock::start(), owners);
+        let service = server::service(config, commit, &metrics, Clock::start(), owners, 0);
         Self { settings, service, metrics }
     }
 }

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::edge::{self, Gate, Hosts};
 use crate::observe::Metrics;
-use crate::service::{Owners, Service, Status};
+use crate::service::{Facts, Owners, Service, Status};
 use crate::session::Settings;
 
 /// Name and version, as told in the welcome and by `status`.
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) gate: Arc<Gate>,
     pub(crate) hosts: Hosts,
     pub(crate) drain: Drain,
+    /// Whether Redis clients are served.
+    pub(crate) resp: bool,
     pub(crate) clock: Clock,
 }
 
@@ -116,7 +118,7 @@ impl Server {
             .local_addr()
             .map_err(|source| StartError::Listen { address: config.listen.clone(), source })?;
         let drain_time = Duration::from_millis(config.drain_ms);
-        let shared = Arc::new(share(config, commit));
+        let shared = Arc::new(share(config, commit, address.port()));
         let serving = tokio::spawn(edge::serve(listener, Arc::clone(&shared)));
         Ok(Running { address, shared, serving, drain_time })
     }
@@ -192,18 +194,20 @@ fn open_store(config: &Config) -> Result<Solo, OpenError> {
     })
 }
 
-fn share(config: Config, commit: Arc<dyn Commit>) -> Shared {
+fn share(config: Config, commit: Arc<dyn Commit>, port: u16) -> Shared {
     let buffers = Arc::clone(&config.memory.outside);
     let (metrics, clock) = (Arc::new(Metrics::counting(buffers)), Clock::start());
     let settings = settings(&config, &*commit, fastrand::u128(..).to_le_bytes());
-    let service = service(&config, commit, &metrics, clock, Owners::new(secret_names()));
+    let service = service(&config, commit, &metrics, clock, Owners::new(secret_names()), port);
     let limit = connection_limit(config.max_connections);
+    let resp = config.resp;
     Shared {
         settings: Arc::new(settings),
         service,
         gate: Arc::new(Gate::new(limit, Arc::clone(&metrics))),
         hosts: Hosts::new(&config.listen, config.allow_origins),
         drain: Drain::default(),
+        resp,
         metrics,
         clock,
     }
@@ -244,6 +248,7 @@ pub(crate) fn service(
     metrics: &Arc<Metrics>,
     clock: Clock,
     owners: Owners,
+    port: u16,
 ) -> Service {
     let status = Status {
         software: SOFTWARE.to_owned(),
@@ -251,7 +256,8 @@ pub(crate) fn service(
         metrics: Arc::clone(metrics),
         clock,
     };
-    Service { commit, status, owners }
+    let facts = Facts::of(config, port, owners.name());
+    Service { commit, status, owners, clients: Arc::default(), facts }
 }
 
 /// Asks the system for as many descriptors as connections may need, and takes fewer connections if

@@ -15,6 +15,7 @@
 //! | [`record`] | what is logged: stamp, revision, the requests' own bytes |
 //! | [`apply`] | one command to a reply and its changes; `op/` has a file for each writing operation |
 //! | [`read`], [`moment`], [`approach`] | get, scan, children; when; and looking ahead for many |
+//! | [`scratch`] | a few entries apart from the store, on which requests are tried by the same operations |
 //! | [`change`], [`few`] | what watchers see |
 //! | [`view`], [`snapshot`], [`history`] | a frozen cut of a range, and the bytes of a snapshot |
 //! | [`reply`] | the answers, and their bytes on the wire |
@@ -40,6 +41,7 @@ mod op;
 pub mod read;
 pub mod record;
 pub mod reply;
+pub mod scratch;
 pub mod sessions;
 pub mod shard;
 pub mod shards;

@@ -6,7 +6,14 @@ use crate::condition::Expiry;
 use crate::error::Refusal;
 use crate::limits::{Bounded, Limits};
 
-/// Adds `by` to the number at `key`; an absent key counts from 0. A value that is no number, or a
+/// What an increment of a value that is no number is told.
+pub const NOT_A_NUMBER: &str = "the value is no decimal number";
+
+/// What an increment is told whose sum does not fit.
+pub const OUT_OF_RANGE: &str = "the sum is outside the range of a 64-bit number";
+
+/// Adds `by` to the number at `key`; an absent key counts from 0. A number is written as the server
+/// writes it: decimal, a minus before it if need be, no zeros in front. A value that is none, or a
 /// sum outside the range of `i64`, is refused as invalid input and nothing changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Increment<'a> {

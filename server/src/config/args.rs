@@ -33,6 +33,15 @@ pub enum EvictionMode {
     Soonest,
 }
 
+/// Whether something is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
 const AFTER_HELP: &str = "\
 One port serves browsers (http://HOST:PORT/), WebSocket (/ws), native TCP clients, and
 /livez, /readyz, /metrics. Once it serves, one line goes to stdout:
@@ -244,6 +253,10 @@ pub struct Args {
     /// Bytes of requests that one connection may send in a second; 0 sets no limit
     #[arg(long, value_name = "BYTES", env = "TIDEKEEP_MAX_BYTES_PER_SECOND", default_value = "0", value_parser = bytes::parse)]
     pub max_bytes_per_second: u64,
+
+    /// Whether Redis clients (RESP) are served on the port, too
+    #[arg(long, value_name = "ON|OFF", env = "TIDEKEEP_RESP", default_value = "on")]
+    pub resp: Switch,
 
     /// Log connections and requests that were refused, to stderr
     #[arg(long, env = "KV_VERBOSE", value_parser = FalseyValueParser::new())]

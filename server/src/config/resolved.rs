@@ -8,7 +8,7 @@ use tidekeep_log::{Durability, Eviction, MemoryOptions};
 use tidekeep_protocol::limits::Limits;
 
 use super::Origin;
-use super::args::{Args, DurabilityMode, EvictionMode};
+use super::args::{Args, DurabilityMode, EvictionMode, Switch};
 
 /// Values of the flags that are not given.
 pub(crate) mod default {
@@ -75,6 +75,8 @@ pub struct Config {
     pub memory: MemoryOptions,
     /// What one connection may take.
     pub budgets: Budgets,
+    /// Whether Redis clients are served.
+    pub resp: bool,
     /// Whether connections and refusals are logged.
     pub verbose: bool,
 }
@@ -129,6 +131,7 @@ impl Config {
             history_bytes: default::HISTORY_BYTES,
             memory: MemoryOptions::default(),
             budgets: Budgets::default(),
+            resp: true,
             verbose: false,
         }
     }
@@ -185,6 +188,7 @@ impl Config {
                 requests_per_second: args.max_requests_per_second,
                 bytes_per_second: args.max_bytes_per_second,
             },
+            resp: args.resp == Switch::On,
             verbose: args.verbose,
             data: args.data,
         };

@@ -16,7 +16,7 @@ use super::gate::Place;
 use super::response::Response;
 use super::sniff::{self, Visitor};
 use super::tcp::Tcp;
-use super::{connection, http, lingering};
+use super::{connection, http, lingering, resp};
 use crate::observe::{Transport, TurnedAway};
 use crate::server::Shared;
 use crate::session::turn_away;
@@ -87,14 +87,20 @@ async fn welcome(mut stream: TcpStream, place: Place, shared: Arc<Shared>) {
     let since = shared.clock.now();
     let time = Duration::from_millis(shared.settings.handshake_ms);
     let mut early = Vec::with_capacity(FIRST_BYTES);
-    let read = tokio::time::timeout(time, stream.read_buf(&mut early)).await;
-    let Some(&first) = early.first() else {
-        if !matches!(read, Ok(Ok(_))) {
+    let known = tokio::time::timeout(time, recognise(&mut stream, &mut early)).await;
+    let visitor = match known {
+        Ok(Ok(Some(visitor))) => visitor,
+        Ok(Ok(None)) if early.is_empty() => return,
+        _ => {
             shared.metrics.turned_away(TurnedAway::FirstBytes);
+            return;
         }
-        return;
     };
-    match sniff::tell(first) {
+    match visitor {
+        Visitor::Resp if shared.resp => {
+            let _visit = shared.gate.visit(Transport::Resp);
+            resp::run(stream, &early, shared).await;
+        }
         Visitor::Native => {
             let _visit = shared.gate.visit(Transport::Tcp);
             connection::run(Tcp(stream), &early, since, shared).await;
@@ -109,6 +115,18 @@ async fn welcome(mut stream: TcpStream, place: Place, shared: Arc<Shared>) {
     drop(place);
 }
 
+/// Reads until it is known who is there; none if the visitor leaves before.
+async fn recognise(stream: &mut TcpStream, early: &mut Vec<u8>) -> io::Result<Option<Visitor>> {
+    loop {
+        if stream.read_buf(early).await? == 0 {
+            return Ok(None);
+        }
+        if let Some(visitor) = sniff::tell(early) {
+            return Ok(Some(visitor));
+        }
+    }
+}
+
 /// Sends at once what is written, and keeps the system from buffering much that the network has not
 /// taken: what waits there can no longer be overtaken by a pong or a change.
 fn tune(stream: &TcpStream) -> io::Result<()> {
@@ -120,11 +138,10 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 /// Tells a visitor in its own language that there is no room.
 async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     let mut early = Vec::with_capacity(FIRST_BYTES);
-    stream.read_buf(&mut early).await?;
-    let Some(&first) = early.first() else { return Ok(()) };
+    let Some(visitor) = recognise(&mut stream, &mut early).await? else { return Ok(()) };
     let mut said = Vec::new();
     let full = "the server has as many connections as it takes";
-    match sniff::tell(first) {
+    match visitor {
         Visitor::Native => {
             turn_away(&mut said, &Refusal::new(Code::TooManyConnections, full), COME_AGAIN_MS);
         }

@@ -40,13 +40,18 @@ struct Connection<T> {
 }
 
 /// This connection's share of the server's gauges; goes with it.
-struct GaugeShare {
+pub(super) struct GaugeShare {
     metrics: Arc<Metrics>,
     now: Gauges,
 }
 
 impl GaugeShare {
-    fn set(&mut self, to: Gauges) {
+    /// Nothing yet.
+    pub(super) fn new(metrics: &Arc<Metrics>) -> Self {
+        Self { metrics: Arc::clone(metrics), now: Gauges::default() }
+    }
+
+    pub(super) fn set(&mut self, to: Gauges) {
         self.metrics.move_gauges(self.now, to);
         self.now = to;
     }
@@ -117,7 +122,7 @@ impl<T: Transport> Connection<T> {
             armed,
             arrived: now,
             hung_up: false,
-            gauges: GaugeShare { metrics: Arc::clone(&shared.metrics), now: Gauges::default() },
+            gauges: GaugeShare::new(&shared.metrics),
             shared,
         }
     }
@@ -290,6 +295,6 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-fn count(counter: &std::sync::atomic::AtomicU64, bytes: usize) {
+pub(super) fn count(counter: &std::sync::atomic::AtomicU64, bytes: usize) {
     counter.fetch_add(bytes as u64, Ordering::Relaxed);
 }

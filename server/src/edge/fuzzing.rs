@@ -11,10 +11,15 @@ const ENCODINGS: [Encoding; 3] = [Encoding::Brotli, Encoding::Gzip, Encoding::Id
 
 /// Reads requests out of `bytes`, one behind the other, and answers those that need no store.
 pub(crate) fn visit(bytes: &[u8]) {
-    let Some(&first) = bytes.first() else { return };
-    let visitor = sniff::tell(first);
-    let served = matches!(visitor, Visitor::Native | Visitor::Http);
-    assert_eq!(served, visitor.farewell().is_empty());
+    if let Some(visitor) = sniff::tell(bytes) {
+        let silent = matches!(visitor, Visitor::Native | Visitor::Http);
+        assert_eq!(silent, visitor.farewell().is_empty());
+        // Who is known is not taken for another when more comes.
+        assert!(
+            (1..bytes.len())
+                .all(|cut| { sniff::tell(&bytes[..cut]).is_none_or(|early| early == visitor) })
+        );
+    }
     let mut rest = bytes;
     while let Some(length) = request(rest) {
         rest = &rest[length..];

@@ -13,6 +13,7 @@ mod input;
 mod lingering;
 mod page;
 mod request;
+mod resp;
 mod response;
 mod sniff;
 mod tcp;

@@ -1,16 +1,16 @@
-//! Tells visitors apart by their first byte. Nothing else is decided here: each language checks the
+//! Tells visitors apart by their first bytes. Nothing else is decided here: each language checks the
 //! rest of what it is sent.
 
 use tidekeep_protocol::hello::PREFACE;
 
-/// Who is there, as far as one byte tells.
+/// Who is there, as far as the first bytes tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Visitor {
     /// Native frames.
     Native,
     /// An HTTP request: methods are upper-case words.
     Http,
-    /// A Redis client, which is not served.
+    /// A Redis client, or a person who types one's commands.
     Resp,
     /// A TLS handshake, which is not served.
     Tls,
@@ -21,15 +21,57 @@ pub(crate) enum Visitor {
 /// The first byte of a TLS record with a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Tells by its first byte who a visitor is.
-pub(crate) fn tell(first: u8) -> Visitor {
+/// The longest first line that is waited for: what has none by then is HTTP's to refuse.
+const LINE_MAX: usize = 1024;
+
+/// The methods of HTTP that are no commands. What begins with one is HTTP whatever follows, so that
+/// no page can have a browser speak to the store in the other language.
+const METHODS: [&[u8]; 9] =
+    [b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE", b"PRI"];
+
+/// Tells by its first bytes who a visitor is; none while that needs more of them.
+pub(crate) fn tell(early: &[u8]) -> Option<Visitor> {
+    let first = *early.first()?;
     match first {
-        first if first == PREFACE[0] => Visitor::Native,
-        b'A'..=b'Z' => Visitor::Http,
-        b'*' => Visitor::Resp,
-        TLS_HANDSHAKE => Visitor::Tls,
-        _ => Visitor::Unknown,
+        first if first == PREFACE[0] => Some(Visitor::Native),
+        b'A'..=b'Z' => words(early),
+        b'*' | b'a'..=b'z' => Some(Visitor::Resp),
+        TLS_HANDSHAKE => Some(Visitor::Tls),
+        _ => Some(Visitor::Unknown),
     }
+}
+
+/// Tells a request of HTTP from a command that is typed.
+fn words(early: &[u8]) -> Option<Visitor> {
+    let line = early.iter().position(|&byte| byte == b'\n').map(|end| &early[..end]);
+    let space = early.iter().position(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
+    let Some((word, behind)) = space.map(|at| (&early[..at], &early[at..])) else {
+        return (early.len() >= LINE_MAX).then_some(Visitor::Http);
+    };
+    if METHODS.contains(&word) {
+        return Some(Visitor::Http);
+    }
+    if word == b"GET" {
+        // A path, or a whole address; a key that begins so is asked for in the other form.
+        return match behind {
+            [b' ', b'/', ..] => Some(Visitor::Http),
+            [b' '] => None,
+            _ if names_http(line?) => Some(Visitor::Http),
+            _ => Some(Visitor::Resp),
+        };
+    }
+    match line {
+        Some(line) if names_http(line) => Some(Visitor::Http),
+        Some(_) => Some(Visitor::Resp),
+        None => (early.len() >= LINE_MAX).then_some(Visitor::Http),
+    }
+}
+
+/// Whether a line ends as the first line of a request of HTTP does.
+fn names_http(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    matches!(line, [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+        if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 impl Visitor {
@@ -38,10 +80,44 @@ impl Visitor {
     pub(crate) fn farewell(self) -> &'static [u8] {
         match self {
             Self::Native | Self::Http => b"",
-            Self::Resp => b"-ERR this port speaks Tidekeep's protocol and HTTP, but not RESP\r\n",
+            Self::Resp => b"-ERR this port does not speak RESP: it is switched off\r\n",
             // A fatal alert: handshake_failure.
             Self::Tls => b"\x15\x03\x01\x00\x02\x02\x28",
-            Self::Unknown => b"err: this port speaks Tidekeep's protocol and HTTP\r\n",
+            Self::Unknown => b"err: this port speaks Tidekeep's protocol, RESP and HTTP\r\n",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell_who_is_there() {
+        use Visitor::{Http, Resp};
+        for (early, visitor) in [
+            (&b"*1\r\n"[..], Some(Resp)),
+            (b"ping\r\n", Some(Resp)),
+            (b"PING\r\n", Some(Resp)),
+            (b"PIN", None),
+            (b"SET a b\n", Some(Resp)),
+            (b"GET a\r\n", Some(Resp)),
+            (b"GET a", None),
+            (b"GET ", None),
+            (b"GET /", Some(Http)),
+            (b"GET / HTTP/1.1\r\n", Some(Http)),
+            (b"GET http://host/ HTTP/1.1\r\n", Some(Http)),
+            (b"POST ", Some(Http)),
+            (b"POST\n", Some(Http)),
+            (b"OPTIONS * HTTP/1.0\r\n", Some(Http)),
+            (b"BREW /pot HTTP/1.1\r\n", Some(Http)),
+            (b"", None),
+            (b"\x16\x03", Some(Visitor::Tls)),
+            (b"\xF1", Some(Visitor::Native)),
+            (b"\0", Some(Visitor::Unknown)),
+        ] {
+            assert_eq!(tell(early), visitor, "{:?}", early.escape_ascii().to_string());
+        }
+        assert_eq!(tell(&[b'A'; LINE_MAX]), Some(Http));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tidekeep_protocol::error::Code;
 
+use super::commands::Commands;
 use super::histogram::Histogram;
 use crate::session::{OPERATION_COUNT, Tally};
 
@@ -20,11 +21,13 @@ pub(crate) enum Transport {
     WebSocket,
     /// HTTP requests.
     Http,
+    /// Redis clients over TCP.
+    Resp,
 }
 
 impl Transport {
     /// Every transport, in the order of its counters.
-    pub(crate) const ALL: [Self; 3] = [Self::Tcp, Self::WebSocket, Self::Http];
+    pub(crate) const ALL: [Self; 4] = [Self::Tcp, Self::WebSocket, Self::Http, Self::Resp];
 
     /// The name in metrics.
     pub(crate) fn name(self) -> &'static str {
@@ -32,6 +35,7 @@ impl Transport {
             Self::Tcp => "tcp",
             Self::WebSocket => "websocket",
             Self::Http => "http",
+            Self::Resp => "resp",
         }
     }
 }
@@ -86,6 +90,8 @@ pub(crate) struct Metrics {
     /// Bytes that connections hold; shared with the store, whose memory limit counts them.
     buffers: Arc<AtomicU64>,
     watch_messages: AtomicU64,
+    /// Commands of Redis clients.
+    pub(crate) resp: Commands,
     /// From the time at which a change was ordered to the time a watcher's session took it up.
     pub(crate) watch_lag: Histogram,
 }
@@ -103,6 +109,7 @@ impl Default for Metrics {
             watches: AtomicU64::new(0),
             buffers: Arc::default(),
             watch_messages: AtomicU64::new(0),
+            resp: Commands::default(),
             watch_lag: Histogram::default(),
         }
     }
@@ -206,6 +213,7 @@ impl Metrics {
         each("connections_tcp", open(Transport::Tcp));
         each("connections_websocket", open(Transport::WebSocket));
         each("connections_http", open(Transport::Http));
+        each("connections_resp", open(Transport::Resp));
         each("requests", (0..OPERATION_COUNT).map(|place| self.count_answered(place)).sum());
         each("requests_waiting", gauges.requests_waiting as u64);
         each("watches", gauges.watches as u64);

@@ -1,5 +1,6 @@
 //! What an operator sees of a running server: figures, and whether it is well.
 
+mod commands;
 mod histogram;
 mod metrics;
 mod probes;

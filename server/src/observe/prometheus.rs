@@ -9,7 +9,7 @@ use tidekeep_protocol::op::OPERATIONS;
 
 use super::histogram::{BOUNDS_US, Histogram};
 use super::metrics::{Metrics, Traffic, Transport, TurnedAway};
-use crate::session::Millis;
+use crate::session::{Millis, ROWS};
 
 /// The type of the page.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -75,6 +75,16 @@ impl Page {
                 }
             }
         }
+        let name = "tidekeep_resp_commands_total";
+        self.head(name, "counter", "Commands of Redis clients, by name.")?;
+        for (place, row) in ROWS.iter().enumerate() {
+            match metrics.resp.count(place) {
+                0 => {}
+                count => self.line(name, format_args!("{{command=\"{}\"}}", row.name), count)?,
+            }
+        }
+        let help = "Commands of Redis clients that were refused before they ran.";
+        self.single("tidekeep_resp_refused_total", "counter", help, metrics.resp.refused())?;
         let gauges = metrics.gauges();
         self.single(
             "tidekeep_requests_waiting",

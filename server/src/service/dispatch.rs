@@ -8,6 +8,8 @@ use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Backup, Class, Request};
 
 use super::backup::Underway;
+use super::clients::Clients;
+use super::facts::Facts;
 use super::owners::Owners;
 use super::status::Status;
 use crate::session::{Batch, Session, Ticket, WatchStart};
@@ -17,6 +19,9 @@ pub(crate) struct Service {
     pub(crate) commit: Arc<dyn Commit>,
     pub(crate) status: Status,
     pub(crate) owners: Owners,
+    /// The RESP connections.
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) facts: Facts,
 }
 
 impl Service {

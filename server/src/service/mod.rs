@@ -2,11 +2,15 @@
 //! operations, and handed to the commit. Adding an operation changes nothing here.
 
 mod backup;
+mod clients;
 mod dispatch;
+mod facts;
 mod owners;
 mod status;
 
 pub(crate) use backup::Underway;
+pub(crate) use clients::{Client, Clients, Seat};
 pub(crate) use dispatch::Service;
+pub(crate) use facts::Facts;
 pub(crate) use owners::{Owner, Owners};
 pub(crate) use status::Status;

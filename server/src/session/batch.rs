@@ -88,7 +88,7 @@ impl<'b> Batch<'b> {
 
 /// An emptied list as a list of another type of the same layout. The standard library collects
 /// such an iterator in place, so the memory is kept.
-fn recycle<A, B>(mut list: Vec<A>) -> Vec<B> {
+pub(crate) fn recycle<A, B>(mut list: Vec<A>) -> Vec<B> {
     list.clear();
     list.into_iter().map(|_| unreachable!("the list was emptied")).collect()
 }

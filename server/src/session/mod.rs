@@ -19,6 +19,7 @@ mod machine;
 mod outbox;
 mod outgoing;
 mod rate;
+mod resp;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ mod watches;
 pub(crate) use batch::{Batch, Ticket};
 pub(crate) use handshake::{Greeting, Settings};
 pub(crate) use machine::{Ending, Session, turn_away};
+pub(crate) use resp::{Came, Cursors, House, ROWS, Resp, RespCounts, Wait};
 pub(crate) use tally::{OPERATION_COUNT, Tally};
 pub(crate) use timing::{Millis, SLOWEST_BYTES_PER_MS};
 pub(crate) use watches::WatchStart;

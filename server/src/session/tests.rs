@@ -78,6 +78,18 @@ impl Commit for Scripted {
         Promise::ready(Ok(Vec::new()))
     }
 
+    fn peek(&self, _: &[u8]) -> Option<Entry> {
+        None
+    }
+
+    fn sample(&self, _: u64) -> Option<Entry> {
+        None
+    }
+
+    fn keys(&self) -> u64 {
+        0
+    }
+
     fn view(&self, _: &KeyRange) -> PendingView {
         Promise::later(std::future::pending())
     }

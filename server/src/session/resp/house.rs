@@ -1,0 +1,45 @@
+//! What a RESP connection sees of the server around it, and what it waits for.
+
+use tidekeep_log::{Answer, Commit, Lost, Pending, PendingView, View};
+
+use super::plan::At;
+use crate::observe::Metrics;
+use crate::service::{Clients, Facts};
+use crate::session::Millis;
+
+/// The server, at one moment.
+#[derive(Clone, Copy)]
+pub(crate) struct House<'a> {
+    pub(crate) commit: &'a dyn Commit,
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) clients: &'a Clients,
+    pub(crate) facts: &'a Facts,
+    /// On the clock of the process.
+    pub(crate) now: Millis,
+    /// In microseconds since the Unix epoch.
+    pub(crate) unix_us: u64,
+    /// A random number.
+    pub(crate) random: u64,
+}
+
+impl House<'_> {
+    /// The moment, in milliseconds since the Unix epoch.
+    pub(crate) fn at(&self) -> At {
+        At(self.unix_us / 1000)
+    }
+}
+
+/// What a connection waits for before it goes on.
+pub(crate) enum Wait {
+    /// The answers to what it asked.
+    Answers(Pending),
+    /// A frozen cut.
+    View(PendingView),
+}
+
+/// What came of it.
+pub(crate) enum Came {
+    /// The answers that could not be given at once.
+    Answers(Result<Vec<Answer>, Lost>),
+    View(Result<View, Lost>),
+}

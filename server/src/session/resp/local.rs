@@ -1,0 +1,206 @@
+//! Commands about the connection itself.
+
+use super::args::Args;
+use super::encode::{Encoder, Version};
+use super::fail::{Fail, SYNTAX};
+use super::house::House;
+use super::machine::{Core, Multi, Replies};
+use super::plan::integer;
+use super::table::Local;
+use super::{client, config, describe, info};
+use crate::session::Ending;
+use tidekeep_protocol::error::Code;
+
+impl Core {
+    /// Runs a command and appends its reply.
+    pub(super) fn local(
+        &mut self,
+        local: Local,
+        args: Args<'_, '_>,
+        house: &House<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let start = out.len();
+        if let Err(fail) = self.try_local(local, args, house, out) {
+            out.truncate(start);
+            Encoder::new(out, self.outlet.version).error(fail.text());
+        }
+    }
+
+    fn try_local(
+        &mut self,
+        local: Local,
+        args: Args<'_, '_>,
+        house: &House<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fail> {
+        let mut to = Encoder::new(out, self.outlet.version);
+        match local {
+            Local::Ping => return self.ping(args, &mut to),
+            Local::Echo => to.bulk(args.get(1)),
+            Local::Hello => return self.hello(args, house, out),
+            Local::Auth => return Err(no_auth(args)),
+            Local::Select => {
+                if integer(args.get(1)).map_err(|_| Fail::known("ERR invalid DB index"))? != 0 {
+                    return Err(Fail::known("ERR DB index is out of range"));
+                }
+                to.ok();
+            }
+            Local::Quit => {
+                to.ok();
+                self.ending = Some(Ending { code: Code::Closed, flush: true });
+            }
+            Local::Reset => {
+                self.reset(house);
+                Encoder::new(out, self.outlet.version).simple("RESET");
+            }
+            Local::Client => return client::run(self, args, house, out),
+            Local::Command => return describe::run(args, &mut to),
+            Local::Info => return info::run(args, house, &mut to),
+            Local::Config => return config::run(args, house, &mut to),
+            Local::Time => {
+                to.list(2);
+                to.bulk((house.unix_us / 1_000_000).to_string().as_bytes());
+                to.bulk((house.unix_us % 1_000_000).to_string().as_bytes());
+            }
+            Local::Multi => {
+                if self.multi.is_some() {
+                    return Err(Fail::known("ERR MULTI calls can not be nested"));
+                }
+                self.multi = Some(Multi::default());
+                to.ok();
+            }
+            Local::Discard => {
+                self.multi.take().ok_or(Fail::known("ERR DISCARD without MULTI"))?;
+                self.watched.clear();
+                to.ok();
+            }
+            Local::Watch => return self.watch(args, house, &mut to),
+            Local::Unwatch => {
+                self.watched.clear();
+                to.ok();
+            }
+            // It is run where programs are.
+            Local::Exec => return Err(Fail::known("ERR EXEC without MULTI")),
+        }
+        Ok(())
+    }
+
+    fn ping(&mut self, args: Args<'_, '_>, to: &mut Encoder<'_>) -> Result<(), Fail> {
+        match args.len() {
+            1 => to.simple("PONG"),
+            2 => to.bulk(args.get(1)),
+            _ => return Err(Fail::arity("ping")),
+        }
+        Ok(())
+    }
+
+    fn watch(
+        &mut self,
+        args: Args<'_, '_>,
+        house: &House<'_>,
+        to: &mut Encoder<'_>,
+    ) -> Result<(), Fail> {
+        if self.multi.is_some() {
+            return Err(Fail::known("ERR WATCH inside MULTI is not allowed"));
+        }
+        for key in args.from(1) {
+            if self.watched.len() >= WATCHED_MAX {
+                return Err(Fail::known("ERR more keys are watched than one connection may"));
+            }
+            self.settings.limits.check_key(key).map_err(|refusal| Fail::from(&refusal))?;
+            if self.watched.iter().all(|(known, _)| known != key) {
+                let seen = house.commit.peek(key).map(|entry| entry.modified());
+                self.watched.push((key.to_vec(), seen));
+            }
+        }
+        to.ok();
+        Ok(())
+    }
+
+    fn hello(
+        &mut self,
+        args: Args<'_, '_>,
+        house: &House<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fail> {
+        let mut version = self.outlet.version;
+        let mut at = 1;
+        if args.len() > 1 {
+            version = match integer(args.get(1)) {
+                Ok(2) => Version::Two,
+                Ok(3) => Version::Three,
+                Ok(_) => return Err(Fail::known("NOPROTO unsupported protocol version")),
+                Err(_) => {
+                    return Err(Fail::known(
+                        "ERR Protocol version is not an integer or out of range",
+                    ));
+                }
+            };
+            at = 2;
+        }
+        let mut name = None;
+        while at < args.len() {
+            if args.is(at, "auth") && at + 2 < args.len() {
+                if args.get(at + 1) != b"default" {
+                    return Err(WRONG_PASS);
+                }
+                at += 3;
+            } else if args.is(at, "setname") && at + 1 < args.len() {
+                name = Some(client::printable(args.get(at + 1))?);
+                at += 2;
+            } else {
+                let option = String::from_utf8_lossy(args.get(at)).into_owned();
+                return Err(Fail::new(format!("ERR Syntax error in HELLO option '{option}'")));
+            }
+        }
+        if let Some(name) = name {
+            self.client.set_name(&name);
+        }
+        self.outlet.version = version;
+        self.client.speaks(version.number());
+        let mut to = Encoder::new(out, version);
+        to.map(7);
+        to.bulk(b"server");
+        to.bulk(b"redis");
+        to.bulk(b"version");
+        to.bulk(house.facts.redis_version.as_bytes());
+        to.bulk(b"proto");
+        to.integer(version.number());
+        to.bulk(b"id");
+        to.integer(self.client.id() as i64);
+        to.bulk(b"mode");
+        to.bulk(b"standalone");
+        to.bulk(b"role");
+        to.bulk(b"master");
+        to.bulk(b"modules");
+        to.list(0);
+        Ok(())
+    }
+
+    fn reset(&mut self, _: &House<'_>) {
+        self.multi = None;
+        self.watched.clear();
+        self.outlet.version = Version::Two;
+        self.seen = Replies::All;
+        self.client.reset();
+    }
+}
+
+/// Keys that one connection may watch.
+const WATCHED_MAX: usize = 16_384;
+
+const WRONG_PASS: Fail =
+    Fail::known("WRONGPASS invalid username-password pair or user is disabled.");
+
+/// There are no passwords: what a client is told that gives one.
+fn no_auth(args: Args<'_, '_>) -> Fail {
+    match args.len() {
+        2 => Fail::known(
+            "ERR AUTH <password> called without any password configured for the default user. \
+             Are you sure your configuration is correct?",
+        ),
+        3 => WRONG_PASS,
+        _ => SYNTAX,
+    }
+}
