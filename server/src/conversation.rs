@@ -104,7 +104,7 @@ impl Conversation {
                     return;
                 }
                 self.exchange.session.tick(now);
-                self.exchange.session.rest();
+                self.exchange.rest();
                 self.input.rest();
             }
         }

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 
 use super::gate::Place;
+use super::input::Input;
 use super::response::Response;
 use super::sniff::{self, Visitor};
 use super::tcp::Tcp;
@@ -79,7 +80,8 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
     }
 }
 
-/// Finds out who is there and serves it; the place is taken as long as that lasts.
+/// Finds out who is there and serves it; the place is taken as long as that lasts. Each visitor is
+/// served from a box, so that an idle one takes no more memory than its own kind needs.
 async fn welcome(mut stream: TcpStream, place: Place, shared: Arc<Shared>) {
     if let Err(error) = tune(&stream) {
         return debug!(%error, "a connection broke at once");
@@ -103,13 +105,14 @@ async fn welcome(mut stream: TcpStream, place: Place, shared: Arc<Shared>) {
         }
         Visitor::Native => {
             let _visit = shared.gate.visit(Transport::Tcp);
-            connection::run(Tcp(stream), &early, since, shared).await;
+            let run = connection::run(Tcp(stream), Input::of(early), since, shared);
+            Box::pin(run).await;
         }
-        Visitor::Http => http::serve(stream, early, shared).await,
+        Visitor::Http => Box::pin(http::serve(stream, early, shared)).await,
         visitor => {
             debug!(?visitor, "not served");
             shared.metrics.turned_away(TurnedAway::FirstBytes);
-            farewell(stream, visitor.farewell()).await;
+            Box::pin(farewell(stream, visitor.farewell())).await;
         }
     }
     drop(place);

@@ -73,15 +73,15 @@ enum End {
     Socket(io::Error),
 }
 
-/// Runs a native connection, which began at `since`, to its end. `early` was read from the socket
+/// Runs a native connection, which began at `since`, to its end. `input` was read from the socket
 /// already.
 pub(crate) async fn run<T: Transport>(
     transport: T,
-    early: &[u8],
+    input: Input,
     since: Millis,
     shared: Arc<Shared>,
 ) {
-    let mut connection = Connection::new(transport, early, since, shared);
+    let mut connection = Connection::new(transport, input, since, shared);
     let shared = Arc::clone(&connection.shared);
     let mut draining = pin!(shared.drain.begun());
     let (mut listening, mut told) = (false, false);
@@ -99,11 +99,12 @@ pub(crate) async fn run<T: Transport>(
     })
     .await;
     connection.report();
-    connection.close(end).await;
+    // Boxed, as the goodbye moves the connection, for which there would be room from the beginning.
+    Box::pin(connection.close(end)).await;
 }
 
 impl<T: Transport> Connection<T> {
-    fn new(transport: T, early: &[u8], since: Millis, shared: Arc<Shared>) -> Self {
+    fn new(transport: T, input: Input, since: Millis, shared: Arc<Shared>) -> Self {
         let now = shared.clock.now();
         let waited_ms = now.0.saturating_sub(since.0);
         let unix_ms = crate::clock::unix_ms().saturating_sub(waited_ms);
@@ -111,9 +112,7 @@ impl<T: Transport> Connection<T> {
         let session = Session::new(Arc::clone(&shared.settings), start);
         let armed = session.wait();
         let timer = Box::pin(tokio::time::sleep_until(shared.clock.instant(armed)));
-        let mut input = Input::new();
-        input.append(early);
-        count(&shared.metrics.traffic(T::KIND).received_bytes, early.len());
+        count(&shared.metrics.traffic(T::KIND).received_bytes, input.unread().len());
         Self {
             transport,
             exchange: Exchange::new(session),
@@ -235,7 +234,7 @@ impl<T: Transport> Connection<T> {
         let due = self.exchange.session.wait();
         if due <= now {
             self.exchange.session.tick(now);
-            self.exchange.session.rest();
+            self.exchange.rest();
             self.input.rest();
             return Poll::Ready(());
         }

@@ -57,6 +57,13 @@ impl Exchange {
         taken
     }
 
+    /// Gives memory back that a burst needed.
+    pub(crate) fn rest(&mut self) {
+        self.session.rest();
+        self.batch = Batch::default();
+        self.waiters.shrink_to(0);
+    }
+
     /// Hands the session what the commit has ready.
     pub(crate) fn poll_waiters(&mut self, context: &mut Context<'_>, metrics: &Metrics) {
         let mut at = 0;

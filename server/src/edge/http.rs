@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tracing::{debug, info};
 
 use super::gate::Visit;
+use super::input::Input;
 use super::request::{self, HEAD_BYTES, Request};
 use super::response::Response;
 use super::upgrade::{self, Refused};
@@ -187,7 +188,7 @@ impl Http {
         let _visit = shared.gate.visit(Transport::WebSocket);
         let since = shared.clock.now();
         let ws = Ws::new(stream, input, &shared.settings.limits);
-        connection::run(ws, b"", since, shared).await;
+        Box::pin(connection::run(ws, Input::new(), since, shared)).await;
     }
 }
 

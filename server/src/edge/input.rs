@@ -1,7 +1,7 @@
 //! What a connection has sent and nobody has read yet. Grows only with bytes that have come, never
 //! with a length that a client claims.
 
-/// Bytes that an idle connection keeps for its next read.
+/// Bytes that a connection begins to read with.
 const IDLE_BYTES: usize = 4 << 10;
 
 /// Bytes up to which the buffer grows merely because reads fill it.
@@ -16,8 +16,16 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    /// Without anything in it, and without memory.
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; IDLE_BYTES], start: 0, end: 0 }
+        Self { bytes: Vec::new(), start: 0, end: 0 }
+    }
+
+    /// Begins with bytes that have come already, in the memory that they have.
+    pub(crate) fn of(mut bytes: Vec<u8>) -> Self {
+        let end = bytes.len();
+        bytes.resize(bytes.capacity(), 0);
+        Self { bytes, start: 0, end }
     }
 
     /// What has not been read yet.
@@ -52,7 +60,8 @@ impl Input {
                 self.bytes.copy_within(self.start..self.end, 0);
                 (self.start, self.end) = (0, unread);
             } else {
-                self.bytes.resize((2 * self.bytes.len()).min(limit.max(IDLE_BYTES)), 0);
+                let more = (2 * self.bytes.len()).clamp(IDLE_BYTES, limit.max(IDLE_BYTES));
+                self.bytes.resize(more, 0);
             }
         }
         let most = self.start + limit.max(unread);
@@ -82,9 +91,9 @@ impl Input {
         self.end = end;
     }
 
-    /// Gives memory back that a burst needed.
+    /// Gives the memory back if nothing is in it.
     pub(crate) fn rest(&mut self) {
-        if self.is_empty() && self.bytes.len() > IDLE_BYTES {
+        if self.is_empty() {
             *self = Self::new();
         }
     }
@@ -134,6 +143,7 @@ mod tests {
         assert_eq!(input.unread().len(), 1 << 20);
         input.consume(1 << 20);
         input.rest();
-        assert_eq!(input.bytes.len(), IDLE_BYTES);
+        assert_eq!(input.held_bytes(), 0);
+        assert_eq!(put(&mut input, &[1; 10], 100), 10);
     }
 }

@@ -20,7 +20,8 @@ pub(crate) async fn close(mut stream: TcpStream) {
         if stream.shutdown().await.is_err() {
             return;
         }
-        let (mut buffer, mut dropped) = ([0; 8 << 10], 0);
+        // Not on the task, where it would take room from the connection's beginning.
+        let (mut buffer, mut dropped) = (vec![0; 8 << 10], 0);
         while dropped < BYTES_MAX {
             match stream.read(&mut buffer).await {
                 Ok(0) | Err(_) => return,

@@ -10,9 +10,6 @@ use tidekeep_protocol::frame::{self, HEADER_BYTES, ext, flag, kind};
 use tidekeep_protocol::hello::Welcome;
 use tidekeep_protocol::session::SessionId;
 
-/// Memory that an idle outbox keeps.
-const IDLE_BYTES: usize = 4 << 10;
-
 /// A body that is too long for one frame, and how much of it has gone.
 struct Long {
     kind: u8,
@@ -260,8 +257,8 @@ impl Outbox {
     /// Gives memory back that a burst needed.
     pub(crate) fn rest(&mut self) {
         if self.is_empty() {
-            self.ready.shrink_to(IDLE_BYTES);
-            self.control.shrink_to(IDLE_BYTES);
+            self.ready.shrink_to(0);
+            self.control.shrink_to(0);
             self.replies.shrink_to(0);
         }
     }
