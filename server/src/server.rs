@@ -257,7 +257,7 @@ pub(crate) fn service(
         clock,
     };
     let facts = Facts::of(config, port, owners.name());
-    Service { commit, status, owners, clients: Arc::default(), facts }
+    Service { commit, status, owners, clients: Arc::default(), facts, hub: Arc::default() }
 }
 
 /// Asks the system for as many descriptors as connections may need, and takes fewer connections if

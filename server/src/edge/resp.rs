@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use tidekeep_log::Changed;
 use tidekeep_protocol::error::Code;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -34,6 +35,8 @@ struct Connection {
     seat: Seat,
     input: Input,
     wait: Option<Wait>,
+    /// The next change, if it listens to events.
+    changed: Option<Changed>,
     /// Since when it waits.
     since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -88,6 +91,7 @@ impl Connection {
             seat,
             input,
             wait: None,
+            changed: None,
             since: Instant::now(),
             timer: None,
             armed: Millis(0),
@@ -106,6 +110,7 @@ impl Connection {
                 Ok(moved) => moved,
                 Err(error) => return Poll::Ready(End::Socket(error)),
             };
+            moved |= self.poll_change(context);
             self.report();
             if leaving {
                 self.session.go_away();
@@ -144,6 +149,26 @@ impl Connection {
         self.wait = None;
         self.wait = self.session.resolve(came, &house(&self.shared, now));
         true
+    }
+
+    /// Waits for the next change if events are listened to, and for post; whether there is any.
+    fn poll_change(&mut self, context: &mut Context<'_>) -> bool {
+        let post = self.session.mailbox().is_some_and(|mailbox| mailbox.has_post(context.waker()));
+        // What does not fit now is taken when the socket has taken what is before it.
+        let post = post && self.session.output().is_empty() && self.wait.is_none();
+        let Some(after) = self.session.waits_for_change() else {
+            self.changed = None;
+            return post;
+        };
+        let commit = &self.shared.service.commit;
+        let changed = self.changed.get_or_insert_with(|| commit.changed(after));
+        let Poll::Ready(result) = Pin::new(changed).poll(context) else { return post };
+        self.changed = None;
+        // After a failure of storage nothing changes any more; the server is about to end.
+        if result.is_ok() {
+            self.session.changed();
+        }
+        post || result.is_ok()
     }
 
     /// Runs the commands that have arrived; whether there were any.
@@ -291,6 +316,7 @@ fn house(shared: &Shared, now: Millis) -> House<'_> {
         metrics: &shared.metrics,
         clients: &shared.service.clients,
         facts: &shared.service.facts,
+        hub: &shared.service.hub,
         now,
         unix_us: clock::unix_us(),
         random: fastrand::u64(..),

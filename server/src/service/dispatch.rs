@@ -10,6 +10,7 @@ use tidekeep_protocol::op::{Backup, Class, Request};
 use super::backup::Underway;
 use super::clients::Clients;
 use super::facts::Facts;
+use super::hub::Hub;
 use super::owners::Owners;
 use super::status::Status;
 use crate::session::{Batch, Session, Ticket, WatchStart};
@@ -22,6 +23,8 @@ pub(crate) struct Service {
     /// The RESP connections.
     pub(crate) clients: Arc<Clients>,
     pub(crate) facts: Facts,
+    /// What RESP clients tell each other.
+    pub(crate) hub: Arc<Hub>,
 }
 
 impl Service {

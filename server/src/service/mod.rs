@@ -5,6 +5,7 @@ mod backup;
 mod clients;
 mod dispatch;
 mod facts;
+mod hub;
 mod owners;
 mod status;
 
@@ -12,5 +13,6 @@ pub(crate) use backup::Underway;
 pub(crate) use clients::{Client, Clients, Seat};
 pub(crate) use dispatch::Service;
 pub(crate) use facts::Facts;
+pub(crate) use hub::{Hub, Mailbox, Topic};
 pub(crate) use owners::{Owner, Owners};
 pub(crate) use status::Status;

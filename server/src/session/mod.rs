@@ -32,7 +32,7 @@ mod watches;
 pub(crate) use batch::{Batch, Ticket};
 pub(crate) use handshake::{Greeting, Settings};
 pub(crate) use machine::{Ending, Session, turn_away};
-pub(crate) use resp::{Came, Cursors, House, ROWS, Resp, RespCounts, Wait};
+pub(crate) use resp::{Came, Cursors, House, ROWS, Resp, RespCounts, Wait, matches_pattern};
 pub(crate) use tally::{OPERATION_COUNT, Tally};
 pub(crate) use timing::{Millis, SLOWEST_BYTES_PER_MS};
 pub(crate) use watches::WatchStart;

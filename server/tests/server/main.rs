@@ -9,6 +9,7 @@ mod harness;
 mod http;
 mod limits;
 mod requests;
+mod resp;
 mod retries;
 mod scan;
 mod slow;

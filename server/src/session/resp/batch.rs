@@ -234,6 +234,12 @@ impl Outlet {
         self.out.len() - self.gone < self.room_bytes
     }
 
+    /// Whether a message that nobody asked for may be written: between replies, and while there is
+    /// room.
+    pub(crate) fn takes_messages(&self) -> bool {
+        self.held.is_none() && self.is_level() && self.has_room()
+    }
+
     /// Whether nothing waits: no answer, and no byte.
     pub(crate) fn is_empty(&self) -> bool {
         self.late.is_empty() && self.gone == self.out.len()

@@ -98,6 +98,9 @@ fn docs(row: &Row, to: &mut Encoder<'_>) {
 }
 
 fn keys(args: Args<'_, '_>, to: &mut Encoder<'_>) -> Result<(), Fail> {
+    if args.len() < 4 {
+        return Err(Fail::arity("command|getkeys"));
+    }
     let words = args.len() - 2;
     let row = table::find(args.get(2)).map(|row| &ROWS[row]);
     let row = row.ok_or(Fail::known("ERR Invalid command specified"))?;

@@ -117,6 +117,12 @@ impl<'o> Encoder<'o> {
         }
     }
 
+    /// A message that nobody asked for; so many replies follow.
+    pub(crate) fn push(&mut self, length: usize) {
+        let mark = if self.version == Version::Three { b'>' } else { b'*' };
+        self.line(mark, length as i64);
+    }
+
     /// A text for people.
     pub(crate) fn verbatim(&mut self, text: &str) {
         match self.version {
@@ -159,6 +165,8 @@ mod tests {
         assert_eq!(written(Three, |to| to.null()), "_\r\n");
         assert_eq!(written(Two, |to| to.map(2)), "*4\r\n");
         assert_eq!(written(Three, |to| to.map(2)), "%2\r\n");
+        assert_eq!(written(Two, |to| to.push(3)), "*3\r\n");
+        assert_eq!(written(Three, |to| to.push(3)), ">3\r\n");
         assert_eq!(written(Three, |to| to.verbatim("a")), "=5\r\ntxt:a\r\n");
         assert_eq!(written(Two, |to| to.bulk(b"0123456789")), "$10\r\n0123456789\r\n");
     }

@@ -1,10 +1,12 @@
 //! What a RESP connection sees of the server around it, and what it waits for.
 
+use std::sync::Arc;
+
 use tidekeep_log::{Answer, Commit, Lost, Pending, PendingView, View};
 
 use super::plan::At;
 use crate::observe::Metrics;
-use crate::service::{Clients, Facts};
+use crate::service::{Clients, Facts, Hub};
 use crate::session::Millis;
 
 /// The server, at one moment.
@@ -14,6 +16,7 @@ pub(crate) struct House<'a> {
     pub(crate) metrics: &'a Metrics,
     pub(crate) clients: &'a Clients,
     pub(crate) facts: &'a Facts,
+    pub(crate) hub: &'a Arc<Hub>,
     /// On the clock of the process.
     pub(crate) now: Millis,
     /// In microseconds since the Unix epoch.

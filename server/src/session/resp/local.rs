@@ -8,6 +8,7 @@ use super::machine::{Core, Multi, Replies};
 use super::plan::integer;
 use super::table::Local;
 use super::{client, config, describe, info};
+use crate::service::Topic;
 use crate::session::Ending;
 use tidekeep_protocol::error::Code;
 
@@ -39,9 +40,12 @@ impl Core {
             Local::Ping => return self.ping(args, &mut to),
             Local::Echo => to.bulk(args.get(1)),
             Local::Hello => return self.hello(args, house, out),
-            Local::Auth => return Err(no_auth(args)),
+            Local::Auth => {
+                auth(args)?;
+                to.ok();
+            }
             Local::Select => {
-                if integer(args.get(1)).map_err(|_| Fail::known("ERR invalid DB index"))? != 0 {
+                if integer(args.get(1))? != 0 {
                     return Err(Fail::known("ERR DB index is out of range"));
                 }
                 to.ok();
@@ -51,7 +55,7 @@ impl Core {
                 self.ending = Some(Ending { code: Code::Closed, flush: true });
             }
             Local::Reset => {
-                self.reset(house);
+                self.reset();
                 Encoder::new(out, self.outlet.version).simple("RESET");
             }
             Local::Client => return client::run(self, args, house, out),
@@ -80,6 +84,17 @@ impl Core {
                 self.watched.clear();
                 to.ok();
             }
+            Local::Subscribe => return self.subscribe(Topic::Channel, args, house, &mut to),
+            Local::PatternSubscribe => {
+                return self.subscribe(Topic::Pattern, args, house, &mut to);
+            }
+            Local::Unsubscribe => self.unsubscribe(Topic::Channel, args, house, &mut to),
+            Local::PatternUnsubscribe => self.unsubscribe(Topic::Pattern, args, house, &mut to),
+            Local::Publish => {
+                let handed = house.hub.publish(args.get(1), args.get(2));
+                to.integer(handed as i64);
+            }
+            Local::PubSub => return self.pubsub(args, house, &mut to),
             // It is run where programs are.
             Local::Exec => return Err(Fail::known("ERR EXEC without MULTI")),
         }
@@ -88,6 +103,11 @@ impl Core {
 
     fn ping(&mut self, args: Args<'_, '_>, to: &mut Encoder<'_>) -> Result<(), Fail> {
         match args.len() {
+            1 | 2 if self.is_subscriber() => {
+                to.list(2);
+                to.bulk(b"pong");
+                to.bulk(args.get(1));
+            }
             1 => to.simple("PONG"),
             2 => to.bulk(args.get(1)),
             _ => return Err(Fail::arity("ping")),
@@ -178,8 +198,9 @@ impl Core {
         Ok(())
     }
 
-    fn reset(&mut self, _: &House<'_>) {
+    fn reset(&mut self) {
         self.multi = None;
+        self.listening = None;
         self.watched.clear();
         self.outlet.version = Version::Two;
         self.seen = Replies::All;
@@ -193,14 +214,15 @@ const WATCHED_MAX: usize = 16_384;
 const WRONG_PASS: Fail =
     Fail::known("WRONGPASS invalid username-password pair or user is disabled.");
 
-/// There are no passwords: what a client is told that gives one.
-fn no_auth(args: Args<'_, '_>) -> Fail {
+/// There is one user, who has no password: any is taken from who names that user.
+fn auth(args: Args<'_, '_>) -> Result<(), Fail> {
     match args.len() {
-        2 => Fail::known(
+        2 => Err(Fail::known(
             "ERR AUTH <password> called without any password configured for the default user. \
              Are you sure your configuration is correct?",
-        ),
-        3 => WRONG_PASS,
-        _ => SYNTAX,
+        )),
+        3 if args.get(1) == b"default" => Ok(()),
+        3 => Err(WRONG_PASS),
+        _ => Err(SYNTAX),
     }
 }

@@ -8,12 +8,13 @@ use tidekeep_protocol::error::Code;
 use super::batch::{Batch, Outlet, Spare, Told};
 use super::commands::ROWS;
 use super::house::{Came, House, Wait};
+use super::listening::Listening;
 use super::overlay::Seen;
 use super::parser::{Parsed, Parser};
 use super::program::{Program, Queued};
 use super::scan::Walking;
 use super::taking::Taken;
-use crate::service::Client;
+use crate::service::{Client, Mailbox};
 use crate::session::rate::Bucket;
 use crate::session::timing::{SLOWEST_BYTES_PER_MS, Stall};
 use crate::session::{Ending, Millis, Settings};
@@ -34,6 +35,8 @@ pub(super) struct Core {
     /// Programs in a row that have arrived and are to run.
     pub(super) gathered: Vec<Queued>,
     pub(super) multi: Option<Multi>,
+    /// What it listens to, if to anything.
+    pub(super) listening: Option<Box<Listening>>,
     pub(super) watched: Vec<(Vec<u8>, Seen)>,
     pub(super) seen: Replies,
     pub(super) ending: Option<Ending>,
@@ -91,6 +94,7 @@ impl Resp {
             spare: Spare::default(),
             gathered: Vec::new(),
             multi: None,
+            listening: None,
             watched: Vec::new(),
             seen: Replies::All,
             ending: None,
@@ -183,6 +187,23 @@ impl Resp {
     /// Turns answers that waited for room into bytes.
     pub(crate) fn fill(&mut self, house: &House<'_>) {
         self.core.outlet.fill(house.at());
+        self.core.deliver(house);
+    }
+
+    /// The post that messages come by, if it listens to anything.
+    pub(crate) fn mailbox(&self) -> Option<&Mailbox> {
+        self.core.listening.as_ref().map(|listening| listening.mailbox())
+    }
+
+    /// The revision behind which the driver is to wait for a change; none while there is nothing to
+    /// wait for.
+    pub(crate) fn waits_for_change(&self) -> Option<u64> {
+        self.core.waits_for_change()
+    }
+
+    /// Notes that there is a change to look at.
+    pub(crate) fn changed(&mut self) {
+        self.core.changed();
     }
 
     /// What is ready for the socket.
@@ -297,7 +318,8 @@ impl Core {
     fn held_bytes(&self) -> usize {
         let queued = self.multi.as_ref().map_or(0, |multi| multi.bytes);
         let watched: usize = self.watched.iter().map(|(key, _)| key.capacity() + 40).sum();
-        self.input_bytes + self.outlet.held_bytes() + queued + watched
+        let post = self.listening.as_ref().map_or(0, |listening| listening.mailbox().bytes());
+        self.input_bytes + self.outlet.held_bytes() + queued + watched + post
     }
 
     pub(super) fn over_budget(&self) -> bool {

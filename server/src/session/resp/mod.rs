@@ -25,8 +25,10 @@ mod house;
 mod info;
 mod inline;
 mod keys;
+mod listening;
 mod local;
 mod machine;
+mod natural;
 mod number;
 mod overlay;
 mod parser;
@@ -40,6 +42,7 @@ mod taking;
 mod values;
 
 pub(crate) use commands::ROWS;
+pub(crate) use glob::matches as matches_pattern;
 pub(crate) use house::{Came, House, Wait};
 pub(crate) use machine::{Counts as RespCounts, Resp};
 pub(crate) use scan::Cursors;

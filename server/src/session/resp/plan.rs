@@ -6,6 +6,7 @@ use tidekeep_protocol::error::Refusal;
 use tidekeep_protocol::limits::{Bounded, EXPIRY_MS_MAX, Limits};
 use tidekeep_protocol::op::txn::LIST_MAX;
 use tidekeep_protocol::op::{Compare, Delete, Get, Increment, Put, Request, Touch, Txn, TxnOp};
+use tidekeep_protocol::planted;
 
 use super::args::Args;
 use super::fail::{Fail, NOT_AN_INTEGER, SYNTAX};
@@ -136,44 +137,47 @@ pub(super) fn memory<'b>(args: Args<'_, 'b>, _: At) -> Result<Planned<'b>, Fail>
 
 // Setting.
 
-pub(super) fn set<'b>(args: Args<'_, 'b>, _: At) -> Result<Planned<'b>, Fail> {
+pub(super) fn set<'b>(args: Args<'_, 'b>, at: At) -> Result<Planned<'b>, Fail> {
     let mut put = plain(args.get(1), args.get(2));
     if args.len() == 3 {
         return Ok(Planned::put(put, Shape::Done));
     }
     let mut end = None;
-    let mut at = 3;
-    while at < args.len() {
-        let next = at + 1 < args.len();
-        if args.is(at, "nx") && put.condition == Condition::Always {
+    let mut word = 3;
+    while word < args.len() {
+        let next = word + 1 < args.len();
+        if args.is(word, "nx") && put.condition == Condition::Always {
             put.condition = Condition::Absent;
-        } else if args.is(at, "xx") && put.condition == Condition::Always {
+        } else if args.is(word, "xx") && put.condition == Condition::Always {
             put.condition = Condition::Present;
-        } else if args.is(at, "ifeq") && put.condition == Condition::Always && next {
-            put.condition = Condition::Value(args.get(at + 1));
-            at += 1;
-        } else if args.is(at, "nx") && put.condition == Condition::Absent
-            || args.is(at, "xx") && put.condition == Condition::Present
+        } else if args.is(word, "ifeq") && put.condition == Condition::Always && next {
+            put.condition = Condition::Value(args.get(word + 1));
+            word += 1;
+        } else if args.is(word, "nx") && put.condition == Condition::Absent
+            || args.is(word, "xx") && put.condition == Condition::Present
         {
             // Said twice.
-        } else if args.is(at, "get") {
+        } else if args.is(word, "get") {
             put.previous = true;
-        } else if args.is(at, "keepttl") && end.is_none() {
+        } else if args.is(word, "keepttl") && end.is_none() {
             put.expiry = Expiry::Keep;
-        } else if let Some(unit) = Unit::of(args, at)
+        } else if let Some(unit) = Unit::of(args, word)
             && end.is_none()
             && put.expiry == Expiry::Never
             && next
         {
-            end = Some((unit, args.get(at + 1)));
-            at += 1;
+            end = Some((unit, args.get(word + 1)));
+            word += 1;
         } else {
             return Err(SYNTAX);
         }
-        at += 1;
+        word += 1;
     }
     if let Some((unit, text)) = end {
-        put.expiry = unit.expiry(text, "set")?;
+        put.expiry = unit.expiry(text, "set", at)?;
+    }
+    if put.expiry == Expiry::Keep && planted::is_awake("keepttl-lost") {
+        put.expiry = Expiry::Never;
     }
     let shape = if put.previous { Shape::Old } else { Shape::Done };
     Ok(Planned::put(put, shape))
@@ -184,13 +188,13 @@ pub(super) fn setnx<'b>(args: Args<'_, 'b>, _: At) -> Result<Planned<'b>, Fail> 
     Ok(Planned::put(put, Shape::Applied))
 }
 
-pub(super) fn setex<'b>(args: Args<'_, 'b>, _: At) -> Result<Planned<'b>, Fail> {
-    let expiry = Unit::Seconds.expiry(args.get(2), "setex")?;
+pub(super) fn setex<'b>(args: Args<'_, 'b>, at: At) -> Result<Planned<'b>, Fail> {
+    let expiry = Unit::Seconds.expiry(args.get(2), "setex", at)?;
     Ok(Planned::put(Put { expiry, ..plain(args.get(1), args.get(3)) }, Shape::Done))
 }
 
-pub(super) fn psetex<'b>(args: Args<'_, 'b>, _: At) -> Result<Planned<'b>, Fail> {
-    let expiry = Unit::Millis.expiry(args.get(2), "psetex")?;
+pub(super) fn psetex<'b>(args: Args<'_, 'b>, at: At) -> Result<Planned<'b>, Fail> {
+    let expiry = Unit::Millis.expiry(args.get(2), "psetex", at)?;
     Ok(Planned::put(Put { expiry, ..plain(args.get(1), args.get(3)) }, Shape::Done))
 }
 
@@ -199,12 +203,12 @@ pub(super) fn getset<'b>(args: Args<'_, 'b>, _: At) -> Result<Planned<'b>, Fail>
     Ok(Planned::put(put, Shape::Old))
 }
 
-pub(super) fn getex<'b>(args: Args<'_, 'b>, _: At) -> Result<Planned<'b>, Fail> {
+pub(super) fn getex<'b>(args: Args<'_, 'b>, at: At) -> Result<Planned<'b>, Fail> {
     let key = args.get(1);
     let expiry = match args.len() {
         2 => return Ok(Planned::get(key, Shape::Value)),
         3 if args.is(2, "persist") => Expiry::Never,
-        4 => Unit::of(args, 2).ok_or(SYNTAX)?.expiry(args.get(3), "getex")?,
+        4 => Unit::of(args, 2).ok_or(SYNTAX)?.expiry(args.get(3), "getex", at)?,
         _ => return Err(SYNTAX),
     };
     let touch = Touch { key, expiry, condition: Condition::Always };
@@ -348,9 +352,9 @@ impl Unit {
     }
 
     /// The end of a key that is set: in the future, or at a time that may be over already.
-    fn expiry(self, text: &[u8], command: &str) -> Result<Expiry, Fail> {
+    fn expiry(self, text: &[u8], command: &str, at: At) -> Result<Expiry, Fail> {
         let millis = self.millis(text, command)?;
-        if millis <= 0 {
+        if millis <= 0 || self.moment(text, command, at)? <= 0 {
             return Err(Fail::expire(command));
         }
         Ok(match self {

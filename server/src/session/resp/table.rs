@@ -67,6 +67,12 @@ pub(crate) enum Local {
     Discard,
     Watch,
     Unwatch,
+    Subscribe,
+    PatternSubscribe,
+    Unsubscribe,
+    PatternUnsubscribe,
+    Publish,
+    PubSub,
 }
 
 /// A command over many keys.

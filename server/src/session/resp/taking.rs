@@ -73,6 +73,7 @@ impl Core {
         self.multi.is_none()
             && self.gathered.is_empty()
             && self.seen == Replies::All
+            && !self.is_subscriber()
             && !self.is_limited()
     }
 
@@ -197,7 +198,7 @@ impl Core {
         if let Some(multi) = &self.multi
             && !runs_in_multi(row)
         {
-            if matches!(row.run, Run::Walk(walk) if walk != Walk::Flush) {
+            if is_not_queued(row) {
                 return Some(NOT_IN_MULTI);
             }
             let room = self.settings.budgets.connection_bytes / 2;
@@ -205,7 +206,7 @@ impl Core {
                 return Some(Fail::known("ERR the transaction is longer than the server takes"));
             }
         }
-        None
+        self.subscriber_refuses(row)
     }
 
     /// Counts a command against what may come in a second; if it is too much, when it is not.
@@ -347,6 +348,17 @@ impl Core {
 fn runs_in_multi(row: &Row) -> bool {
     use Local::{Discard, Exec, Multi, Quit, Reset, Watch};
     matches!(row.run, Run::Local(Exec | Discard | Multi | Watch | Quit | Reset))
+}
+
+/// Whether a command cannot be queued: it goes over keys that a transaction cannot depend on, or
+/// changes what the connection may do.
+fn is_not_queued(row: &Row) -> bool {
+    use Local::{Hello, PatternSubscribe, PatternUnsubscribe, Subscribe, Unsubscribe};
+    match row.run {
+        Run::Walk(walk) => walk != Walk::Flush,
+        Run::Local(Subscribe | PatternSubscribe | Unsubscribe | PatternUnsubscribe | Hello) => true,
+        _ => false,
+    }
 }
 
 /// Whether a command may be answered while those before it are not: it changes nothing that their
