@@ -53,7 +53,8 @@ pub(crate) struct Options {
     /// Try the bench itself: small stores, a fraction of a second each, no Redis, nothing kept
     #[arg(long)]
     quick: bool,
-    /// Run servers and load before all other work of this machine (root; real-time priority)
+    /// Run servers and load before all other work of this machine (root). For a look while other work
+    /// goes on: real-time threads of one server do not share their core as they usually would
     #[arg(long)]
     ahead: bool,
     /// Name the rows and what they must reach

@@ -16,6 +16,7 @@ use crate::bench::{connections, curve, many, memory, throughput};
 use crate::workspace::Workspace;
 
 /// How much of everything.
+#[derive(Clone)]
 pub(super) struct Scale {
     /// Keys of a usual store.
     pub(super) keys: u32,
@@ -152,7 +153,11 @@ impl Plan<'_> {
                 Scene::Memory => memory::measure(self, results),
                 Scene::Connections => connections::measure(self, results),
                 Scene::Curve => curve::measure(self, results),
-                Scene::Many(parts) => many::measure(self, parts, results),
+                Scene::Many(parts) => {
+                    // A real-time thread shares its core with no other, as these scenes have to.
+                    let shared = Plan { ahead: false, scale: self.scale.clone(), ..*self };
+                    many::measure(&shared, parts, results)
+                }
             };
             let named = failed.into_iter().map(|error| format!("{}: {error:#}", scene.name()));
             failures.extend(named);
