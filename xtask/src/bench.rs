@@ -84,7 +84,6 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         let plan = Plan { workspace, scale, quick: options.quick, ahead: options.ahead };
         build(workspace)?;
         peers::prepare(workspace, &plan)?;
-        results.state_conditions(&plan.conditions());
         failures = plan.measure(&rows, &mut results)?;
     }
     print!("{}", page::table(&rows, &results));

@@ -34,7 +34,7 @@ pub enum Operation {
     Mixed,
     /// Read the first key until the server gives the right answer, for a server that is starting
     First,
-    /// Open the connections and hold them until standard input ends
+    /// Open the connections, ask once on each, and hold them until standard input ends
     Idle,
 }
 

@@ -34,11 +34,28 @@ fn attempt<W: Wire>(args: &Args, tally: &mut Tally) -> Result<(), Broken> {
     let mut stream = TcpStream::connect(args.address)?;
     stream.set_read_timeout(Some(LIMIT))?;
     let mut wire = W::open(&mut stream)?;
+    let asked = Instant::now();
+    get(&mut stream, &mut wire, args.first, |answer| match answer {
+        Answer::Refused(why) => Err(Broken::protocol(why)),
+        answer => {
+            tally.judge(Ask::Get(args.first), &answer);
+            tally.record(asked, Instant::now(), 1);
+            Ok(())
+        }
+    })
+}
+
+/// Reads one key and waits for the answer, which `told` is given.
+pub(super) fn get<W: Wire>(
+    stream: &mut TcpStream,
+    wire: &mut W,
+    number: u32,
+    told: impl FnOnce(Answer<'_>) -> Result<(), Broken>,
+) -> Result<(), Broken> {
     let mut out = Vec::new();
     wire.begin(&mut out);
-    W::get().write(&mut out, 1, &key(args.first), |_| ());
+    W::get().write(&mut out, 1, &key(number), |_| ());
     wire.end(&mut out, 0);
-    let asked = Instant::now();
     stream.write_all(&out)?;
     let (mut input, mut used) = (Vec::new(), 0);
     loop {
@@ -52,14 +69,7 @@ fn attempt<W: Wire>(args: &Args, tally: &mut Tally) -> Result<(), Broken> {
             match wire.next(&input[used..])? {
                 Step::Incomplete => break,
                 Step::Skip(bytes) => used += bytes,
-                Step::Reply { answer: Answer::Refused(why), .. } => {
-                    return Err(Broken::protocol(why));
-                }
-                Step::Reply { answer, .. } => {
-                    tally.judge(Ask::Get(args.first), &answer);
-                    tally.record(asked, Instant::now(), 1);
-                    return Ok(());
-                }
+                Step::Reply { answer, .. } => return told(answer),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Connections that only are there: opened, kept alive by answers to pings, asked for nothing.
+//! Connections that only are there: each has asked once, and answers pings from then on.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::load::args::Args;
+use crate::load::first;
 use crate::load::report::{Marks, Report};
 use crate::load::tally::Tally;
 use crate::wire::{Broken, Step, Wire};
@@ -23,7 +24,9 @@ pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
     let mut connections = Vec::new();
     for number in 0..args.connections {
         let mut stream = TcpStream::connect(args.address)?;
-        let wire = W::open(&mut stream)?;
+        let mut wire = W::open(&mut stream)?;
+        // One that never asked anything would have no buffers yet.
+        first::get(&mut stream, &mut wire, args.first, |_| Ok(()))?;
         stream.set_nonblocking(true)?;
         let mut stream = mio::net::TcpStream::from_std(stream);
         let token = Token(number as usize);

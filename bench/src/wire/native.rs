@@ -124,3 +124,46 @@ fn said(frame: &Frame<'_>) -> String {
         _ => format!("a frame of kind {:#04x}", frame.kind),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidekeep_protocol::op::Request;
+
+    use super::*;
+
+    const KEY: &[u8; KEY_BYTES] = b"0123456789abcdef";
+
+    #[test]
+    fn templates_become_whole_requests() {
+        let mut out = Vec::new();
+        Native::get().write(&mut out, 7, KEY, |_| ());
+        let (frame, bytes) = Frame::decode(&out, FRAME_LIMIT).unwrap().unwrap();
+        assert_eq!((frame.id, bytes), (7, out.len()));
+        let get = Request::decode(frame.kind, frame.body).unwrap().unwrap();
+        assert_eq!(get, Request::Get(Get { key: KEY }));
+
+        out.clear();
+        let set = Native::set(Shape { value_bytes: 300, ttl_ms: Some(5) });
+        set.write(&mut out, 8, KEY, |out| out.extend_from_slice(&[b'v'; 300]));
+        let (frame, _) = Frame::decode(&out, FRAME_LIMIT).unwrap().unwrap();
+        let Some(Ok(Request::Put(put))) = Request::decode(frame.kind, frame.body) else {
+            unreachable!("a put is a put");
+        };
+        assert_eq!((put.key, put.value), (&KEY[..], &[b'v'; 300][..]));
+        assert_eq!((put.condition, put.expiry), (Condition::Always, Expiry::After(5)));
+    }
+
+    #[test]
+    fn an_error_is_no_success() {
+        let mut bytes = Vec::new();
+        let reply = WriteReply { revision: 3, status: WriteStatus::Refused, entry: None };
+        frame::write_value(&mut bytes, PUT_REPLY, 4, &reply);
+        let answer = Answer::Refused("Refused".into());
+        let refused = Step::Reply { id: Some(4), answer, bytes: bytes.len() };
+        assert_eq!(step(&bytes).unwrap(), refused);
+        assert_eq!(step(&bytes[..bytes.len() - 1]).unwrap(), Step::Incomplete);
+        bytes.clear();
+        frame::write(&mut bytes, kind::WELCOME, 0, 0, &[], |_| ());
+        assert!(step(&bytes).is_err());
+    }
+}

@@ -1,4 +1,4 @@
-//! Resident memory of connections that only are there.
+//! Resident memory of connections that have asked once and only are there since.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -16,7 +16,7 @@ const FLAGS: [&str; 2] = ["--max-connections", "20000"];
 
 pub(super) fn measure(plan: &Plan<'_>, results: &mut Results) -> Vec<Error> {
     let mut failures = Vec::new();
-    for protocol in ["native", "websocket"] {
+    for protocol in ["native", "websocket", "resp"] {
         let name = format!("idle/{protocol}");
         results.clear(&name);
         match held(plan, protocol) {

@@ -95,7 +95,7 @@ mod tests {
         results.add("memory/redis", 1e8);
         let rows: Vec<&Row> = ROWS.iter().filter(|row| row.is_called("memory")).collect();
         let text = table(&rows, &results);
-        assert!(text.contains("| 3.00× | **no** | tidekeep 300 MB, redis 100 MB |"), "{text}");
+        assert!(text.contains("| 3.00× | **no** | Tidekeep 300 MB, Redis 100 MB |"), "{text}");
         let start: Vec<&Row> = ROWS.iter().filter(|row| row.is_called("start")).collect();
         assert!(table(&start, &results).contains("| not measured | | |"));
     }

@@ -13,6 +13,7 @@ use crate::bench::row::Row;
 use crate::bench::scene::Scene;
 use crate::bench::server::Cores;
 use crate::bench::{connections, curve, many, memory, throughput};
+use crate::process;
 use crate::workspace::Workspace;
 
 /// How much of everything.
@@ -114,8 +115,8 @@ impl Plan<'_> {
         command
     }
 
-    /// One paragraph on where the numbers come from.
-    pub(super) fn conditions(&self) -> String {
+    /// Where the numbers come from.
+    fn conditions(&self) -> String {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo
@@ -123,12 +124,19 @@ impl Plan<'_> {
             .find(|line| line.starts_with("model name"))
             .and_then(|line| line.split_once(": "))
             .map_or(std::env::consts::ARCH, |(_, model)| model);
+        let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let system = release
+            .lines()
+            .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+            .map_or(std::env::consts::OS, |name| name.trim_matches('"'));
+        let redis = process::probe("redis-server", &["--version"]).unwrap_or_default();
+        let version = redis.split_whitespace().find_map(|word| word.strip_prefix("v="));
         let Scale { rounds, seconds, .. } = self.scale;
-        let ahead =
-            if self.ahead { ", ahead of the machine's other work (SCHED_FIFO)" } else { "" };
+        let ahead = if self.ahead { ", at real-time priority" } else { "" };
         format!(
-            "Measured by `cargo xtask bench` with {cores} cores ({model}): medians of {rounds} \
-             alternating rounds of {seconds} s{ahead}."
+            "{cores} cores ({model}), {system}, Redis {}, medians of {rounds} rounds of \
+             {seconds} s{ahead}",
+            version.unwrap_or("absent")
         )
     }
 
@@ -143,7 +151,9 @@ impl Plan<'_> {
         }
         let progress = progress(scenes.len());
         let mut failures = Vec::new();
+        let conditions = self.conditions();
         for scene in &scenes {
+            results.state_conditions(&scene.name(), &conditions);
             progress.set_message(scene.name());
             let failed = match scene {
                 Scene::Throughput(load, arms) => {

@@ -18,8 +18,9 @@ const FILE: &str = "bench/results.json";
 pub(super) struct Results {
     #[serde(skip)]
     file: Option<PathBuf>,
-    /// On what machine and how the last run measured.
-    conditions: String,
+    /// On what machine and how each scene was measured last.
+    #[serde(default)]
+    scenes: BTreeMap<String, String>,
     series: BTreeMap<String, Vec<f64>>,
     /// Points of curves: what lies on the way and the value.
     curves: BTreeMap<String, Vec<(f64, f64)>>,
@@ -53,12 +54,25 @@ impl Results {
         fs::write(file, serde_json::to_vec_pretty(self)?).context("cannot keep the results")
     }
 
-    pub(super) fn state_conditions(&mut self, conditions: &str) {
-        self.conditions = conditions.to_owned();
+    /// Says how a scene is being measured.
+    pub(super) fn state_conditions(&mut self, scene: &str, conditions: &str) {
+        self.scenes.insert(scene.to_owned(), conditions.to_owned());
     }
 
-    pub(super) fn conditions(&self) -> &str {
-        &self.conditions
+    /// A paragraph on how everything was measured; scenes are named where they differ.
+    pub(super) fn conditions(&self) -> String {
+        let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (scene, conditions) in &self.scenes {
+            kinds.entry(conditions).or_default().push(scene);
+        }
+        let one = kinds.len() == 1;
+        let lines = kinds.into_iter().map(|(conditions, scenes)| match one {
+            true => format!("Measured by `cargo xtask bench`: {conditions}."),
+            false => {
+                format!("Measured by `cargo xtask bench`: {conditions} ({}).", scenes.join(", "))
+            }
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     /// Forgets a series, so that values of two runs do not mix.
@@ -100,6 +114,10 @@ mod tests {
         let again: Results = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
         assert_eq!(again.spread("a/b").unwrap().median, 3.0);
         assert_eq!(again.curve("c"), [(1.0, 5.0)]);
+        results.state_conditions("get-1", "quietly");
+        assert_eq!(results.conditions(), "Measured by `cargo xtask bench`: quietly.");
+        results.state_conditions("get-16", "loudly");
+        assert!(results.conditions().contains("loudly (get-16)."));
         assert!(again.spread("x").is_none() && again.curve("x").is_empty());
     }
 }

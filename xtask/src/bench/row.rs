@@ -5,12 +5,15 @@ use crate::bench::results::Results;
 use crate::bench::scene::{Scene, Workload};
 use crate::bench::throughput::Arm;
 
+/// A series' name in the table and in the results.
+pub(super) type Named = (&'static str, &'static str);
+
 /// What a row compares.
 pub(super) enum Compare {
     /// A figure of one arm, how many times that of another.
     Arms { load: &'static Workload, figure: &'static str, unit: Unit, of: Arm, to: Arm },
     /// A series, how many times another.
-    Series { scene: fn() -> Scene, unit: Unit, of: &'static str, to: &'static str },
+    Series { scene: fn() -> Scene, unit: Unit, of: Named, to: Named },
     /// A series by itself.
     Value { scene: fn() -> Scene, unit: Unit, of: &'static str },
 }
@@ -85,10 +88,7 @@ impl Row {
                 pair(unit, series(of)?, series(to)?)
             }
             Compare::Series { unit, of, to, .. } => {
-                let series = |name: &'static str| {
-                    let side = name.rsplit('/').next().unwrap_or(name);
-                    Some((side, results.spread(name)?))
-                };
+                let series = |(title, name): Named| Some((title, results.spread(name)?));
                 pair(unit, series(of)?, series(to)?)
             }
             Compare::Value { unit, of, .. } => {

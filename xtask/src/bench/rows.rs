@@ -1,7 +1,7 @@
 //! Every row of the table, with its target.
 
 use crate::bench::figures::Unit;
-use crate::bench::row::{Bound, Compare, Row};
+use crate::bench::row::{Bound, Compare, Named, Row};
 use crate::bench::scene::{Part, Scene, Workload};
 use crate::bench::server::Durability;
 use crate::bench::throughput::Arm;
@@ -65,13 +65,13 @@ const REDIS: (Arm, Arm) = (Arm::Resp, Arm::Redis);
 const TCP: (Arm, Arm) = (Arm::Native, Arm::Resp);
 const WS: (Arm, Arm) = (Arm::WebSocket, Arm::Native);
 
-const fn keys(id: &'static str, what: &'static str, of: &'static str, to: &'static str) -> Row {
+const fn keys(id: &'static str, what: &'static str, of: Named, to: Named) -> Row {
     let compare = Compare::Series { scene: || Scene::Curve, unit: Unit::PerSecond, of, to };
     Row { id, what, compare, bound: Bound::Told }
 }
 
 /// Every row, in the table's order.
-pub(super) static ROWS: [Row; 34] = [
+pub(super) static ROWS: [Row; 35] = [
     arms(
         "resp-get-16",
         "RESP GET, pipeline 16, against Redis",
@@ -203,8 +203,8 @@ pub(super) static ROWS: [Row; 34] = [
         compare: Compare::Series {
             scene: || Scene::Memory,
             unit: Unit::Bytes,
-            of: "memory/tidekeep",
-            to: "memory/redis",
+            of: ("Tidekeep", "memory/tidekeep"),
+            to: ("Redis", "memory/redis"),
         },
         bound: Bound::AtMost(1.0),
     },
@@ -214,8 +214,8 @@ pub(super) static ROWS: [Row; 34] = [
         compare: Compare::Series {
             scene: || Scene::Many(vec![Part::Start]),
             unit: Unit::Seconds,
-            of: "start/tidekeep",
-            to: "start/redis",
+            of: ("Tidekeep", "start/tidekeep"),
+            to: ("Redis", "start/redis"),
         },
         bound: Bound::AtMost(1.0),
     },
@@ -240,13 +240,23 @@ pub(super) static ROWS: [Row; 34] = [
         bound: Bound::Told,
     },
     Row {
+        id: "idle-resp",
+        what: "resident memory of an idle RESP connection, of 10,000",
+        compare: Compare::Value {
+            scene: || Scene::Connections,
+            unit: Unit::Bytes,
+            of: "idle/resp",
+        },
+        bound: Bound::Told,
+    },
+    Row {
         id: "snapshot",
         what: "p99 while a snapshot of 10 M entries is written, against without",
         compare: Compare::Series {
             scene: || Scene::Many(vec![Part::Snapshot]),
             unit: Unit::Micros,
-            of: "snapshot/during",
-            to: "snapshot/before",
+            of: ("during", "snapshot/during"),
+            to: ("before", "snapshot/before"),
         },
         bound: Bound::AtMost(3.0),
     },
@@ -256,33 +266,33 @@ pub(super) static ROWS: [Row; 34] = [
         compare: Compare::Series {
             scene: || Scene::Many(vec![Part::Expiry]),
             unit: Unit::Micros,
-            of: "expiry/during",
-            to: "expiry/before",
+            of: ("during", "expiry/during"),
+            to: ("before", "expiry/before"),
         },
         bound: Bound::AtMost(3.0),
     },
     keys(
         "keys-get-1k",
         "native GET, pipeline 16, 1 k keys, against 1 M",
-        "keys-get-small/native/per_core",
-        "keys-get-usual/native/per_core",
+        ("1 k", "keys-get-small/native/per_core"),
+        ("1 M", "keys-get-usual/native/per_core"),
     ),
     keys(
         "keys-get-20m",
         "native GET, pipeline 16, 20 M keys, against 1 M",
-        "keys-get-large/native/per_core",
-        "keys-get-usual/native/per_core",
+        ("20 M", "keys-get-large/native/per_core"),
+        ("1 M", "keys-get-usual/native/per_core"),
     ),
     keys(
         "keys-set-1k",
         "native SET, pipeline 16, 1 k keys, against 1 M",
-        "keys-set-small/native/per_core",
-        "keys-set-usual/native/per_core",
+        ("1 k", "keys-set-small/native/per_core"),
+        ("1 M", "keys-set-usual/native/per_core"),
     ),
     keys(
         "keys-set-20m",
         "native SET, pipeline 16, 20 M keys, against 1 M",
-        "keys-set-large/native/per_core",
-        "keys-set-usual/native/per_core",
+        ("20 M", "keys-set-large/native/per_core"),
+        ("1 M", "keys-set-usual/native/per_core"),
     ),
 ];
