@@ -183,32 +183,36 @@ impl Batch {
 /// Calls that take one record, and one turn.
 struct Part<'p, 'a> {
     calls: &'p [Call<'a>],
-    /// Whether any of them writes.
-    writes: bool,
+    /// How many of them write, and bytes of their bodies in sum.
+    writes: usize,
+    body_bytes: usize,
 }
 
 impl<'p, 'a> Part<'p, 'a> {
     /// The first of `calls` that make a part. A page is read on its own, so that no write waits for it
     /// in the middle of a turn.
     fn of(calls: &'p [Call<'a>], record_bytes: usize) -> Self {
-        let (mut left, mut writes) = (record_bytes, false);
+        let mut part = Self { calls: &calls[..0], writes: 0, body_bytes: 0 };
         for (at, call) in calls.iter().enumerate() {
-            let page = matches!(
-                call.request,
-                Request::Scan(_) | Request::Children(_) | Request::Leases(_)
-            );
-            match left.checked_sub(call.body_bytes()) {
-                Some(rest) if !page => left = rest,
-                _ if at > 0 => return Self { calls: &calls[..at], writes },
-                _ => {
-                    let writes = call.request.spec().class == Class::Write;
-                    return Self { calls: &calls[..1], writes };
-                }
+            let (writes, body_bytes) = match call.request.spec().class {
+                Class::Write => (part.writes + 1, part.body_bytes + call.body_bytes()),
+                Class::Read | Class::Watch | Class::Server => (part.writes, part.body_bytes),
+            };
+            let alone = is_page(&call.request) || body_bytes > record_bytes;
+            if alone && at > 0 {
+                break;
             }
-            writes |= call.request.spec().class == Class::Write;
+            part = Self { calls: &calls[..=at], writes, body_bytes };
+            if alone {
+                break;
+            }
         }
-        Self { calls, writes }
+        part
     }
+}
+
+fn is_page(request: &Request<'_>) -> bool {
+    matches!(request, Request::Scan(_) | Request::Children(_) | Request::Leases(_))
 }
 
 /// Which writes of a part may run.
@@ -226,21 +230,21 @@ enum Admission<'a> {
 impl<'a> Admission<'a> {
     /// Asks the log for room, or gives what to wait for before asking again.
     fn ask(group: &'a Group, part: &Part<'_, '_>) -> Result<Self, Ticket> {
-        if !part.writes {
+        if part.writes == 0 {
             return Ok(Self::NotNeeded);
         }
-        let writes = || part.calls.iter().filter(|call| call.request.spec().class == Class::Write);
-        let bytes = record::bytes_for(writes().map(Call::body_bytes));
+        let bytes = record::bytes_for(part.writes, part.body_bytes);
         if bytes > RECORD_MAX {
             return Ok(Self::Refused(too_large()));
         }
         match group.log().admit(1, bytes) {
             Ok(permit) => Ok(Self::All(permit)),
             Err(Refused::Full) => {
-                let freeing = writes().filter(|call| frees(&call.request));
+                let freeing = part.calls.iter().filter(|call| frees(&call.request));
                 let keeps = |call: &Call<'_>| matches!(call.request, Request::LeaseKeepAlive(_));
                 let keeping = freeing.clone().any(keeps);
-                let bytes = record::bytes_for(freeing.map(Call::body_bytes));
+                let body_bytes = freeing.clone().map(Call::body_bytes).sum();
+                let bytes = record::bytes_for(freeing.count(), body_bytes);
                 let log = group.log();
                 let admitted = if keeping {
                     log.admit_keeping_alive(1, bytes)

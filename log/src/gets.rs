@@ -36,6 +36,9 @@ impl Group {
         shows: &mut u64,
         answers: &mut dyn Answers,
     ) -> usize {
+        if calls.len() < KEYS_MIN {
+            return 0;
+        }
         let keys = calls.iter().map_while(|call| match &call.request {
             Request::Get(get) => Some(get.key),
             _ => None,
@@ -51,6 +54,9 @@ impl Group {
 
     /// Brings near what the first of `calls` will look at.
     pub(crate) fn approach(&self, calls: &[Call<'_>]) {
+        if calls.len() < KEYS_MIN {
+            return;
+        }
         let _ = self.reach(calls.iter().filter_map(|call| single_key(&call.request)));
     }
 

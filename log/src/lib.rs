@@ -12,6 +12,8 @@
 //! | `Interval(d)` | all but the last writes not yet handed to the system | but for the last `d` |
 //! | `None` | likewise | as the system pleases |
 //!
+//! What is not yet handed to the system is of the last two milliseconds, unless the disk is slower.
+//!
 //! # The way of a record
 //! [`Log::admit`] reserves room, in memory and on disk → [`Log::append`] copies bytes under the
 //! caller's lock → the writer thread seals, writes and syncs what has gathered → [`Ticket`]s

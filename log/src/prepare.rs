@@ -99,7 +99,8 @@ fn note(shared: &Shared, sequence: u64) -> Result<(), Failure> {
 }
 
 fn reserve(shared: &Shared) -> Result<(), Failure> {
-    let spare = match segment::prepare_spare(&*shared.disk, shared.segment_bytes) {
+    let spare = match segment::prepare_spare(&*shared.disk, shared.segment_bytes, shared.durability)
+    {
         Ok(file) => Spare::Ready(file),
         Err(error) if is_full(&error) => {
             // What was reserved in part must not keep the space from others.

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::disk::{Disk, File};
+use crate::disk::{Disk, File, zero};
 use crate::envelope::Kind;
 use crate::error::{BoxError, OpenError};
 use crate::log::{Log, Start};
@@ -257,7 +257,7 @@ fn create(disk: &dyn Disk, options: &mut Options) -> Result<Manifest, OpenError>
         first_index: 1,
         chain: 0,
     };
-    segment::prepare_spare(disk, options.segment_bytes)
+    segment::prepare_spare(disk, options.segment_bytes, options.durability)
         .and_then(|spare| segment::begin(disk, &*spare, &header))
         .map_err(at("make", &segment::name(1)))?;
     Manifest::publish(disk).map_err(at("make", MARKER))?;
@@ -336,7 +336,7 @@ fn settle(disk: &dyn Disk, tail: &Tail, torn_bytes: u64) -> Result<(), OpenError
         tracing::warn!(file = name, offset = tail.at, torn_bytes, "a torn write was cut off");
     }
     let torn_bytes = if planted::is_awake("torn-tail-left") { 0 } else { torn_bytes };
-    segment::zero(&*tail.file, tail.at, tail.at + torn_bytes)
+    zero(&*tail.file, tail.at, tail.at + torn_bytes)
         .and_then(|()| tail.file.sync())
         .and_then(|()| disk.sync_dir())
         .map_err(at("settle", &name))

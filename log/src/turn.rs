@@ -263,7 +263,7 @@ impl Group {
     /// The log has no room now.
     pub(crate) fn end_leases(&self) -> Result<(usize, usize), Refused> {
         let most = (self.record_bytes / END_LEASE_BYTES).clamp(1, LEASES_STEP);
-        let bytes = record::bytes_for(std::iter::repeat_n(size_of::<u64>(), most));
+        let bytes = record::bytes_for(most, most * size_of::<u64>());
         let permit = self.log().admit_freeing(1, bytes)?;
         let mut turn = Turn::begin(self);
         let ended = turn.end_leases(most);
@@ -301,7 +301,7 @@ impl Group {
                 bytes <= self.record_bytes
             })
             .collect();
-        let permit = self.log().admit_freeing(1, record::bytes_for([bytes].into_iter()))?;
+        let permit = self.log().admit_freeing(1, record::bytes_for(1, bytes))?;
         let mut turn = Turn::begin(self);
         command(&mut turn, &removed);
         turn.finish(permit);

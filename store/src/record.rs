@@ -141,10 +141,10 @@ pub fn push_end_lease(lease: u64, out: &mut Vec<u8>) {
     push_request(KIND_END_LEASE, &lease.to_le_bytes(), out);
 }
 
-/// At most how many bytes a record of these request bodies takes.
-pub fn bytes_for(bodies: impl Iterator<Item = usize>) -> usize {
+/// At most how many bytes a record of so many commands takes, whose bodies take `body_bytes` in sum.
+pub fn bytes_for(commands: usize, body_bytes: usize) -> usize {
     let session = COMMAND_BYTES + size_of::<SessionId>();
-    HEADER_BYTES + session + bodies.map(|body| COMMAND_BYTES + NUMBERED_BYTES + body).sum::<usize>()
+    HEADER_BYTES + session + commands * (COMMAND_BYTES + NUMBERED_BYTES) + body_bytes
 }
 
 /// A record read back.

@@ -38,7 +38,7 @@ pub trait Disk: Send + Sync {
     fn move_into(&self, folder: &str, name: &str) -> io::Result<()>;
 }
 
-/// An open file. Space is reserved by writing zeros.
+/// An open file.
 pub trait File: Send + Sync {
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;
@@ -54,8 +54,28 @@ pub trait File: Send + Sync {
     /// Writes all of `data` at `offset`, growing the file if need be.
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
 
+    /// Makes an empty file `bytes` zeros long, with space on disk for all of them.
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        zero(self, 0, bytes)
+    }
+
     /// Makes content and length durable (`fdatasync`).
     fn sync(&self) -> io::Result<()>;
+}
+
+/// Bytes of zeros that are written at once.
+const ZEROS: usize = 1 << 20;
+
+/// Writes zeros over `from..to`.
+pub(crate) fn zero<F: File + ?Sized>(file: &F, from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; ZEROS.min(to.saturating_sub(from) as usize)];
+    let mut at = from;
+    while at < to {
+        let step = ZEROS.min((to - at) as usize);
+        file.write_at(&zeros[..step], at)?;
+        at += step as u64;
+    }
+    Ok(())
 }
 
 /// The whole content of a small file, or an error if it is longer than `limit` bytes.

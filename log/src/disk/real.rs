@@ -7,7 +7,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Disk, File};
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
+use super::{Disk, File, zero};
 use crate::error::OpenError;
 
 pub(super) const LOCK: &str = "lock";
@@ -135,6 +138,14 @@ impl File for RealFile {
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(data, offset)
+    }
+
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        match fallocate(&self.0, FallocateFlags::empty(), 0, bytes) {
+            // Not every file system can.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => zero(self, 0, bytes),
+            outcome => Ok(outcome?),
+        }
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, zero};
 use crate::error::SnapshotError;
 use crate::segment;
 use crate::snapshot::{self, Header, Purpose, Writer};
@@ -51,7 +51,7 @@ impl Plan<'_> {
             chain: 0,
         };
         let file = disk.create(name)?;
-        segment::zero(&*file, 0, SEGMENT_BYTES)?;
+        zero(&*file, 0, SEGMENT_BYTES)?;
         file.write_at(&header.encode().0, 0)?;
         file.sync()?;
         disk.sync_dir()
