@@ -156,6 +156,16 @@ const BUGS: &[Bug] = &[
         "package(tidekeep-server) & test(retries::)",
     ),
     bug(
+        "exec-ignores-watch",
+        "a transaction of a Redis client runs though a watched key has changed",
+        "package(tidekeep-server) & test(resp::)",
+    ),
+    bug(
+        "keepttl-lost",
+        "SET with KEEPTTL takes the end of its key away",
+        "package(tidekeep-server) & test(resp::)",
+    ),
+    bug(
         "retry-under-another-number",
         "a client sends a write again as if it were a new one",
         "package(tidekeep-client-core) & test(once::)",

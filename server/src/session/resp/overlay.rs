@@ -12,7 +12,6 @@ use tidekeep_protocol::op::txn::LIST_MAX;
 use tidekeep_protocol::op::{
     Compare, Delete, DeleteRange, Increment, Put, Request, Touch, Txn, TxnOp, WriteStatus,
 };
-use tidekeep_protocol::planted;
 use tidekeep_protocol::range::Range;
 
 use super::fail::Fail;
@@ -220,9 +219,7 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Makes it depend on keys that were read earlier.
     pub(crate) fn watch(&mut self, watched: &[(Vec<u8>, Seen)]) {
-        if !planted::is_awake("exec-ignores-watch") {
-            self.reads.extend_from_slice(watched);
-        }
+        self.reads.extend_from_slice(watched);
     }
 
     /// Whether it neither depends on anything nor changes anything.
