@@ -11,6 +11,7 @@
 //! | `Always` | yes | yes: `fdatasync` has returned |
 //! | `Interval(d)` | all but the last writes not yet handed to the system | but for the last `d` |
 //! | `None` | likewise | as the system pleases |
+//! | `Memory` | no | no |
 //!
 //! What is not yet handed to the system is of the last two milliseconds, unless the disk is slower.
 //!

@@ -75,8 +75,9 @@ impl Log {
         let last = tail.last_index;
         let synced = Progress::new(last);
         let safe = match options.durability {
-            Durability::Always => Arc::clone(&synced),
-            _ => Progress::new(last),
+            // In memory, what was appended is as safe as it will ever be.
+            Durability::Always | Durability::Memory => Arc::clone(&synced),
+            Durability::Interval(_) | Durability::None => Progress::new(last),
         };
         let shared = Arc::new(Shared {
             disk: start.disk,
@@ -85,7 +86,7 @@ impl Log {
             segment_bytes: options.segment_bytes,
             gather: match (options.durability, options.upkeep) {
                 (Durability::Interval(_) | Durability::None, Upkeep::Threads) => GATHER,
-                (Durability::Always, _) | (_, Upkeep::Steps) => Duration::ZERO,
+                (Durability::Always | Durability::Memory, _) | (_, Upkeep::Steps) => Duration::ZERO,
             },
             mark_after: match options.upkeep {
                 Upkeep::Threads => options.mark_after,
@@ -244,11 +245,13 @@ impl Log {
             let size = envelope::size_on_disk(payload.len()) as u64;
             assert!(payload.len() <= MAX_PAYLOAD, "a record is at most {MAX_PAYLOAD} bytes");
             assert!(size <= permit.bytes, "more is appended than was admitted");
-            // From here on these bytes are the buffer's, no longer the permit's.
-            permit.bytes -= size;
             state.appended += 1;
-            let index = state.appended;
-            envelope::push(&mut state.pending, Kind::Entry, index, payload);
+            if shared.durability != Durability::Memory {
+                // From here on these bytes are the buffer's, no longer the permit's.
+                permit.bytes -= size;
+                let index = state.appended;
+                envelope::push(&mut state.pending, Kind::Entry, index, payload);
+            }
         }
         state.outstanding -= std::mem::take(&mut permit.bytes);
         let last = state.appended;

@@ -12,6 +12,9 @@ pub enum Durability {
     Interval(Duration),
     /// At once; synced only at the end of a segment and at close. The system decides.
     None,
+    /// At once, and nothing is written: the store lives as long as its process. It is opened on a
+    /// [`crate::disk::memory::MemoryDisk`].
+    Memory,
 }
 
 impl Durability {

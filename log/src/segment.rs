@@ -135,7 +135,7 @@ pub(crate) fn prepare_spare(
     let file = disk.create(SPARE_TEMP)?;
     match durability {
         Durability::Always => zero(&*file, 0, bytes)?,
-        Durability::Interval(_) | Durability::None => file.reserve(bytes)?,
+        Durability::Interval(_) | Durability::None | Durability::Memory => file.reserve(bytes)?,
     }
     file.sync()?;
     disk.rename(SPARE_TEMP, SPARE)?;

@@ -88,7 +88,7 @@ impl Solo {
     /// [`OpenError`]: what is there cannot be trusted; nothing is changed.
     pub fn open(options: SoloOptions) -> Result<Self, OpenError> {
         let (log_bytes, segment_bytes) = (options.snapshot_log_bytes, options.segment_bytes);
-        let upkeep = options.upkeep;
+        let (upkeep, durability) = (options.upkeep, options.durability);
         let Loaded { group, identity, snapshot } = load(options)?;
         let solo = Self { group: Arc::new(group), identity, background: Background::default() };
         if let Some(head) = snapshot {
@@ -106,10 +106,12 @@ impl Solo {
             solo.background
                 .spawn("tidekeep-eviction", move |tally| eviction::run(&group, tally))?;
         }
-        let group = Arc::clone(&solo.group);
-        solo.background.spawn("tidekeep-snapshot", move |tally| {
-            snapshots::run(&group, tally, log_bytes, segment_bytes);
-        })?;
+        if durability != Durability::Memory {
+            let group = Arc::clone(&solo.group);
+            solo.background.spawn("tidekeep-snapshot", move |tally| {
+                snapshots::run(&group, tally, log_bytes, segment_bytes);
+            })?;
+        }
         Ok(solo)
     }
 

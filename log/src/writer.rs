@@ -200,7 +200,7 @@ impl Writer {
         let due = match self.shared.durability {
             Durability::Always => true,
             Durability::Interval(_) => self.deadline().is_some_and(|at| at <= Instant::now()),
-            Durability::None => false,
+            Durability::None | Durability::Memory => false,
         };
         if due || self.shared.state.lock().sync_through > self.shared.synced.reached() {
             self.sync()?;

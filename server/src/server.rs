@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidekeep_log::clock::SystemClock;
+use tidekeep_log::disk::Disk;
+use tidekeep_log::disk::memory::MemoryDisk;
 use tidekeep_log::disk::real::RealDisk;
-use tidekeep_log::{Commit, OpenError, Solo, SoloOptions};
+use tidekeep_log::{Commit, Durability, OpenError, Solo, SoloOptions};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
@@ -181,7 +183,12 @@ async fn listen(address: &str) -> Result<TcpListener, StartError> {
 }
 
 fn open_store(config: &Config) -> Result<Solo, OpenError> {
-    let disk = Arc::new(RealDisk::open(&config.data)?);
+    let disk: Arc<dyn Disk> = match config.durability {
+        Durability::Memory => Arc::new(MemoryDisk::new()),
+        Durability::Always | Durability::Interval(_) | Durability::None => {
+            Arc::new(RealDisk::open(&config.data)?)
+        }
+    };
     let options = SoloOptions::new(disk, Arc::new(SystemClock), || fastrand::u64(..));
     Solo::open(SoloOptions {
         durability: config.durability,

@@ -1,11 +1,12 @@
 //! The disk as the log sees it: one flat directory, a handful of calls, nothing hidden. [`real`]
-//! is the file system, [`read_only`] the same for those who only look, `faulty` (feature `testing`) a disk that loses, tears and lies on purpose.
+//! is the file system, [`read_only`] the same for those who only look, [`memory`] none at all, `faulty` (feature `testing`) a disk that loses, tears and lies on purpose.
 
 use std::io;
 use std::sync::Arc;
 
 #[cfg(feature = "testing")]
 pub mod faulty;
+pub mod memory;
 pub mod read_only;
 pub mod real;
 

@@ -8,6 +8,7 @@ mod cuts;
 mod errors;
 mod expiry;
 mod formats;
+mod in_memory;
 mod leases;
 mod ledger;
 mod memory;

@@ -20,6 +20,8 @@ pub enum DurabilityMode {
     Interval,
     /// Replies at once, synced when the system likes. For data that can be made again.
     None,
+    /// Nothing is written, --data is not touched, and the server begins empty. For caches.
+    Memory,
 }
 
 /// What happens to a write that does not fit below --max-memory.

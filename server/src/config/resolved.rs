@@ -152,6 +152,7 @@ impl Config {
                     Durability::Interval(Duration::from_millis(args.interval_ms))
                 }
                 DurabilityMode::None => Durability::None,
+                DurabilityMode::Memory => Durability::Memory,
             },
             limits: Limits {
                 key_bytes: args.max_key_bytes,

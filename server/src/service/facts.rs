@@ -63,7 +63,7 @@ impl Facts {
         let said = |text: &str| text.to_owned();
         vec![
             ("appendfsync", said(fsync)),
-            ("appendonly", said("yes")),
+            ("appendonly", said(if self.durability == "memory" { "no" } else { "yes" })),
             ("bind", self.address.clone()),
             ("client-output-buffer-limit", format!("normal {output} 0 0 pubsub {output} 0 0")),
             ("client-query-buffer-limit", self.limits.frame_bytes.to_string()),

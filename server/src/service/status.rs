@@ -34,5 +34,6 @@ pub(crate) fn durability_name(durability: Durability) -> &'static str {
         Durability::Always => "always",
         Durability::Interval(_) => "interval",
         Durability::None => "none",
+        Durability::Memory => "memory",
     }
 }

@@ -132,7 +132,7 @@ impl Page<'_> {
         self.line("loading", 0)?;
         let failed = u64::from(self.figure("snapshots_failed") > 0);
         self.line("rdb_last_bgsave_status", if failed == 0 { "ok" } else { "err" })?;
-        self.line("aof_enabled", 1)?;
+        self.line("aof_enabled", u8::from(self.house.facts.durability != "memory"))?;
         let full = self.figure("log_full");
         self.line("aof_last_write_status", if full == 0 { "ok" } else { "err" })?;
         self.line("tidekeep_durability", self.house.facts.durability)?;
