@@ -2,6 +2,7 @@
 //! each other without a hole, so a position is found by subtraction.
 
 use std::collections::VecDeque;
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidekeep_protocol::planted;
@@ -58,6 +59,12 @@ impl Tail {
             held += change::held(&events) as u64;
             most += 1;
             kept.changes.push_back(Slot { at_ms, events });
+        }
+        if kept.bytes > self.bytes_max {
+            // About as many go as came. Their entries are far away by now: looked at together, they
+            // come at once rather than one after the other.
+            let going = kept.changes.iter().take(most - FORGET_STEP);
+            black_box(going.fold(0, |sum, slot| sum ^ change::cost(&slot.events)));
         }
         while (kept.bytes > self.bytes_max || (held > held_max && most > 0)) && kept.oldest < safe {
             let Some(Slot { events, .. }) = kept.changes.pop_front() else { break };
