@@ -110,15 +110,15 @@ impl<T: Transport> Connection<T> {
         let unix_ms = crate::clock::unix_ms().saturating_sub(waited_ms);
         let start = Greeting { now: since, unix_ms, name: shared.service.owners.name() };
         let session = Session::new(Arc::clone(&shared.settings), start);
-        let armed = session.wait();
-        let timer = Box::pin(tokio::time::sleep_until(shared.clock.instant(armed)));
+        // Not armed before the first look at what is due.
+        let timer = Box::pin(tokio::time::sleep_until(shared.clock.instant(now)));
         count(&shared.metrics.traffic(T::KIND).received_bytes, input.unread().len());
         Self {
             transport,
             exchange: Exchange::new(session),
             input,
             timer,
-            armed,
+            armed: Millis(0),
             arrived: now,
             hung_up: false,
             gauges: GaugeShare::new(&shared.metrics),
@@ -128,13 +128,20 @@ impl<T: Transport> Connection<T> {
 
     /// Reads, runs and writes until nothing moves any more.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let mut since = Instant::now();
+        let mut now = self.shared.clock.at(since);
+        let mut again = false;
         loop {
-            let since = Instant::now();
-            let now = self.shared.clock.at(since);
             let came = match self.poll_input(context, now) {
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Socket(error)),
                 came => came.is_ready(),
             };
+            // Time has passed only if something was done since it was asked for.
+            if came && again {
+                since = Instant::now();
+                now = self.shared.clock.at(since);
+            }
+            again = true;
             let moved = match self.poll_work(context, now, since) {
                 Err(error) => return Poll::Ready(End::Socket(error)),
                 Ok(moved) => moved,
@@ -238,12 +245,14 @@ impl<T: Transport> Connection<T> {
             self.input.rest();
             return Poll::Ready(());
         }
-        // A timer that fires too early only leads back here, so a later time need not move it.
-        if due < self.armed || self.armed <= now {
+        // A timer that fires too early only leads back here, so a later time need not move it. Polled
+        // once since it was set, it wakes this task.
+        if self.armed <= now || due < self.armed {
             self.armed = due;
             self.timer.as_mut().reset(self.shared.clock.instant(due));
+            return self.timer.as_mut().poll(context).map(|()| self.armed = Millis(0));
         }
-        self.timer.as_mut().poll(context).map(|()| self.armed = Millis(0))
+        Poll::Pending
     }
 
     /// Adds to the metrics what was done since the last time.

@@ -146,11 +146,14 @@ impl Exchange {
             self.batch = batch.recycle();
             input.consume(read);
             self.session.note_input(now, input.held_bytes());
-            self.session.fill(now, &*service.commit);
             if !work {
                 break;
             }
             moved = true;
+            // What follows needs the room; the last answers are filled in when they are sent.
+            if !input.is_empty() {
+                self.session.fill(now, &*service.commit);
+            }
         }
         moved
     }

@@ -69,7 +69,8 @@ impl Session {
         }
         let mut cut = false;
         // Reading changes neither of them.
-        let (over_budget, takes_requests) = (self.over_budget(), self.takes_requests());
+        let over_budget = self.over_budget();
+        let takes_requests = !over_budget && self.takes_requests();
         while !over_budget && self.listens() && !batch.is_full() {
             match Frame::decode(&bytes[at..], self.frame_limit()) {
                 Ok(None) => {

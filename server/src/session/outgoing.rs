@@ -75,8 +75,10 @@ impl Session {
     fn show(&mut self, given: Given, missing: &[Ticket], rest: Vec<Answer>) {
         debug_assert_eq!(missing.len(), rest.len(), "one answer for each request");
         self.tally.answered_all(&given.written);
-        self.answers.extend(given.left);
-        self.answers.extend(missing.iter().copied().zip(rest));
+        if !given.left.is_empty() || !rest.is_empty() {
+            self.answers.extend(given.left);
+            self.answers.extend(missing.iter().copied().zip(rest));
+        }
     }
 
     /// Tells those who wait that storage failed.
