@@ -3,14 +3,16 @@
 //! together.
 
 use tidekeep_protocol::op::Request;
-use tidekeep_store::approach::{KEYS_MAX, approach};
+use tidekeep_store::approach::{KEYS_MAX, Near, approach};
 use tidekeep_store::moment::Moment;
+use tidekeep_store::read;
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::KeyHash;
 
 use crate::commit::{Answers, Call};
 use crate::group::Group;
 use crate::sync::RwLockReadGuard;
+use crate::sync::atomic::Ordering;
 
 /// Shards that one set of locks can hold.
 const SHARDS_MAX: usize = 64;
@@ -20,6 +22,9 @@ const KEYS_MIN: usize = 3;
 
 /// Shards locked for reading, from the first to the last.
 struct Reading<'g>([Option<RwLockReadGuard<'g, Shard>>; SHARDS_MAX]);
+
+/// Keys whose shards are locked, and where they probably are.
+type Reached<'a, 'g> = (Keys<'a>, Reading<'g>, [Near; KEYS_MAX]);
 
 /// Keys, and where to look for them.
 struct Keys<'a> {
@@ -43,10 +48,13 @@ impl Group {
             Request::Get(get) => Some(get.key),
             _ => None,
         });
-        let Some((keys, reading)) = self.reach(keys) else { return 0 };
-        for &(key, hash, shard) in keys.all() {
+        let Some((keys, reading, near)) = self.reach(keys) else { return 0 };
+        // The shards are locked: what is newest for one get is for all.
+        let newest = self.revision.load(Ordering::Acquire);
+        for (&(key, hash, shard), near) in keys.all().iter().zip(near) {
             if let Some(shard) = &reading.0[usize::from(shard)] {
-                self.get_from(shard, hash, key, moment, shows, answers);
+                let found = read::get_near(shard, near, hash, key, moment, newest);
+                self.give(found, newest, shows, answers);
             }
         }
         keys.count
@@ -61,7 +69,7 @@ impl Group {
     }
 
     /// Locks the shards of some keys and brings near what they lead to; none for very few.
-    fn reach<'a>(&self, all: impl Iterator<Item = &'a [u8]>) -> Option<(Keys<'a>, Reading<'_>)> {
+    fn reach<'a>(&self, all: impl Iterator<Item = &'a [u8]>) -> Option<Reached<'a, '_>> {
         let empty: &[u8] = &[];
         let mut keys = Keys { keys: [(empty, self.spread.hash(empty), 0); KEYS_MAX], count: 0 };
         let mut wanted = 0_u64;
@@ -84,8 +92,8 @@ impl Group {
             let shard = reading.0[usize::from(at)].as_deref();
             shard.map(|shard| (hash, shard))
         };
-        approach(keys.all().iter().filter_map(near));
-        Some((keys, reading))
+        let near = approach(keys.all().iter().filter_map(near));
+        Some((keys, reading, near))
     }
 }
 

@@ -14,9 +14,9 @@ use tidekeep_store::entry::Entry;
 use tidekeep_store::leases::Leases;
 use tidekeep_store::moment::Moment;
 use tidekeep_store::read::{self, PageLimits};
-use tidekeep_store::reply::{Names, Page, Reply};
+use tidekeep_store::reply::{Found, Names, Page, Reply};
 use tidekeep_store::shard::Shard;
-use tidekeep_store::shards::{KeyHash, Spread};
+use tidekeep_store::shards::Spread;
 use tidekeep_store::snapshot::{self, Head};
 use tidekeep_store::tables::{SavedTables, Tables};
 use tidekeep_store::view::View;
@@ -174,21 +174,18 @@ impl Group {
     fn get(&self, get: &Get<'_>, moment: &Moment, shows: &mut u64, answers: &mut dyn Answers) {
         let hash = self.spread.hash(get.key);
         let shard = self.shards[self.spread.shard_of_hash(hash)].read();
-        self.get_from(&shard, hash, get.key, moment, shows, answers);
+        let newest = self.revision.load(Ordering::Acquire);
+        self.give(read::get(&shard, hash, get.key, moment, newest), newest, shows, answers);
     }
 
-    /// Answers a get from the shard of its key.
-    pub(crate) fn get_from(
+    /// Gives what a get found while its shard was locked and the newest revision was this one.
+    pub(crate) fn give(
         &self,
-        shard: &Shard,
-        hash: KeyHash,
-        key: &[u8],
-        moment: &Moment,
+        mut found: Found<'_>,
+        newest: u64,
         shows: &mut u64,
         answers: &mut dyn Answers,
     ) {
-        let newest = self.revision.load(Ordering::Acquire);
-        let mut found = read::get(shard, hash, key, moment, newest);
         // The key has been as it is since `shows`, so any revision from there on is true of it;
         // the newest one that is safe lets an old entry be shown while younger writes wait.
         found.shows = found.shows.min(newest);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::apply::apply;
+use tidekeep_store::entry::Entry;
 use tidekeep_store::history;
 use tidekeep_store::moment::Moment;
 use tidekeep_store::record::{BadRecord, Command, Record};
@@ -30,6 +31,9 @@ use crate::solo::SoloOptions;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::{Mutex, RwLock};
 use crate::tail::Tail;
+
+/// Entries that are worth threads of their own to lay out.
+const MUCH: usize = 50_000;
 
 /// Writes that arrive together share a record up to this many bytes.
 const RECORD_BYTES: u64 = 1 << 20;
@@ -113,6 +117,9 @@ pub(crate) fn decodes(payload: &[u8]) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// A shard, and the entries that it is to take in.
+type Work<'s> = (&'s mut Shard, Vec<Entry>);
+
 /// A state on its way from the disk.
 pub(crate) struct State {
     spread: Spread,
@@ -125,6 +132,8 @@ pub(crate) struct State {
     leases_left: u64,
     /// Entries of the snapshot that are yet to come.
     entries_left: u64,
+    /// Entries that no shard has taken in yet, by shards.
+    coming: Vec<Vec<Entry>>,
     history: history::Reader,
     revision: u64,
     now_ms: u64,
@@ -140,6 +149,7 @@ impl State {
             sessions_left: 0,
             leases_left: 0,
             entries_left: 0,
+            coming: vec![Vec::new(); spread.shards()],
             history: history::Reader::default(),
             revision: 0,
             now_ms: 0,
@@ -233,17 +243,47 @@ impl State {
                 return Err("an entry in it goes with a lease that is not".into());
             }
             let shard = self.spread.shard_of(entry.key());
-            self.shards[shard].1.insert(entry);
+            self.coming[shard].push(entry);
             self.entries_left = self.entries_left.checked_sub(1).ok_or("it has too many keys")?;
         }
         Ok(())
     }
 
+    /// Lays out the shards of what has come, and gives the sum over all entries. Each shard is one
+    /// thread's, as many at a time as there are cores, where this is much work.
+    fn fill(&mut self) -> u64 {
+        let coming = std::mem::take(&mut self.coming);
+        let much = coming.iter().map(Vec::len).sum::<usize>() >= MUCH;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = if much { cores.min(self.shards.len()) } else { 1 };
+        let mut shares: Vec<Vec<Work<'_>>> = (0..threads).map(|_| Vec::new()).collect();
+        for (at, (shard, entries)) in self.shards.iter_mut().zip(coming).enumerate() {
+            shares[at % threads].push((&mut *shard.1, entries));
+        }
+        let lay_out = |share: Vec<Work<'_>>| {
+            share.into_iter().fold(0, |sum: u64, (shard, entries)| {
+                shard.fill(entries);
+                sum.wrapping_add(shard.digest())
+            })
+        };
+        let mine = shares.pop();
+        std::thread::scope(|scope| {
+            let others: Vec<_> =
+                shares.into_iter().map(|share| scope.spawn(move || lay_out(share))).collect();
+            let mine = mine.map_or(0, lay_out);
+            let sums = others.into_iter().map(|other| match other.join() {
+                Ok(sum) => sum,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            sums.fold(mine, u64::wrapping_add)
+        })
+    }
+
     /// Checks that the snapshot adds up, and begins the tail with the changes it remembers.
     pub(crate) fn begin_tail(&mut self, history_bytes: usize) -> Result<Tail, BoxError> {
         let head = self.snapshot.ok_or("it is empty")?;
+        let digest = self.fill();
         let keys: usize = self.shards.iter().map(|(_, shard)| shard.keys()).sum();
-        let digest = digest(self.shards.iter().map(|(_, shard)| &**shard));
         let tables = (self.tables.sessions.len() as u64, self.tables.leases.len() as u64);
         if (keys as u64, digest, tables) != (head.keys, head.digest, (head.sessions, head.leases)) {
             return Err("its entries do not add up to its head".into());

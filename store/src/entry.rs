@@ -46,6 +46,9 @@ const WIDE_BYTES: usize = 28;
 /// The count, the head and the length before an entry's bytes.
 const COUNT_BYTES: usize = 24;
 
+/// What memory comes in.
+const LINE_BYTES: usize = 64;
+
 /// What an allocation of `bytes` takes with a usual allocator: its own word, in steps of 16.
 pub(crate) const fn allocated(bytes: usize) -> usize {
     let whole = (bytes + 8).next_multiple_of(16);
@@ -222,9 +225,12 @@ impl Entry {
         self.0.as_ptr().addr()
     }
 
-    /// Loads the head and the last byte; what they are says nothing.
+    /// Loads the head, the last byte, and one between: all lines of memory of a short entry. What they
+    /// are says nothing.
     pub(crate) fn look(&self) -> usize {
-        self.head() as usize ^ usize::from(self.0.slice.last().copied().unwrap_or(0))
+        let bytes = &self.0.slice;
+        let at = |at: usize| usize::from(bytes.get(at).copied().unwrap_or(0));
+        self.head() as usize ^ at(LINE_BYTES - COUNT_BYTES) ^ at(bytes.len().wrapping_sub(1))
     }
 
     fn head(&self) -> u64 {

@@ -57,6 +57,19 @@ impl Index {
         self.tables[table_of(hash)].find(hash.0, |&place| is_it(place)).copied()
     }
 
+    /// Makes room in empty tables for keys with these hashes.
+    pub(crate) fn reserve(&mut self, hashes: impl Iterator<Item = KeyHash>) {
+        let mut counts = [0; TABLES];
+        hashes.for_each(|hash| counts[table_of(hash)] += 1);
+        for (table, count) in
+            self.tables.iter_mut().zip(counts).filter(|(table, _)| table.is_empty())
+        {
+            self.bytes -= table.allocation_size();
+            *table = HashTable::with_capacity(count);
+            self.bytes += table.allocation_size();
+        }
+    }
+
     /// Adds the place of a key that has none.
     pub(crate) fn insert(
         &mut self,

@@ -7,6 +7,7 @@ use tidekeep_protocol::op::{Children, Order, Projection, Scan};
 use tidekeep_protocol::planted;
 use tidekeep_protocol::range::{Range, prefix_end, successor};
 
+use crate::approach::Near;
 use crate::entry::Entry;
 use crate::merge::{Direction, merge};
 use crate::moment::Moment;
@@ -32,7 +33,19 @@ pub fn get<'a>(
     moment: &Moment,
     revision: u64,
 ) -> Found<'a> {
-    let kept = shard.used(hash, key, moment.now_ms());
+    get_near(shard, Near::default(), hash, key, moment, revision)
+}
+
+/// Like [`get`], where it is known where the key probably is.
+pub fn get_near<'a>(
+    shard: &'a Shard,
+    near: Near,
+    hash: KeyHash,
+    key: &[u8],
+    moment: &Moment,
+    revision: u64,
+) -> Found<'a> {
+    let kept = shard.used_near(near, hash, key, moment.now_ms());
     let shows = match kept {
         Some(entry) if entry.lease().is_some() => revision,
         Some(entry) => entry.modified(),

@@ -16,6 +16,7 @@ use tidekeep_protocol::entry::Meta;
 use tidekeep_protocol::range::Range;
 
 use crate::access::{self, Accesses};
+use crate::approach::Near;
 use crate::entry::Entry;
 use crate::fences::{Fence, Fences};
 use crate::index::{Index, Place};
@@ -42,6 +43,9 @@ pub struct Shard {
     /// The access stamp of what is written now.
     used: u32,
 }
+
+/// Entries of a leaf that is laid out with its neighbours: some room is left.
+const ENTRIES_FILLED: usize = ENTRIES_MAX - ENTRIES_MAX / 8;
 
 /// What an end costs in the index of ends: a third of a node's places are free on average.
 const DUE_BYTES: usize = 24;
@@ -88,6 +92,21 @@ impl Shard {
     /// `now`, in milliseconds since the Unix epoch.
     pub fn used(&self, hash: KeyHash, key: &[u8], now: u64) -> Option<&Entry> {
         self.used_at(self.find(hash, key)?, now)
+    }
+
+    /// Like [`Self::used`], where it is known where the key probably is.
+    pub(crate) fn used_near(
+        &self,
+        near: Near,
+        hash: KeyHash,
+        key: &[u8],
+        now: u64,
+    ) -> Option<&Entry> {
+        let is_it = |&place: &Place| self.leaves.entry(place).is_some_and(|it| it.key() == key);
+        match near.0.filter(is_it) {
+            Some(place) => self.used_at(place, now),
+            None => self.used(hash, key, now),
+        }
     }
 
     /// The entry in a place; it counts as used.
@@ -160,6 +179,33 @@ impl Shard {
     pub fn insert(&mut self, entry: Entry) -> Option<Entry> {
         let hash = self.spread.hash(entry.key());
         self.keep(hash, self.find(hash, entry.key()), &entry)
+    }
+
+    /// Keeps many entries, in any order: an empty shard is laid out at once, which takes less time than
+    /// to look for the place of each.
+    pub fn fill(&mut self, mut entries: Vec<Entry>) {
+        // What comes in a few sorted runs, as from a snapshot, is merged rather than sorted.
+        entries.sort_by(|one, other| one.key().cmp(other.key()));
+        let once = entries.is_sorted_by(|one, other| one.key() < other.key());
+        if !once || !self.fences.is_empty() {
+            entries.into_iter().for_each(|entry| drop(self.insert(entry)));
+            return;
+        }
+        let hashes = entries.iter().map(|entry| self.spread.hash(entry.key()));
+        self.index.reserve(hashes);
+        let mut rest = entries.into_iter();
+        while rest.len() > 0 {
+            let run: Vec<Entry> = rest.by_ref().take(ENTRIES_FILLED).collect();
+            let accesses = Accesses::begin(self.remembers, self.used, run.len());
+            let number = self.add_leaf(self.fences.len(), Leaf::of(run.clone(), accesses));
+            for (slot, entry) in run.iter().enumerate() {
+                let (leaves, spread) = (&self.leaves, &self.spread);
+                let (hash, place) = (spread.hash(entry.key()), Place::new(number, slot));
+                self.index.insert(hash, place, |place| leaves.hash(place, spread));
+                self.account_for(entry);
+                self.written = self.written.max(entry.modified());
+            }
+        }
     }
 
     /// Takes back a write: puts its key's entry back, or takes it out if it was not kept before,

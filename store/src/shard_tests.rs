@@ -218,3 +218,34 @@ fn looking_ahead_is_safe_for_any_number_of_keys_and_for_those_that_are_not_there
         crate::approach::approach(keys.iter().map(|key| (shard.spread.hash(key), &shard)));
     }
 }
+
+#[test]
+fn a_shard_that_is_filled_at_once_is_as_one_that_grew() {
+    for count in [0, 1, 111, 112, 113, 5000] {
+        let grown = filled(scattered(count));
+        let mut entries: Vec<_> = scattered(count).map(|at| grown.get(&key(at)).cloned()).collect();
+        let mut shard = empty();
+        shard.fill(entries.drain(..).flatten().collect());
+        in_order(&shard);
+        all_found(&shard);
+        assert!(shard.ascending(ALL).eq(grown.ascending(ALL)));
+        assert_eq!((shard.keys(), shard.bytes()), (grown.keys(), grown.bytes()));
+        assert_eq!((shard.digest(), shard.written()), (grown.digest(), grown.written()));
+        // It goes on as any other.
+        for number in count..count + 300 {
+            shard.put(&key(number), b"v", meta(2, Some(9)));
+            in_order(&shard);
+        }
+        all_found(&shard);
+    }
+}
+
+#[test]
+fn what_is_filled_in_beside_others_or_twice_is_kept_once() {
+    let mut shard = filled(0..300);
+    let again: Vec<_> = filled(200..400).ascending(ALL).cloned().collect();
+    shard.fill(again.iter().chain(&again).cloned().collect());
+    in_order(&shard);
+    all_found(&shard);
+    assert_eq!(shard.keys(), 400);
+}
