@@ -40,6 +40,9 @@ const HEADER: usize = 64;
 const BLOCK: usize = 8;
 const FOOTER: usize = 24;
 const END: u32 = u32::MAX;
+/// Bytes after which a file is synced while it is written: one sync of all of it would keep the log's
+/// own syncs waiting.
+const SYNC_BYTES: u64 = 8 << 20;
 /// Bytes gathered for one write, and read at once.
 const IO_BYTES: usize = 1 << 20;
 
@@ -95,6 +98,8 @@ pub struct Writer {
     file: Arc<dyn File>,
     buffer: Vec<u8>,
     at: u64,
+    /// Up to where the file was synced.
+    synced: u64,
     framing: Framing,
 }
 
@@ -104,7 +109,7 @@ impl Writer {
         let file = disk.create(TEMP)?;
         let mut buffer = Vec::new();
         let framing = Framing::begin(header, &mut buffer);
-        Ok(Self { file, buffer, at: 0, framing })
+        Ok(Self { file, buffer, at: 0, synced: 0, framing })
     }
 
     /// Adds a chunk; empty ones are left out. Chunks come back with the same boundaries.
@@ -135,6 +140,10 @@ impl Writer {
         self.file.write_at(&self.buffer, self.at)?;
         self.at += self.buffer.len() as u64;
         self.buffer.clear();
+        if self.at - self.synced >= SYNC_BYTES {
+            self.file.sync()?;
+            self.synced = self.at;
+        }
         Ok(())
     }
 }

@@ -8,11 +8,14 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
+use tidekeep_store::change::Change;
 use tidekeep_store::history;
 
 use crate::background::Tally;
 use crate::error::SnapshotError;
-use crate::group::Group;
+use crate::group::{Cut, Group};
 use crate::snapshot::Writer;
 
 /// Time between two looks at the log's length.
@@ -30,7 +33,7 @@ pub(crate) fn run(group: &Group, tally: &Tally, log_bytes: u64, segment_bytes: u
         if grown < wanted.max(1) || (grown < group.size().1 / 2 && !group.log().stats().full) {
             continue;
         }
-        match write(group, tally) {
+        match write_apart(group, tally) {
             Ok(()) => {}
             Err(SnapshotError::Failed(_)) => return,
             Err(_) if tally.closing() => return,
@@ -43,18 +46,55 @@ pub(crate) fn run(group: &Group, tally: &Tally, log_bytes: u64, segment_bytes: u
     }
 }
 
+/// Writes a snapshot of the state as it is now, by a thread that gives way to all others of the server.
+/// Only the cut is made by this one: who waits for the locks that it takes must not wait for a core.
+fn write_apart(group: &Group, tally: &Tally) -> Result<(), SnapshotError> {
+    let (cut, changes) = cut(group);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            give_way();
+            publish(group, tally, &cut, &changes)
+        });
+        writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// Lets the other threads of this process go first. Where the system does not allow it, the snapshot is
+/// written all the same.
+fn give_way() {
+    const LEAST: i32 = 19;
+    // On Linux a thread can be named where a process is asked for.
+    if let Err(error) = setpriority_process(Some(gettid()), LEAST) {
+        tracing::debug!(%error, "the snapshot is written with the priority of everything else");
+    }
+}
+
 /// Writes a snapshot of the state as it is now. Given up when the store is closed.
 pub(crate) fn write(group: &Group, tally: &Tally) -> Result<(), SnapshotError> {
+    let (cut, changes) = cut(group);
+    publish(group, tally, &cut, &changes)
+}
+
+fn cut(group: &Group) -> (Cut, Vec<Change>) {
     let cut = group.cut();
     // Before the entries, since writing these takes time in which changes are forgotten.
     let changes = group.tail.read_all(cut.head.revision);
+    (cut, changes)
+}
+
+fn publish(
+    group: &Group,
+    tally: &Tally,
+    cut: &Cut,
+    changes: &[Change],
+) -> Result<(), SnapshotError> {
     let written = group.log().write_snapshot(cut.index, cut.head.now_ms, |out| {
         let chunk = |out: &mut Writer, chunk: &[u8]| match tally.closing() {
             true => Err(SnapshotError::Feed("the store is being closed".into())),
             false => out.write(chunk),
         };
         cut.write(|bytes| chunk(out, bytes))?;
-        history::write(&changes, |bytes| chunk(out, bytes))
+        history::write(changes, |bytes| chunk(out, bytes))
     })?;
     tally.snapshots.fetch_add(1, Ordering::Relaxed);
     tally.snapshot_revision.store(cut.head.revision, Ordering::Relaxed);

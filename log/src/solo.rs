@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
+
+use parking_lot::Mutex;
 
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::planted;
@@ -13,8 +16,8 @@ use crate::background::Background;
 use crate::backup::Backup;
 use crate::clock::Clock;
 use crate::commit::{
-    Answers, Call, Changed, Changes, Commit, Failed, Identity, Pending, PendingBackup, PendingView,
-    Promise, Standing, TooOld,
+    Answers, Call, Changed, Changes, Commit, Failed, Identity, Lost, Pending, PendingBackup,
+    PendingView, Promise, Standing, TooOld,
 };
 use crate::disk::Disk;
 use crate::error::{OpenError, Refused, SnapshotError};
@@ -22,6 +25,7 @@ use crate::group::Group;
 use crate::load::{Loaded, load};
 use crate::memory::MemoryOptions;
 use crate::options::{Durability, Upkeep};
+use crate::ticket::{Progress, Ticket};
 use crate::{batch, eviction, expiry, snapshots};
 
 /// How a store is opened.
@@ -175,13 +179,19 @@ impl Commit for Solo {
         let cut = self.group.cut();
         let safe = self.group.positions.ticket(cut.head.revision);
         let store_id = u128::from_be_bytes(self.identity.store_id);
-        let backup = Backup::of(cut, store_id, self.group.size().1);
+        let estimate = self.group.size().1;
+        let keys = cut.head.keys;
+        let begin = move || Backup::of(cut, store_id, estimate);
         match safe {
-            None => Promise::ready(Ok(backup)),
-            Some(safe) => Promise::later(async move {
-                safe.await?;
-                Ok(backup)
-            }),
+            _ if keys >= MANY_KEYS => begin_apart(begin, safe),
+            None => Promise::ready(Ok(begin())),
+            Some(safe) => {
+                let backup = begin();
+                Promise::later(async move {
+                    safe.await?;
+                    Ok(backup)
+                })
+            }
         }
     }
 
@@ -280,6 +290,40 @@ impl Commit for Solo {
         self.background.stop();
         self.group.log().close().map_err(|failure| failure.to_string())
     }
+}
+
+/// Entries whose sum, which a backup begins with, is worth a thread: nobody is to wait for it.
+const MANY_KEYS: u64 = 50_000;
+
+/// Begins a backup on a thread of its own.
+fn begin_apart(
+    begin: impl FnOnce() -> Backup + Send + 'static,
+    safe: Option<Ticket>,
+) -> PendingBackup {
+    /// Says that the thread is done, however it ends.
+    struct Done(Arc<Progress>);
+    impl Drop for Done {
+        fn drop(&mut self) {
+            self.0.advance(1);
+        }
+    }
+    let progress = Progress::new(0);
+    let (begun, done) = (Arc::new(Mutex::new(None)), progress.ticket(1));
+    let place = Arc::clone(&begun);
+    let thread = thread::Builder::new().name("tidekeep-backup".into()).spawn(move || {
+        let _done = Done(progress);
+        let backup = begin();
+        *place.lock() = Some(backup);
+    });
+    Promise::later(async move {
+        thread.map_err(|error| Lost::new(&format!("no thread for the backup: {error}")))?;
+        done.await?;
+        if let Some(safe) = safe {
+            safe.await?;
+        }
+        let backup = begun.lock().take();
+        backup.ok_or_else(|| Lost::new("the backup could not be begun"))
+    })
 }
 
 impl Drop for Solo {
