@@ -42,7 +42,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     rounds: u32,
     /// Measured seconds of each run of the load generator
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.5)]
     seconds: f64,
     /// Render everything measured so far into docs/benchmarks.md and docs/benchmarks/
     #[arg(long)]

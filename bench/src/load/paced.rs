@@ -14,7 +14,7 @@ use crate::load::work::Work;
 use crate::wire::{Broken, Wire};
 
 /// Replies that are still out when the time is over may take this long.
-const END_LIMIT: Duration = Duration::from_secs(60);
+const END_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) fn run<W: Wire>(args: &Args, rate: u32) -> Result<Report, Broken> {
     let mut poll = Poll::new()?;
@@ -48,7 +48,7 @@ pub(super) fn run<W: Wire>(args: &Args, rate: u32) -> Result<Report, Broken> {
             connections[number].send(ask, due, &mut desk, &tally)?;
             due += interval;
         }
-        if due >= end && (free.len() == connections.len() || now > end + END_LIMIT) {
+        if (due >= end && free.len() == connections.len()) || now > end + END_LIMIT {
             break;
         }
         // Sleeping would take longer than requests are apart.
@@ -69,7 +69,9 @@ pub(super) fn run<W: Wire>(args: &Args, rate: u32) -> Result<Report, Broken> {
             }
         }
     }
-    if free.len() < connections.len() {
+    if due < end {
+        tally.error("the server does not keep up with the rate".to_owned());
+    } else if free.len() < connections.len() {
         tally.error(format!("{} requests stay unanswered", connections.len() - free.len()));
     }
     let marks = measured.unwrap_or_else(|| Marks::now(args.server_pid));

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -29,14 +29,18 @@ const PROBE: u32 = 10_000;
 
 pub(super) fn measure(plan: &Plan<'_>, parts: &[Part], results: &mut Results) -> Vec<Error> {
     let mut failures = Vec::new();
-    if parts.contains(&Part::Start) {
-        results.clear("start/redis");
-        results.clear("start/tidekeep");
-        if plan.with_redis() {
-            failures.extend(redis(plan, results).err());
+    for part in parts {
+        for side in part.sides() {
+            results.clear(&format!("{}/{side}", part.name()));
         }
     }
-    failures.extend(tidekeep(plan, parts, results).err());
+    if parts.contains(&Part::Start) && plan.with_redis() {
+        failures.extend(redis(plan, results).err());
+    }
+    match tidekeep(plan) {
+        Ok(mut server) => failures.extend(on(plan, &mut server, parts, results)),
+        Err(error) => failures.push(error),
+    }
     failures
 }
 
@@ -56,30 +60,40 @@ fn redis(plan: &Plan<'_>, results: &mut Results) -> Result<()> {
     entries(plan).check(plan, &mut server)
 }
 
-fn tidekeep(plan: &Plan<'_>, parts: &[Part], results: &mut Results) -> Result<()> {
+/// Filled, by the settings that it has unless it is told otherwise.
+fn tidekeep(plan: &Plan<'_>) -> Result<Server> {
     let own = plan.scale.snapshot_log_bytes.map(|bytes| bytes.to_string());
     let flags: Vec<&str> =
         own.iter().flat_map(|bytes| ["--snapshot-log-bytes", bytes.as_str()]).collect();
     let mut server = Server::start(plan, Kind::Tidekeep, &flags, Cores::All)?;
     entries(plan).fill(plan, &mut server)?;
-    if parts.contains(&Part::Start) {
-        server.wait_until_quiet()?;
-        server.end()?;
-        starts(plan, &mut server, "start/tidekeep", results)?;
+    server.wait_until_quiet()?;
+    Ok(server)
+}
+
+/// Measures each part; one that fails does not end the others.
+fn on(plan: &Plan<'_>, server: &mut Server, parts: &[Part], results: &mut Results) -> Vec<Error> {
+    let mut failures = Vec::new();
+    for part in [Part::Start, Part::Snapshot, Part::Expiry] {
+        if !parts.contains(&part) {
+            continue;
+        }
+        let measured = match part {
+            Part::Start => starts(plan, server, "start/tidekeep", results),
+            Part::Snapshot => snapshot(plan, server, results),
+            Part::Expiry => expiry(plan, server, results),
+        };
+        failures.extend(measured.err().map(|error| error.context(part.name())));
     }
-    if parts.contains(&Part::Snapshot) || parts.contains(&Part::Expiry) {
-        let mut pin = std::process::Command::new("taskset");
-        let (core, pid) = (CORE.to_string(), server.pid().to_string());
-        process::loud(pin.args(["-a", "-c", "-p", &core, &pid]).stdout(Stdio::null()))?;
-        server.wait_until_quiet()?;
+    let content = entries(plan).check(plan, server);
+    if content.is_err() {
+        // What was fast and wrong is no figure.
+        for (part, side) in parts.iter().flat_map(|part| part.sides().map(|side| (part, side))) {
+            results.clear(&format!("{}/{side}", part.name()));
+        }
     }
-    if parts.contains(&Part::Snapshot) {
-        snapshot(plan, &mut server, results).context("snapshot")?;
-    }
-    if parts.contains(&Part::Expiry) {
-        expiry(plan, &mut server, results).context("expiry")?;
-    }
-    entries(plan).check(plan, &mut server)
+    failures.extend(content.err());
+    failures
 }
 
 /// From the start of the process to the first right answer, on all cores.
@@ -109,7 +123,16 @@ fn fixed(plan: &Plan<'_>) -> Load {
     }
 }
 
+/// From here on it has one core, as where throughput is measured.
+fn pin(server: &Server) -> Result<()> {
+    let mut taskset = Command::new("taskset");
+    let (core, pid) = (CORE.to_string(), server.pid().to_string());
+    process::loud(taskset.args(["-a", "-c", "-p", &core, &pid]).stdout(Stdio::null()))?;
+    server.wait_until_quiet()
+}
+
 fn snapshot(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Result<()> {
+    pin(server)?;
     let wanted = plan.scale.snapshot_log_bytes.unwrap_or(SNAPSHOT_LOG_BYTES);
     let wanted = wanted.max(server.figure("memory_entries_bytes")? / 2);
     // Writes until the fixed load's own will be enough to begin a snapshot, after a calm while.
@@ -142,6 +165,7 @@ fn snapshot(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Resu
 }
 
 fn expiry(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Result<()> {
+    pin(server)?;
     let base = u64::from(plan.scale.many);
     let calm = Duration::from_secs_f64(plan.scale.calm_seconds);
     // They are written within the first half of it.

@@ -13,13 +13,18 @@ const ROUNDS: u32 = 3;
 
 pub(super) fn measure(plan: &Plan<'_>, results: &mut Results) -> Vec<Error> {
     let mut failures = Vec::new();
-    for (kind, name) in [(Kind::Redis, "memory/redis"), (Kind::Tidekeep, "memory/tidekeep")] {
+    let sides = [
+        ("memory/redis", Kind::Redis, Durability::None),
+        ("memory/tidekeep", Kind::Tidekeep, Durability::None),
+        ("memory/logging", Kind::Tidekeep, Durability::Always),
+    ];
+    for (name, kind, durability) in sides {
         results.clear(name);
         if kind == Kind::Redis && !plan.with_redis() {
             continue;
         }
         for _ in 0..ROUNDS.min(plan.scale.rounds) {
-            match filled(plan, kind) {
+            match filled(plan, kind, durability) {
                 Ok(bytes) => results.add(name, bytes),
                 Err(error) => failures.push(error.context(name)),
             }
@@ -28,8 +33,8 @@ pub(super) fn measure(plan: &Plan<'_>, results: &mut Results) -> Vec<Error> {
     failures
 }
 
-fn filled(plan: &Plan<'_>, kind: Kind) -> Result<f64> {
-    let flags = server::flags(kind, Durability::None);
+fn filled(plan: &Plan<'_>, kind: Kind, durability: Durability) -> Result<f64> {
+    let flags = server::flags(kind, durability);
     let mut server = Server::start(plan, kind, flags, Cores::One(CORE))?;
     let load = Load::sweep(plan, plan.scale.keys, 64);
     load.fill(plan, &mut server)?;

@@ -55,7 +55,7 @@ impl Scale {
             seconds,
             warmup: 0.5,
             calm_seconds: 6.0,
-            disturbed_seconds: 24.0,
+            disturbed_seconds: 20.0,
         }
     }
 
@@ -101,7 +101,8 @@ impl Plan<'_> {
 
     /// A program that is to run on these cores.
     pub(super) fn command(&self, cores: Cores, program: &Path) -> Command {
-        let mut words: Vec<OsString> = Vec::new();
+        // A server would outlive a run that is broken off.
+        let mut words: Vec<OsString> = ["setpriv", "--pdeathsig", "KILL"].map(Into::into).into();
         if self.ahead {
             words.extend(["chrt", "--fifo", "1"].map(OsString::from));
         }

@@ -18,7 +18,8 @@ pub(super) struct Plot {
     pub(super) svg: String,
 }
 
-const ARMS: [Arm; 5] = [Arm::Redis, Arm::Resp, Arm::Native, Arm::WebSocket, Arm::Bare];
+const ARMS: [Arm; 6] =
+    [Arm::Redis, Arm::Resp, Arm::Logging, Arm::Native, Arm::WebSocket, Arm::Bare];
 
 /// Every picture that there are figures for.
 pub(super) fn all(results: &Results) -> Vec<Plot> {

@@ -62,6 +62,7 @@ const fn bare(id: &'static str, what: &'static str, load: &'static Workload) -> 
 }
 
 const REDIS: (Arm, Arm) = (Arm::Resp, Arm::Redis);
+const LOG: (Arm, Arm) = (Arm::Logging, Arm::Redis);
 const TCP: (Arm, Arm) = (Arm::Native, Arm::Resp);
 const WS: (Arm, Arm) = (Arm::WebSocket, Arm::Native);
 
@@ -71,7 +72,7 @@ const fn keys(id: &'static str, what: &'static str, of: Named, to: Named) -> Row
 }
 
 /// Every row, in the table's order.
-pub(super) static ROWS: [Row; 35] = [
+pub(super) static ROWS: [Row; 39] = [
     arms(
         "resp-get-16",
         "RESP GET, pipeline 16, against Redis",
@@ -115,6 +116,27 @@ pub(super) static ROWS: [Row; 35] = [
         &SET_16_1K,
         REDIS,
         Bound::AtLeast(1.5),
+    ),
+    arms(
+        "log-set-1",
+        "RESP SET with a log nobody waits for, pipeline 1, against Redis without",
+        &SET_1,
+        LOG,
+        Bound::Told,
+    ),
+    arms(
+        "log-set-16",
+        "RESP SET with a log nobody waits for, pipeline 16, against Redis without",
+        &SET_16,
+        LOG,
+        Bound::Told,
+    ),
+    arms(
+        "log-set-128",
+        "RESP SET with a log nobody waits for, pipeline 128, against Redis without",
+        &SET_128,
+        LOG,
+        Bound::Told,
     ),
     synced(
         "resp-set-16-always",
@@ -207,6 +229,17 @@ pub(super) static ROWS: [Row; 35] = [
             to: ("Redis", "memory/redis"),
         },
         bound: Bound::AtMost(1.0),
+    },
+    Row {
+        id: "memory-log",
+        what: "the same by Tidekeep's default settings, with its log",
+        compare: Compare::Series {
+            scene: || Scene::Memory,
+            unit: Unit::Bytes,
+            of: ("Tidekeep", "memory/logging"),
+            to: ("Redis", "memory/redis"),
+        },
+        bound: Bound::Told,
     },
     Row {
         id: "start",

@@ -33,6 +33,25 @@ pub(super) enum Part {
     Expiry,
 }
 
+impl Part {
+    /// In the names of series.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Snapshot => "snapshot",
+            Self::Expiry => "expiry",
+        }
+    }
+
+    /// What it compares.
+    pub(super) fn sides(self) -> [&'static str; 2] {
+        match self {
+            Self::Start => ["redis", "tidekeep"],
+            Self::Snapshot | Self::Expiry => ["before", "during"],
+        }
+    }
+}
+
 impl Scene {
     pub(super) fn name(&self) -> String {
         match self {

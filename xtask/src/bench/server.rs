@@ -28,13 +28,15 @@ const QUIET_LIMIT: Duration = Duration::from_secs(60);
 pub(super) enum Kind {
     Redis,
     Tidekeep,
+    /// Tidekeep that writes its log even where no reply waits for it: `--durability none`.
+    Logging,
     Bare,
 }
 
 /// What a reply to a write promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// Nothing: Redis without persistence, Tidekeep with `--durability none`.
+    /// Nothing: Redis without persistence, Tidekeep with `--durability memory`.
     None,
     /// The disk has it: `appendfsync always`, `--durability always`.
     Always,
@@ -69,6 +71,7 @@ pub(super) fn flags(kind: Kind, durability: Durability) -> &'static [&'static st
             &["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
         }
         (Kind::Tidekeep, Durability::None) => &["--durability", "none"],
+        (Kind::Logging, _) => &["--durability", "none"],
         (Kind::Tidekeep, Durability::Always) => &["--durability", "always"],
         (Kind::Bare, _) => &[],
     }
@@ -82,13 +85,15 @@ impl Server {
         let data = tempfile::Builder::new().prefix("server-").tempdir_in(&parent)?;
         let program = match kind {
             Kind::Redis => PathBuf::from("redis-server"),
-            Kind::Tidekeep => plan.program("tidekeep-server"),
+            Kind::Tidekeep | Kind::Logging => plan.program("tidekeep-server"),
             Kind::Bare => plan.program("tidekeep-bare"),
         };
         let mut command = plan.command(cores, &program);
         match kind {
             Kind::Redis => command.args(["--bind", "127.0.0.1", "--dir"]).arg(data.path()),
-            Kind::Tidekeep => command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path()),
+            Kind::Tidekeep | Kind::Logging => {
+                command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path())
+            }
             Kind::Bare => &mut command,
         };
         command.args(flags).stdin(Stdio::null());
@@ -184,7 +189,7 @@ impl Server {
     pub(super) fn keys(&self) -> Result<Option<u64>> {
         let (request, before) = match self.kind {
             Kind::Redis => ("DBSIZE\r\nQUIT\r\n".to_owned(), ":"),
-            Kind::Tidekeep => (self.metrics_request(), "\ntidekeep_store_keys "),
+            Kind::Tidekeep | Kind::Logging => (self.metrics_request(), "\ntidekeep_store_keys "),
             Kind::Bare => return Ok(None),
         };
         let answer = self.ask(&request)?;
@@ -220,7 +225,7 @@ impl Server {
             }
             let serves = match self.kind {
                 Kind::Redis => self.ask("PING\r\nQUIT\r\n").is_ok_and(|a| a.contains("+PONG")),
-                Kind::Tidekeep | Kind::Bare => true,
+                Kind::Tidekeep | Kind::Logging | Kind::Bare => true,
             };
             if serves {
                 return Ok(());

@@ -21,6 +21,8 @@ pub(super) enum Arm {
     Redis,
     /// Tidekeep by RESP.
     Resp,
+    /// The same, with a log that no reply waits for.
+    Logging,
     /// Tidekeep by native frames over TCP.
     Native,
     /// Tidekeep by native frames over WebSocket.
@@ -35,6 +37,7 @@ impl Arm {
         match self {
             Self::Redis => "redis",
             Self::Resp => "resp",
+            Self::Logging => "logging",
             Self::Native => "native",
             Self::WebSocket => "websocket",
             Self::Bare => "bare",
@@ -46,6 +49,7 @@ impl Arm {
         match self {
             Self::Redis => "Redis",
             Self::Resp => "RESP",
+            Self::Logging => "RESP with a log",
             Self::Native => "native TCP",
             Self::WebSocket => "native WebSocket",
             Self::Bare => "bare store",
@@ -57,6 +61,7 @@ impl Arm {
         match self {
             Self::Redis => "Redis",
             Self::Resp => "Tidekeep, RESP",
+            Self::Logging => "the same with a log",
             Self::Native => "Tidekeep, native TCP",
             Self::WebSocket => "Tidekeep, WebSocket",
             Self::Bare => "bare store",
@@ -67,13 +72,14 @@ impl Arm {
         match self {
             Self::Redis => Kind::Redis,
             Self::Resp | Self::Native | Self::WebSocket => Kind::Tidekeep,
+            Self::Logging => Kind::Logging,
             Self::Bare => Kind::Bare,
         }
     }
 
     pub(super) fn protocol(self) -> &'static str {
         match self {
-            Self::Redis | Self::Resp => "resp",
+            Self::Redis | Self::Resp | Self::Logging => "resp",
             Self::Native | Self::Bare => "native",
             Self::WebSocket => "websocket",
         }

@@ -6,6 +6,7 @@ const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-size:15px;font-weight:600}\
 .quiet{fill:#57606a}.grid{stroke:#d0d7de}.spread{stroke:#24292f}.span{fill:#d0d7de;opacity:.5}\
 .redis{fill:#d55e00;stroke:#d55e00}.resp{fill:#56b4e9;stroke:#56b4e9}\
+.logging{fill:#9ad0f0;stroke:#9ad0f0}\
 .native{fill:#0a6fd6;stroke:#0a6fd6}\
 .websocket{fill:#009e73;stroke:#009e73}.bare{fill:#8c959f;stroke:#8c959f}\
 path{fill:none!important;stroke-width:2}\
