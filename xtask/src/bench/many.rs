@@ -22,10 +22,11 @@ const START_ROUNDS: u32 = 3;
 const POLL: Duration = Duration::from_millis(10);
 /// As `tidekeep-server` has it unless it is told otherwise.
 const SNAPSHOT_LOG_BYTES: u64 = 256 << 20;
+/// About what a write takes in the log.
+const RECORD_BYTES: f64 = 130.0;
+const APPROACHES: u32 = 12;
 /// Behind the keys of the large store.
 const EXPIRING_FIRST: u32 = 1 << 30;
-/// Writes by which it is learnt how long their records are.
-const PROBE: u32 = 10_000;
 
 pub(super) fn measure(plan: &Plan<'_>, parts: &[Part], results: &mut Results) -> Vec<Error> {
     let mut failures = Vec::new();
@@ -133,28 +134,16 @@ fn pin(server: &Server) -> Result<()> {
 
 fn snapshot(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Result<()> {
     pin(server)?;
-    let wanted = plan.scale.snapshot_log_bytes.unwrap_or(SNAPSHOT_LOG_BYTES);
-    let wanted = wanted.max(server.figure("memory_entries_bytes")? / 2);
-    // Writes until the fixed load's own will be enough to begin a snapshot, after a calm while.
-    let set = Load { operation: "set", ..entries(plan) };
-    let before = server.figure("log_bytes_since_snapshot")?;
-    Load { requests: Some(PROBE), ..set }.run(plan, server)?;
-    let grown = server.figure("log_bytes_since_snapshot")?;
-    let record = grown.saturating_sub(before).max(1) as f64 / f64::from(PROBE);
-    let own = plan.scale.calm_seconds * f64::from(plan.scale.rate) / 2.0 * record;
-    let missing = (wanted.saturating_sub(grown) as f64 - own) / record;
-    if missing >= 1.0 {
-        Load { requests: Some(missing as u32), ..set }.run(plan, server)?;
-    }
-    server.wait_until_quiet()?;
-
-    let written = server.data.path().join("snapshot.tmp");
+    let own = plan.scale.calm_seconds * f64::from(plan.scale.rate) / 2.0 * RECORD_BYTES;
+    approach_snapshot(plan, server, own)?;
+    let (temp, known) = (server.data.path().join("snapshot.tmp"), snapshots(server)?);
     let mut child = Background::start(plan, server, fixed(plan))?;
     let (mut began, mut ended) = (None, None);
     while child.is_running()? {
-        match (written.exists(), began, ended) {
-            (true, None, None) => began = Some(now_ms()),
-            (false, Some(_), None) => ended = Some(now_ms()),
+        let (writing, written) = (temp.exists(), snapshots(server)? != known);
+        match (began, ended) {
+            (None, _) if writing || written => began = Some(now_ms()),
+            (Some(_), None) if !writing => ended = Some(now_ms()),
             _ => {}
         }
         thread::sleep(POLL);
@@ -164,9 +153,67 @@ fn snapshot(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Resu
     compare("snapshot", &found, began, ended.unwrap_or_else(now_ms), results)
 }
 
+/// Bytes that the log lacks to begin a snapshot.
+fn lacking(plan: &Plan<'_>, server: &Server) -> Result<f64> {
+    let wanted = plan.scale.snapshot_log_bytes.unwrap_or(SNAPSHOT_LOG_BYTES);
+    let wanted = wanted.max(server.figure("memory_entries_bytes")? / 2);
+    Ok(wanted as f64 - server.figure("log_bytes_since_snapshot")? as f64)
+}
+
+/// Writes about so many bytes of log, and waits for what comes of it.
+fn write_log(plan: &Plan<'_>, server: &mut Server, bytes: f64) -> Result<()> {
+    let requests = Some((bytes / RECORD_BYTES).max(1.0) as u32);
+    Load { operation: "set", requests, ..entries(plan) }.run(plan, server)?;
+    server.wait_until_quiet()
+}
+
+/// Leaves the log `short` bytes short of a snapshot, give or take a quarter.
+fn approach_snapshot(plan: &Plan<'_>, server: &mut Server, short: f64) -> Result<()> {
+    for _ in 0..APPROACHES {
+        let missing = lacking(plan, server)? - short;
+        if missing.abs() < short / 4.0 {
+            return Ok(());
+        }
+        // Step by step, as records are not of one length. What went too far goes on to the snapshot.
+        let bytes = if missing > 0.0 { missing * 0.8 } else { short * 1.5 };
+        write_log(plan, server, bytes)?;
+    }
+    bail!("no moment shortly before a snapshot was found")
+}
+
+/// Leaves room for so many bytes of log before the next snapshot.
+fn make_room(plan: &Plan<'_>, server: &mut Server, bytes: f64) -> Result<()> {
+    for _ in 0..APPROACHES {
+        let lacking = lacking(plan, server)?;
+        if lacking >= bytes {
+            return Ok(());
+        }
+        write_log(plan, server, lacking * 1.1)?;
+    }
+    bail!("no moment long before a snapshot was found")
+}
+
+/// Files of whole snapshots.
+fn snapshots(server: &Server) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for file in fs::read_dir(server.data.path())? {
+        let name = file?.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".snap") {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
 fn expiry(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Result<()> {
     pin(server)?;
     let base = u64::from(plan.scale.many);
+    // A snapshot would begin at the same time if the log were long already.
+    let scale = &plan.scale;
+    let seconds = scale.calm_seconds + scale.disturbed_seconds;
+    let writes = f64::from(scale.rate) / 2.0 * seconds + f64::from(scale.expiring) * 2.0;
+    make_room(plan, server, writes * RECORD_BYTES)?;
     let calm = Duration::from_secs_f64(plan.scale.calm_seconds);
     // They are written within the first half of it.
     let ttl = calm * 2;
@@ -179,7 +226,7 @@ fn expiry(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Result
     let first_end = now_ms() + ttl.as_millis() as u64;
     expiring.fill(plan, server)?;
     let last_end = now_ms() + ttl.as_millis() as u64;
-    let snapshots = server.figure("snapshots")?;
+    let known = snapshots(server)?;
     let mut child = Background::start(plan, server, fixed(plan))?;
     let mut gone = None;
     while child.is_running()? {
@@ -189,7 +236,7 @@ fn expiry(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Result
         thread::sleep(POLL * 5);
     }
     let found = child.found()?;
-    if server.figure("snapshots")? != snapshots {
+    if snapshots(server)? != known {
         bail!("a snapshot was written at the same time");
     }
     compare("expiry", &found, first_end, gone.context("the keys stayed")?, results)

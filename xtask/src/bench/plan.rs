@@ -54,7 +54,7 @@ impl Scale {
             rounds,
             seconds,
             warmup: 0.5,
-            calm_seconds: 6.0,
+            calm_seconds: 8.0,
             disturbed_seconds: 20.0,
         }
     }
@@ -67,8 +67,8 @@ impl Scale {
             curve: [100, 1_000, 2_000],
             idle_connections: 50,
             expiring: 1_000,
-            snapshot_log_bytes: Some(1 << 20),
-            rate: 500,
+            snapshot_log_bytes: Some(4 << 20),
+            rate: 2_000,
             rounds: 1,
             seconds: 0.2,
             warmup: 0.1,

@@ -70,7 +70,7 @@ pub(super) fn flags(kind: Kind, durability: Durability) -> &'static [&'static st
         (Kind::Redis, Durability::Always) => {
             &["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
         }
-        (Kind::Tidekeep, Durability::None) => &["--durability", "none"],
+        (Kind::Tidekeep, Durability::None) => &["--durability", "memory"],
         (Kind::Logging, _) => &["--durability", "none"],
         (Kind::Tidekeep, Durability::Always) => &["--durability", "always"],
         (Kind::Bare, _) => &[],
