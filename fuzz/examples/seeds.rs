@@ -162,6 +162,16 @@ fn from_texts(seeds: &mut Seeds) -> io::Result<()> {
     ] {
         seeds.keep("http", request.as_bytes())?;
     }
+    for commands in [
+        "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\n41\r\n*2\r\n$4\r\nINCR\r\n$1\r\nk\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
+        "set a \"x y\" ex 10 nx get\r\nappend a z\nsetrange a 1 q\nmulti\nincr n\nget a\nexec\nmget a n b\n",
+        "hello 3 auth default x\nwatch a\nmulti\nset a 1 ifeq 2\nrename a b\ncopy b c replace\nexec\nscan 0 match b* count 3\nkeys *\n",
+        "subscribe c\npsubscribe __key*\npublish c m\nset k v px 5\nreset\nclient reply skip\nping\ninfo\ncommand docs get\n",
+        "expire a 5 gt\npexpireat a 99999999999 xx\nttl a\npersist a\nincrbyfloat f 1.5e2\ngetex f px 5\ndelifeq f 1\nflushall\n",
+        "*2\r\n$4\r\nECHO\r\n$99999\r\n",
+    ] {
+        seeds.keep("resp", &[&[17], commands.as_bytes()].concat())?;
+    }
     for flags in [
         "--listen\n127.0.0.1:0\n--durability\ninterval\n--interval-ms\n5",
         "--max-frame-bytes\n4194304\n--max-key-bytes\n1024\n--max-value-bytes\n1048576",

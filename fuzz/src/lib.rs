@@ -6,6 +6,7 @@
 //! | [`frames`] | streams of frames | what was decoded encodes to the same bytes; limits hold |
 //! | [`requests`] | bodies | decode after encode is identity; memory is bounded by the bytes |
 //! | [`session`] | a client's bytes | each request is answered at most once, in frames that decode |
+//! | [`resp`] | a Redis client's bytes | replies are well-formed, the same wherever the bytes are cut |
 //! | [`http`] | a visitor's bytes | answers are well-formed; foreign origins stay outside |
 //! | [`log`] | a data directory | refused unchanged, or the same records at every next start |
 //! | [`snapshot`] | a snapshot's file | refused unchanged, or the same store at every next start |
@@ -25,6 +26,7 @@ pub mod log;
 pub mod record;
 pub mod replies;
 pub mod requests;
+pub mod resp;
 pub mod script;
 pub mod seal;
 pub mod session;

@@ -19,9 +19,9 @@ use crate::session::{Greeting, Millis, Session, Settings};
 
 /// What the conversations of one server share.
 pub struct Host {
-    settings: Arc<Settings>,
-    service: Service,
-    metrics: Arc<Metrics>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) service: Service,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Host {

@@ -17,9 +17,11 @@ mod edge;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod observe;
+mod resp_conversation;
 mod server;
 mod service;
 mod session;
 
 pub use conversation::{Conversation, Host, Parting};
+pub use resp_conversation::RespConversation;
 pub use server::{Running, Server, StartError, Stopped, Stopper};

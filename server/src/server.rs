@@ -15,13 +15,13 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::edge::{self, Gate, Hosts};
 use crate::observe::Metrics;
 use crate::service::{Facts, Owners, Service, Status};
-use crate::session::Settings;
+use crate::session::{House, Millis, Settings};
 
 /// Name and version, as told in the welcome and by `status`.
 const SOFTWARE: &str = concat!("tidekeep-server ", env!("CARGO_PKG_VERSION"));
@@ -40,6 +40,13 @@ pub(crate) struct Shared {
     /// Whether Redis clients are served.
     pub(crate) resp: bool,
     pub(crate) clock: Clock,
+}
+
+impl Shared {
+    /// The server at this moment, as a RESP session sees it.
+    pub(crate) fn house(&self, now: Millis) -> House<'_> {
+        self.service.house(&self.metrics, now, clock::unix_us(), fastrand::u64(..))
+    }
 }
 
 /// Why a server does not start.

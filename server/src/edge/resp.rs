@@ -6,9 +6,8 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tidekeep_log::Changed;
 use tidekeep_protocol::error::Code;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -17,13 +16,13 @@ use tracing::{debug, info};
 use super::connection::{GaugeShare, count};
 use super::input::Input;
 use super::lingering;
+use super::resp_exchange::RespExchange;
 use super::tcp::Tcp;
 use super::transport::{Received, Transport as _};
-use crate::clock;
 use crate::observe::{Gauges, Transport};
 use crate::server::Shared;
 use crate::service::Seat;
-use crate::session::{Came, Ending, House, Millis, Resp, Wait};
+use crate::session::{Ending, Millis, Resp};
 
 /// How long a connection that ends may take to get its last bytes out.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -31,14 +30,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 struct Connection {
     transport: Tcp,
     shared: Arc<Shared>,
-    session: Resp,
+    exchange: RespExchange,
     seat: Seat,
     input: Input,
-    wait: Option<Wait>,
-    /// The next change, if it listens to events.
-    changed: Option<Changed>,
-    /// Since when it waits.
-    since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     /// What the timer is set to.
     armed: Millis,
@@ -87,12 +81,9 @@ impl Connection {
         let gauges = GaugeShare::new(&shared.metrics);
         Self {
             transport: Tcp(stream),
-            session,
+            exchange: RespExchange::new(session),
             seat,
             input,
-            wait: None,
-            changed: None,
-            since: Instant::now(),
             timer: None,
             armed: Millis(0),
             hung_up: false,
@@ -104,26 +95,29 @@ impl Connection {
     fn poll(&mut self, context: &mut Context<'_>, leaving: bool) -> Poll<End> {
         loop {
             let now = self.shared.clock.now();
-            let mut moved = self.poll_wait(context, now);
-            moved |= !leaving && self.run_input(context, now);
+            let shared = Arc::clone(&self.shared);
+            let house = shared.house(now);
+            let mut moved = self.exchange.poll_wait(context, &house);
+            moved |= !leaving && self.exchange.run_input(context, &mut self.input, &house);
             moved |= match self.poll_output(context, now) {
                 Ok(moved) => moved,
                 Err(error) => return Poll::Ready(End::Socket(error)),
             };
-            moved |= self.poll_change(context);
+            moved |= self.exchange.poll_change(context, &house);
             self.report();
             if leaving {
-                self.session.go_away();
+                self.exchange.session.go_away();
             }
-            if let Some(ending) = self.session.ending()
-                && self.wait.is_none()
+            let waits = self.exchange.waits();
+            if let Some(ending) = self.exchange.session.ending()
+                && !waits
             {
                 return Poll::Ready(End::Session(ending));
             }
             if moved {
                 continue;
             }
-            if self.hung_up && self.wait.is_none() && self.session.is_settled() {
+            if self.hung_up && !waits && self.exchange.session.is_settled() {
                 return Poll::Ready(End::Client);
             }
             match self.poll_input(context, now) {
@@ -137,83 +131,24 @@ impl Connection {
         }
     }
 
-    /// Hands the session what it waited for; whether that has come.
-    fn poll_wait(&mut self, context: &mut Context<'_>, now: Millis) -> bool {
-        let came = match &mut self.wait {
-            None => return false,
-            Some(Wait::Answers(pending)) => Pin::new(pending).poll(context).map(Came::Answers),
-            Some(Wait::View(pending)) => Pin::new(pending).poll(context).map(Came::View),
-        };
-        let Poll::Ready(came) = came else { return false };
-        self.shared.metrics.batch_time.record(self.since.elapsed());
-        self.wait = None;
-        self.wait = self.session.resolve(came, &house(&self.shared, now));
-        true
-    }
-
-    /// Waits for the next change if events are listened to, and for post; whether there is any.
-    fn poll_change(&mut self, context: &mut Context<'_>) -> bool {
-        let post = self.session.mailbox().is_some_and(|mailbox| mailbox.has_post(context.waker()));
-        // What does not fit now is taken when the socket has taken what is before it.
-        let post = post && self.session.output().is_empty() && self.wait.is_none();
-        let Some(after) = self.session.waits_for_change() else {
-            self.changed = None;
-            return post;
-        };
-        let commit = &self.shared.service.commit;
-        let changed = self.changed.get_or_insert_with(|| commit.changed(after));
-        let Poll::Ready(result) = Pin::new(changed).poll(context) else { return post };
-        self.changed = None;
-        // After a failure of storage nothing changes any more; the server is about to end.
-        if result.is_ok() {
-            self.session.changed();
-        }
-        post || result.is_ok()
-    }
-
-    /// Runs the commands that have arrived; whether there were any.
-    fn run_input(&mut self, context: &mut Context<'_>, now: Millis) -> bool {
-        let mut moved = false;
-        self.session.note_input(now, self.input.held_bytes());
-        while self.wait.is_none() && !self.input.is_empty() && self.session.takes_commands() {
-            self.since = Instant::now();
-            let house = house(&self.shared, now);
-            let (read, wait) = self.session.read(self.input.unread(), &house);
-            self.input.consume(read);
-            self.wait = wait;
-            let waits = self.wait.is_some();
-            if waits {
-                self.poll_wait(context, now);
-            } else if read > 0 {
-                self.shared.metrics.batch_time.record(self.since.elapsed());
-            }
-            if read == 0 && !waits {
-                break;
-            }
-            moved = true;
-        }
-        self.session.note_input(now, self.input.held_bytes());
-        moved
-    }
-
     /// Writes what there is to write; whether the socket took anything.
     fn poll_output(&mut self, context: &mut Context<'_>, now: Millis) -> io::Result<bool> {
         let mut moved = false;
         loop {
-            self.session.fill(&house(&self.shared, now));
-            let bytes = self.session.output();
+            self.exchange.session.fill(&self.shared.house(now));
+            let bytes = self.exchange.session.output();
             if bytes.is_empty() {
                 return Ok(moved);
             }
             match self.transport.poll_send(context, bytes) {
                 Poll::Ready(Ok(taken)) => {
-                    self.session.taken(now, taken);
+                    self.exchange.session.taken(now, taken);
                     count(&self.shared.metrics.traffic(Transport::Resp).sent_bytes, taken);
                     moved = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
-                    self.session.taken(now, 0);
+                    self.exchange.session.taken(now, 0);
                     return Ok(moved);
                 }
             }
@@ -222,11 +157,11 @@ impl Connection {
 
     /// Reads what has arrived.
     fn poll_input(&mut self, context: &mut Context<'_>, now: Millis) -> Poll<io::Result<()>> {
-        if self.hung_up || !self.session.may_read() {
+        if self.hung_up || !self.exchange.session.may_read() {
             return Poll::Pending;
         }
         let before = self.input.unread().len();
-        let limit = self.session.input_limit();
+        let limit = self.exchange.session.input_limit();
         match self.transport.poll_receive(context, &mut self.input, limit) {
             Poll::Ready(Ok(received)) => {
                 self.seat.client.heard(now);
@@ -244,17 +179,17 @@ impl Connection {
 
     /// Acts on what is due and sets the timer to the next thing. An idle connection has none.
     fn poll_timer(&mut self, context: &mut Context<'_>, now: Millis) -> Poll<()> {
-        let Some(due) = self.session.wait() else {
-            if self.wait.is_none() {
+        let Some(due) = self.exchange.session.wait() else {
+            if !self.exchange.waits() {
                 self.timer = None;
                 self.armed = Millis(0);
-                self.session.rest();
+                self.exchange.session.rest();
                 self.input.rest();
             }
             return Poll::Pending;
         };
         if due <= now {
-            self.session.tick(now);
+            self.exchange.session.tick(now);
             return Poll::Ready(());
         }
         let at = self.shared.clock.instant(due);
@@ -269,14 +204,14 @@ impl Connection {
 
     /// Adds to the metrics what was done since the last time.
     fn report(&mut self) {
-        let counts = self.session.counts();
+        let counts = self.exchange.session.counts();
         if counts.is_touched() {
             self.shared.metrics.resp.add(counts);
         }
         self.gauges.set(Gauges {
-            requests_waiting: self.session.requests_waiting(),
+            requests_waiting: self.exchange.session.requests_waiting(),
             watches: 0,
-            buffer_bytes: self.session.held_bytes(),
+            buffer_bytes: self.exchange.session.held_bytes(),
         });
     }
 
@@ -298,7 +233,7 @@ impl Connection {
         let goodbye = poll_fn(|context| {
             let now = self.shared.clock.now();
             match self.poll_output(context, now) {
-                Ok(_) if !self.session.output().is_empty() => Poll::Pending,
+                Ok(_) if !self.exchange.session.output().is_empty() => Poll::Pending,
                 Ok(_) => self.transport.poll_finish(context, code),
                 Err(error) => Poll::Ready(Err(error)),
             }
@@ -306,19 +241,5 @@ impl Connection {
         if let Ok(Ok(())) = tokio::time::timeout(LAST_WORDS, goodbye).await {
             lingering::close(self.transport.into_stream()).await;
         }
-    }
-}
-
-/// The server at this moment, as a session sees it.
-fn house(shared: &Shared, now: Millis) -> House<'_> {
-    House {
-        commit: &*shared.service.commit,
-        metrics: &shared.metrics,
-        clients: &shared.service.clients,
-        facts: &shared.service.facts,
-        hub: &shared.service.hub,
-        now,
-        unix_us: clock::unix_us(),
-        random: fastrand::u64(..),
     }
 }

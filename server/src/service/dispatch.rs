@@ -13,7 +13,8 @@ use super::facts::Facts;
 use super::hub::Hub;
 use super::owners::Owners;
 use super::status::Status;
-use crate::session::{Batch, Session, Ticket, WatchStart};
+use crate::observe::Metrics;
+use crate::session::{Batch, House, Millis, Session, Ticket, WatchStart};
 
 /// What requests are run against.
 pub(crate) struct Service {
@@ -28,6 +29,19 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// The server at one moment, as a RESP session sees it: `now` on the clock of the process, and in
+    /// microseconds since the Unix epoch; with a random number.
+    pub(crate) fn house<'a>(
+        &'a self,
+        metrics: &'a Metrics,
+        now: Millis,
+        unix_us: u64,
+        random: u64,
+    ) -> House<'a> {
+        let Self { commit, clients, facts, hub, .. } = self;
+        House { commit: &**commit, metrics, clients, facts, hub, now, unix_us, random }
+    }
+
     /// Runs a batch of requests that arrived together. What may be answered at once is; else the promise
     /// of the answers comes back, with the session's key to them. Views that watches begin with are
     /// added to `views`.

@@ -2,6 +2,10 @@
 //! once the list of words has grown to the longest command. One that has arrived in part is gone on
 //! with where the last look ended, so that bytes that trickle in are looked at once.
 //!
+//! It is our own for its speed: in a pipeline, a SET of 16 and 64 bytes takes it 10 to 15 ns. The crate
+//! `redis-protocol` 6.0, beside it in one program, took 84 to 95 ns (`decode_range`, an allocated list of
+//! frames a command) and 224 to 230 ns (`decode_bytes`), as much as everything else that a GET costs.
+//!
 //! ```text
 //! *2\r\n $3\r\n GET\r\n $1\r\n k\r\n        a list of words with their lengths
 //! GET k\r\n                              the same as a line, for people

@@ -1,0 +1,94 @@
+//! A RESP session and what it waits for: answers, views, changes and post, as futures that it must not
+//! know itself. Whoever has a transport and a clock drives it: a connection's task, or a conversation in
+//! memory.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tidekeep_log::Changed;
+
+use super::input::Input;
+use crate::session::{Came, House, Resp, Wait};
+
+/// A RESP session with its open questions to the commit.
+pub(crate) struct RespExchange {
+    pub(crate) session: Resp,
+    wait: Option<Wait>,
+    /// The next change, if it listens to events.
+    changed: Option<Changed>,
+    /// Since when it waits.
+    since: Instant,
+}
+
+impl RespExchange {
+    pub(crate) fn new(session: Resp) -> Self {
+        Self { session, wait: None, changed: None, since: Instant::now() }
+    }
+
+    /// Whether the commit is yet to answer.
+    pub(crate) fn waits(&self) -> bool {
+        self.wait.is_some()
+    }
+
+    /// Hands the session what it waited for; whether that has come.
+    pub(crate) fn poll_wait(&mut self, context: &mut Context<'_>, house: &House<'_>) -> bool {
+        let came = match &mut self.wait {
+            None => return false,
+            Some(Wait::Answers(pending)) => Pin::new(pending).poll(context).map(Came::Answers),
+            Some(Wait::View(pending)) => Pin::new(pending).poll(context).map(Came::View),
+        };
+        let Poll::Ready(came) = came else { return false };
+        house.metrics.batch_time.record(self.since.elapsed());
+        self.wait = self.session.resolve(came, house);
+        true
+    }
+
+    /// Waits for the next change if events are listened to, and for post; whether there is any.
+    pub(crate) fn poll_change(&mut self, context: &mut Context<'_>, house: &House<'_>) -> bool {
+        let post = self.session.mailbox().is_some_and(|mailbox| mailbox.has_post(context.waker()));
+        // What does not fit now is taken when the socket has taken what is before it.
+        let post = post && self.session.output().is_empty() && self.wait.is_none();
+        let Some(after) = self.session.waits_for_change() else {
+            self.changed = None;
+            return post;
+        };
+        let changed = self.changed.get_or_insert_with(|| house.commit.changed(after));
+        let Poll::Ready(result) = Pin::new(changed).poll(context) else { return post };
+        self.changed = None;
+        // After a failure of storage nothing changes any more; the server is about to end.
+        if result.is_ok() {
+            self.session.changed();
+        }
+        post || result.is_ok()
+    }
+
+    /// Runs the commands that have arrived; whether there were any.
+    pub(crate) fn run_input(
+        &mut self,
+        context: &mut Context<'_>,
+        input: &mut Input,
+        house: &House<'_>,
+    ) -> bool {
+        let mut moved = false;
+        self.session.note_input(house.now, input.held_bytes());
+        while self.wait.is_none() && !input.is_empty() && self.session.takes_commands() {
+            self.since = Instant::now();
+            let (read, wait) = self.session.read(input.unread(), house);
+            input.consume(read);
+            self.wait = wait;
+            let waits = self.wait.is_some();
+            if waits {
+                self.poll_wait(context, house);
+            } else if read > 0 {
+                house.metrics.batch_time.record(self.since.elapsed());
+            }
+            if read == 0 && !waits {
+                break;
+            }
+            moved = true;
+        }
+        self.session.note_input(house.now, input.held_bytes());
+        moved
+    }
+}
