@@ -63,6 +63,14 @@ impl Drop for GaugeShare {
     }
 }
 
+/// What was done in a pass.
+struct Work {
+    /// What may lead to more at once: requests ran, or there is a change.
+    more: bool,
+    /// The socket took something.
+    sent: bool,
+}
+
 /// How a connection ended.
 enum End {
     /// The session says so.
@@ -132,7 +140,8 @@ impl<T: Transport> Connection<T> {
         let mut now = self.shared.clock.at(since);
         let mut again = false;
         loop {
-            let came = match self.poll_input(context, now) {
+            let may_read = self.exchange.session.may_read();
+            let came = match self.poll_input(context, now, may_read) {
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Socket(error)),
                 came => came.is_ready(),
             };
@@ -142,9 +151,9 @@ impl<T: Transport> Connection<T> {
                 now = self.shared.clock.at(since);
             }
             again = true;
-            let moved = match self.poll_work(context, now, since) {
+            let work = match self.poll_work(context, now, since) {
                 Err(error) => return Poll::Ready(End::Socket(error)),
-                Ok(moved) => moved,
+                Ok(work) => work,
             };
             if let Some(ending) = self.exchange.session.ending() {
                 return Poll::Ready(End::Session(ending));
@@ -152,7 +161,9 @@ impl<T: Transport> Connection<T> {
             if self.hung_up && self.exchange.session.is_settled() && !self.transport.has_unsent() {
                 return Poll::Ready(End::Client);
             }
-            if came || moved {
+            // What was sent makes room, which matters only to who waited for it.
+            let made_room = work.sent && !(may_read && self.input.is_empty());
+            if came || work.more || made_room {
                 continue;
             }
             if self.poll_timer(context, now).is_pending() {
@@ -161,24 +172,22 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Runs what was read and writes what there is to write; whether anything moved. What was waited
-    /// for at `since` is what the batches' time is counted from.
+    /// Runs what was read and writes what there is to write. The batches' time is counted from `since`.
     fn poll_work(
         &mut self,
         context: &mut Context<'_>,
         now: Millis,
         since: Instant,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Work> {
         let Shared { service, metrics, .. } = &*self.shared;
         self.exchange.poll_owner(context);
         self.exchange.poll_waiters(context, metrics);
         let arrived = (self.arrived, since);
-        let mut moved =
-            self.exchange.run_input(context, now, arrived, &mut self.input, service, metrics);
-        moved |= self.poll_output(context, now)?;
-        moved |= self.exchange.poll_change(context, &*self.shared.service.commit);
+        let ran = self.exchange.run_input(context, now, arrived, &mut self.input, service, metrics);
+        let sent = self.poll_output(context, now)?;
+        let changed = self.exchange.poll_change(context, &*self.shared.service.commit);
         self.report();
-        Ok(moved)
+        Ok(Work { more: ran || changed, sent })
     }
 
     /// Writes what there is to write; whether the socket took anything.
@@ -208,9 +217,14 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Reads what has arrived.
-    fn poll_input(&mut self, context: &mut Context<'_>, now: Millis) -> Poll<io::Result<()>> {
-        if self.hung_up || !self.exchange.session.may_read() {
+    /// Reads what has arrived, if the session may be given more.
+    fn poll_input(
+        &mut self,
+        context: &mut Context<'_>,
+        now: Millis,
+        may_read: bool,
+    ) -> Poll<io::Result<()>> {
+        if self.hung_up || !may_read {
             return Poll::Pending;
         }
         let before = self.input.unread().len();

@@ -1,6 +1,7 @@
 //! What a visitor gets from the server, over real sockets: one module for each kind of promise.
 #![expect(unreachable_pub, reason = "modules of one test binary")]
 
+mod allocations;
 mod backup;
 mod bad_input;
 mod drain;
