@@ -47,29 +47,40 @@ pub(super) enum Unit {
 }
 
 impl Unit {
+    /// What a number of about this size is divided by, and the unit behind it.
+    fn scale(self, value: f64) -> (f64, &'static str) {
+        match self {
+            Self::PerSecond if value >= 999_500.0 => (1e6, " M/s"),
+            Self::PerSecond if value >= 999.5 => (1e3, " k/s"),
+            Self::PerSecond => (1.0, "/s"),
+            Self::Micros if value >= 999.5 => (1e3, " ms"),
+            Self::Micros => (1.0, " µs"),
+            Self::Seconds => (1.0, " s"),
+            Self::Bytes if value >= 1e6 => (1e6, " MB"),
+            Self::Bytes if value >= 1_024.0 => (1_024.0, " KiB"),
+            Self::Bytes => (1.0, " B"),
+            Self::Times => (1.0, "×"),
+        }
+    }
+
     /// Three digits and the unit.
     pub(super) fn write(self, value: f64) -> String {
+        let (divisor, unit) = self.scale(value);
         match self {
-            Self::PerSecond if value >= 999_500.0 => format!("{} M/s", digits(value / 1e6)),
-            Self::PerSecond if value >= 999.5 => format!("{} k/s", digits(value / 1e3)),
-            Self::PerSecond => format!("{}/s", digits(value)),
-            Self::Micros if value >= 999.5 => format!("{} ms", digits(value / 1e3)),
-            Self::Micros => format!("{} µs", digits(value)),
-            Self::Seconds => format!("{} s", digits(value)),
-            Self::Bytes if value >= 1e6 => format!("{} MB", digits(value / 1e6)),
-            Self::Bytes if value >= 1_024.0 => format!("{} KiB", digits(value / 1_024.0)),
-            Self::Bytes => format!("{} B", digits(value)),
-            Self::Times => format!("{value:.2}×"),
+            Self::Times => format!("{value:.2}{unit}"),
+            _ => format!("{}{unit}", digits(value / divisor)),
         }
     }
 
     /// `median (min–max)`, or the value alone where there is only one.
     pub(super) fn write_spread(self, spread: Spread) -> String {
         let Spread { median, min, max } = spread;
-        if min.total_cmp(&max).is_eq() {
+        let (divisor, _) = self.scale(median);
+        let [least, most] = [min, max].map(|end| digits(end / divisor));
+        if least == most {
             return self.write(median);
         }
-        format!("{} ({}–{})", self.write(median), self.write(min), self.write(max))
+        format!("{} ({least}–{most})", self.write(median))
     }
 }
 
@@ -115,6 +126,6 @@ mod tests {
         assert_eq!(Unit::Bytes.write(152_000_000.0), "152 MB");
         assert_eq!(Unit::Times.write(2.304), "2.30×");
         let spread = Spread { median: 2.0, min: 1.0, max: 3.0 };
-        assert_eq!(Unit::Seconds.write_spread(spread), "2.00 s (1.00 s–3.00 s)");
+        assert_eq!(Unit::Seconds.write_spread(spread), "2.00 s (1.00–3.00)");
     }
 }

@@ -68,7 +68,7 @@ impl Row {
         match self.bound {
             Bound::AtLeast(bound) => format!("at least {}", unit.write(bound)),
             Bound::AtMost(bound) => format!("at most {}", unit.write(bound)),
-            Bound::Told => "told".into(),
+            Bound::Told => "reported".into(),
         }
     }
 
@@ -133,7 +133,7 @@ mod tests {
         results.add("get-16/redis/per_core", 1e6);
         let verdict = resp.verdict(&results).unwrap();
         assert_eq!((verdict.measured.as_str(), verdict.reached), ("3.00×", Some(true)));
-        assert!(verdict.from.contains("3.00 M/s (2.00 M/s–4.00 M/s)"), "{}", verdict.from);
+        assert!(verdict.from.contains("3.00 M/s (2.00–4.00)"), "{}", verdict.from);
         results.add("get-16/native/micros", 3.1);
         results.add("get-16/bare/micros", 2.0);
         assert_eq!(row("bare-get-16").verdict(&results).unwrap().reached, Some(false));
