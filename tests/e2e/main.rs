@@ -13,6 +13,7 @@ mod locks;
 mod offline;
 mod python;
 mod reconnects;
+mod redis;
 mod refusal;
 mod self_test;
 mod small_disk;

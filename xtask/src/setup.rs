@@ -4,6 +4,7 @@
 mod apt;
 mod node;
 mod peers;
+mod redis_clients;
 mod rust;
 mod testing;
 
@@ -83,7 +84,10 @@ pub(crate) fn run(workspace: &Workspace, need: Need, talk: Talk) -> Result<Tools
     let wasm_opt = wasm_opt(workspace, &teller);
     let tests = match need {
         Need::Page => None,
-        Need::Tests => Some(testing::prepare(workspace, &teller)?),
+        Need::Tests => {
+            redis_clients::prepare(workspace, &teller, &node)?;
+            Some(testing::prepare(workspace, &teller)?)
+        }
     };
     Ok(Tools { wasm, node, wasm_opt, tests })
 }
