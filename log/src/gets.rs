@@ -88,11 +88,11 @@ impl Group {
         for (at, shard) in shards.filter(|(at, _)| wanted >> at & 1 == 1) {
             reading.0[at] = Some(shard.read());
         }
-        let near = |&(_, hash, at): &(_, _, u8)| {
+        let wanted = |&(key, hash, at): &(_, _, u8)| {
             let shard = reading.0[usize::from(at)].as_deref();
-            shard.map(|shard| (hash, shard))
+            shard.map(|shard| (key, hash, shard))
         };
-        let near = approach(keys.all().iter().filter_map(near));
+        let near = approach(keys.all().iter().filter_map(wanted));
         Some((keys, reading, near))
     }
 }
@@ -104,7 +104,7 @@ impl<'a> Keys<'a> {
 }
 
 /// The key of a request that is about one.
-fn single_key<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
+pub(crate) fn single_key<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     match request {
         Request::Get(get) => Some(get.key),
         Request::Put(put) => Some(put.key),

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use tidekeep_protocol::range::KeyRange;
-use tidekeep_store::apply::apply;
+use tidekeep_store::apply::{Stamp, apply};
+use tidekeep_store::approach::{KEYS_MAX, approach};
 use tidekeep_store::entry::Entry;
 use tidekeep_store::history;
 use tidekeep_store::moment::Moment;
@@ -21,6 +22,7 @@ use crate::clock::Monotone;
 use crate::commit::Identity;
 use crate::disk::Disk;
 use crate::error::{BoxError, OpenError};
+use crate::gets::single_key;
 use crate::group::{Cut, Group, Order, digest, held};
 use crate::manifest::{MARKER, Manifest};
 use crate::memory::{Eviction, Memory};
@@ -308,29 +310,59 @@ impl State {
             let (found, expected) = (stamp.revision, self.revision);
             return Err(format!("it follows revision {found}, the state has {expected}").into());
         }
-        for command in record.commands() {
-            let command = command?;
-            let mut writing = Writing::new(self.spread, &mut self.shards);
-            let applied = apply(&mut writing, &mut self.tables, stamp, &command);
-            let (change, changed) = match command {
-                Command::Numbered { changed, .. } => {
-                    (applied.map_or(None, |applied| applied.1), changed)
-                }
-                Command::Request(_)
-                | Command::Expire(_)
-                | Command::Evict(_)
-                | Command::EndLease(_) => (applied?.1, true),
-            };
-            if change.is_some() != changed {
-                return Err("a command does not change now what it changed the first time".into());
-            }
-            if let Some(change) = change {
-                stamp.revision = change.revision;
-                tail.extend([change], stamp.revision, u64::MAX);
+        let mut commands = record.commands().peekable();
+        let mut ahead = Vec::new();
+        while commands.peek().is_some() {
+            // An error is the last one there is.
+            ahead.extend(commands.by_ref().take(KEYS_MAX));
+            self.look_ahead(&ahead);
+            for command in ahead.drain(..) {
+                self.apply(command?, &mut stamp, tail)?;
             }
         }
         self.revision = stamp.revision;
         self.now_ms = self.now_ms.max(stamp.now_ms);
+        Ok(())
+    }
+
+    /// Brings near what commands will look at.
+    fn look_ahead(&self, commands: &[Result<Command<'_>, BadRecord>]) {
+        let wanted = commands.iter().filter_map(|command| {
+            let (Ok(Command::Request(request)) | Ok(Command::Numbered { request, .. })) = command
+            else {
+                return None;
+            };
+            let key = single_key(request)?;
+            let hash = self.spread.hash(key);
+            Some((key, hash, &*self.shards[self.spread.shard_of_hash(hash)].1))
+        });
+        approach(wanted);
+    }
+
+    /// Applies a command.
+    fn apply(
+        &mut self,
+        command: Command<'_>,
+        stamp: &mut Stamp,
+        tail: &Tail,
+    ) -> Result<(), BoxError> {
+        let mut writing = Writing::new(self.spread, &mut self.shards);
+        let applied = apply(&mut writing, &mut self.tables, *stamp, &command);
+        let (change, changed) = match command {
+            Command::Numbered { changed, .. } => {
+                (applied.map_or(None, |applied| applied.1), changed)
+            }
+            Command::Request(_) | Command::Expire(_) | Command::Evict(_) | Command::EndLease(_) => {
+                (applied?.1, true)
+            }
+        };
+        if change.is_some() != changed {
+            return Err("a command does not change now what it changed the first time".into());
+        }
+        if let Some(change) = change {
+            stamp.revision = change.revision;
+            tail.extend([change], stamp.revision, u64::MAX);
+        }
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! side, so that what follows finds everything near. Nothing is decided here.
 
 use crate::index::Place;
+use crate::leaf::Search;
 use crate::shard::Shard;
 use crate::shards::KeyHash;
 
@@ -13,18 +14,41 @@ pub const KEYS_MAX: usize = 64;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Near(pub(crate) Option<Place>);
 
-/// Brings near what the keys with these hashes lead to in their shards, [`KEYS_MAX`] at most; gives for
-/// each where it probably is.
-pub fn approach<'a>(keys: impl Iterator<Item = (KeyHash, &'a Shard)> + Clone) -> [Near; KEYS_MAX] {
+/// A key that is looked ahead for: with its hash, and its shard.
+pub type Wanted<'a> = (&'a [u8], KeyHash, &'a Shard);
+
+/// Brings near what the keys lead to in their shards, [`KEYS_MAX`] at most, or where they would be put;
+/// gives for each where it probably is.
+pub fn approach<'a>(keys: impl Iterator<Item = Wanted<'a>> + Clone) -> [Near; KEYS_MAX] {
     let mut places = [Near(None); KEYS_MAX];
     let keys = keys.take(KEYS_MAX);
-    for (place, (hash, shard)) in places.iter_mut().zip(keys.clone()) {
+    for (place, (_, hash, shard)) in places.iter_mut().zip(keys.clone()) {
         *place = Near(shard.likely_place(hash));
     }
-    let found = || keys.clone().zip(places).filter_map(|((_, shard), near)| Some((shard, near.0?)));
+    let found =
+        || keys.clone().zip(places).filter_map(|((_, _, shard), near)| Some((shard, near.0?)));
     let slots = found().fold(0, |sum, (shard, place)| sum ^ shard.look_at_slot(place));
     let entries = found().fold(0, |sum, (shard, place)| sum ^ shard.look_at_entry(place));
+    let absent = keys.zip(places).filter(|(_, near)| near.0.is_none());
+    let steps = descend(absent.map(|((key, _, shard), _)| (key, shard)));
     // Or else nobody would need to look.
-    core::hint::black_box((slots, entries));
+    core::hint::black_box((slots, entries, steps));
     places
+}
+
+/// Looks for the places of keys in the order of their leaves, a step of each at a time; gives how many
+/// steps it took.
+fn descend<'a>(keys: impl Iterator<Item = (&'a [u8], &'a Shard)>) -> usize {
+    let mut searches = [const { None::<(&[u8], Search<'_>)> }; KEYS_MAX];
+    let mut open = 0;
+    for (search, (key, shard)) in searches.iter_mut().zip(keys) {
+        *search = shard.search(key).map(|search| (key, search));
+        open += 1;
+    }
+    let mut steps = 0;
+    let open = &mut searches[..open];
+    while open.iter_mut().flatten().fold(false, |more, (key, search)| search.step(key) | more) {
+        steps += 1;
+    }
+    steps
 }

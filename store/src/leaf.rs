@@ -156,6 +156,36 @@ impl Leaf {
     }
 }
 
+/// A search for a key in a leaf under way.
+#[derive(Debug)]
+pub(crate) struct Search<'a> {
+    leaf: &'a Leaf,
+    low: usize,
+    high: usize,
+}
+
+impl<'a> Search<'a> {
+    pub(crate) fn new(leaf: &'a Leaf) -> Self {
+        Self { leaf, low: 0, high: leaf.len() }
+    }
+
+    /// Looks at the entry in the middle of what is left; whether there was any.
+    pub(crate) fn step(&mut self, key: &[u8]) -> bool {
+        let middle = self.low.midpoint(self.high);
+        match self.leaf.order[..self.high].get(middle) {
+            Some(&slot) if self.leaf.entries[usize::from(slot)].key() < key => {
+                self.low = middle + 1;
+                true
+            }
+            Some(_) => {
+                self.high = middle;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
 impl Clone for Leaf {
     /// Counts every entry once more. Each is looked at first: loads of memory that is far away go on
     /// beside each other, while counters are raised one after the other.

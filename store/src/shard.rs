@@ -20,7 +20,7 @@ use crate::approach::Near;
 use crate::entry::Entry;
 use crate::fences::{Fence, Fences};
 use crate::index::{Index, Place};
-use crate::leaf::{self, ENTRIES_MAX, ENTRIES_MIN, Leaf, Row};
+use crate::leaf::{self, ENTRIES_MAX, ENTRIES_MIN, Leaf, Row, Search};
 use crate::leaves::Leaves;
 use crate::shards::{KeyHash, Spread};
 
@@ -125,6 +125,12 @@ impl Shard {
     /// A place with this hash, which may be another key's.
     pub(crate) fn likely_place(&self, hash: KeyHash) -> Option<Place> {
         self.index.find(hash, |_| true)
+    }
+
+    /// Begins a search for the place of a key that is not there; none in an empty shard.
+    pub(crate) fn search(&self, key: &[u8]) -> Option<Search<'_>> {
+        let row = self.row();
+        (row.len() > 0).then(|| Search::new(row.leaf(row.leaf_of(key))))
     }
 
     /// Loads a slot, and not what it leads to.
