@@ -27,6 +27,9 @@ use crate::session::{Ending, Millis, Resp};
 /// How long a connection that ends may take to get its last bytes out.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// How long a connection is idle before it gives memory back.
+const REST_AFTER_MS: u64 = 1_000;
+
 struct Connection {
     transport: Tcp,
     shared: Arc<Shared>,
@@ -36,6 +39,10 @@ struct Connection {
     timer: Option<Pin<Box<Sleep>>>,
     /// What the timer is set to.
     armed: Millis,
+    /// When it last did something.
+    active: Millis,
+    /// Whether it has given back what it does not need since then.
+    rested: bool,
     hung_up: bool,
     gauges: GaugeShare,
 }
@@ -86,6 +93,8 @@ impl Connection {
             input,
             timer: None,
             armed: Millis(0),
+            active: now,
+            rested: false,
             hung_up: false,
             gauges,
             shared,
@@ -115,6 +124,7 @@ impl Connection {
                 return Poll::Ready(End::Session(ending));
             }
             if moved {
+                (self.active, self.rested) = (now, false);
                 continue;
             }
             if self.hung_up && !waits && self.exchange.session.is_settled() {
@@ -177,19 +187,22 @@ impl Connection {
         }
     }
 
-    /// Acts on what is due and sets the timer to the next thing. An idle connection has none.
+    /// Acts on what is due and sets the timer to the next thing. A connection that has been idle for a
+    /// while gives back what a burst needed, and has no timer.
     fn poll_timer(&mut self, context: &mut Context<'_>, now: Millis) -> Poll<()> {
-        let Some(due) = self.exchange.session.wait() else {
-            if !self.exchange.waits() {
-                self.timer = None;
-                self.armed = Millis(0);
-                self.exchange.session.rest();
-                self.input.rest();
-            }
+        let rest_at = (!self.rested).then(|| self.active.after(REST_AFTER_MS));
+        let due = [self.exchange.session.wait(), rest_at].into_iter().flatten().min();
+        let Some(due) = due else {
+            (self.timer, self.armed) = (None, Millis(0));
             return Poll::Pending;
         };
         if due <= now {
             self.exchange.session.tick(now);
+            if rest_at.is_some_and(|rest_at| rest_at <= now) && !self.exchange.waits() {
+                self.exchange.session.rest();
+                self.input.rest();
+            }
+            self.rested = rest_at.is_none_or(|rest_at| rest_at <= now);
             return Poll::Ready(());
         }
         let at = self.shared.clock.instant(due);

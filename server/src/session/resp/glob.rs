@@ -136,6 +136,33 @@ mod tests {
         }
     }
 
+    /// The same by trying every way.
+    fn naively(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern, text) {
+            ([], text) => text.is_empty(),
+            ([b'*', rest @ ..], text) => (0..=text.len()).any(|at| naively(rest, &text[at..])),
+            (_, []) => false,
+            (pattern, [byte, text @ ..]) => {
+                one(pattern, *byte).is_some_and(|length| naively(&pattern[length..], text))
+            }
+        }
+    }
+
+    #[test]
+    fn any_pattern_fits_what_it_fits_by_trying_every_way() {
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut some = |letters: &[u8], most: usize| -> Vec<u8> {
+            (0..random.usize(..=most)).map(|_| letters[random.usize(..letters.len())]).collect()
+        };
+        for _ in 0..20_000 {
+            let (pattern, text) = (some(b"ab*?[^]-\\", 8), some(b"ab-", 8));
+            let fits = matches(&pattern, &text);
+            let shown = (pattern.escape_ascii().to_string(), text.escape_ascii().to_string());
+            assert_eq!(fits, naively(&pattern, &text), "{shown:?}");
+            assert!(!fits || text.starts_with(&prefix(&pattern)), "{shown:?}");
+        }
+    }
+
     #[test]
     fn many_stars_take_no_forever() {
         let pattern = "a*".repeat(60) + "b";

@@ -88,3 +88,51 @@ fn a_claimed_length_reserves_nothing() {
     assert_eq!(parser.next(b"*100000\r\n$5\r\n"), Ok(Parsed::Part));
     assert!(parser.held_bytes() < 1024);
 }
+
+/// The same, read plainly from whole bytes: lists only.
+fn plainly(mut bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    fn line(bytes: &mut &[u8], mark: u8) -> Option<usize> {
+        let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+        let text = std::str::from_utf8(bytes[..end].strip_prefix(&[mark])?).ok()?;
+        *bytes = &bytes[end + 2..];
+        text.parse().ok()
+    }
+    let mut commands = Vec::new();
+    while let Some(count) = line(&mut bytes, b'*') {
+        let mut command = Vec::new();
+        for _ in 0..count {
+            let Some(length) = line(&mut bytes, b'$') else { return commands };
+            let Some(word) = bytes.get(..length + 2) else { return commands };
+            command.push(word[..length].to_vec());
+            bytes = &bytes[length + 2..];
+        }
+        if !command.is_empty() {
+            commands.push(command);
+        }
+    }
+    commands
+}
+
+#[test]
+fn it_finds_what_a_plain_reading_finds_in_any_stream_cut_anywhere() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..2_000 {
+        let mut stream = Vec::new();
+        for _ in 0..random.usize(..6) {
+            let words: Vec<Vec<u8>> = (0..random.usize(..5))
+                .map(|_| (0..random.usize(..120)).map(|_| b"a\r\n$*1"[random.usize(..6)]).collect())
+                .collect();
+            stream.extend(written(&words.iter().map(Vec::as_slice).collect::<Vec<_>>()));
+        }
+        stream.truncate(random.usize(..=stream.len()));
+        let expected = plainly(&stream);
+        let (mut parts, mut rest): (Vec<&[u8]>, &[u8]) = (Vec::new(), &stream);
+        while !rest.is_empty() {
+            let (part, behind) = rest.split_at(random.usize(1..=rest.len()));
+            parts.push(part);
+            rest = behind;
+        }
+        let (commands, violation) = read(&parts, LIMIT);
+        assert_eq!((commands, violation), (expected, None), "{}", stream.escape_ascii());
+    }
+}

@@ -285,6 +285,7 @@ impl Core {
             let args = args.to_owned();
             multi.bytes += args.held_bytes();
             multi.queued.push(Queued { row, args, unseen: false });
+            self.client.in_multi(Some(multi.queued.len()));
         }
         if !unseen {
             Encoder::new(&mut batch.said, self.outlet.version).simple("QUEUED");
