@@ -57,6 +57,10 @@ pub(crate) struct Options {
     /// goes on: real-time threads of one server do not share their core as they usually would
     #[arg(long)]
     ahead: bool,
+    /// Let the load generator sleep while it waits for replies, so that servers also pay for waking
+    /// it up, which clients on other machines would not make them do
+    #[arg(long)]
+    sleeping: bool,
     /// Name the rows and what they must reach
     #[arg(long)]
     list: bool,
@@ -81,7 +85,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             true => Scale::small(),
             false => Scale::full(options.rounds, options.seconds),
         };
-        let plan = Plan { workspace, scale, quick: options.quick, ahead: options.ahead };
+        let (quick, ahead, spin) =
+            (options.quick, options.ahead, !options.sleeping && !options.quick);
+        let plan = Plan { workspace, scale, quick, ahead, spin };
         build(workspace)?;
         peers::prepare(workspace, &plan)?;
         failures = plan.measure(&rows, &mut results)?;
@@ -99,7 +105,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
 /// Tries the bench itself on small stores; fails where a figure could not be had or a reply was wrong.
 /// How many scenes were tried.
 pub(crate) fn smoke(workspace: &Workspace) -> Result<usize> {
-    let plan = Plan { workspace, scale: Scale::small(), quick: true, ahead: false };
+    let scale = Scale::small();
+    let plan = Plan { workspace, scale, quick: true, ahead: false, spin: false };
     build(workspace)?;
     let failures = plan.measure(&selected(&SMOKE.map(str::to_owned))?, &mut Results::unkept())?;
     if !failures.is_empty() {

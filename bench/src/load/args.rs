@@ -82,6 +82,9 @@ pub struct Args {
     /// End after so many requests, instead of after some time
     #[arg(long, conflicts_with = "rate")]
     pub requests: Option<u64>,
+    /// Never sleep while there is nothing to read, so that the server does not pay for waking this
+    #[arg(long)]
+    pub spin: bool,
     /// Requests each second, at fixed times, instead of as many as the server answers
     #[arg(long, value_name = "PER_SECOND")]
     pub rate: Option<u32>,

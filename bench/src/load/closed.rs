@@ -47,14 +47,19 @@ pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
     };
     let mut report = None;
     let mut busy = 0;
+    let mut heard = Instant::now();
     for connection in &mut connections {
         let asks = std::iter::from_fn(|| work.next()).take(args.pipeline as usize);
         connection.send(asks, Instant::now(), &mut desk, &tally)?;
         busy += usize::from(connection.waiting > 0);
     }
     while busy > 0 {
-        poll.poll(&mut events, Some(SILENCE_LIMIT))?;
-        if events.is_empty() {
+        if args.spin {
+            poll.poll(&mut events, Some(Duration::ZERO))?;
+        } else {
+            poll.poll(&mut events, Some(SILENCE_LIMIT))?;
+        }
+        if events.is_empty() && heard.elapsed() > SILENCE_LIMIT {
             return Err(Broken::protocol("the server is silent"));
         }
         for event in &events {
@@ -66,6 +71,7 @@ pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
                 continue;
             }
             let now = connection.receive(&mut desk, &mut tally)?;
+            heard = now;
             match phase {
                 Phase::Warm(until) if now >= until => {
                     tally.restart();

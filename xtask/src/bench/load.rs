@@ -99,6 +99,9 @@ impl Load {
         if let Some(ttl_ms) = self.ttl_ms {
             command.args(["--ttl-ms", &ttl_ms.to_string()]);
         }
+        if plan.spin && ["get", "set"].contains(&self.operation) {
+            command.arg("--spin");
+        }
         if let Some(requests) = self.requests {
             command.args(["--requests", &requests.to_string()]);
         }

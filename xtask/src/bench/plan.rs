@@ -86,6 +86,8 @@ pub(super) struct Plan<'a> {
     pub(super) quick: bool,
     /// Before all other work of the machine.
     pub(super) ahead: bool,
+    /// The generator never sleeps.
+    pub(super) spin: bool,
 }
 
 impl Plan<'_> {
@@ -134,9 +136,10 @@ impl Plan<'_> {
         let version = redis.split_whitespace().find_map(|word| word.strip_prefix("v="));
         let Scale { rounds, seconds, .. } = self.scale;
         let ahead = if self.ahead { ", at real-time priority" } else { "" };
+        let spin = if self.spin { "" } else { ", by a generator that sleeps while it waits" };
         format!(
             "{cores} cores ({model}), {system}, Redis {}, medians of {rounds} rounds of \
-             {seconds} s{ahead}",
+             {seconds} s{ahead}{spin}",
             version.unwrap_or("absent")
         )
     }
