@@ -77,6 +77,13 @@ impl Accesses {
         }
     }
 
+    /// Gives back what no stamp takes.
+    pub(crate) fn fit(&mut self) {
+        if let Some(stamps) = &mut self.0 {
+            stamps.shrink_to_fit();
+        }
+    }
+
     pub(crate) fn truncate(&mut self, len: usize) {
         if let Some(stamps) = &mut self.0 {
             stamps.truncate(len);

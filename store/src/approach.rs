@@ -3,7 +3,7 @@
 //! side, so that what follows finds everything near. Nothing is decided here.
 
 use crate::index::Place;
-use crate::leaf::Search;
+use crate::leaf::Leaf;
 use crate::shard::Shard;
 use crate::shards::KeyHash;
 
@@ -36,19 +36,13 @@ pub fn approach<'a>(keys: impl Iterator<Item = Wanted<'a>> + Clone) -> [Near; KE
     places
 }
 
-/// Looks for the places of keys in the order of their leaves, a step of each at a time; gives how many
-/// steps it took.
+/// Looks for the places of keys in the order of their leaves; what it gives says nothing.
 fn descend<'a>(keys: impl Iterator<Item = (&'a [u8], &'a Shard)>) -> usize {
-    let mut searches = [const { None::<(&[u8], Search<'_>)> }; KEYS_MAX];
-    let mut open = 0;
-    for (search, (key, shard)) in searches.iter_mut().zip(keys) {
-        *search = shard.search(key).map(|search| (key, search));
-        open += 1;
+    let mut leaves = [None::<(&[u8], &Leaf)>; KEYS_MAX];
+    for (place, (key, shard)) in leaves.iter_mut().zip(keys) {
+        *place = shard.leaf_for(key).map(|leaf| (key, leaf));
     }
-    let mut steps = 0;
-    let open = &mut searches[..open];
-    while open.iter_mut().flatten().fold(false, |more, (key, search)| search.step(key) | more) {
-        steps += 1;
-    }
-    steps
+    let leaves = leaves.iter().flatten();
+    let firsts = leaves.clone().fold(0, |sum, (_, leaf)| sum ^ leaf.first_address());
+    leaves.fold(firsts, |sum, (key, leaf)| sum ^ leaf.position(key).unwrap_or_else(|at| at))
 }

@@ -10,6 +10,7 @@ use tidekeep_protocol::range::Range;
 
 use crate::access::Accesses;
 use crate::entry::{Entry, allocated};
+use crate::hints::Hints;
 
 /// A leaf with more entries is split.
 pub(crate) const ENTRIES_MAX: usize = 128;
@@ -29,19 +30,23 @@ pub struct Leaf {
     pub(crate) accesses: Accesses,
     /// The slots in the order of their keys, as many as there are entries.
     order: [u8; ENTRIES_MAX],
+    /// What tells most keys apart without a look at their entries, in their order.
+    hints: Hints,
 }
 
 impl Leaf {
     /// A leaf of entries that are sorted and follow each other, at most [`ENTRIES_MAX`].
     pub(crate) fn of(entries: Vec<Entry>, accesses: Accesses) -> Self {
-        Self { entries, accesses, order: core::array::from_fn(|at| at as u8) }
+        let hints = Hints::of(entries.iter().map(Entry::key));
+        Self { entries, accesses, order: core::array::from_fn(|at| at as u8), hints }
     }
 
     /// What the leaf costs in memory beside its entries, in bytes: itself, its slots, the pointer to
     /// it.
     pub(crate) fn cost(&self) -> usize {
         let slots = allocated(self.entries.capacity() * size_of::<Entry>());
-        allocated(16 + size_of::<Self>()) + slots + self.accesses.cost() + size_of::<usize>()
+        let own = allocated(16 + size_of::<Self>()) + size_of::<usize>();
+        own + slots + self.accesses.cost() + self.hints.cost()
     }
 
     /// How many entries there are.
@@ -66,10 +71,15 @@ impl Leaf {
         if slot == self.entries.capacity() {
             self.entries.reserve_exact(GROWTH.min(ENTRIES_MAX - slot));
         }
+        let first = self.order[..slot].first().map(|&it| self.entries[usize::from(it)].key());
+        let known = self.hints.insert(at, entry.key(), first.unwrap_or_default());
         self.entries.push(entry);
         self.accesses.push(used);
         self.order.copy_within(at..slot, at + 1);
         self.order[at] = slot as u8;
+        if !known {
+            self.hints = self.new_hints();
+        }
         slot
     }
 
@@ -78,12 +88,20 @@ impl Leaf {
         let last = self.entries.len() - 1;
         let at = self.place_of(slot);
         self.order.copy_within(at + 1..=last, at);
+        self.hints.remove(at);
         if slot != last {
             let moved = self.order[..last].iter_mut().find(|it| usize::from(**it) == last);
             *moved.expect("every slot has a place in the order") = slot as u8;
         }
         self.accesses.swap_remove(slot);
         self.entries.swap_remove(slot)
+    }
+
+    /// Gives back what no entry takes.
+    pub(crate) fn fit(&mut self) {
+        self.entries.shrink_to_fit();
+        self.accesses.fit();
+        self.hints.fit();
     }
 
     /// Takes off all entries from a place in the order on, as a leaf of their own, whose slots are in
@@ -111,6 +129,7 @@ impl Leaf {
         self.entries.truncate(keep);
         self.entries.shrink_to(keep + GROWTH);
         self.accesses.truncate(keep);
+        self.hints = self.new_hints();
         behind
     }
 
@@ -124,10 +143,13 @@ impl Leaf {
         for slot in start..self.entries.len() {
             self.order[slot] = slot as u8;
         }
+        self.hints = self.new_hints();
     }
 
     /// The entries in key order.
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
+    pub(crate) fn iter(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator + Clone {
         self.order[..self.entries.len()].iter().map(|&slot| &self.entries[usize::from(slot)])
     }
 
@@ -144,8 +166,19 @@ impl Leaf {
 
     /// The place in the order of `key`, or where it belongs.
     pub(crate) fn position(&self, key: &[u8]) -> Result<usize, usize> {
-        let order = &self.order[..self.entries.len()];
-        order.binary_search_by(|&slot| self.entries[usize::from(slot)].key().cmp(key))
+        let part = self.hints.part(key, self.first_key());
+        let order = &self.order[part.clone()];
+        let found = order.binary_search_by(|&slot| self.entries[usize::from(slot)].key().cmp(key));
+        found.map(|at| part.start + at).map_err(|at| part.start + at)
+    }
+
+    /// Where the first entry lies in memory.
+    pub(crate) fn first_address(&self) -> usize {
+        self.iter().next().map_or(0, Entry::address)
+    }
+
+    fn new_hints(&self) -> Hints {
+        Hints::of(self.iter().map(Entry::key))
     }
 
     /// The place in the order of a slot.
@@ -153,36 +186,6 @@ impl Leaf {
         let order = &self.order[..self.entries.len()];
         let at = order.iter().position(|&it| usize::from(it) == slot);
         at.expect("every slot has a place in the order")
-    }
-}
-
-/// A search for a key in a leaf under way.
-#[derive(Debug)]
-pub(crate) struct Search<'a> {
-    leaf: &'a Leaf,
-    low: usize,
-    high: usize,
-}
-
-impl<'a> Search<'a> {
-    pub(crate) fn new(leaf: &'a Leaf) -> Self {
-        Self { leaf, low: 0, high: leaf.len() }
-    }
-
-    /// Looks at the entry in the middle of what is left; whether there was any.
-    pub(crate) fn step(&mut self, key: &[u8]) -> bool {
-        let middle = self.low.midpoint(self.high);
-        match self.leaf.order[..self.high].get(middle) {
-            Some(&slot) if self.leaf.entries[usize::from(slot)].key() < key => {
-                self.low = middle + 1;
-                true
-            }
-            Some(_) => {
-                self.high = middle;
-                true
-            }
-            None => false,
-        }
     }
 }
 
@@ -194,7 +197,8 @@ impl Clone for Leaf {
         core::hint::black_box(near);
         let mut entries = Vec::with_capacity(self.entries.capacity());
         entries.extend(self.entries.iter().cloned());
-        Self { entries, accesses: self.accesses.clone(), order: self.order }
+        let (accesses, hints) = (self.accesses.clone(), self.hints.clone());
+        Self { entries, accesses, order: self.order, hints }
     }
 }
 

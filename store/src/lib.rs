@@ -8,7 +8,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`entry`], [`leaf`], [`shard`] | what is kept: one allocation an entry, leaves shared with views, `index`, `leaves` and `fences` to find them |
+//! | [`entry`], [`leaf`], [`shard`] | what is kept: one allocation an entry, leaves shared with views, `index`, `leaves`, `fences` and `hints` to find them |
 //! | [`shards`] | which shard holds a key; the shards a command needs |
 //! | [`tables`], [`sessions`] | what is kept beside entries: answers to numbered writes, so that a retry is safe |
 //! | [`leases`] | times that clients keep renewing, and what goes when one is over |
@@ -30,6 +30,7 @@ pub mod change;
 pub mod entry;
 mod fences;
 pub mod few;
+mod hints;
 pub mod history;
 mod index;
 pub mod leaf;

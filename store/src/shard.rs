@@ -20,7 +20,7 @@ use crate::approach::Near;
 use crate::entry::Entry;
 use crate::fences::{Fence, Fences};
 use crate::index::{Index, Place};
-use crate::leaf::{self, ENTRIES_MAX, ENTRIES_MIN, Leaf, Row, Search};
+use crate::leaf::{self, ENTRIES_MAX, ENTRIES_MIN, Leaf, Row};
 use crate::leaves::Leaves;
 use crate::shards::{KeyHash, Spread};
 
@@ -127,10 +127,10 @@ impl Shard {
         self.index.find(hash, |_| true)
     }
 
-    /// Begins a search for the place of a key that is not there; none in an empty shard.
-    pub(crate) fn search(&self, key: &[u8]) -> Option<Search<'_>> {
+    /// The leaf that a key belongs into; none in an empty shard.
+    pub(crate) fn leaf_for(&self, key: &[u8]) -> Option<&Leaf> {
         let row = self.row();
-        (row.len() > 0).then(|| Search::new(row.leaf(row.leaf_of(key))))
+        (row.len() > 0).then(|| row.leaf(row.leaf_of(key)))
     }
 
     /// Loads a slot, and not what it leads to.
@@ -220,7 +220,14 @@ impl Shard {
         if kept {
             self.insert(entry);
         } else {
-            self.remove(entry.key(), written);
+            let hash = self.spread.hash(entry.key());
+            if let Some(place) = self.find(hash, entry.key()) {
+                self.remove_at(hash, place, written);
+                if self.leaves.get(place.leaf()).is_some() {
+                    // What a refused write has made room for must not be missing to others.
+                    self.change_leaf(place.leaf() as u32, Leaf::fit);
+                }
+            }
         }
         self.written = written;
     }
