@@ -12,6 +12,9 @@ use crate::process;
 /// The core of the generator; the servers have the one before it.
 const CORE: usize = 1;
 
+/// How long a slice of a load with a fixed rate is.
+pub(super) const SLICE_MS: u64 = 100;
+
 /// What a run asks for; see `tidekeep-load --help`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
@@ -106,7 +109,7 @@ impl Load {
             command.args(["--requests", &requests.to_string()]);
         }
         if let Some(rate) = self.rate {
-            command.args(["--rate", &rate.to_string(), "--slice-ms", "100"]);
+            command.args(["--rate", &rate.to_string(), "--slice-ms", &SLICE_MS.to_string()]);
         }
         command.args(["--seconds", &self.seconds.to_string()]);
         command.args(["--warmup", &self.warmup.to_string()]);
