@@ -10,8 +10,14 @@ use clap::Parser;
 use tidekeep_server::config::Config;
 use tidekeep_server::config::args::Args;
 use tidekeep_server::{Server, StartError, Stopped};
+use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::error;
+
+/// Entries come and go in every size for as long as the server runs: size classes keep that quick and
+/// the memory together. docs/benchmarks.md says what it gave.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// What the process ends with; `--help` lists them.
 mod exit {
