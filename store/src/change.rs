@@ -44,6 +44,15 @@ pub fn cost(events: &Few<Event>) -> usize {
     size_of::<Change>() + events.cost() + entries.map(Entry::cost).sum::<usize>()
 }
 
+/// Loads what forgetting the events touches: the heads of their entries, and all lines of those that
+/// go with them, where what is written next will be put. What it gives says nothing.
+pub fn look(events: &Few<Event>) -> usize {
+    events.iter().fold(0, |sum, event| {
+        let previous = event.previous.as_ref().map_or(0, Entry::look);
+        sum ^ event.entry.cost() ^ previous
+    })
+}
+
 /// A change to one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {

@@ -2,11 +2,11 @@
 //! written, so that the index can name them. Shards and views hold leaves in `Arc`s; a leaf that a view
 //! shares is copied before it is written.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use tidekeep_protocol::range::Range;
+use triomphe::Arc;
 
 use crate::access::Accesses;
 use crate::entry::{Entry, allocated};
@@ -45,7 +45,7 @@ impl Leaf {
     /// it.
     pub(crate) fn cost(&self) -> usize {
         let slots = allocated(self.entries.capacity() * size_of::<Entry>());
-        let own = allocated(16 + size_of::<Self>()) + size_of::<usize>();
+        let own = allocated(size_of::<usize>() + size_of::<Self>()) + size_of::<usize>();
         own + slots + self.accesses.cost() + self.hints.cost()
     }
 

@@ -1,9 +1,10 @@
 //! The leaves of a shard by their numbers, which the index names them by. A number stays a leaf's for as
 //! long as there is the leaf, wherever in the order it stands.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops;
+
+use triomphe::Arc;
 
 use crate::entry::Entry;
 use crate::index::Place;

@@ -8,12 +8,12 @@
 //! ```
 
 use alloc::collections::BTreeSet;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use tidekeep_protocol::entry::Meta;
 use tidekeep_protocol::range::Range;
+use triomphe::Arc;
 
 use crate::access::{self, Accesses};
 use crate::approach::Near;

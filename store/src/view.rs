@@ -1,10 +1,10 @@
 //! A frozen cut of a range: leaves that were shared at one revision, read at leisure while writes go
 //! on beside it. Feeds a watch's first content and snapshots.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use tidekeep_protocol::range::{KeyRange, successor};
+use triomphe::Arc;
 
 use crate::entry::Entry;
 use crate::leaf::{self, Leaf};

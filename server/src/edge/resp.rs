@@ -101,18 +101,30 @@ impl Connection {
         }
     }
 
+    /// Reads, runs and writes until nothing moves any more.
     fn poll(&mut self, context: &mut Context<'_>, leaving: bool) -> Poll<End> {
+        let shared = Arc::clone(&self.shared);
+        let mut now = shared.clock.now();
+        let mut again = false;
         loop {
-            let now = self.shared.clock.now();
-            let shared = Arc::clone(&self.shared);
+            let may_read = self.exchange.session.may_read();
+            let came = match self.poll_input(context, now, may_read) {
+                Poll::Ready(Err(error)) => return Poll::Ready(End::Socket(error)),
+                came => came.is_ready(),
+            };
+            // Time has passed only if something was done since it was asked for.
+            if came && again {
+                now = shared.clock.now();
+            }
+            again = true;
             let house = shared.house(now);
-            let mut moved = self.exchange.poll_wait(context, &house);
-            moved |= !leaving && self.exchange.run_input(context, &mut self.input, &house);
-            moved |= match self.poll_output(context, now) {
-                Ok(moved) => moved,
+            let mut more = self.exchange.poll_wait(context, &house);
+            more |= !leaving && self.exchange.run_input(context, &mut self.input, &house);
+            let sent = match self.poll_output(context, now) {
+                Ok(sent) => sent,
                 Err(error) => return Poll::Ready(End::Socket(error)),
             };
-            moved |= self.exchange.poll_change(context, &house);
+            more |= self.exchange.poll_change(context, &house);
             self.report();
             if leaving {
                 self.exchange.session.go_away();
@@ -123,17 +135,16 @@ impl Connection {
             {
                 return Poll::Ready(End::Session(ending));
             }
-            if moved {
+            if more || sent {
                 (self.active, self.rested) = (now, false);
+            }
+            // What was sent makes room, which matters only to who waited for it.
+            let made_room = sent && !(may_read && self.input.is_empty());
+            if came || more || made_room {
                 continue;
             }
             if self.hung_up && !waits && self.exchange.session.is_settled() {
                 return Poll::Ready(End::Client);
-            }
-            match self.poll_input(context, now) {
-                Poll::Ready(Ok(())) => continue,
-                Poll::Ready(Err(error)) => return Poll::Ready(End::Socket(error)),
-                Poll::Pending => {}
             }
             if self.poll_timer(context, now).is_pending() {
                 return Poll::Pending;
@@ -165,9 +176,14 @@ impl Connection {
         }
     }
 
-    /// Reads what has arrived.
-    fn poll_input(&mut self, context: &mut Context<'_>, now: Millis) -> Poll<io::Result<()>> {
-        if self.hung_up || !self.exchange.session.may_read() {
+    /// Reads what has arrived, if the session may be given more.
+    fn poll_input(
+        &mut self,
+        context: &mut Context<'_>,
+        now: Millis,
+        may_read: bool,
+    ) -> Poll<io::Result<()>> {
+        if self.hung_up || !may_read {
             return Poll::Pending;
         }
         let before = self.input.unread().len();
@@ -207,12 +223,14 @@ impl Connection {
         }
         let at = self.shared.clock.instant(due);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
-        // A timer that fires too early only leads back here, so a later time need not move it.
-        if due < self.armed || self.armed <= now {
+        // A timer that fires too early only leads back here, so a later time need not move it. Polled
+        // once since it was set, it wakes this task.
+        if self.armed <= now || due < self.armed {
             self.armed = due;
             timer.as_mut().reset(at);
+            return timer.as_mut().poll(context).map(|()| self.armed = Millis(0));
         }
-        timer.as_mut().poll(context).map(|()| self.armed = Millis(0))
+        Poll::Pending
     }
 
     /// Adds to the metrics what was done since the last time.
