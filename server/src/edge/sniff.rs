@@ -43,27 +43,22 @@ pub(crate) fn tell(early: &[u8]) -> Option<Visitor> {
 
 /// Tells a request of HTTP from a command that is typed.
 fn words(early: &[u8]) -> Option<Visitor> {
+    // What comes behind decides nothing, or who comes in one piece would be told from who comes in two.
+    let early = &early[..early.len().min(LINE_MAX)];
+    let too_long = (early.len() == LINE_MAX).then_some(Visitor::Http);
     let line = early.iter().position(|&byte| byte == b'\n').map(|end| &early[..end]);
     let space = early.iter().position(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
     let Some((word, behind)) = space.map(|at| (&early[..at], &early[at..])) else {
-        return (early.len() >= LINE_MAX).then_some(Visitor::Http);
+        return too_long;
     };
-    if METHODS.contains(&word) {
+    // A path: a key that begins so is asked for in the other form.
+    if METHODS.contains(&word) || word == b"GET" && behind.starts_with(b" /") {
         return Some(Visitor::Http);
-    }
-    if word == b"GET" {
-        // A path, or a whole address; a key that begins so is asked for in the other form.
-        return match behind {
-            [b' ', b'/', ..] => Some(Visitor::Http),
-            [b' '] => None,
-            _ if names_http(line?) => Some(Visitor::Http),
-            _ => Some(Visitor::Resp),
-        };
     }
     match line {
         Some(line) if names_http(line) => Some(Visitor::Http),
         Some(_) => Some(Visitor::Resp),
-        None => (early.len() >= LINE_MAX).then_some(Visitor::Http),
+        None => too_long,
     }
 }
 
@@ -119,5 +114,14 @@ mod tests {
             assert_eq!(tell(early), visitor, "{:?}", early.escape_ascii().to_string());
         }
         assert_eq!(tell(&[b'A'; LINE_MAX]), Some(Http));
+    }
+
+    #[test]
+    fn a_first_line_that_is_too_long_is_http_wherever_it_is_cut() {
+        for word in ["GET ", "SET a ", "", "PING\t"] {
+            let line = [word.as_bytes(), &[b'A'; LINE_MAX], b"\n"].concat();
+            assert_eq!(tell(&line), Some(Visitor::Http), "{word}");
+            assert!((1..LINE_MAX).all(|cut| tell(&line[..cut]).is_none()), "{word}");
+        }
     }
 }
