@@ -75,13 +75,22 @@ async fn a_holder_is_told_when_its_client_is_closed() {
 
 #[tokio::test]
 async fn a_lease_that_was_dropped_is_kept_alive_no_longer() {
+    let (mut others, others_kept) = script(u32::MAX, |_| Vec::new()).await;
     let (mut script, kept) = script(u32::MAX, |_| Vec::new()).await;
     let client = script.connect().await;
     let lease = soon(client.lease(TTL)).await.expect("a lease");
+    let other = others.connect().await;
+    let held = soon(other.lease(TTL)).await.expect("a lease");
     drop(lease);
     let before = kept.load(Ordering::Relaxed);
-    // Its whole time passes, in which it would be kept alive twice.
-    tokio::time::sleep(TTL).await;
+    // While another client's lease is kept alive three times, this one's would have been due as well.
+    soon(async {
+        while others_kept.load(Ordering::Relaxed) < 3 {
+            other.ping().await.expect("the other client lives");
+        }
+    })
+    .await;
+    drop(held);
     soon(client.ping()).await.expect("the client lives on");
     assert_eq!(kept.load(Ordering::Relaxed), before);
 }
