@@ -3,6 +3,7 @@
 //! exactly what the store holds.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidekeep_client::{
@@ -10,7 +11,7 @@ use tidekeep_client::{
     WatchEvent, WatchOptions,
 };
 use tidekeep_tests::{ServerProcess, port, within};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 const ROUNDS: usize = 200;
 const CLIENTS: usize = 20;
@@ -29,13 +30,16 @@ async fn two_hundred_kills_lose_nothing_and_invent_nothing() {
 
     for round in 0..ROUNDS {
         let (stop, stopped) = watch::channel(false);
+        let answers = Arc::new(Semaphore::new(0));
         let mut running = Vec::new();
         for writer in writers {
             let client = Client::connect(&address, Options::default()).await.unwrap();
-            running.push(tokio::spawn(writer.write_until(client, stopped.clone())));
+            let answers = Arc::clone(&answers);
+            running.push(tokio::spawn(writer.write_until(client, answers, stopped.clone())));
         }
         // The load's length differs from round to round, so that kills meet every phase of it.
-        tokio::time::sleep(Duration::from_millis(20 + (round as u64 * 37) % 120)).await;
+        let some = 200 + (round as u32 * 1313) % 4400;
+        within("answers", LIMIT, answers.acquire_many(some)).await.expect("it is open").forget();
         server.kill();
         stop.send(true).expect("the writers are listening");
         writers = Vec::new();
@@ -102,9 +106,14 @@ impl Writer {
         Self { name, next: 0, acknowledged: 0, keys: BTreeMap::new() }
     }
 
-    /// Writes, one after another, until told to stop; a write under way then is given up and stays
+    /// Writes, one after another, until told to stop, and counts the answers; a write under way then is given up and stays
     /// unanswered.
-    async fn write_until(mut self, client: Client, mut stop: watch::Receiver<bool>) -> Self {
+    async fn write_until(
+        mut self,
+        client: Client,
+        answers: Arc<Semaphore>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Self {
         loop {
             self.next += 1;
             let key = format!("{:02}/{:02}", self.name, self.next % KEYS_PER_CLIENT).into_bytes();
@@ -128,6 +137,7 @@ impl Writer {
             known.settled = value;
             known.unanswered = None;
             self.acknowledged += 1;
+            answers.add_permits(1);
         }
         client.close().await;
         self
