@@ -46,7 +46,6 @@ const LIMITS: Limits = Limits {
     watches: 4,
     scan_entries: 16,
     txn_operations: 8,
-    ..Limits::DEFAULT
 };
 const OUTPUT_BYTES: usize = 1024;
 /// What one connection may make the server hold: a frame with what follows it, the output's bound

@@ -8,22 +8,18 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tidekeep_protocol::error::Code;
 use tokio::time::Sleep;
-use tracing::{debug, info};
 
+use super::ending::{End, LAST_WORDS};
 use super::exchange::{Exchange, input_limit};
 use super::input::Input;
 use super::lingering;
 use super::transport::{Received, Transport};
 use crate::observe::{Gauges, Metrics};
 use crate::server::Shared;
-use crate::session::{Ending, Greeting, Millis, Session};
-
-/// How long a connection that ends may take to get its last bytes out.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+use crate::session::{Greeting, Millis, Session};
 
 /// A session and the transport it lives on.
 struct Connection<T> {
@@ -69,16 +65,6 @@ struct Work {
     more: bool,
     /// The socket took something.
     sent: bool,
-}
-
-/// How a connection ended.
-enum End {
-    /// The session says so.
-    Session(Ending),
-    /// The client has said all, and has been answered.
-    Client,
-    /// The socket broke.
-    Socket(io::Error),
 }
 
 /// Runs a native connection, which began at `since`, to its end. `input` was read from the socket
@@ -285,19 +271,7 @@ impl<T: Transport> Connection<T> {
     /// Gets the last bytes out and says goodbye.
     async fn close(mut self, end: End) {
         let peer = self.exchange.session.peer().to_owned();
-        let code = match end {
-            End::Socket(error) => return debug!(%error, peer, "a connection broke"),
-            End::Client => Code::Closed,
-            End::Session(ending) if !ending.flush => {
-                info!(code = ending.code.name(), peer, "a connection was cut");
-                return self.shared.metrics.ended(ending.code);
-            }
-            End::Session(ending) => ending.code,
-        };
-        if code != Code::Closed && code != Code::Unavailable {
-            debug!(code = code.name(), peer, "a connection was refused");
-            self.shared.metrics.ended(code);
-        }
+        let Some(code) = end.note(&peer, &self.shared.metrics) else { return };
         let goodbye = poll_fn(|context| {
             let now = self.shared.clock.now();
             match self.poll_output(context, now) {

@@ -4,6 +4,7 @@
 mod accept;
 mod connection;
 mod encoding;
+mod ending;
 mod exchange;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;

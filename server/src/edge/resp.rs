@@ -6,14 +6,12 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tidekeep_protocol::error::Code;
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
-use tracing::{debug, info};
 
 use super::connection::{GaugeShare, count};
+use super::ending::{End, LAST_WORDS};
 use super::input::Input;
 use super::lingering;
 use super::resp_exchange::RespExchange;
@@ -22,10 +20,7 @@ use super::transport::{Received, Transport as _};
 use crate::observe::{Gauges, Transport};
 use crate::server::Shared;
 use crate::service::Seat;
-use crate::session::{Ending, Millis, Resp};
-
-/// How long a connection that ends may take to get its last bytes out.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+use crate::session::{Millis, Resp};
 
 /// How long a connection is idle before it gives memory back.
 const REST_AFTER_MS: u64 = 1_000;
@@ -45,16 +40,6 @@ struct Connection {
     rested: bool,
     hung_up: bool,
     gauges: GaugeShare,
-}
-
-/// How a connection ended.
-enum End {
-    /// The session says so.
-    Session(Ending),
-    /// The client has said all, and has been answered.
-    Client,
-    /// The socket broke.
-    Socket(io::Error),
 }
 
 /// Runs a RESP connection to its end. `early` was read from the socket already.
@@ -248,19 +233,7 @@ impl Connection {
 
     /// Gets the last bytes out and says goodbye.
     async fn close(mut self, end: End) {
-        let code = match end {
-            End::Socket(error) => return debug!(%error, "a connection broke"),
-            End::Client => Code::Closed,
-            End::Session(ending) if !ending.flush => {
-                info!(code = ending.code.name(), "a RESP connection was cut");
-                return self.shared.metrics.ended(ending.code);
-            }
-            End::Session(ending) => ending.code,
-        };
-        if code != Code::Closed && code != Code::Unavailable {
-            debug!(code = code.name(), "a RESP connection was refused");
-            self.shared.metrics.ended(code);
-        }
+        let Some(code) = end.note(&self.seat.client.name(), &self.shared.metrics) else { return };
         let goodbye = poll_fn(|context| {
             let now = self.shared.clock.now();
             match self.poll_output(context, now) {

@@ -15,7 +15,7 @@ use super::handshake::{Greeting, Settings};
 use super::outbox::Outbox;
 use super::rate::Bucket;
 use super::tally::Tally;
-use super::timing::{Heartbeat, Millis, Stall};
+use super::timing::{Excess, Heartbeat, Millis, Stall};
 use super::waiting::Waiting;
 use super::watches::Watches;
 
@@ -68,8 +68,7 @@ pub(crate) struct Session {
     pub(super) session: Option<SessionId>,
     /// Bytes that wait to be read, as the driver holds them.
     pub(super) input_bytes: usize,
-    /// Since when more is held than the budget allows.
-    pub(super) over_since: Option<Millis>,
+    pub(super) excess: Excess,
     pub(super) requests: Bucket,
     pub(super) request_bytes: Bucket,
 }
@@ -86,7 +85,7 @@ impl Session {
             requests: Bucket::new(settings.budgets.requests_per_second, start.now),
             request_bytes: Bucket::new(settings.budgets.bytes_per_second, start.now),
             input_bytes: 0,
-            over_since: None,
+            excess: Excess::new(settings.slow_reader_ms),
             settings,
             start,
             phase: Phase::Preface,
@@ -144,7 +143,7 @@ impl Session {
             self.fail(&Refusal::new(Code::Timeout, "a frame did not arrive whole in time"));
         } else if self.stall.over(now) {
             self.ending = Some(Ending { code: Code::SlowReader, flush: false });
-        } else if self.over_at().is_some_and(|due| now >= due) {
+        } else if self.excess.over(now) {
             let over = "the connection held more bytes than its budget for too long";
             self.fail(&Refusal::new(Code::OverBudget, over));
         } else if self.beat.silent(now) {
@@ -167,7 +166,7 @@ impl Session {
             (!self.is_greeted()).then(|| self.start.now.after(self.settings.handshake_ms));
         let watches = self.watches.wait(&self.out);
         let stall = self.stall.wait();
-        let others = [handshake, self.frame_due, self.grace, stall, watches, self.over_at()];
+        let others = [handshake, self.frame_due, self.grace, stall, watches, self.excess.wait()];
         // Who has not been greeted is sent no pings, and a wait for one would never end.
         let beat = if self.is_greeted() { self.beat.wait() } else { self.beat.gone_at() };
         others.into_iter().flatten().fold(beat, Millis::min)
@@ -189,16 +188,7 @@ impl Session {
     /// Notes how many bytes the driver holds that were not read.
     pub(crate) fn note_input(&mut self, now: Millis, bytes: usize) {
         self.input_bytes = bytes;
-        self.over_since = match self.over_since {
-            _ if !self.over_budget() => None,
-            None => Some(now),
-            since => since,
-        };
-    }
-
-    /// When a connection that is over its budget has been so for too long.
-    fn over_at(&self) -> Option<Millis> {
-        self.over_since.map(|since| since.after(self.settings.slow_reader_ms))
+        self.excess.update(now, self.over_budget());
     }
 
     // The end.

@@ -1,5 +1,5 @@
-//! The deadlines of a connection as plain numbers: silence, heartbeats, frames that stay unfinished
-//! and readers that stand still.
+//! The deadlines of a connection as plain numbers: silence, heartbeats, frames that stay unfinished,
+//! readers that stand still, and too much that is held.
 
 /// Milliseconds since the server's process began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +92,36 @@ impl Stall {
     }
 }
 
+/// Watches what is held for a connection: over its budget for `limit_ms` is too long.
+#[derive(Debug)]
+pub(crate) struct Excess {
+    limit_ms: u64,
+    until: Option<Millis>,
+}
+
+impl Excess {
+    pub(crate) fn new(limit_ms: u64) -> Self {
+        Self { limit_ms, until: None }
+    }
+
+    /// Notes whether it is over its budget now.
+    pub(crate) fn update(&mut self, now: Millis, is_over_budget: bool) {
+        self.until = match self.until {
+            _ if !is_over_budget => None,
+            None => Some(now.after(self.limit_ms)),
+            until => until,
+        };
+    }
+
+    pub(crate) fn over(&self, now: Millis) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+
+    pub(crate) fn wait(&self) -> Option<Millis> {
+        self.until
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +146,18 @@ mod tests {
         assert!(stall.over(Millis(1100)));
         stall.update(Millis(1100), 98_400, 0);
         assert_eq!(stall.wait(), None);
+    }
+
+    #[test]
+    fn an_excess_is_too_long_only_in_one_piece() {
+        let mut excess = Excess::new(100);
+        excess.update(Millis(0), true);
+        excess.update(Millis(90), true);
+        assert!(!excess.over(Millis(99)) && excess.over(Millis(100)));
+        excess.update(Millis(99), false);
+        assert_eq!(excess.wait(), None);
+        excess.update(Millis(150), true);
+        assert!(!excess.over(Millis(249)) && excess.over(Millis(250)));
     }
 
     #[test]

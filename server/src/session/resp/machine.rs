@@ -16,7 +16,7 @@ use super::scan::Walking;
 use super::taking::Taken;
 use crate::service::{Client, Mailbox};
 use crate::session::rate::Bucket;
-use crate::session::timing::{SLOWEST_BYTES_PER_MS, Stall};
+use crate::session::timing::{Excess, SLOWEST_BYTES_PER_MS, Stall};
 use crate::session::{Ending, Millis, Settings};
 
 /// A connection.
@@ -42,7 +42,7 @@ pub(super) struct Core {
     pub(super) ending: Option<Ending>,
     pub(super) stall: Stall,
     pub(super) frame_due: Option<Millis>,
-    pub(super) over_since: Option<Millis>,
+    pub(super) excess: Excess,
     pub(super) input_bytes: usize,
     pub(super) requests: Bucket,
     pub(super) request_bytes: Bucket,
@@ -100,7 +100,7 @@ impl Resp {
             ending: None,
             stall: Stall::new(settings.slow_reader_ms),
             frame_due: None,
-            over_since: None,
+            excess: Excess::new(settings.slow_reader_ms),
             input_bytes: 0,
             requests: Bucket::new(budgets.requests_per_second, now),
             request_bytes: Bucket::new(budgets.bytes_per_second, now),
@@ -244,7 +244,7 @@ impl Resp {
     /// When the next thing is due.
     pub(crate) fn wait(&self) -> Option<Millis> {
         let core = &self.core;
-        [core.frame_due, core.stall.wait(), core.over_at()].into_iter().flatten().min()
+        [core.frame_due, core.stall.wait(), core.excess.wait()].into_iter().flatten().min()
     }
 
     /// Notes how many bytes the driver holds that were not read.
@@ -307,7 +307,7 @@ impl Core {
             Code::Timeout
         } else if self.stall.over(now) {
             Code::SlowReader
-        } else if self.over_at().is_some_and(|due| now >= due) {
+        } else if self.excess.over(now) {
             Code::OverBudget
         } else {
             return;
@@ -328,15 +328,7 @@ impl Core {
 
     fn note_input(&mut self, now: Millis, bytes: usize) {
         self.input_bytes = bytes;
-        self.over_since = match self.over_since {
-            _ if !self.over_budget() => None,
-            None => Some(now),
-            since => since,
-        };
-    }
-
-    fn over_at(&self) -> Option<Millis> {
-        self.over_since.map(|since| since.after(self.settings.slow_reader_ms))
+        self.excess.update(now, self.over_budget());
     }
 }
 
