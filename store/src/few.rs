@@ -1,4 +1,6 @@
-//! A list that is nearly always of one: it takes no allocation until there is a second item.
+//! A list that is nearly always of one: it takes no allocation until there is a second item. Written
+//! here rather than taken from a crate since a remembered change is one for each write: where the item
+//! leaves a value free for the tag, a list of one is no larger than the item.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -108,6 +110,7 @@ mod tests {
     use alloc::vec;
 
     use super::*;
+    use crate::change::Event;
 
     #[test]
     fn a_list_of_any_length_is_that_list() {
@@ -123,5 +126,10 @@ mod tests {
         }
         assert_eq!(few.pop(), None);
         assert_eq!(Few::from(vec![1]).cost(), 0);
+    }
+
+    #[test]
+    fn a_list_of_one_event_is_no_larger_than_the_event() {
+        assert_eq!(size_of::<Few<Event>>(), size_of::<Event>());
     }
 }
