@@ -82,11 +82,55 @@ export function launch() {
   return chromium.launch({ executablePath, args: BROWSER_ARGUMENTS });
 }
 
+/** The page's messages to the server, which a test can keep from arriving for a while. */
+class Messages {
+  #threshold = Infinity;
+  #holding = false;
+  #kept = [];
+  #hold;
+  #first = new Promise((resolve) => (this.#hold = resolve));
+
+  /** Takes the place of the page's WebSockets. */
+  async take(page) {
+    await page.routeWebSocket(/\/ws$/, (socket) => {
+      const server = socket.connectToServer();
+      socket.onMessage((message) => this.#pass(message, (message) => server.send(message)));
+    });
+  }
+
+  /** Lets everything through up to the next message of at least so many bytes, that one included. */
+  holdAfter(bytes) {
+    this.#threshold = bytes;
+  }
+
+  /** Waits until a message is kept. */
+  async held() {
+    await this.#first;
+  }
+
+  release() {
+    this.#threshold = Infinity;
+    this.#holding = false;
+    for (const send of this.#kept.splice(0)) send();
+  }
+
+  #pass(message, send) {
+    if (this.#holding) {
+      this.#kept.push(() => send(message));
+      this.#hold();
+      return;
+    }
+    send(message);
+    this.#holding = message.length >= this.#threshold;
+  }
+}
+
 /**
  * Opens the page and waits until it is live. `complaints` collects errors, policy violations and
- * failed requests; `allow` names those that a test brings about on purpose.
+ * failed requests; `allow` names those that a test brings about on purpose. With `holdable`, `messages`
+ * can keep what the page sends.
  */
-export async function openPage(browser, url, { colorScheme = "light", viewport, allow } = {}) {
+export async function openPage(browser, url, { colorScheme = "light", viewport, allow, holdable } = {}) {
   const context = await browser.newContext({ colorScheme, viewport: viewport ?? { width: 1280, height: 800 } });
   const page = await context.newPage();
   const complaints = [];
@@ -95,7 +139,9 @@ export async function openPage(browser, url, { colorScheme = "light", viewport, 
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) complain(message.text());
   });
+  const messages = new Messages();
+  if (holdable) await messages.take(page);
   await page.goto(url);
   await page.locator('#connection[data-state="ready"]').waitFor();
-  return { page, complaints };
+  return { page, complaints, messages };
 }

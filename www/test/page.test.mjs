@@ -128,6 +128,43 @@ describe("the page", () => {
     assert.equal((await client.get("new")).text(), "");
   });
 
+  test("leaves a new key's form alone when the answer to a save comes late", async () => {
+    await client.put("old", "1");
+    const { page, messages } = await openPage(browser, server.url, { holdable: true });
+    await row(page, "old").click();
+    await page.getByLabel("Value").fill("y".repeat(200));
+    // What follows the save stays on its way: the page has its reply, but not the key as it is now.
+    messages.holdAfter(200);
+    await page.keyboard.press("Control+s");
+    await page.getByText("Saved old").waitFor();
+    await messages.held();
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("n");
+    await page.keyboard.type("new");
+    messages.release();
+    await page.keyboard.press("Enter");
+    await page.getByText("Saved new").waitFor();
+    assert.equal((await client.get("old")).text(), "y".repeat(200));
+    assert.equal((await client.get("new")).text(), "");
+  });
+
+  test("keeps what is typed while a save is on its way", async () => {
+    await client.put("name", "1");
+    const { page, messages } = await openPage(browser, server.url, { holdable: true });
+    await row(page, "name").click();
+    await page.getByLabel("Value").fill("y".repeat(200));
+    messages.holdAfter(200);
+    await page.keyboard.press("Control+s");
+    await page.getByText("Saved name").waitFor();
+    await messages.held();
+    await page.keyboard.type(" and more");
+    messages.release();
+    await page.getByText("version 2").waitFor();
+    await page.keyboard.press("Control+s");
+    await page.getByText("version 3").waitFor();
+    assert.equal((await client.get("name")).text(), `${"y".repeat(200)} and more`);
+  });
+
   test("shows and edits keys and values that are no text", async () => {
     const key = Uint8Array.of(0xff, 0x00, 0x41);
     await client.put(key, Uint8Array.of(1, 2, 254));

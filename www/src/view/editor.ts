@@ -25,6 +25,8 @@ export class EditorView {
   #form: Form = "text";
   #problem = "";
   #saving = false;
+  /** Counts what was asked to be shown: an answer that comes after another wish is dropped. */
+  #wish = 0;
   readonly #key = h("input", { name: "key", spellcheck: "false", autocomplete: "off", required: true });
   readonly #value = h("textarea", { name: "value", spellcheck: "false" });
   readonly #ttl = h("input", { name: "ttl", placeholder: "none, 30s, 5m, 1h 30m", autocomplete: "off" });
@@ -46,13 +48,7 @@ export class EditorView {
 
   /** Shows a key; says so when it is gone. */
   async open(raw: Raw): Promise<void> {
-    try {
-      const entry = await this.session.entry(raw);
-      if (entry) this.#fill(entry);
-      else this.close(`${escapeKey(raw)} is gone.`);
-    } catch (error) {
-      this.close(messageOf(error));
-    }
+    await this.#load(raw, ++this.#wish, (entry) => this.#fill(entry));
   }
 
   /** Starts a new key below a prefix. */
@@ -91,6 +87,31 @@ export class EditorView {
     }
   }
 
+  /** Shows a key anew after a change made here; what was typed since then stays. */
+  async #renew(raw: Raw): Promise<void> {
+    await this.#load(raw, this.#wish, (entry) => {
+      if (this.#value.value === this.#filled) return this.#fill(entry);
+      this.#entry = entry;
+      this.#saving = false;
+      this.#draw();
+      this.opened(raw);
+    });
+  }
+
+  /** Fetches a key and shows it, unless something else is to be shown by then. */
+  async #load(raw: Raw, wish: number, show: (entry: Entry) => void): Promise<void> {
+    let gone: string;
+    try {
+      const entry = await this.session.entry(raw);
+      if (wish !== this.#wish) return;
+      if (entry) return show(entry);
+      gone = `${escapeKey(raw)} is gone.`;
+    } catch (error) {
+      gone = messageOf(error);
+    }
+    if (wish === this.#wish) this.close(gone);
+  }
+
   #leave(note: string): void {
     this.#reset(undefined, "text", "");
     this.#element.replaceChildren(h("p", { class: "empty" }, note));
@@ -104,6 +125,8 @@ export class EditorView {
   }
 
   #reset(entry: Entry | undefined, form: Form, text: string): void {
+    this.#wish++;
+    this.#saving = false;
     this.#entry = entry;
     this.#form = form;
     this.#filled = text;
@@ -127,7 +150,7 @@ export class EditorView {
       h(
         "div",
         { class: "line" },
-        h("button", { type: "submit", class: "primary", disabled: this.#saving }, entry ? "Save" : "Create"),
+        h("button", { type: "submit", class: "primary" }, entry ? "Save" : "Create"),
         entry ? h("button", { type: "button", class: "danger", click: () => void this.#delete(entry) }, "Delete") : undefined,
         h("button", { type: "button", click: () => this.close() }, "Close"),
       ),
@@ -226,21 +249,27 @@ export class EditorView {
 
   async #save(revision: number | undefined): Promise<void> {
     const value = this.#bytes();
-    if (!value) return;
+    if (!value || this.#saving) return;
     if (this.#form === "json" && jsonProblem(this.#value.value) !== undefined) return this.#validate();
     const raw = this.#entry ? this.raw : parseKey(this.#key.value);
     if (raw === undefined || raw === "") return this.#complain("A key has text; \\xNN writes a byte.");
     const options = this.#putOptions(revision);
     if (!options) return;
+    const wish = this.#wish;
+    const saved = this.#value.value;
     this.#saving = true;
     try {
       await this.session.client.put(fromRaw(raw), value, options);
       toast(`Saved ${escapeKey(raw)}`);
-      await this.open(raw);
+      if (wish !== this.#wish) return;
+      this.#filled = saved;
+      this.#conflict = undefined;
+      await this.#renew(raw);
     } catch (error) {
-      this.#refused(error);
+      if (wish === this.#wish) this.#refused(error);
+      else toast(`${escapeKey(raw)} was not saved: ${messageOf(error)}`);
     } finally {
-      this.#saving = false;
+      if (wish === this.#wish) this.#saving = false;
     }
   }
 
@@ -256,21 +285,25 @@ export class EditorView {
   async #touch(expiry: { ttlMs?: number }): Promise<void> {
     const raw = this.raw;
     if (raw === undefined) return;
+    const wish = this.#wish;
     try {
       await this.session.client.touch(fromRaw(raw), expiry);
       toast(expiry.ttlMs === undefined ? "It no longer ends" : "Its end is set");
-      await this.open(raw);
+      if (wish !== this.#wish) return;
+      this.#ttl.value = "";
+      await this.#renew(raw);
     } catch (error) {
-      this.#complain(messageOf(error));
+      if (wish === this.#wish) this.#complain(messageOf(error));
     }
   }
 
   async #delete(entry: Entry): Promise<void> {
     const name = escapeKey(toRaw(entry.keyBytes));
     if (!confirm(`Delete ${name}?`)) return;
+    const wish = this.#wish;
     try {
       await this.session.client.delete(entry.keyBytes, { ifRevision: entry.revision });
-      this.close(`${name} was deleted.`);
+      if (wish === this.#wish) this.close(`${name} was deleted.`);
       const expiresAt = entry.expiresAt === undefined ? {} : { expiresAt: entry.expiresAt };
       toast(`Deleted ${name}`, {
         name: "Undo",
@@ -280,7 +313,8 @@ export class EditorView {
         },
       });
     } catch (error) {
-      this.#refused(error);
+      if (wish === this.#wish) this.#refused(error);
+      else toast(`${name} was not deleted: ${messageOf(error)}`);
     }
   }
 
