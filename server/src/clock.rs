@@ -1,8 +1,18 @@
 //! The one place where the server asks for the time. Sessions get it as a number.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::session::Millis;
+
+/// When something is done, on the clocks that it may be asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) instant: Instant,
+    pub(crate) now: Millis,
+    /// The same in microseconds.
+    now_us: u64,
+}
 
 /// Time since the server began.
 #[derive(Debug, Clone, Copy)]
@@ -17,13 +27,18 @@ impl Clock {
 
     /// Now, on the clock that never goes back.
     pub(crate) fn now(&self) -> Millis {
-        self.at(Instant::now())
+        self.moment().now
     }
 
-    /// A time of the system's as this clock tells it.
-    pub(crate) fn at(&self, instant: Instant) -> Millis {
+    /// This moment.
+    #[inline]
+    pub(crate) fn moment(&self) -> Moment {
+        let instant = Instant::now();
         let since = instant.saturating_duration_since(self.start);
-        Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        // Half a million years fit.
+        let (seconds, nanos) = (since.as_secs(), since.subsec_nanos());
+        let now = Millis(seconds * 1_000 + u64::from(nanos / 1_000_000));
+        Moment { instant, now, now_us: seconds * 1_000_000 + u64::from(nanos / 1_000) }
     }
 
     /// A time of this clock as the runtime's timers take it: never early.
@@ -35,6 +50,33 @@ impl Clock {
     }
 }
 
+/// The time of day at moments: how far it is ahead of the process' clock is asked of the system once in
+/// a millisecond, however much is done in it.
+#[derive(Debug)]
+pub(crate) struct Wall {
+    asked: AtomicU64,
+    ahead_us: AtomicU64,
+}
+
+impl Default for Wall {
+    fn default() -> Self {
+        Self { asked: AtomicU64::new(u64::MAX), ahead_us: AtomicU64::new(0) }
+    }
+}
+
+impl Wall {
+    /// Microseconds since the Unix epoch.
+    #[inline]
+    pub(crate) fn unix_us(&self, moment: &Moment) -> u64 {
+        if self.asked.load(Ordering::Acquire) != moment.now.0 {
+            // Who asks at the same time is told the same, or nearly.
+            self.ahead_us.store(unix_us().wrapping_sub(moment.now_us), Ordering::Relaxed);
+            self.asked.store(moment.now.0, Ordering::Release);
+        }
+        moment.now_us.wrapping_add(self.ahead_us.load(Ordering::Relaxed))
+    }
+}
+
 /// Milliseconds since the Unix epoch.
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -42,7 +84,7 @@ pub(crate) fn unix_ms() -> u64 {
 }
 
 /// Microseconds since the Unix epoch.
-pub(crate) fn unix_us() -> u64 {
+fn unix_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }

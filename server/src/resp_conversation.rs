@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::task::Context;
+use std::time::Instant;
 
 use crate::conversation::{Host, Parting};
 use crate::edge::{Input, RespExchange};
@@ -50,9 +51,9 @@ impl RespConversation {
         let house = house(&host, now_ms, unix_us);
         loop {
             let mut moved = self.exchange.poll_wait(context, &house);
-            moved |= self.exchange.run_input(context, &mut self.input, &house);
+            moved |= self.exchange.run_input(context, Instant::now(), &mut self.input, &house);
             self.exchange.session.fill(&house);
-            moved |= self.exchange.poll_change(context, &house);
+            moved |= self.exchange.poll_change(context, house.commit);
             host.metrics.resp.add(self.exchange.session.counts());
             if self.exchange.session.ending().is_some() {
                 return;

@@ -15,13 +15,13 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
-use crate::clock::{self, Clock};
+use crate::clock::{Clock, Moment, Wall};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::edge::{self, Gate, Hosts};
 use crate::observe::Metrics;
 use crate::service::{Facts, Owners, Service, Status};
-use crate::session::{House, Millis, Settings};
+use crate::session::{House, Settings};
 
 /// Name and version, as told in the welcome and by `status`.
 const SOFTWARE: &str = concat!("tidekeep-server ", env!("CARGO_PKG_VERSION"));
@@ -40,12 +40,14 @@ pub(crate) struct Shared {
     /// Whether Redis clients are served.
     pub(crate) resp: bool,
     pub(crate) clock: Clock,
+    pub(crate) wall: Wall,
 }
 
 impl Shared {
-    /// The server at this moment, as a RESP session sees it.
-    pub(crate) fn house(&self, now: Millis) -> House<'_> {
-        self.service.house(&self.metrics, now, clock::unix_us(), fastrand::u64(..))
+    /// The server at a moment, as a RESP session sees it.
+    pub(crate) fn house(&self, moment: &Moment) -> House<'_> {
+        let unix_us = self.wall.unix_us(moment);
+        self.service.house(&self.metrics, moment.now, unix_us, fastrand::u64(..))
     }
 }
 
@@ -224,6 +226,7 @@ fn share(config: Config, commit: Arc<dyn Commit>, port: u16) -> Shared {
         resp,
         metrics,
         clock,
+        wall: Wall::default(),
     }
 }
 

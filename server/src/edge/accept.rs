@@ -101,7 +101,7 @@ async fn welcome(mut stream: TcpStream, place: Place, shared: Arc<Shared>) {
     match visitor {
         Visitor::Resp if shared.resp => {
             let _visit = shared.gate.visit(Transport::Resp);
-            resp::run(stream, &early, shared).await;
+            resp::run(stream, Input::of(early), shared).await;
         }
         Visitor::Native => {
             let _visit = shared.gate.visit(Transport::Tcp);

@@ -64,8 +64,9 @@ impl Exchange {
         self.waiters.shrink_to(0);
     }
 
-    /// Hands the session what the commit has ready.
-    pub(crate) fn poll_waiters(&mut self, context: &mut Context<'_>, metrics: &Metrics) {
+    /// Hands the session what the commit has ready; whether there was anything.
+    pub(crate) fn poll_waiters(&mut self, context: &mut Context<'_>, metrics: &Metrics) -> bool {
+        let waited = self.waiters.len() + self.views.len();
         let mut at = 0;
         while let Some(waiter) = self.waiters.get_mut(at) {
             let Poll::Ready(result) = Pin::new(&mut waiter.pending).poll(context) else {
@@ -94,6 +95,7 @@ impl Exchange {
             }
             Poll::Pending => true,
         });
+        self.waiters.len() + self.views.len() < waited
     }
 
     /// Waits for the next change if live watches do; whether there is one.

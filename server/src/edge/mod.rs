@@ -3,6 +3,7 @@
 
 mod accept;
 mod connection;
+mod driver;
 mod encoding;
 mod ending;
 mod exchange;

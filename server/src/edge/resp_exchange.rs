@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tidekeep_log::Changed;
+use tidekeep_log::{Changed, Commit};
 
 use super::input::Input;
 use crate::session::{Came, House, Resp, Wait};
@@ -45,7 +45,7 @@ impl RespExchange {
     }
 
     /// Waits for the next change if events are listened to, and for post; whether there is any.
-    pub(crate) fn poll_change(&mut self, context: &mut Context<'_>, house: &House<'_>) -> bool {
+    pub(crate) fn poll_change(&mut self, context: &mut Context<'_>, commit: &dyn Commit) -> bool {
         let post = self.session.mailbox().is_some_and(|mailbox| mailbox.has_post(context.waker()));
         // What does not fit now is taken when the socket has taken what is before it.
         let post = post && self.session.output().is_empty() && self.wait.is_none();
@@ -53,7 +53,7 @@ impl RespExchange {
             self.changed = None;
             return post;
         };
-        let changed = self.changed.get_or_insert_with(|| house.commit.changed(after));
+        let changed = self.changed.get_or_insert_with(|| commit.changed(after));
         let Poll::Ready(result) = Pin::new(changed).poll(context) else { return post };
         self.changed = None;
         // After a failure of storage nothing changes any more; the server is about to end.
@@ -63,17 +63,19 @@ impl RespExchange {
         post || result.is_ok()
     }
 
-    /// Runs the commands that have arrived; whether there were any.
+    /// Runs the commands that have arrived; whether there were any. Their time in the metrics is counted
+    /// from `since`.
     pub(crate) fn run_input(
         &mut self,
         context: &mut Context<'_>,
+        since: Instant,
         input: &mut Input,
         house: &House<'_>,
     ) -> bool {
         let mut moved = false;
-        self.session.note_input(house.now, input.held_bytes());
+        self.session.set_input(input.held_bytes());
         while self.wait.is_none() && !input.is_empty() && self.session.takes_commands() {
-            self.since = Instant::now();
+            self.since = since;
             let (read, wait) = self.session.read(input.unread(), house);
             input.consume(read);
             self.wait = wait;

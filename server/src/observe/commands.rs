@@ -21,7 +21,9 @@ impl Default for Commands {
 impl Commands {
     /// Adds what a session did, and clears it.
     pub(crate) fn add(&self, counts: &mut RespCounts) {
-        self.refused.fetch_add(counts.refused.into(), Ordering::Relaxed);
+        if counts.refused > 0 {
+            self.refused.fetch_add(counts.refused.into(), Ordering::Relaxed);
+        }
         counts.drain(|row, count| {
             if let Some(counter) = self.rows.get(row) {
                 counter.fetch_add(count.into(), Ordering::Relaxed);

@@ -184,6 +184,11 @@ impl Resp {
         self.core.resolve(came, house)
     }
 
+    /// Whether there is anything for [`Self::fill`] to look at.
+    pub(crate) fn has_more_to_say(&self) -> bool {
+        !self.core.outlet.is_level() || self.core.listening.is_some()
+    }
+
     /// Turns answers that waited for room into bytes.
     pub(crate) fn fill(&mut self, house: &House<'_>) {
         self.core.outlet.fill(house.at());
@@ -244,7 +249,13 @@ impl Resp {
     /// When the next thing is due.
     pub(crate) fn wait(&self) -> Option<Millis> {
         let core = &self.core;
-        [core.frame_due, core.stall.wait(), core.excess.wait()].into_iter().flatten().min()
+        let dues = [core.frame_due, core.stall.wait(), core.excess.wait()];
+        if dues == [None; 3] { None } else { dues.into_iter().flatten().min() }
+    }
+
+    /// The same, where what else is held is about to change.
+    pub(crate) fn set_input(&mut self, bytes: usize) {
+        self.core.input_bytes = bytes + self.parser.held_bytes();
     }
 
     /// Notes how many bytes the driver holds that were not read.
@@ -316,10 +327,14 @@ impl Core {
     }
 
     fn held_bytes(&self) -> usize {
+        let held = self.input_bytes + self.outlet.held_bytes();
+        if self.multi.is_none() && self.watched.is_empty() && self.listening.is_none() {
+            return held;
+        }
         let queued = self.multi.as_ref().map_or(0, |multi| multi.bytes);
         let watched: usize = self.watched.iter().map(|(key, _)| key.capacity() + 40).sum();
         let post = self.listening.as_ref().map_or(0, |listening| listening.mailbox().bytes());
-        self.input_bytes + self.outlet.held_bytes() + queued + watched + post
+        held + queued + watched + post
     }
 
     pub(super) fn over_budget(&self) -> bool {

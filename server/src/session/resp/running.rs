@@ -1,8 +1,9 @@
 //! How what was read is run: handed to the store, waited for, tried again, and answered in its turn.
 
+use tidekeep_log::{Answer, Lost};
 use tidekeep_protocol::error::Code;
 
-use super::batch::Batch;
+use super::batch::{Batch, Told};
 use super::commands::ROWS;
 use super::encode::Encoder;
 use super::house::{Came, House, Wait};
@@ -25,8 +26,16 @@ impl Core {
         if batch.has_requests() {
             self.outlet.hold();
             let (pending, told) = batch.submit(&mut self.spare, house, &mut self.outlet);
-            self.under_way = UnderWay::Batch(told);
-            return self.go(Wait::Answers(pending), house);
+            return match pending.into_ready() {
+                Ok(came) => {
+                    self.finish(told, came, house);
+                    None
+                }
+                Err(pending) => {
+                    self.under_way = UnderWay::Batch(told);
+                    Some(Wait::Answers(pending))
+                }
+            };
         }
         self.outlet.out.extend_from_slice(&batch.said);
         batch.put_back(&mut self.spare);
@@ -58,14 +67,8 @@ impl Core {
 
     pub(super) fn resolve(&mut self, came: Came, house: &House<'_>) -> Option<Wait> {
         match (std::mem::replace(&mut self.under_way, UnderWay::Nothing), came) {
-            (UnderWay::Batch(told), Came::Answers(Ok(late))) => {
-                told.finish(late, &mut self.spare, house, &mut self.outlet);
-                self.outlet.show();
-                None
-            }
-            (UnderWay::Batch(told), Came::Answers(Err(_))) => {
-                self.outlet.forget_held();
-                told.lose(&mut self.outlet);
+            (UnderWay::Batch(told), Came::Answers(came)) => {
+                self.finish(told, came, house);
                 None
             }
             (UnderWay::Program(mut program), Came::Answers(late)) => {
@@ -80,6 +83,17 @@ impl Core {
                 debug_assert!(matches!(under_way, UnderWay::Nothing), "what came was waited for");
                 None
             }
+        }
+    }
+
+    /// Shows what a batch is told, now that all of it is safe; or that nobody knows.
+    fn finish(&mut self, told: Told, came: Result<Vec<Answer>, Lost>, house: &House<'_>) {
+        if let Ok(late) = came {
+            told.finish(late, &mut self.spare, house, &mut self.outlet);
+            self.outlet.show();
+        } else {
+            self.outlet.forget_held();
+            told.lose(&mut self.outlet);
         }
     }
 
