@@ -8,7 +8,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`entry`], [`leaf`], [`shard`] | what is kept: one allocation an entry, leaves shared with views, `index`, `leaves`, `fences` and `hints` to find them |
+//! | [`entry`], [`leaf`], [`shard`] | what is kept: one allocation an entry, leaves shared with views, `index`, `leaves`, `fences` and `hints` to find them, `sorted` to lay many out, `digest` to compare them |
 //! | [`shards`] | which shard holds a key; the shards a command needs |
 //! | [`tables`], [`sessions`] | what is kept beside entries: answers to numbered writes, so that a retry is safe |
 //! | [`leases`] | times that clients keep renewing, and what goes when one is over |
@@ -27,6 +27,7 @@ mod access;
 pub mod apply;
 pub mod approach;
 pub mod change;
+mod digest;
 pub mod entry;
 mod fences;
 pub mod few;
@@ -47,5 +48,6 @@ pub mod sessions;
 pub mod shard;
 pub mod shards;
 pub mod snapshot;
+mod sorted;
 pub mod tables;
 pub mod view;

@@ -17,12 +17,14 @@ use triomphe::Arc;
 
 use crate::access::{self, Accesses};
 use crate::approach::Near;
+use crate::digest::digest;
 use crate::entry::Entry;
 use crate::fences::{Fence, Fences};
 use crate::index::{Index, Place};
 use crate::leaf::{self, ENTRIES_MAX, ENTRIES_MIN, Leaf, Row};
 use crate::leaves::Leaves;
 use crate::shards::{KeyHash, Spread};
+use crate::sorted::sort;
 
 /// Entries in leaves that views may share.
 #[derive(Debug)]
@@ -189,9 +191,8 @@ impl Shard {
 
     /// Keeps many entries, in any order: an empty shard is laid out at once, which takes less time than
     /// to look for the place of each.
-    pub fn fill(&mut self, mut entries: Vec<Entry>) {
-        // What comes in a few sorted runs, as from a snapshot, is merged rather than sorted.
-        entries.sort_by(|one, other| one.key().cmp(other.key()));
+    pub fn fill(&mut self, entries: Vec<Entry>) {
+        let entries = sort(entries);
         let once = entries.is_sorted_by(|one, other| one.key() < other.key());
         if !once || !self.fences.is_empty() {
             entries.into_iter().for_each(|entry| drop(self.insert(entry)));
@@ -202,6 +203,7 @@ impl Shard {
         let mut rest = entries.into_iter();
         while rest.len() > 0 {
             let run: Vec<Entry> = rest.by_ref().take(ENTRIES_FILLED).collect();
+            core::hint::black_box(run.iter().fold(0, |sum, entry| sum ^ entry.look()));
             let accesses = Accesses::begin(self.remembers, self.used, run.len());
             let number = self.add_leaf(self.fences.len(), Leaf::of(run.clone(), accesses));
             for (slot, entry) in run.iter().enumerate() {
@@ -525,23 +527,6 @@ impl<'a> Row<'a> for ShardRow<'a> {
     fn compare(self, at: usize, key: &[u8]) -> Ordering {
         self.0.fences.compare(at, key).unwrap_or_else(|| self.leaf(at).first_key().cmp(key))
     }
-}
-
-/// A sum over packed bytes that does not depend on the order in which they come.
-pub(crate) fn digest<'a>(entries: impl Iterator<Item = &'a Entry>) -> u64 {
-    let mut packed = Vec::new();
-    entries.fold(0, |sum: u64, entry| {
-        packed.clear();
-        entry.pack(&mut packed);
-        sum.wrapping_add(fnv(&packed))
-    })
-}
-
-/// FNV-1a: equal states have equal sums, and a sum is no proof against malice.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    })
 }
 
 #[cfg(test)]

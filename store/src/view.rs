@@ -6,11 +6,12 @@ use alloc::vec::Vec;
 use tidekeep_protocol::range::{KeyRange, successor};
 use triomphe::Arc;
 
+use crate::digest::digest;
 use crate::entry::Entry;
 use crate::leaf::{self, Leaf};
 use crate::merge::{Direction, merge};
 use crate::moment::Moment;
-use crate::shard::{Shard, digest};
+use crate::shard::Shard;
 
 /// What a range held at one revision.
 #[derive(Debug)]
