@@ -138,12 +138,12 @@ impl Batch {
         let mut turn: Option<Turn<'_>> = None;
         // Reads before the first write are of one moment; those behind it see what the turn did.
         let mut moment: Option<Moment> = None;
-        let (mut at, mut near) = (0, 0);
+        let (mut at, mut ahead, mut ahead_to) = (0, None, 0);
         while let Some(call) = calls.get(at) {
             if call.request.spec().class == Class::Write {
-                if at >= near {
-                    group.approach(&calls[at..]);
-                    near = at + KEYS_MAX;
+                if at >= ahead_to {
+                    ahead = group.approach(&calls[at..]);
+                    ahead_to = at + KEYS_MAX;
                 }
                 let answer = admission.of(&call.request).and_then(|()| {
                     let turn = turn.get_or_insert_with(|| {
@@ -152,7 +152,7 @@ impl Batch {
                         }
                         Turn::begin(group)
                     });
-                    let answer = turn.write(call);
+                    let answer = turn.write(call, ahead.as_mut());
                     // Whatever was decided was decided by all that came before.
                     self.shows = turn.revision();
                     answer

@@ -3,7 +3,7 @@
 //! together.
 
 use tidekeep_protocol::op::Request;
-use tidekeep_store::approach::{KEYS_MAX, Near, approach};
+use tidekeep_store::approach::{KEYS_MAX, Near, Wanted, approach, approach_to_write};
 use tidekeep_store::moment::Moment;
 use tidekeep_store::read;
 use tidekeep_store::shard::Shard;
@@ -23,8 +23,12 @@ const KEYS_MIN: usize = 3;
 /// Shards locked for reading, from the first to the last.
 struct Reading<'g>([Option<RwLockReadGuard<'g, Shard>>; SHARDS_MAX]);
 
-/// Keys whose shards are locked, and where they probably are.
-type Reached<'a, 'g> = (Keys<'a>, Reading<'g>, [Near; KEYS_MAX]);
+/// Keys that were looked ahead for, in the order of their calls, and where they probably are.
+pub(crate) struct Ahead<'a> {
+    keys: Keys<'a>,
+    near: [Near; KEYS_MAX],
+    next: usize,
+}
 
 /// Keys, and where to look for them.
 struct Keys<'a> {
@@ -48,7 +52,8 @@ impl Group {
             Request::Get(get) => Some(get.key),
             _ => None,
         });
-        let Some((keys, reading, near)) = self.reach(keys) else { return 0 };
+        let Some((keys, reading)) = self.reach(keys) else { return 0 };
+        let near = approach(reading.of(&keys));
         // The shards are locked: what is newest for one get is for all.
         let newest = self.revision.load(Ordering::Acquire);
         for (&(key, hash, shard), near) in keys.all().iter().zip(near) {
@@ -60,16 +65,19 @@ impl Group {
         keys.count
     }
 
-    /// Brings near what the first of `calls` will look at.
-    pub(crate) fn approach(&self, calls: &[Call<'_>]) {
+    /// Brings near what the first of `calls` will write over.
+    pub(crate) fn approach<'a>(&self, calls: &[Call<'a>]) -> Option<Ahead<'a>> {
         if calls.len() < KEYS_MIN {
-            return;
+            return None;
         }
-        let _ = self.reach(calls.iter().filter_map(|call| single_key(&call.request)));
+        let keys = calls.iter().filter_map(|call| single_key(&call.request));
+        let (keys, reading) = self.reach(keys)?;
+        let near = approach_to_write(reading.of(&keys));
+        Some(Ahead { keys, near, next: 0 })
     }
 
-    /// Locks the shards of some keys and brings near what they lead to; none for very few.
-    fn reach<'a>(&self, all: impl Iterator<Item = &'a [u8]>) -> Option<Reached<'a, '_>> {
+    /// Locks the shards of some keys; none for very few.
+    fn reach<'a>(&self, all: impl Iterator<Item = &'a [u8]>) -> Option<(Keys<'a>, Reading<'_>)> {
         let empty: &[u8] = &[];
         let mut keys = Keys { keys: [(empty, self.spread.hash(empty), 0); KEYS_MAX], count: 0 };
         let mut wanted = 0_u64;
@@ -88,12 +96,32 @@ impl Group {
         for (at, shard) in shards.filter(|(at, _)| wanted >> at & 1 == 1) {
             reading.0[at] = Some(shard.read());
         }
-        let wanted = |&(key, hash, at): &(_, _, u8)| {
-            let shard = reading.0[usize::from(at)].as_deref();
+        Some((keys, reading))
+    }
+}
+
+impl Reading<'_> {
+    /// Keys, whose shards these are, as they are looked ahead for.
+    fn of<'r>(&'r self, keys: &'r Keys<'_>) -> impl Iterator<Item = Wanted<'r>> + Clone {
+        keys.all().iter().filter_map(|&(key, hash, at)| {
+            let shard = self.0[usize::from(at)].as_deref();
             shard.map(|shard| (key, hash, shard))
-        };
-        let near = approach(keys.all().iter().filter_map(wanted));
-        Some((keys, reading, near))
+        })
+    }
+}
+
+impl Ahead<'_> {
+    /// The hash of a key and where it probably is, if it was looked ahead for: ask in the order of the
+    /// calls. A key is known by where its bytes lie, which costs no comparison.
+    pub(crate) fn take(&mut self, key: &[u8]) -> Option<(KeyHash, Near)> {
+        while let Some(&(known, hash, _)) = self.keys.all().get(self.next) {
+            let near = self.near[self.next];
+            self.next += 1;
+            if std::ptr::eq(known, key) {
+                return Some((hash, near));
+            }
+        }
+        None
     }
 }
 

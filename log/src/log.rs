@@ -271,6 +271,11 @@ impl Log {
         last
     }
 
+    /// Whether the bytes of records are kept: else nothing need be put into one.
+    pub(crate) fn keeps_records(&self) -> bool {
+        self.shared.durability != Durability::Memory
+    }
+
     /// Appends one record and returns its index; see [`Log::append`].
     pub fn append_one(&self, permit: Permit<'_>, payload: &[u8]) -> u64 {
         self.append(permit, [payload])

@@ -55,8 +55,9 @@ impl Tail {
         let mut most = FORGET_STEP;
         for Change { revision, at_ms, events } in changes {
             debug_assert_eq!(revision, kept.oldest + kept.changes.len() as u64 + 1);
-            kept.bytes += change::cost(&events);
-            held += change::held(&events) as u64;
+            let sizes = change::sizes(&events);
+            kept.bytes += sizes.cost;
+            held += sizes.held as u64;
             most += 1;
             kept.changes.push_back(Slot { at_ms, events });
         }
@@ -69,8 +70,9 @@ impl Tail {
         while (kept.bytes > self.bytes_max || (held > held_max && most > 0)) && kept.oldest < safe {
             let Some(Slot { events, .. }) = kept.changes.pop_front() else { break };
             most = most.saturating_sub(1);
-            kept.bytes -= change::cost(&events);
-            held -= change::held(&events) as u64;
+            let sizes = change::sizes(&events);
+            kept.bytes -= sizes.cost;
+            held -= sizes.held as u64;
             kept.oldest += 1;
         }
         self.held.store(held, Ordering::Relaxed);
@@ -97,7 +99,7 @@ impl Tail {
         let known = known.min(kept.changes.len());
         let revisions = kept.oldest + known as u64 + 1..=through;
         for (revision, Slot { at_ms, events }) in revisions.zip(kept.changes.range(known..)) {
-            let cost = change::cost(events);
+            let cost = change::sizes(events).cost;
             if cost > left && !read.changes.is_empty() {
                 read.through = revision - 1;
                 break;

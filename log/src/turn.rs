@@ -2,11 +2,14 @@
 //! of their shards, and appended. No disk is waited for.
 
 use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_protocol::op::{Put, Request};
 use tidekeep_protocol::planted;
 use tidekeep_protocol::session::SessionId;
 use tidekeep_store::apply::{
-    Stamp, apply_end_lease, apply_evict, apply_expire, apply_numbered, apply_request, is_for_now,
+    Stamp, apply_end_lease, apply_evict, apply_expire, apply_numbered, apply_plain_put,
+    apply_request, is_for_now, is_plain,
 };
+use tidekeep_store::approach::Near;
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
 use tidekeep_store::moment::Moment;
@@ -18,6 +21,7 @@ use tidekeep_store::shards::{Footprint, Writing};
 
 use crate::commit::Call;
 use crate::error::Refused;
+use crate::gets::Ahead;
 use crate::group::{Group, Order, held};
 use crate::log::Permit;
 use crate::sync::atomic::Ordering;
@@ -25,6 +29,10 @@ use crate::sync::{MutexGuard, RwLockWriteGuard};
 
 /// Memory for records that is kept from turn to turn.
 const KEEP_BYTES: usize = 1 << 20;
+
+/// Changes after which those so far are handed to the history: what it forgets for them is memory for
+/// the next entries, near by and no more of it than the allocator keeps at hand.
+const CHANGES_MAX: usize = 32;
 
 /// The right to write, until the record is appended.
 pub(crate) struct Turn<'a> {
@@ -35,6 +43,8 @@ pub(crate) struct Turn<'a> {
     session: Option<SessionId>,
     /// Whether something was applied that the record must keep.
     wrote: bool,
+    /// Whether records are kept at all.
+    logs: bool,
 }
 
 impl<'a> Turn<'a> {
@@ -46,7 +56,7 @@ impl<'a> Turn<'a> {
         let stamp = Stamp { now_ms, revision: group.revision.load(Ordering::Acquire) };
         order.record.clear();
         record::begin(stamp, &mut order.record);
-        Self { group, order, stamp, session: None, wrote: false }
+        Self { group, order, stamp, session: None, wrote: false, logs: group.log().keeps_records() }
     }
 
     /// The moment of everything in this turn.
@@ -61,8 +71,20 @@ impl<'a> Turn<'a> {
 
     /// Applies a client's write. What changes nothing leaves no trace in the record, unless it has a
     /// number, under which it must not be decided a second time.
-    pub(crate) fn write(&mut self, call: &Call<'_>) -> Result<Reply, Refusal> {
-        let Some(numbered) = &call.number else { return self.write_once(call) };
+    pub(crate) fn write(
+        &mut self,
+        call: &Call<'_>,
+        ahead: Option<&mut Ahead<'_>>,
+    ) -> Result<Reply, Refusal> {
+        if self.order.changes.len() >= CHANGES_MAX {
+            self.hand_on();
+        }
+        let Some(numbered) = &call.number else {
+            return match self.put_plainly(call, ahead) {
+                Some(reply) => Ok(reply),
+                None => self.write_once(call),
+            };
+        };
         match self.order.tables.sessions.recall(numbered) {
             Recall::New => self.write_once(call),
             Recall::Answered(answer) => answer,
@@ -71,6 +93,20 @@ impl<'a> Turn<'a> {
                 "the write was sent before, and what became of it is no longer known",
             )),
         }
+    }
+
+    /// Applies a put of the plain kind, if it is one and nothing has to be kept in bounds.
+    fn put_plainly(&mut self, call: &Call<'_>, ahead: Option<&mut Ahead<'_>>) -> Option<Reply> {
+        let group = self.group;
+        let put = plain_put(call).filter(|_| group.memory.limit().is_none())?;
+        let ahead = ahead.and_then(|ahead| ahead.take(put.key));
+        let (hash, near) = ahead.unwrap_or_else(|| (group.spread.hash(put.key), Near::default()));
+        let mut shard = group.shards[group.spread.shard_of_hash(hash)].write();
+        let (reply, change) = apply_plain_put(&mut shard, self.stamp, put, hash, near)?;
+        self.publish(change);
+        drop(shard);
+        self.log_request(call);
+        Some(reply)
     }
 
     fn write_once(&mut self, call: &Call<'_>) -> Result<Reply, Refusal> {
@@ -85,17 +121,13 @@ impl<'a> Turn<'a> {
         let group = self.group;
         let before = group.counted(guards);
         let mut writing = Writing::new(group.spread, guards).within(group.memory.room());
-        let kind = call.request.spec().kind;
         let Some(numbered) = &call.number else {
             let tables = &mut self.order.tables;
             let applied = apply_request(&mut writing, tables, self.stamp, &call.request);
             group.count(before, guards);
             let (reply, change) = applied.inspect_err(|refusal| group.refused(refusal))?;
             if self.keep(change, guards) {
-                match call.body {
-                    Some(body) => record::push_request(kind, body, &mut self.order.record),
-                    None => record::push_decoded(&call.request, &mut self.order.record),
-                }
+                self.log_request(call);
             }
             return Ok(reply);
         };
@@ -112,12 +144,28 @@ impl<'a> Turn<'a> {
         }
         let changed = self.keep(change, guards);
         self.wrote = true;
-        let (body, record) = (call.encoded(), &mut self.order.record);
+        if !self.logs {
+            return answer;
+        }
+        let (kind, body) = (call.request.spec().kind, call.encoded());
+        let record = &mut self.order.record;
         if self.session.replace(numbered.session) != Some(numbered.session) {
             record::push_session(numbered.session, record);
         }
         record::push_numbered(numbered.number, changed, kind, &body, record);
         answer
+    }
+
+    /// Adds a write without a number to the record.
+    fn log_request(&mut self, call: &Call<'_>) {
+        if !self.logs {
+            return;
+        }
+        let record = &mut self.order.record;
+        match call.body {
+            Some(body) => record::push_request(call.request.spec().kind, body, record),
+            None => record::push_decoded(&call.request, record),
+        }
     }
 
     fn expire(&mut self, expired: &[Expired<'_>]) {
@@ -183,17 +231,29 @@ impl<'a> Turn<'a> {
     /// after that finds its revision published, and whoever waits for its end is told.
     fn keep(&mut self, change: Option<Change>, guards: &[Locked<'_>]) -> bool {
         let Some(change) = change else { return false };
-        self.stamp.revision = change.revision;
-        self.group.revision.store(change.revision, Ordering::Release);
+        self.publish(change);
         for due_ms in guards.iter().filter_map(|(_, shard)| shard.next_due()) {
             if !planted::is_awake("expiry-not-woken") {
                 self.group.alarm.set(due_ms);
             }
         }
         self.group.leases_due(&self.order.tables.leases);
+        true
+    }
+
+    /// Makes a change's revision the newest. Its shards are still locked.
+    fn publish(&mut self, change: Change) {
+        self.stamp.revision = change.revision;
+        self.group.revision.store(change.revision, Ordering::Release);
         self.order.changes.push(change);
         self.wrote = true;
-        true
+    }
+
+    /// Hands the changes so far to the history. Nobody is shown them before their record is safe.
+    fn hand_on(&mut self) {
+        let group = self.group;
+        let history_max = group.memory.history_max();
+        group.tail.extend(self.order.changes.drain(..), group.positions.known_safe(), history_max);
     }
 
     /// Appends the record and makes the changes known, unless there is nothing to keep.
@@ -203,8 +263,7 @@ impl<'a> Turn<'a> {
             return None;
         }
         let group = self.group;
-        let history_max = group.memory.history_max();
-        group.tail.extend(self.order.changes.drain(..), group.positions.known_safe(), history_max);
+        self.hand_on();
         group.memory.note_tables(self.order.tables.bytes());
         group.memory.press();
         let noted = group.positions.note(self.stamp.revision);
@@ -224,6 +283,14 @@ impl Drop for Turn<'_> {
             tracing::error!("a write was applied and not logged; ending the process");
             std::process::abort();
         }
+    }
+}
+
+/// The put of a call, if it is a plain one.
+fn plain_put<'c, 'a>(call: &'c Call<'a>) -> Option<&'c Put<'a>> {
+    match &call.request {
+        Request::Put(put) if is_plain(put) => Some(put),
+        _ => None,
     }
 }
 

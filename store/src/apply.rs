@@ -6,9 +6,10 @@ use core::ops::DerefMut;
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::entry::Meta;
 use tidekeep_protocol::error::{Code, Refusal};
-use tidekeep_protocol::op::Request;
+use tidekeep_protocol::op::{Put, Request, WriteStatus};
 use tidekeep_protocol::planted;
 
+use crate::approach::Near;
 use crate::change::{Change, Event, EventKind};
 use crate::entry::Entry;
 use crate::few::Few;
@@ -17,7 +18,7 @@ use crate::leases::{LEASE_COST, Leases};
 use crate::moment::Moment;
 use crate::op;
 use crate::record::{Command, Expired};
-use crate::reply::Reply;
+use crate::reply::{Reply, Written};
 use crate::sessions::{Answer, Numbered};
 use crate::shard::Shard;
 use crate::shards::{KeyHash, Writing};
@@ -112,6 +113,44 @@ pub fn apply_request<G: DerefMut<Target = Shard>>(
         return Err(Refusal::new(Code::MemoryFull, MEMORY_FULL));
     }
     Ok((reply, transition.into_change()))
+}
+
+/// Whether a put has no condition, makes an entry without an end, and asks for nothing back: what nearly
+/// every write is.
+pub fn is_plain(put: &Put<'_>) -> bool {
+    matches!((&put.condition, put.expiry), (Condition::Always, Expiry::Never)) && !put.previous
+}
+
+/// Applies a plain put to the shard of its key, where no memory limit has to be kept, just as
+/// [`apply_request`] would: what is not asked for need not be prepared for. `near` is where the key
+/// probably is. None, with nothing done, if an entry is there that ends: whether it lives is for the whole
+/// command to say.
+pub fn apply_plain_put(
+    shard: &mut Shard,
+    stamp: Stamp,
+    put: &Put<'_>,
+    hash: KeyHash,
+    near: Near,
+) -> Option<(Reply, Change)> {
+    debug_assert!(is_plain(put), "the caller has looked");
+    let place = shard.find_near(near, hash, put.key);
+    let before = place.and_then(|place| shard.entry(place));
+    if before.is_some_and(Entry::ends) {
+        return None;
+    }
+    let (revision, at_ms) = (stamp.next(), stamp.now_ms);
+    let meta = Meta {
+        created: before.map_or(revision, Entry::created),
+        modified: revision,
+        version: before.map_or(1, |entry| entry.version().saturating_add(1)),
+        expires_at: None,
+        lease: None,
+    };
+    shard.set_time(at_ms);
+    let (entry, previous) = shard.put_at(hash, place, put.key, put.value, meta);
+    let events = Few::of(Event { kind: EventKind::Put, entry, previous });
+    let written = Written { revision, status: WriteStatus::Applied, entry: None };
+    Some((Reply::Put(written), Change { revision, at_ms, events }))
 }
 
 /// What a write is told that does not fit below the memory limit.

@@ -21,27 +21,31 @@ impl Change {
     /// What the change holds in memory that nothing else counts, in bytes: itself, and the entries
     /// that it took out of the store. What it put there is the store's, or a later change's.
     pub fn held(&self) -> usize {
-        held(&self.events)
+        sizes(&self.events).held
     }
 
     /// What the change costs while it is remembered, in bytes, as if nobody else had its entries.
     pub fn cost(&self) -> usize {
-        cost(&self.events)
+        sizes(&self.events).cost
     }
 }
 
-/// See [`Change::held`].
-pub fn held(events: &Few<Event>) -> usize {
-    let taken = events.iter().filter_map(|event| event.previous.as_ref());
-    size_of::<Change>() + events.cost() + taken.map(Entry::cost).sum::<usize>()
+/// What a change takes, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// See [`Change::held`].
+    pub held: usize,
+    /// See [`Change::cost`].
+    pub cost: usize,
 }
 
-/// See [`Change::cost`].
-pub fn cost(events: &Few<Event>) -> usize {
-    let entries = events
-        .iter()
-        .flat_map(|event| [Some(&event.entry), event.previous.as_ref()].into_iter().flatten());
-    size_of::<Change>() + events.cost() + entries.map(Entry::cost).sum::<usize>()
+/// What a change with these events takes.
+pub fn sizes(events: &Few<Event>) -> Sizes {
+    let own = size_of::<Change>() + events.cost();
+    events.iter().fold(Sizes { held: own, cost: own }, |sizes, event| {
+        let held = sizes.held + event.previous.as_ref().map_or(0, Entry::cost);
+        Sizes { held, cost: sizes.cost + held - sizes.held + event.entry.cost() }
+    })
 }
 
 /// Loads what forgetting the events touches: the heads of their entries, and all lines of those that

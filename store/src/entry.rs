@@ -182,6 +182,11 @@ impl Entry {
         if self.head() & LEASED == 0 { None } else { self.end() }
     }
 
+    /// Whether the entry has an end, be it a time or a lease's.
+    pub(crate) fn ends(&self) -> bool {
+        self.head() & END != 0
+    }
+
     /// Whether the entry's time is over at `now`, in milliseconds since the Unix epoch.
     pub fn expired(&self, now: u64) -> bool {
         let now =
@@ -223,6 +228,11 @@ impl Entry {
     /// Where the entry lies in memory.
     pub(crate) fn address(&self) -> usize {
         self.0.as_ptr().addr()
+    }
+
+    /// Loads the head, and a short key with it. What it is says nothing.
+    pub(crate) fn look_at_head(&self) -> usize {
+        self.head() as usize
     }
 
     /// Loads the head, the last byte, and one between: all lines of memory of a short entry. What they

@@ -104,11 +104,13 @@ impl Shard {
         key: &[u8],
         now: u64,
     ) -> Option<&Entry> {
+        self.used_at(self.find_near(near, hash, key)?, now)
+    }
+
+    /// Like [`Self::find`], where it is known where the key probably is.
+    pub(crate) fn find_near(&self, near: Near, hash: KeyHash, key: &[u8]) -> Option<Place> {
         let is_it = |&place: &Place| self.leaves.entry(place).is_some_and(|it| it.key() == key);
-        match near.0.filter(is_it) {
-            Some(place) => self.used_at(place, now),
-            None => self.used(hash, key, now),
-        }
+        near.0.filter(is_it).or_else(|| self.find(hash, key))
     }
 
     /// The entry in a place; it counts as used.
@@ -140,7 +142,12 @@ impl Shard {
         self.leaves.entry(place).map_or(0, Entry::address)
     }
 
-    /// Loads the ends of the entry in a place.
+    /// Loads the head of the entry in a place.
+    pub(crate) fn look_at_head(&self, place: Place) -> usize {
+        self.leaves.entry(place).map_or(0, Entry::look_at_head)
+    }
+
+    /// Loads all of a short entry in a place.
     pub(crate) fn look_at_entry(&self, place: Place) -> usize {
         self.leaves.entry(place).map_or(0, Entry::look)
     }

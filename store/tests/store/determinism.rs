@@ -5,7 +5,8 @@ use std::convert::Infallible;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tidekeep_protocol::op::Request;
+use tidekeep_protocol::condition::{Condition, Expiry};
+use tidekeep_protocol::op::{Put, Request};
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::apply::Stamp;
 use tidekeep_store::entry::Entry;
@@ -166,6 +167,33 @@ proptest! {
         same(&origin, &copy);
         assert_eq!(run(&mut origin, &after), run(&mut copy, &after));
         same(&origin, &copy);
+    }
+}
+
+#[test]
+fn a_plain_put_comes_to_the_same_by_its_short_way() {
+    let (condition, previous) = (Condition::Always, false);
+    let put = |value, expiry| Request::Put(Put { key: b"k", value, condition, expiry, previous });
+    let plain = |value| put(value, Expiry::Never);
+    let ending = |value| put(value, Expiry::After(10));
+    // Over nothing, over an entry without an end, over one with an end, and over one whose time is over.
+    let life = [
+        (1, plain(b"first")),
+        (2, plain(b"second")),
+        (3, ending(b"third")),
+        (4, plain(b"fourth")),
+        (5, ending(b"fifth")),
+        (15, plain(b"sixth")),
+        (15, plain(b"seventh")),
+    ];
+    let (mut short, mut whole) = (Group::new(2, 9), Group::new(2, 9));
+    for (now_ms, request) in life {
+        let mut record = Vec::new();
+        record::begin(Stamp { now_ms, revision: short.revision }, &mut record);
+        record::push_decoded(&request, &mut record);
+        let applied = short.apply(now_ms, &Command::Request(request));
+        assert_eq!(Ok(vec![applied]), whole.replay(&record));
+        same(&short, &whole);
     }
 }
 

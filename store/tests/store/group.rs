@@ -1,9 +1,10 @@
 //! A group in one thread: shards without locks, a revision, and nothing on disk.
 
 use tidekeep_protocol::error::Refusal;
-use tidekeep_protocol::op::Request;
+use tidekeep_protocol::op::{Put, Request};
 use tidekeep_protocol::range::KeyRange;
-use tidekeep_store::apply::{Stamp, apply};
+use tidekeep_store::apply::{Stamp, apply, apply_plain_put, is_plain};
+use tidekeep_store::approach::approach_to_write;
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
 use tidekeep_store::moment::Moment;
@@ -31,8 +32,28 @@ impl Group {
         Self { shards, tables: Tables::default(), spread, revision: 0 }
     }
 
-    /// Applies a command with just the shards of its footprint at hand.
+    /// Applies a command, a plain put by the short way.
     pub(crate) fn apply(&mut self, now_ms: u64, command: &Command<'_>) -> Applied {
+        if let Command::Request(Request::Put(put)) = command
+            && is_plain(put)
+            && let Some((reply, change)) = self.put_plainly(now_ms, put)
+        {
+            self.revision = change.revision;
+            return Ok((Some(reply), Some(change)));
+        }
+        self.apply_whole(now_ms, command)
+    }
+
+    fn put_plainly(&mut self, now_ms: u64, put: &Put<'_>) -> Option<(Reply, Change)> {
+        let hash = self.spread.hash(put.key);
+        let shard = &mut self.shards[self.spread.shard_of_hash(hash)];
+        let [near, ..] = approach_to_write([(put.key, hash, &*shard)].into_iter());
+        let stamp = Stamp { now_ms, revision: self.revision };
+        apply_plain_put(shard, stamp, put, hash, near)
+    }
+
+    /// Applies a command with just the shards of its footprint at hand.
+    fn apply_whole(&mut self, now_ms: u64, command: &Command<'_>) -> Applied {
         let footprint = match command {
             Command::Request(request) | Command::Numbered { request, .. } => {
                 self.spread.footprint(request, &self.tables.leases)
@@ -56,13 +77,13 @@ impl Group {
         applied
     }
 
-    /// Applies what a record holds.
+    /// Applies what a record holds, by the way of all commands.
     pub(crate) fn replay(&mut self, record: &[u8]) -> Result<Vec<Applied>, BadRecord> {
         let record = Record::decode(record)?;
         assert_eq!(record.stamp.revision, self.revision, "records follow each other");
         let mut applied = Vec::new();
         for command in record.commands() {
-            applied.push(self.apply(record.stamp.now_ms, &command?));
+            applied.push(self.apply_whole(record.stamp.now_ms, &command?));
         }
         Ok(applied)
     }
