@@ -84,6 +84,87 @@ impl core::fmt::Display for Malformed {
 
 impl core::error::Error for Malformed {}
 
+/// Room for a [`Head`]: what its longest user needs, and the width in which numbers are written.
+const HEAD_BYTES: usize = 88;
+
+/// What nearly every head takes.
+const SHORT_HEAD_BYTES: usize = 32;
+
+/// The beginning of a body of which a server writes very many, put together before it is appended. Its
+/// numbers are those of postcard, seven bits in a byte and the least first, but made all at once instead
+/// of byte by byte.
+pub(crate) struct Head {
+    bytes: [u8; HEAD_BYTES],
+    length: usize,
+}
+
+impl Head {
+    pub(crate) fn new() -> Self {
+        Self { bytes: [0; HEAD_BYTES], length: 0 }
+    }
+
+    /// Adds a number.
+    #[inline(always)]
+    pub(crate) fn number(&mut self, value: u64) {
+        if value < 1 << 7 {
+            self.put([value as u8], 1);
+        } else if value < 1 << 28 {
+            let value = value as u32;
+            // Halves into two bytes each, those into one.
+            let halves = value & 0x3FFF | (value & 0x0FFF_C000) << 2;
+            let bytes = halves & 0x007F_007F | (halves & 0x3F80_3F80) << 1;
+            let count = 2 + usize::from(value >> 14 != 0) + usize::from(value >> 21 != 0);
+            // Every byte but the last says that there is another.
+            let others = 0x0080_8080_u32 >> (8 * (4 - count));
+            self.put((bytes | others).to_le_bytes(), count);
+        } else {
+            self.long_number(value);
+        }
+    }
+
+    /// Adds a number that may be missing.
+    #[inline(always)]
+    pub(crate) fn option(&mut self, value: Option<u64>) {
+        match value {
+            None => self.put([0], 1),
+            Some(value) => {
+                self.put([1], 1);
+                self.number(value);
+            }
+        }
+    }
+
+    fn long_number(&mut self, mut value: u64) {
+        while value >= 1 << 7 {
+            self.put([value as u8 | 0x80], 1);
+            value >>= 7;
+        }
+        self.put([value as u8], 1);
+    }
+
+    /// Puts bytes behind the others, of which the first `count` are to stay.
+    #[inline(always)]
+    fn put<const N: usize>(&mut self, bytes: [u8; N], count: usize) {
+        self.bytes[self.length..][..N].copy_from_slice(&bytes);
+        self.length += count;
+    }
+
+    /// Appends it to a body, and what stands behind it.
+    #[inline]
+    pub(crate) fn append(&self, rest: &[u8], out: &mut Vec<u8>) {
+        let end = out.len() + self.length;
+        out.reserve(HEAD_BYTES + rest.len());
+        // A copy of known length is a few instructions, wherever it ends.
+        if self.length <= SHORT_HEAD_BYTES {
+            out.extend_from_slice(&self.bytes[..SHORT_HEAD_BYTES]);
+        } else {
+            out.extend_from_slice(&self.bytes);
+        }
+        out.truncate(end);
+        out.extend_from_slice(rest);
+    }
+}
+
 struct Append<'a>(&'a mut Vec<u8>);
 
 impl Flavor for Append<'_> {

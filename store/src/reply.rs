@@ -84,7 +84,7 @@ impl Found<'_> {
     /// Appends the reply's body.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let entry = self.entry.map(Entry::stored);
-        codec::encode(&GetReply { revision: self.revision, entry }, out);
+        GetReply { revision: self.revision, entry }.encode(out);
     }
 
     /// At most how long the body is, in bytes, without writing it.
