@@ -29,18 +29,11 @@ const RECORD_MAX: usize = MAX_PAYLOAD - 1024;
 
 /// Runs a batch as far as it goes without waiting.
 pub(crate) fn run(group: &Arc<Group>, calls: &[Call<'_>], answers: &mut dyn Answers) -> Pending {
-    let mut batch = Batch { shows: 0, logged: 0 };
+    let mut batch = Batch { shows: 0, logged: 0, made: 0 };
     match batch.advance(group, calls, answers) {
         None => match batch.waits_for(group) {
             None => Promise::ready(Ok(Vec::new())),
-            Some(safe) => {
-                let group = Arc::clone(group);
-                Promise::later(async move {
-                    safe.await?;
-                    group.positions.safe();
-                    Ok(Vec::new())
-                })
-            }
+            Some(safe) => Promise::safe(safe, batch.shows, Arc::clone(group), Vec::new()),
         },
         Some(rest) => Promise::later(batch.finish(Arc::clone(group), rest)),
     }
@@ -53,6 +46,8 @@ struct Batch {
     /// Index of the last record that keeps something of it; 0 if there is none. A numbered write that
     /// changed nothing has a record too: its answer must be the same when it comes again.
     logged: u64,
+    /// The newest revision when that record was made: all up to it is safe when the record is.
+    made: u64,
 }
 
 /// What is left to do when there is room.
@@ -83,9 +78,17 @@ impl Kept {
 impl Batch {
     /// What is to be safe before the answers are given, if it is not yet.
     fn waits_for(&self, group: &Group) -> Option<Ticket> {
-        let shown = group.positions.ticket(self.shows).map_or(0, |ticket| ticket.position());
+        let shown = match self.shows <= self.made {
+            true => 0,
+            false => group.positions.ticket(self.shows).map_or(0, |ticket| ticket.position()),
+        };
         let index = shown.max(self.logged);
-        (index > group.log().durable()).then(|| group.log().ticket(index))
+        if index <= group.log().durable() {
+            // What is shown is safe; whoever looks next is to know it.
+            group.positions.reach(self.shows);
+            return None;
+        }
+        Some(group.log().ticket(index))
     }
 
     async fn finish(mut self, group: Arc<Group>, mut rest: Rest) -> Result<Vec<Answer>, Lost> {
@@ -101,7 +104,7 @@ impl Batch {
         }
         if let Some(safe) = self.waits_for(&group) {
             safe.await?;
-            group.positions.safe();
+            group.positions.reach(self.shows);
         }
         Ok(answers)
     }
@@ -175,7 +178,10 @@ impl Batch {
         }
         if let (Some(turn), Admission::All(permit) | Admission::Freeing(permit)) = (turn, admission)
         {
-            self.logged = turn.finish(permit).unwrap_or(self.logged);
+            let revision = turn.revision();
+            if let Some(index) = turn.finish(permit) {
+                (self.logged, self.made) = (index, revision);
+            }
         }
     }
 }

@@ -68,14 +68,24 @@ pub(crate) fn first_index(bytes: &[u8]) -> u64 {
     u64_at(bytes, 8)
 }
 
+/// What a segment's epoch begins each header's checksum with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seed(u32);
+
+impl Seed {
+    pub(crate) fn of(epoch: u64) -> Self {
+        Self(crc32c::crc32c(&epoch.to_le_bytes()))
+    }
+}
+
 /// Completes the record that `bytes` begin with and returns its checksum, the next one's `prev`.
-pub(crate) fn seal(bytes: &mut [u8], epoch: u64, prev: u32, synced: u32) -> u32 {
+pub(crate) fn seal(bytes: &mut [u8], seed: Seed, prev: u32, synced: u32) -> u32 {
     let (header, rest) = bytes.split_at_mut(HEADER);
     let body = crc32c::crc32c(&rest[..u32_at(header, 0) as usize]);
     header[4..8].copy_from_slice(&prev.to_le_bytes());
     header[16..20].copy_from_slice(&synced.to_le_bytes());
     header[24..28].copy_from_slice(&body.to_le_bytes());
-    let crc = header_crc(header, epoch);
+    let crc = header_crc(header, seed);
     header[28..].copy_from_slice(&crc.to_le_bytes());
     crc
 }
@@ -103,7 +113,7 @@ impl Header {
             _ => return None,
         };
         let (len, crc) = (u32_at(header, 0) as usize, u32_at(header, 28));
-        if crc != header_crc(header, epoch) || len > MAX_PAYLOAD {
+        if crc != header_crc(header, Seed::of(epoch)) || len > MAX_PAYLOAD {
             return None;
         }
         Some(Self {
@@ -130,8 +140,8 @@ impl Header {
     }
 }
 
-fn header_crc(header: &[u8], epoch: u64) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&epoch.to_le_bytes()), &header[..28])
+fn header_crc(header: &[u8], seed: Seed) -> u32 {
+    crc32c::crc32c_append(seed.0, &header[..28])
 }
 
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -149,7 +159,7 @@ mod tests {
     fn sealed(payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         push(&mut bytes, Kind::Entry, 7, payload);
-        seal(&mut bytes, 42, 1, 64);
+        seal(&mut bytes, Seed::of(42), 1, 64);
         bytes
     }
 

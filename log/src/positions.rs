@@ -68,6 +68,13 @@ impl Positions {
         self.settle(&mut self.pending.lock())
     }
 
+    /// Makes known that `revision` may be shown, which whoever waited for its record has found.
+    pub(crate) fn reach(&self, revision: u64) {
+        if self.known_safe() < revision {
+            self.safe();
+        }
+    }
+
     /// A revision that may be shown: the newest one that was asked for so far.
     pub(crate) fn known_safe(&self) -> u64 {
         self.safe.load(Ordering::Acquire)

@@ -1,7 +1,7 @@
 //! "Tell me when position p is safe." A [`Ticket`] is a plain `Future` without a runtime, and a
 //! thread can block on it. The writer advances a [`Progress`], which wakes the tickets in order.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -23,7 +23,27 @@ pub(crate) struct Progress {
 #[derive(Default)]
 struct Waiting {
     next_id: u64,
-    wakers: BTreeMap<(u64, u64), Waker>,
+    /// By position, then by id: nearly always in the order in which they came.
+    waiters: VecDeque<Waiter>,
+}
+
+struct Waiter {
+    position: u64,
+    id: u64,
+    waker: Waker,
+}
+
+impl Waiting {
+    /// Where the waiter with this id is, or would be.
+    fn find(&self, position: u64, id: u64) -> Result<usize, usize> {
+        let place = (position, id);
+        match self.waiters.back() {
+            Some(last) if (last.position, last.id) >= place => {
+                self.waiters.binary_search_by_key(&place, |it| (it.position, it.id))
+            }
+            _ => Err(self.waiters.len()),
+        }
+    }
 }
 
 impl Progress {
@@ -65,17 +85,13 @@ impl Progress {
 
     fn wake_through(&self, position: u64) {
         let mut waiting = self.waiting.lock();
-        let woken = match waiting.wakers.first_key_value() {
-            None => return,
-            Some((&(nearest, _), _)) if nearest > position => return,
-            Some(_) if position == u64::MAX => std::mem::take(&mut waiting.wakers),
-            Some(_) => {
-                let later = waiting.wakers.split_off(&(position + 1, 0));
-                std::mem::replace(&mut waiting.wakers, later)
-            }
-        };
+        let count = waiting.waiters.partition_point(|it| it.position <= position);
+        if count == 0 {
+            return;
+        }
+        let woken: Vec<_> = waiting.waiters.drain(..count).map(|it| it.waker).collect();
         drop(waiting);
-        woken.into_values().for_each(Waker::wake);
+        woken.into_iter().for_each(Waker::wake);
     }
 
     fn outcome(&self, position: u64) -> Option<Result<(), Failure>> {
@@ -128,20 +144,27 @@ impl Future for Ticket {
     type Output = Result<(), Failure>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(outcome) = self.progress.outcome(self.position) {
+        let Self { progress, position, id } = &mut *self;
+        if let Some(outcome) = progress.outcome(*position) {
+            // Whoever brought it about takes the waker out, if that is not done yet.
+            *id = None;
             return Poll::Ready(outcome);
         }
-        let progress = Arc::clone(&self.progress);
         let mut waiting = progress.waiting.lock();
         // Asked again under the lock that the waker of others takes after moving on.
-        if let Some(outcome) = progress.outcome(self.position) {
+        if let Some(outcome) = progress.outcome(*position) {
+            *id = None;
             return Poll::Ready(outcome);
         }
-        let id = *self.id.get_or_insert_with(|| {
+        let (position, waker) = (*position, context.waker());
+        let id = *id.get_or_insert_with(|| {
             waiting.next_id += 1;
             waiting.next_id
         });
-        waiting.wakers.insert((self.position, id), context.waker().clone());
+        match waiting.find(position, id) {
+            Ok(at) => waiting.waiters[at].waker.clone_from(waker),
+            Err(at) => waiting.waiters.insert(at, Waiter { position, id, waker: waker.clone() }),
+        }
         Poll::Pending
     }
 }
@@ -149,7 +172,10 @@ impl Future for Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            self.progress.waiting.lock().wakers.remove(&(self.position, id));
+            let mut waiting = self.progress.waiting.lock();
+            if let Ok(at) = waiting.find(self.position, id) {
+                waiting.waiters.remove(at);
+            }
         }
     }
 }
@@ -225,9 +251,9 @@ mod tests {
         let progress = Progress::new(0);
         let mut ticket = progress.ticket(1);
         assert!(Pin::new(&mut ticket).poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert_eq!(progress.waiting.lock().wakers.len(), 1);
+        assert_eq!(progress.waiting.lock().waiters.len(), 1);
         drop(ticket);
-        assert_eq!(progress.waiting.lock().wakers.len(), 0);
+        assert_eq!(progress.waiting.lock().waiters.len(), 0);
     }
 
     #[test]

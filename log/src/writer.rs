@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::disk::File;
-use crate::envelope::{self, Kind};
+use crate::envelope::{self, Kind, Seed};
 use crate::error::Failure;
 use crate::options::Durability;
 use crate::segment;
@@ -219,6 +219,7 @@ impl Writer {
     /// Seals the records that fit into the segment and returns their bytes.
     fn seal(&mut self, records: &mut [u8]) -> usize {
         let room = (self.tail.bytes - self.tail.at) as usize;
+        let seed = Seed::of(self.tail.epoch);
         let mut end = 0;
         while end < records.len() {
             let size = envelope::first_size(&records[end..]);
@@ -228,7 +229,7 @@ impl Writer {
             let record = &mut records[end..end + size];
             self.tail.last_index = envelope::first_index(record);
             let synced = self.synced_at as u32;
-            self.tail.prev = envelope::seal(record, self.tail.epoch, self.tail.prev, synced);
+            self.tail.prev = envelope::seal(record, seed, self.tail.prev, synced);
             end += size;
         }
         end
