@@ -67,6 +67,9 @@ impl Exchange {
     /// Hands the session what the commit has ready; whether there was anything.
     pub(crate) fn poll_waiters(&mut self, context: &mut Context<'_>, metrics: &Metrics) -> bool {
         let waited = self.waiters.len() + self.views.len();
+        if waited == 0 {
+            return false;
+        }
         let mut at = 0;
         while let Some(waiter) = self.waiters.get_mut(at) {
             let Poll::Ready(result) = Pin::new(&mut waiter.pending).poll(context) else {

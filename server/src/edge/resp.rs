@@ -86,7 +86,7 @@ impl Dialogue for Redis {
             return false;
         }
         let house = shared.house(moment);
-        let mut moved = self.exchange.poll_wait(context, &house);
+        let mut moved = self.exchange.waits() && self.exchange.poll_wait(context, &house);
         if may_run {
             moved |= self.exchange.run_input(context, moment.instant, input, &house);
         }
@@ -118,7 +118,8 @@ impl Dialogue for Redis {
         if self.leaving {
             self.exchange.session.go_away();
         }
-        let news = self.exchange.poll_change(context, &*shared.service.commit);
+        let news =
+            self.exchange.listens() && self.exchange.poll_change(context, &*shared.service.commit);
         if news {
             self.is_active(moment.now);
         }

@@ -31,12 +31,17 @@ impl RespExchange {
         self.wait.is_some()
     }
 
+    /// Whether it waits for post or for changes, or did before.
+    pub(crate) fn listens(&self) -> bool {
+        self.session.mailbox().is_some() || self.changed.is_some()
+    }
+
     /// Hands the session what it waited for; whether that has come.
     pub(crate) fn poll_wait(&mut self, context: &mut Context<'_>, house: &House<'_>) -> bool {
-        let came = match &mut self.wait {
-            None => return false,
-            Some(Wait::Answers(pending)) => Pin::new(pending).poll(context).map(Came::Answers),
-            Some(Wait::View(pending)) => Pin::new(pending).poll(context).map(Came::View),
+        let Some(wait) = &mut self.wait else { return false };
+        let came = match wait {
+            Wait::Answers(pending) => Pin::new(pending).poll(context).map(Came::Answers),
+            Wait::View(pending) => Pin::new(pending).poll(context).map(Came::View),
         };
         let Poll::Ready(came) = came else { return false };
         house.metrics.batch_time.record(self.since.elapsed());
@@ -78,9 +83,9 @@ impl RespExchange {
             self.since = since;
             let (read, wait) = self.session.read(input.unread(), house);
             input.consume(read);
-            self.wait = wait;
-            let waits = self.wait.is_some();
+            let waits = wait.is_some();
             if waits {
+                self.wait = wait;
                 self.poll_wait(context, house);
             } else if read > 0 {
                 house.metrics.batch_time.record(self.since.elapsed());

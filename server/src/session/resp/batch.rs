@@ -45,9 +45,10 @@ pub(crate) struct Spare {
 
 impl<'b> Batch<'b> {
     /// An empty batch.
+    #[inline]
     pub(crate) fn begin(spare: &mut Spare) -> Self {
         let Told { tickets, said, .. } = std::mem::take(&mut spare.told);
-        Self { calls: recycle(std::mem::take(&mut spare.calls)), tickets, said }
+        Self { calls: std::mem::take(&mut spare.calls), tickets, said }
     }
 
     /// Adds a command.

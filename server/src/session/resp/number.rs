@@ -31,8 +31,13 @@ pub(super) fn write_integer(value: i64, out: &mut Vec<u8>) {
         out.push(b'-');
     }
     let mut left = value.unsigned_abs();
+    // Nearly every length has one digit or two.
     if left < 10 {
         out.push(b'0' + left as u8);
+        return;
+    }
+    if left < 100 {
+        out.extend_from_slice(&[b'0' + (left / 10) as u8, b'0' + (left % 10) as u8]);
         return;
     }
     let mut text = [0; 20];

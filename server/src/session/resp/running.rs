@@ -44,8 +44,8 @@ impl Core {
             return self.run_program(Box::new(Program::new(gathered)), house);
         }
         match alone {
-            Some(Taken::Executes(program)) => self.run_program(Box::new(program), house),
-            Some(Taken::Walks(walking)) => self.step(Box::new(walking), house),
+            Some(Taken::Executes(program)) => self.run_program(program, house),
+            Some(Taken::Walks(walking)) => self.step(walking, house),
             _ => None,
         }
     }

@@ -27,9 +27,9 @@ pub(super) enum Taken {
     /// Its turn has not come: read it again.
     NotYet,
     /// It goes over many keys, alone.
-    Walks(Walking),
+    Walks(Box<Walking>),
     /// The transaction runs, alone.
-    Executes(Program),
+    Executes(Box<Program>),
 }
 
 impl Core {
@@ -316,7 +316,7 @@ impl Core {
             batch.say(start);
             return Taken::Yes;
         }
-        Taken::Executes(program)
+        Taken::Executes(Box::new(program))
     }
 
     fn walk(
@@ -332,7 +332,7 @@ impl Core {
         match Walking::begin(walk, args, house, &mut to) {
             Ok(Some(mut walking)) => {
                 walking.unseen = unseen;
-                return Taken::Walks(walking);
+                return Taken::Walks(Box::new(walking));
             }
             Ok(None) => {}
             Err(fail) => to.error(fail.text()),
