@@ -12,8 +12,8 @@ use tidekeep_store::snapshot::{Feed, Head};
 use crate::disk::File;
 use crate::error::{BoxError, OpenError};
 use crate::group::Cut;
-use crate::load::State;
 use crate::snapshot::{self, Framing, Header, Purpose};
+use crate::state::State;
 
 /// A consistent cut of a store, and how much of its file has been given.
 pub struct Backup {

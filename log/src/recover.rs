@@ -34,6 +34,16 @@ pub struct Report {
     pub fell_back: Option<String>,
 }
 
+/// A record's index and payload.
+pub(crate) type Logged<'a> = (u64, &'a [u8]);
+
+/// A record that whoever it was given to cannot use.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    pub(crate) index: u64,
+    pub(crate) source: BoxError,
+}
+
 /// A store whose files have been found and checked, and that is yet to be read.
 pub struct Recovery {
     disk: Arc<dyn Disk>,
@@ -116,10 +126,22 @@ impl Recovery {
     /// [`OpenError::Replay`] with an error of `use_record`, `Damaged` or `Missing` if what was
     /// confirmed cannot be read any more.
     pub fn replay(
-        mut self,
-        use_record: impl FnMut(u64, &[u8]) -> Result<(), BoxError>,
+        self,
+        mut use_record: impl FnMut(u64, &[u8]) -> Result<(), BoxError>,
     ) -> Result<(Log, Report), OpenError> {
-        let (tail, report, replayed_bytes) = self.read(use_record)?;
+        self.replay_together(|records| {
+            records.iter().try_for_each(|&(index, payload)| {
+                use_record(index, payload).map_err(|source| Unusable { index, source })
+            })
+        })
+    }
+
+    /// As [`Self::replay`], with all records of a segment at a time.
+    pub(crate) fn replay_together(
+        mut self,
+        use_records: impl FnMut(&[Logged<'_>]) -> Result<(), Unusable>,
+    ) -> Result<(Log, Report), OpenError> {
+        let (tail, report, replayed_bytes) = self.read(use_records)?;
         // From here on the store is known to be sound, and files may change.
         for temp in [snapshot::TEMP, segment::SPARE_TEMP] {
             segment::remove_if_there(&*self.disk, temp).map_err(at("remove", temp))?;
@@ -164,7 +186,7 @@ impl Recovery {
     /// bytes of what was replayed. Changes nothing.
     pub(crate) fn read(
         &self,
-        mut use_record: impl FnMut(u64, &[u8]) -> Result<(), BoxError>,
+        mut use_records: impl FnMut(&[Logged<'_>]) -> Result<(), Unusable>,
     ) -> Result<(Tail, Report, u64), OpenError> {
         let snapshot_index = self.snapshots.last().map_or(0, |info| info.index);
         let fell_back = self.fell_back.clone();
@@ -177,18 +199,19 @@ impl Recovery {
         for (i, found) in self.segments.iter().enumerate().skip(first) {
             let content = found.read()?;
             let mut walk = Walk::new(found, &content);
+            let mut records = Vec::new();
             while let Some((header, payload)) = walk.next() {
-                let index = header.index;
-                if header.kind == Kind::Entry && index > snapshot_index {
-                    use_record(index, payload).map_err(|source| OpenError::Replay {
-                        file: found.name.clone(),
-                        index,
-                        source,
-                    })?;
-                    report.replayed += 1;
+                if header.kind == Kind::Entry && header.index > snapshot_index {
+                    records.push((header.index, payload));
                     replayed_bytes += header.size() as u64;
                 }
             }
+            use_records(&records).map_err(|Unusable { index, source }| OpenError::Replay {
+                file: found.name.clone(),
+                index,
+                source,
+            })?;
+            report.replayed += records.len() as u64;
             match self.segments.get(i + 1) {
                 Some(next) => walk.must_lead_to(next)?,
                 None => {

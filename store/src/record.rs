@@ -19,7 +19,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 use tidekeep_protocol::codec::{self, Malformed};
-use tidekeep_protocol::op::Request;
+use tidekeep_protocol::op::{Delete, Increment, Operation, Put, Request, Touch};
 use tidekeep_protocol::session::{Number, SessionId};
 
 use crate::apply::Stamp;
@@ -47,6 +47,10 @@ const NUMBERED_BYTES: usize = Number::BYTES + 2;
 
 /// The kind of an evict command.
 const KIND_EVICT: u8 = 0xE4;
+
+/// The kinds of requests that write a single key.
+const SINGLE_KEYED: [u8; 4] =
+    [Put::SPEC.kind, Delete::SPEC.kind, Touch::SPEC.kind, Increment::SPEC.kind];
 
 /// One command of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +159,15 @@ pub struct Record<'a> {
     commands: &'a [u8],
 }
 
+/// How much a record does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// How many commands it has.
+    pub commands: usize,
+    /// How many revisions they took.
+    pub changes: u64,
+}
+
 impl<'a> Record<'a> {
     /// Reads a record's header.
     ///
@@ -171,6 +184,33 @@ impl<'a> Record<'a> {
         let now_ms = number(now_ms).map_err(|_| BadRecord::Cut)?;
         let revision = number(revision).map_err(|_| BadRecord::Cut)?;
         Ok(Self { stamp: Stamp { now_ms, revision }, commands })
+    }
+
+    /// How much it does if each of its commands writes a single key; none otherwise, and of bytes that
+    /// do not say it.
+    pub fn single_keyed(&self) -> Option<Extent> {
+        let mut extent = Extent { commands: 0, changes: 0 };
+        let mut rest = self.commands;
+        while !rest.is_empty() {
+            let (mut kind, body, tail) = split_command(rest)?;
+            rest = tail;
+            let mut changed = 1;
+            if kind == KIND_SESSION {
+                continue;
+            }
+            if kind == KIND_NUMBERED {
+                let &[flag @ 0..=1, numbered] = body.get(Number::BYTES..NUMBERED_BYTES)? else {
+                    return None;
+                };
+                (changed, kind) = (flag, numbered);
+            }
+            if !SINGLE_KEYED.contains(&kind) {
+                return None;
+            }
+            extent.commands += 1;
+            extent.changes += u64::from(changed);
+        }
+        Some(extent)
     }
 
     /// The commands in order; an error is the last item.

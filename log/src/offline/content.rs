@@ -8,7 +8,8 @@ use tidekeep_store::snapshot::Head;
 
 use super::findings::{Problem, ProblemKind, Trusted};
 use crate::error::{BoxError, OpenError};
-use crate::load::{State, decodes};
+use crate::load::decodes;
+use crate::state::State;
 use crate::tail::Tail;
 
 /// A state and its place in the log.

@@ -3,9 +3,13 @@
 use tidekeep_log::disk::Disk;
 use tidekeep_log::disk::faulty::Crash;
 use tidekeep_log::{Commit, Durability, OpenError};
+use tidekeep_protocol::op::{LeaseRevoke, Request};
 
+use crate::leases::{grant, tie};
 use crate::watch::churn;
-use crate::world::{Content, Follower, World, content, delete, figure, put, until};
+use crate::world::{
+    Content, Follower, World, ask, ask_all, content, delete, figure, get, put, put_request, until,
+};
 
 /// No entry is about to end, so that what is read does not depend on the moment.
 pub(crate) fn settle(world: &World, store: &tidekeep_log::Solo) {
@@ -133,4 +137,44 @@ fn a_history_that_may_have_lost_what_it_showed_is_another_one() {
         let third = world.open().identity();
         assert_eq!(third, second, "nothing is lost by a run that ends well, {durability:?}");
     }
+}
+
+#[test]
+fn a_large_snapshot_and_a_long_log_are_taken_in_by_all_cores() {
+    let world = World { durability: Durability::None, segment_bytes: 1 << 20, ..World::new(4) };
+    let store = world.open();
+    let fill = |store: &tidekeep_log::Solo, from: usize, count: usize| {
+        let keys = (from..from + count).map(|i| format!("key-{:06}", i * 7919 % 80_000));
+        for keys in keys.collect::<Vec<_>>().chunks(1000) {
+            let puts: Vec<_> =
+                keys.iter().map(|key| put_request(key.as_bytes(), key.as_bytes())).collect();
+            ask_all(store, &puts).expect("storage works");
+        }
+    };
+    // More than is worth threads, with leases among them.
+    let lease = grant(&store, 60_000);
+    for i in 0..10 {
+        tie(&store, format!("key-{:06}x", i * 8000).as_bytes(), lease);
+    }
+    fill(&store, 0, 60_000);
+    store.snapshot().expect("it is written");
+    let snapshot = store.revision();
+    ask(&store, Request::LeaseRevoke(LeaseRevoke { lease })).expect("it is there");
+    // New keys, and half as many again that are written over.
+    fill(&store, 55_000, 15_000);
+    let before = (store.digest(), store.revision());
+    store.close().expect("it closes");
+    drop(store);
+
+    let world = world.on(world.disk.crash(Crash::Drop));
+    let store = world.open();
+    assert_eq!(figure(&store, "snapshot_revision"), snapshot);
+    assert_eq!((store.digest(), store.revision()), before);
+    for key in (0..70_000).step_by(700).map(|i| format!("key-{:06}", i * 7919 % 80_000)) {
+        let entry = get(&store, key.as_bytes()).expect("it is found");
+        assert_eq!(entry.value(), key.as_bytes());
+    }
+    assert_eq!(figure(&store, "keys"), 70_000);
+    let oldest = store.changes(0, usize::MAX).expect("everything is remembered");
+    assert_eq!(oldest.through, before.1);
 }
