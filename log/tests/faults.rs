@@ -162,6 +162,42 @@ fn a_stuck_sync_holds_replies_back_and_admission_in_bounds() {
 }
 
 #[test]
+fn what_lies_in_a_damaged_spare_never_passes_for_records() {
+    let disk = FaultyDisk::new(1);
+    let log = open(&disk, options(Life::default()));
+    until("the spare is ready", || disk.content("spare").is_some());
+    log.close().unwrap();
+    disk.open("spare").unwrap().write_at(&[5; SEGMENT as usize], 0).unwrap();
+    let log = open(&disk, options(Life::default()));
+    let mut count = 0;
+    while log.stats().segments < 2 {
+        match log.admit(1, PAYLOAD.len()) {
+            Ok(permit) => {
+                let ticket = log.ticket(log.append_one(permit, &PAYLOAD));
+                ticket.wait_for(LIMIT).expect("in time").unwrap();
+                count += 1;
+            }
+            Err(Refused::Busy(room)) => room.wait_for(LIMIT).expect("in time").unwrap(),
+            Err(refused) => panic!("{refused}"),
+        }
+    }
+    log.close().unwrap();
+    for torn in [true, false] {
+        let recovery = Recovery::begin(Arc::new(disk.clone()), options(Life::default())).unwrap();
+        let mut found = 0;
+        let replayed = recovery.replay(|_, payload| {
+            assert_eq!(payload, PAYLOAD);
+            found += 1;
+            Ok(())
+        });
+        let (log, report) = replayed.unwrap();
+        assert_eq!((found, report.last_index), (count, count));
+        assert_eq!(report.torn_bytes > 0, torn, "what is behind the last record is cut once");
+        log.close().unwrap();
+    }
+}
+
+#[test]
 fn what_gathers_during_a_sync_becomes_one_write_and_one_sync() {
     let disk = FaultyDisk::new(1);
     let log = open(&disk, options(Life { mark_after: LIMIT, ..Life::default() }));
