@@ -103,6 +103,22 @@ fn more_requests_than_may_wait_are_refused_and_can_be_sent_again() {
 }
 
 #[test]
+fn what_waits_for_room_is_answered_also_if_its_client_has_sent_all() {
+    let server = TestServer::start();
+    let mut client = server.client();
+    client.put(b"k", &[7; 20_000]);
+    // Far more answers than are made ahead of the socket, so that most requests wait unread.
+    let asked = 2_000;
+    let bytes: Vec<u8> = (1..=asked).flat_map(|id| request_frame(id, &Get { key: b"k" })).collect();
+    client.send(&bytes);
+    client.end();
+    for id in 1..=asked {
+        assert_eq!(client.answer().id, id);
+    }
+    client.is_closed();
+}
+
+#[test]
 fn a_client_that_half_closes_still_gets_its_answers() {
     let server = TestServer::start();
     let mut client = server.client();

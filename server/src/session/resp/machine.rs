@@ -326,15 +326,21 @@ impl Core {
         self.ending = Some(Ending { code: over, flush: false });
     }
 
+    #[inline]
     fn held_bytes(&self) -> usize {
         let held = self.input_bytes + self.outlet.held_bytes();
         if self.multi.is_none() && self.watched.is_empty() && self.listening.is_none() {
             return held;
         }
+        held + self.seldom_held_bytes()
+    }
+
+    /// What few connections hold: a transaction, watched keys, post.
+    fn seldom_held_bytes(&self) -> usize {
         let queued = self.multi.as_ref().map_or(0, |multi| multi.bytes);
         let watched: usize = self.watched.iter().map(|(key, _)| key.capacity() + 40).sum();
         let post = self.listening.as_ref().map_or(0, |listening| listening.mailbox().bytes());
-        held + queued + watched + post
+        queued + watched + post
     }
 
     pub(super) fn over_budget(&self) -> bool {
