@@ -11,7 +11,6 @@ use std::task::{Context, Poll, ready};
 use tidekeep_protocol::error::Refusal;
 use tidekeep_protocol::op::Request;
 use tidekeep_protocol::range::KeyRange;
-use tidekeep_store::apply::is_plain;
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
 use tidekeep_store::reply::{Found, Reply};
@@ -42,7 +41,7 @@ impl Call<'_> {
         match (self.body, &self.request) {
             (Some(body), _) => body.len(),
             // Nearly every write; reckoning it to the byte takes longer than to put it.
-            (None, Request::Put(put)) if is_plain(put) => {
+            (None, Request::Put(put)) if put.is_plain() => {
                 put.key.len() + put.value.len() + PLAIN_PUT_BYTES
             }
             (None, request) => request.encoded_bytes(),

@@ -25,6 +25,8 @@ struct Waiting {
     next_id: u64,
     /// By position, then by id: nearly always in the order in which they came.
     waiters: VecDeque<Waiter>,
+    /// Those who wait for a failure alone, likewise: at the end of the others they would be in the way.
+    forever: VecDeque<Waiter>,
 }
 
 struct Waiter {
@@ -34,15 +36,17 @@ struct Waiter {
 }
 
 impl Waiting {
-    /// Where the waiter with this id is, or would be.
-    fn find(&self, position: u64, id: u64) -> Result<usize, usize> {
+    /// Those among whom a waiter for a position is, or would be; and where.
+    fn find(&mut self, position: u64, id: u64) -> (&mut VecDeque<Waiter>, Result<usize, usize>) {
+        let row = if position == u64::MAX { &mut self.forever } else { &mut self.waiters };
         let place = (position, id);
-        match self.waiters.back() {
+        let found = match row.back() {
             Some(last) if (last.position, last.id) >= place => {
-                self.waiters.binary_search_by_key(&place, |it| (it.position, it.id))
+                row.binary_search_by_key(&place, |it| (it.position, it.id))
             }
-            _ => Err(self.waiters.len()),
-        }
+            _ => Err(row.len()),
+        };
+        (row, found)
     }
 }
 
@@ -86,10 +90,13 @@ impl Progress {
     fn wake_through(&self, position: u64) {
         let mut waiting = self.waiting.lock();
         let count = waiting.waiters.partition_point(|it| it.position <= position);
-        if count == 0 {
+        let forever = if position == u64::MAX { waiting.forever.len() } else { 0 };
+        if count + forever == 0 {
             return;
         }
-        let woken: Vec<_> = waiting.waiters.drain(..count).map(|it| it.waker).collect();
+        let Waiting { waiters, forever: others, .. } = &mut *waiting;
+        let woken = waiters.drain(..count).chain(others.drain(..forever));
+        let woken: Vec<_> = woken.map(|it| it.waker).collect();
         drop(waiting);
         woken.into_iter().for_each(Waker::wake);
     }
@@ -162,8 +169,8 @@ impl Future for Ticket {
             waiting.next_id
         });
         match waiting.find(position, id) {
-            Ok(at) => waiting.waiters[at].waker.clone_from(waker),
-            Err(at) => waiting.waiters.insert(at, Waiter { position, id, waker: waker.clone() }),
+            (row, Ok(at)) => row[at].waker.clone_from(waker),
+            (row, Err(at)) => row.insert(at, Waiter { position, id, waker: waker.clone() }),
         }
         Poll::Pending
     }
@@ -173,8 +180,8 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if let Some(id) = self.id {
             let mut waiting = self.progress.waiting.lock();
-            if let Ok(at) = waiting.find(self.position, id) {
-                waiting.waiters.remove(at);
+            if let (row, Ok(at)) = waiting.find(self.position, id) {
+                row.remove(at);
             }
         }
     }

@@ -7,7 +7,7 @@ use tidekeep_protocol::planted;
 use tidekeep_protocol::session::SessionId;
 use tidekeep_store::apply::{
     Stamp, apply_end_lease, apply_evict, apply_expire, apply_numbered, apply_plain_put,
-    apply_request, is_for_now, is_plain,
+    apply_request, is_for_now,
 };
 use tidekeep_store::approach::Near;
 use tidekeep_store::change::Change;
@@ -289,7 +289,7 @@ impl Drop for Turn<'_> {
 /// The put of a call, if it is a plain one.
 fn plain_put<'c, 'a>(call: &'c Call<'a>) -> Option<&'c Put<'a>> {
     match &call.request {
-        Request::Put(put) if is_plain(put) => Some(put),
+        Request::Put(put) if put.is_plain() => Some(put),
         _ => None,
     }
 }

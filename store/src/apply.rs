@@ -115,12 +115,6 @@ pub fn apply_request<G: DerefMut<Target = Shard>>(
     Ok((reply, transition.into_change()))
 }
 
-/// Whether a put has no condition, makes an entry without an end, and asks for nothing back: what nearly
-/// every write is.
-pub fn is_plain(put: &Put<'_>) -> bool {
-    matches!((&put.condition, put.expiry), (Condition::Always, Expiry::Never)) && !put.previous
-}
-
 /// Applies a plain put to the shard of its key, where no memory limit has to be kept, just as
 /// [`apply_request`] would: what is not asked for need not be prepared for. `near` is where the key
 /// probably is. None, with nothing done, if an entry is there that ends: whether it lives is for the whole
@@ -132,7 +126,7 @@ pub fn apply_plain_put(
     hash: KeyHash,
     near: Near,
 ) -> Option<(Reply, Change)> {
-    debug_assert!(is_plain(put), "the caller has looked");
+    debug_assert!(put.is_plain(), "the caller has looked");
     let place = shard.find_near(near, hash, put.key);
     let before = place.and_then(|place| shard.entry(place));
     if before.is_some_and(Entry::ends) {

@@ -100,7 +100,10 @@ pub fn push_request(kind: u8, body: &[u8], out: &mut Vec<u8>) {
 
 /// Adds a client's write that did not come as a body.
 pub fn push_decoded(request: &Request<'_>, out: &mut Vec<u8>) {
-    push_with(request.spec().kind, out, |out| request.encode(out));
+    push_with(request.spec().kind, out, |out| match request {
+        Request::Put(put) => put.encode(out),
+        request => request.encode(out),
+    });
 }
 
 /// Says whose the numbered writes are that are added next.

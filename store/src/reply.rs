@@ -146,7 +146,7 @@ impl Reply {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Get(got) => codec::encode(&got.to_wire(), out),
-            Self::Put(written) | Self::Delete(written) => codec::encode(&written.to_wire(), out),
+            Self::Put(written) | Self::Delete(written) => written.to_wire().encode(out),
             Self::Touch(reply) => codec::encode(&**reply, out),
             Self::Increment(reply) => codec::encode(reply, out),
             Self::DeleteRange(reply) => codec::encode(reply, out),

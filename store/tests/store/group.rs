@@ -3,7 +3,7 @@
 use tidekeep_protocol::error::Refusal;
 use tidekeep_protocol::op::{Put, Request};
 use tidekeep_protocol::range::KeyRange;
-use tidekeep_store::apply::{Stamp, apply, apply_plain_put, is_plain};
+use tidekeep_store::apply::{Stamp, apply, apply_plain_put};
 use tidekeep_store::approach::approach_to_write;
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
@@ -35,7 +35,7 @@ impl Group {
     /// Applies a command, a plain put by the short way.
     pub(crate) fn apply(&mut self, now_ms: u64, command: &Command<'_>) -> Applied {
         if let Command::Request(Request::Put(put)) = command
-            && is_plain(put)
+            && put.is_plain()
             && let Some((reply, change)) = self.put_plainly(now_ms, put)
         {
             self.revision = change.revision;
