@@ -145,7 +145,7 @@ impl Batch {
         while let Some(call) = calls.get(at) {
             if call.request.spec().class == Class::Write {
                 if at >= ahead_to {
-                    ahead = group.approach(&calls[at..]);
+                    group.approach(&calls[at..], &mut ahead);
                     ahead_to = at + KEYS_MAX;
                 }
                 let answer = admission.of(&call.request).and_then(|()| {

@@ -48,11 +48,12 @@ impl Group {
         if calls.len() < KEYS_MIN {
             return 0;
         }
-        let keys = calls.iter().map_while(|call| match &call.request {
+        let gets = calls.iter().map_while(|call| match &call.request {
             Request::Get(get) => Some(get.key),
             _ => None,
         });
-        let Some((keys, reading)) = self.reach(keys) else { return 0 };
+        let mut keys = self.no_keys();
+        let Some(reading) = self.reach(gets, &mut keys) else { return 0 };
         let near = approach(reading.of(&keys));
         // The shards are locked: what is newest for one get is for all.
         let newest = self.revision.load(Ordering::Acquire);
@@ -65,21 +66,36 @@ impl Group {
         keys.count
     }
 
-    /// Brings near what the first of `calls` will write over.
-    pub(crate) fn approach<'a>(&self, calls: &[Call<'a>]) -> Option<Ahead<'a>> {
+    /// Brings near what the first of `calls` will write over, and notes where that is.
+    pub(crate) fn approach<'a>(&self, calls: &[Call<'a>], ahead: &mut Option<Ahead<'a>>) {
         if calls.len() < KEYS_MIN {
-            return None;
+            return;
         }
         let keys = calls.iter().filter_map(|call| single_key(&call.request));
-        let (keys, reading) = self.reach(keys)?;
-        let near = approach_to_write(reading.of(&keys));
-        Some(Ahead { keys, near, next: 0 })
+        // Filled where it lies: it is longer than what a few writes may spend on moving it.
+        let ahead = ahead.get_or_insert_with(|| Ahead {
+            keys: self.no_keys(),
+            near: [Near::default(); KEYS_MAX],
+            next: 0,
+        });
+        ahead.next = 0;
+        if let Some(reading) = self.reach(keys, &mut ahead.keys) {
+            ahead.near = approach_to_write(reading.of(&ahead.keys));
+        }
     }
 
-    /// Locks the shards of some keys; none for very few.
-    fn reach<'a>(&self, all: impl Iterator<Item = &'a [u8]>) -> Option<(Keys<'a>, Reading<'_>)> {
+    fn no_keys<'a>(&self) -> Keys<'a> {
         let empty: &[u8] = &[];
-        let mut keys = Keys { keys: [(empty, self.spread.hash(empty), 0); KEYS_MAX], count: 0 };
+        Keys { keys: [(empty, self.spread.hash(empty), 0); KEYS_MAX], count: 0 }
+    }
+
+    /// Takes some keys up and locks their shards; none for very few.
+    fn reach<'a>(
+        &self,
+        all: impl Iterator<Item = &'a [u8]>,
+        keys: &mut Keys<'a>,
+    ) -> Option<Reading<'_>> {
+        keys.count = 0;
         let mut wanted = 0_u64;
         for (place, key) in keys.keys.iter_mut().zip(all) {
             let hash = self.spread.hash(key);
@@ -96,7 +112,7 @@ impl Group {
         for (at, shard) in shards.filter(|(at, _)| wanted >> at & 1 == 1) {
             reading.0[at] = Some(shard.read());
         }
-        Some((keys, reading))
+        Some(reading)
     }
 }
 
