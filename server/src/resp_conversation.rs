@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::conversation::{Host, Parting};
 use crate::edge::{Input, RespExchange};
 use crate::service::Seat;
-use crate::session::{House, Millis, Resp};
+use crate::session::{Millis, Resp};
 
 /// A connection's server side. Times are milliseconds on any clock that never goes back.
 pub struct RespConversation {
@@ -48,7 +48,9 @@ impl RespConversation {
     /// context's waker; time is to wake it at [`Self::wait_ms`].
     pub fn run(&mut self, now_ms: u64, unix_us: u64, context: &mut Context<'_>) {
         let host = Arc::clone(&self.host);
-        let house = house(&host, now_ms, unix_us);
+        // The same from run to run, for simulations.
+        let random = || unix_us.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let house = host.service.house(&host.metrics, Millis(now_ms), unix_us, &random);
         loop {
             let mut moved = self.exchange.poll_wait(context, &house);
             moved |= self.exchange.run_input(context, Instant::now(), &mut self.input, &house);
@@ -92,10 +94,4 @@ impl RespConversation {
     pub fn held_bytes(&self) -> usize {
         self.exchange.session.held_bytes()
     }
-}
-
-fn house(host: &Host, now_ms: u64, unix_us: u64) -> House<'_> {
-    // The same from run to run, for simulations.
-    let random = unix_us.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    host.service.house(&host.metrics, Millis(now_ms), unix_us, random)
 }

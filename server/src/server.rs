@@ -47,7 +47,7 @@ impl Shared {
     /// The server at a moment, as a RESP session sees it.
     pub(crate) fn house(&self, moment: &Moment) -> House<'_> {
         let unix_us = self.wall.unix_us(moment);
-        self.service.house(&self.metrics, moment.now, unix_us, fastrand::u64(..))
+        self.service.house(&self.metrics, moment.now, unix_us, &|| fastrand::u64(..))
     }
 }
 

@@ -30,13 +30,13 @@ pub(crate) struct Service {
 
 impl Service {
     /// The server at one moment, as a RESP session sees it: `now` on the clock of the process, and in
-    /// microseconds since the Unix epoch; with a random number.
+    /// microseconds since the Unix epoch; with a source of random numbers.
     pub(crate) fn house<'a>(
         &'a self,
         metrics: &'a Metrics,
         now: Millis,
         unix_us: u64,
-        random: u64,
+        random: &'a dyn Fn() -> u64,
     ) -> House<'a> {
         let Self { commit, clients, facts, hub, .. } = self;
         House { commit: &**commit, metrics, clients, facts, hub, now, unix_us, random }

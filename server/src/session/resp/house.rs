@@ -21,8 +21,8 @@ pub(crate) struct House<'a> {
     pub(crate) now: Millis,
     /// In microseconds since the Unix epoch.
     pub(crate) unix_us: u64,
-    /// A random number.
-    pub(crate) random: u64,
+    /// Draws a random number.
+    pub(crate) random: &'a dyn Fn() -> u64,
 }
 
 impl House<'_> {
@@ -37,7 +37,7 @@ pub(crate) enum Wait {
     /// The answers to what it asked.
     Answers(Pending),
     /// A frozen cut.
-    View(PendingView),
+    View(Box<PendingView>),
 }
 
 /// What came of it.

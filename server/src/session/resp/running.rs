@@ -59,7 +59,7 @@ impl Core {
             },
             Wait::View(pending) => match pending.into_ready() {
                 Ok(view) => Came::View(view),
-                Err(pending) => return Some(Wait::View(pending)),
+                Err(pending) => return Some(Wait::View(Box::new(pending))),
             },
         };
         self.resolve(came, house)

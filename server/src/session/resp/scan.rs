@@ -118,10 +118,10 @@ impl Walking {
                 };
                 ask(house, Request::Scan(scan), answers)
             }
-            What::Keys { range, .. } => Turn::Wait(Wait::View(house.commit.view(range))),
+            What::Keys { range, .. } => Turn::Wait(Wait::View(Box::new(house.commit.view(range)))),
             What::Random { looks, .. } => {
                 *looks += 1;
-                match house.commit.sample(house.random.rotate_left(*looks)) {
+                match house.commit.sample((house.random)().rotate_left(*looks)) {
                     Some(entry) => ask(house, Request::Get(Get { key: entry.key() }), answers),
                     None => Turn::Done,
                 }
