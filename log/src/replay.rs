@@ -6,8 +6,9 @@
 
 use std::iter;
 
-use tidekeep_store::apply::{Stamp, apply_request, is_for_now};
-use tidekeep_store::approach::{KEYS_MAX, approach};
+use tidekeep_protocol::op::Request;
+use tidekeep_store::apply::{Stamp, apply_plain_put, apply_request, is_for_now};
+use tidekeep_store::approach::{KEYS_MAX, Near, approach_to_write};
 use tidekeep_store::change::Change;
 use tidekeep_store::record::{Command, Extent, Record};
 use tidekeep_store::sessions::{Answer, Numbered};
@@ -16,7 +17,6 @@ use tidekeep_store::shards::{KeyHash, Spread, Writing};
 use tidekeep_store::tables::Tables;
 
 use crate::coming::{cores, joined};
-use crate::error::BoxError;
 use crate::gets::single_key;
 use crate::recover::{Logged, Unusable};
 use crate::state::State;
@@ -150,7 +150,10 @@ struct Own<'a> {
     hash: KeyHash,
     /// Which of the thread's shards.
     shard: usize,
-    command: Command<'a>,
+    request: Request<'a>,
+    numbered: Option<Numbered>,
+    /// Whether it changed something the first time.
+    changed: bool,
 }
 
 /// What a thread's commands did, each list in the log's order.
@@ -184,20 +187,32 @@ impl<'s> Share<'s> {
             let mut stamp = record.stamp;
             for command in record.commands() {
                 let command = command.map_err(|source| unusable(source.into()))?;
-                let (request, changed) = match &command {
-                    Command::Request(request) => (request, true),
-                    Command::Numbered { request, changed, .. } => (request, *changed),
+                let (request, numbered, changed) = match command {
+                    Command::Request(request) => (request, None, true),
+                    Command::Numbered { numbered, changed, request } => {
+                        (request, Some(numbered), changed)
+                    }
                     Command::Expire(_) | Command::Evict(_) | Command::EndLease(_) => {
-                        return Err(unusable("it is of more than single keys".into()));
+                        return Err(unusable(OF_MORE.into()));
                     }
                 };
-                let key = single_key(request)
-                    .ok_or_else(|| unusable("it is of more than single keys".into()))?;
+                let key = single_key(&request).ok_or_else(|| unusable(OF_MORE.into()))?;
                 let hash = self.spread.hash(key);
                 let shard = self.spread.shard_of_hash(hash);
                 if shard % self.threads == self.number {
                     let shard = shard / self.threads;
-                    done.ahead.push(Own { record: index, at, stamp, key, hash, shard, command });
+                    let record = index;
+                    done.ahead.push(Own {
+                        record,
+                        at,
+                        stamp,
+                        key,
+                        hash,
+                        shard,
+                        request,
+                        numbered,
+                        changed,
+                    });
                 }
                 at += 1;
                 stamp.revision += u64::from(changed);
@@ -212,32 +227,20 @@ impl<'s> Share<'s> {
 
     fn apply_ahead(&mut self, done: &mut Done<'_>) -> Result<(), Unusable> {
         let wanted = done.ahead.iter().map(|own| (own.key, own.hash, &*self.shards[own.shard].1));
-        approach(wanted);
-        for Own { record: index, at, stamp, shard, command, .. } in done.ahead.drain(..) {
-            let unusable = |source: BoxError| Unusable { index, source };
-            let mut writing = Writing::new(self.spread, std::slice::from_mut(self.shards[shard]));
-            // There are no leases, and whose numbered writes these are is for the others to know.
-            let mut tables = Tables::default();
-            let mut run = |request| apply_request(&mut writing, &mut tables, stamp, request);
-            let (change, changed) = match command {
-                Command::Numbered { numbered, changed, request } => {
-                    let (answer, change) = match run(&request) {
-                        Ok((reply, change)) => (Ok(reply), change),
-                        Err(refusal) => (Err(refusal), None),
-                    };
-                    if !answer.as_ref().is_err_and(is_for_now) {
-                        let now_ms = stamp.now_ms;
-                        done.answers.push(Answered { at, numbered, now_ms, answer });
-                    }
-                    (change, changed)
+        let near = approach_to_write(wanted);
+        for (own, near) in done.ahead.drain(..).zip(near) {
+            let shard = &mut *self.shards[own.shard];
+            let (answer, change) = apply_own(self.spread, shard, &own, near);
+            let unusable = |source| Unusable { index: own.record, source };
+            match own.numbered {
+                Some(numbered) if !answer.as_ref().is_err_and(is_for_now) => {
+                    let (at, now_ms) = (own.at, own.stamp.now_ms);
+                    done.answers.push(Answered { at, numbered, now_ms, answer });
                 }
-                Command::Request(request) => {
-                    let applied = run(&request).map_err(|refusal| unusable(refusal.into()))?;
-                    (applied.1, true)
-                }
-                Command::Expire(_) | Command::Evict(_) | Command::EndLease(_) => continue,
-            };
-            if change.is_some() != changed {
+                Some(_) => {}
+                None => drop(answer.map_err(|refusal| unusable(refusal.into()))?),
+            }
+            if change.is_some() != own.changed {
                 return Err(unusable(UNLIKE.into()));
             }
             done.changes.extend(change);
@@ -245,6 +248,30 @@ impl<'s> Share<'s> {
         Ok(())
     }
 }
+
+/// Applies a command to its shard. Who may have written a numbered one is for others to know.
+fn apply_own(
+    spread: Spread,
+    shard: &mut (usize, Box<Shard>),
+    own: &Own<'_>,
+    near: Near,
+) -> (Answer, Option<Change>) {
+    if let Request::Put(put) = &own.request
+        && put.is_plain()
+        && let Some((reply, change)) = apply_plain_put(&mut shard.1, own.stamp, put, own.hash, near)
+    {
+        return (Ok(reply), Some(change));
+    }
+    // There are no leases.
+    let mut tables = Tables::default();
+    let mut writing = Writing::new(spread, std::slice::from_mut(shard));
+    match apply_request(&mut writing, &mut tables, own.stamp, &own.request) {
+        Ok((reply, change)) => (Ok(reply), change),
+        Err(refusal) => (Err(refusal), None),
+    }
+}
+
+const OF_MORE: &str = "a command is of more than a single key";
 
 /// What is said of a record that does something else than it did.
 pub(crate) const UNLIKE: &str = "a command does not change now what it changed the first time";
