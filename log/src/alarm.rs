@@ -31,7 +31,12 @@ impl Alarm {
         }
     }
 
-    /// Forgets what was asked for; then look for what ends next, and [`Alarm::set`] it. What is
+    /// Notes when the thread that is to be woken wakes by itself.
+    pub(crate) fn expect(&self, at_ms: u64) {
+        self.at_ms.fetch_min(at_ms, Ordering::AcqRel);
+    }
+
+    /// Forgets what was asked for; then look for what ends next, and [`Alarm::expect`] it. What is
     /// put meanwhile wakes the thread or is found by it.
     pub(crate) fn clear(&self) {
         self.at_ms.store(NEVER, Ordering::Release);
@@ -39,3 +44,45 @@ impl Alarm {
 }
 
 const NEVER: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// How long the thread that is to be woken waits, if nobody else asks for it.
+    const WAIT: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn who_looks_what_ends_next_is_not_woken_by_that() {
+        let alarm = Alarm::new();
+        alarm.wake_me();
+        for due_ms in [7, 5, 9] {
+            alarm.clear();
+            alarm.expect(due_ms);
+            let began = Instant::now();
+            thread::park_timeout(WAIT);
+            assert!(began.elapsed() >= WAIT, "it goes round and round");
+        }
+    }
+
+    #[test]
+    fn an_end_that_comes_before_all_others_wakes() {
+        let alarm = Arc::new(Alarm::new());
+        alarm.wake_me();
+        alarm.clear();
+        alarm.expect(9);
+        alarm.set(9);
+        alarm.set(10);
+        let began = Instant::now();
+        thread::park_timeout(WAIT);
+        assert!(began.elapsed() >= WAIT, "it was known already");
+        let other = Arc::clone(&alarm);
+        let writer = thread::spawn(move || other.set(8));
+        thread::park();
+        writer.join().expect("it ends");
+        assert_eq!(alarm.at_ms.load(Ordering::Relaxed), 8);
+    }
+}

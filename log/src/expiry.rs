@@ -26,7 +26,7 @@ pub(crate) fn run(group: &Group, tally: &Tally) {
             thread::park();
             continue;
         };
-        group.alarm.set(due_ms);
+        group.alarm.expect(due_ms);
         let now_ms = group.clock.now_ms();
         match now_ms.checked_sub(due_ms) {
             None => thread::park_timeout(NAP.min(Duration::from_millis(due_ms - now_ms))),
