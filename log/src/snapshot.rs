@@ -40,9 +40,9 @@ const HEADER: usize = 64;
 const BLOCK: usize = 8;
 const FOOTER: usize = 24;
 const END: u32 = u32::MAX;
-/// Bytes after which a file is synced while it is written: one sync of all of it would keep the log's
-/// own syncs waiting.
-const SYNC_BYTES: u64 = 8 << 20;
+/// Bytes after which a file is synced while it is written: the log's own syncs wait for what is on its
+/// way to the disk.
+const SYNC_BYTES: u64 = 1 << 20;
 /// Bytes gathered for one write, and read at once.
 const IO_BYTES: usize = 1 << 20;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::setpriority_process;
+use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::gettid;
 use tidekeep_store::change::Change;
 use tidekeep_store::history;
@@ -59,15 +59,20 @@ fn write_apart(group: &Group, tally: &Tally) -> Result<(), SnapshotError> {
     })
 }
 
-/// Lets the other threads of this process go first. Where the system does not allow it, the snapshot is
-/// written all the same.
+/// Lets the other threads of this process go first, whatever the process itself gives way to. Where the
+/// system does not allow it, the snapshot is written all the same.
 fn give_way() {
-    const LEAST: i32 = 19;
+    const BEHIND: i32 = 19;
     // On Linux a thread can be named where a process is asked for.
-    if let Err(error) = setpriority_process(Some(gettid()), LEAST) {
+    let outcome = getpriority_process(None)
+        .and_then(|own| setpriority_process(Some(gettid()), own.saturating_add(BEHIND).min(LEAST)));
+    if let Err(error) = outcome {
         tracing::debug!(%error, "the snapshot is written with the priority of everything else");
     }
 }
+
+/// The least that a thread can count for.
+const LEAST: i32 = 19;
 
 /// Writes a snapshot of the state as it is now. Given up when the store is closed.
 pub(crate) fn write(group: &Group, tally: &Tally) -> Result<(), SnapshotError> {
