@@ -24,7 +24,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::bench::plan::{Plan, Scale};
+use crate::bench::plan::{Plan, Priority, Scale};
 use crate::bench::results::Results;
 use crate::bench::row::Row;
 use crate::bench::rows::ROWS;
@@ -85,9 +85,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
             true => Scale::small(),
             false => Scale::full(options.rounds, options.seconds),
         };
-        let (quick, ahead, spin) =
-            (options.quick, options.ahead, !options.sleeping && !options.quick);
-        let plan = Plan { workspace, scale, quick, ahead, spin };
+        let (quick, spin) = (options.quick, !options.sleeping && !options.quick);
+        let priority = if options.ahead { Priority::RealTime } else { Priority::Usual };
+        let plan = Plan { workspace, scale, quick, priority, spin };
         build(workspace)?;
         peers::prepare(workspace, &plan)?;
         failures = plan.measure(&rows, &mut results)?;
@@ -106,7 +106,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
 /// How many scenes were tried.
 pub(crate) fn smoke(workspace: &Workspace) -> Result<usize> {
     let scale = Scale::small();
-    let plan = Plan { workspace, scale, quick: true, ahead: false, spin: false };
+    let plan = Plan { workspace, scale, quick: true, priority: Priority::Usual, spin: false };
     build(workspace)?;
     let failures = plan.measure(&selected(&SMOKE.map(str::to_owned))?, &mut Results::unkept())?;
     if !failures.is_empty() {

@@ -33,9 +33,8 @@ fn held(plan: &Plan<'_>, protocol: &'static str) -> Result<f64> {
     let mut server = Server::start(plan, Kind::Tidekeep, &FLAGS, Cores::One(CORE))?;
     server.wait_until_quiet()?;
     let before = server.resident_bytes()?;
-    let load = Load { protocol, operation: "idle", ..Load::sweep(plan, 1, 64) };
+    let load = Load { protocol, operation: "idle", connections, ..Load::sweep(plan, 1, 64) };
     let mut command = load.command(plan, &mut server);
-    command.args(["--connections", &connections.to_string()]);
     let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut stdout = BufReader::new(holder.stdout.take().context("the holder has no output")?);
     let mut line = String::new();

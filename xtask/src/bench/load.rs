@@ -12,6 +12,9 @@ use crate::process;
 /// The core of the generator; the servers have the one before it.
 const CORE: usize = 1;
 
+/// Those of a load that asks again as soon as it is answered.
+const CONNECTIONS: u32 = 50;
+
 /// How long a slice of a load with a fixed rate is.
 pub(super) const SLICE_MS: u64 = 100;
 
@@ -20,6 +23,7 @@ pub(super) const SLICE_MS: u64 = 100;
 pub(super) struct Load {
     pub(super) protocol: &'static str,
     pub(super) operation: &'static str,
+    pub(super) connections: u32,
     pub(super) pipeline: u32,
     pub(super) value_bytes: u32,
     pub(super) keys: u32,
@@ -91,6 +95,7 @@ impl Load {
         let run = server.next_generation().to_string();
         command.args(["--seed", &run, "--generation", &run]);
         for (flag, value) in [
+            ("--connections", u64::from(self.connections)),
             ("--pipeline", u64::from(self.pipeline)),
             ("--value-bytes", u64::from(self.value_bytes)),
             ("--keys", u64::from(self.keys)),
@@ -123,6 +128,7 @@ impl Load {
         Self {
             protocol: "native",
             operation: "fill",
+            connections: CONNECTIONS,
             pipeline: 128,
             value_bytes,
             keys,

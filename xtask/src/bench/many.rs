@@ -24,6 +24,9 @@ const POLL: Duration = Duration::from_millis(10);
 const SNAPSHOT_LOG_BYTES: u64 = 256 << 20;
 /// About what a write takes in the log.
 const RECORD_BYTES: f64 = 130.0;
+/// Each waits for its reply, and a reply to a write for the disk: these are enough for the rate where a
+/// sync takes twenty milliseconds. Fewer would measure how long requests wait for a connection.
+const PACED_CONNECTIONS: u32 = 400;
 const APPROACHES: u32 = 12;
 const SNAPSHOT_LIMIT: Duration = Duration::from_secs(120);
 /// Behind the keys of the large store.
@@ -118,6 +121,7 @@ fn fixed(plan: &Plan<'_>) -> Load {
     let scale = &plan.scale;
     Load {
         operation: "mixed",
+        connections: PACED_CONNECTIONS,
         pipeline: 1,
         rate: Some(scale.rate),
         seconds: scale.calm_seconds + scale.disturbed_seconds,

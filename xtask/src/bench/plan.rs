@@ -50,7 +50,7 @@ impl Scale {
             idle_connections: 10_000,
             expiring: 1_000_000,
             snapshot_log_bytes: None,
-            rate: 30_000,
+            rate: 20_000,
             rounds,
             seconds,
             warmup: 0.5,
@@ -78,14 +78,24 @@ impl Scale {
     }
 }
 
+/// What the servers and the load run before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// Nothing.
+    Usual,
+    /// All other work of the machine: a thread shares its core with no other.
+    RealTime,
+    /// Nearly all other work; threads of a server give way to each other as they do anywhere.
+    Favoured,
+}
+
 /// A run.
 pub(super) struct Plan<'a> {
     pub(super) workspace: &'a Workspace,
     pub(super) scale: Scale,
     /// Without Redis, and without a core for each.
     pub(super) quick: bool,
-    /// Before all other work of the machine.
-    pub(super) ahead: bool,
+    pub(super) priority: Priority,
     /// The generator never sleeps.
     pub(super) spin: bool,
 }
@@ -105,9 +115,11 @@ impl Plan<'_> {
     pub(super) fn command(&self, cores: Cores, program: &Path) -> Command {
         // A server would outlive a run that is broken off.
         let mut words: Vec<OsString> = ["setpriv", "--pdeathsig", "KILL"].map(Into::into).into();
-        if self.ahead {
-            words.extend(["chrt", "--fifo", "1"].map(OsString::from));
-        }
+        words.extend(match self.priority {
+            Priority::Usual => Vec::new(),
+            Priority::RealTime => ["chrt", "--fifo", "1"].map(OsString::from).into(),
+            Priority::Favoured => ["nice", "-n", "-20"].map(OsString::from).into(),
+        });
         // The bench's own test runs beside other tests, perhaps on a single core.
         if let (Cores::One(core), false) = (cores, self.quick) {
             words.extend(["taskset".into(), "--cpu-list".into(), core.to_string().into()]);
@@ -135,7 +147,10 @@ impl Plan<'_> {
         let redis = process::probe("redis-server", &["--version"]).unwrap_or_default();
         let version = redis.split_whitespace().find_map(|word| word.strip_prefix("v="));
         let Scale { rounds, seconds, .. } = self.scale;
-        let ahead = if self.ahead { ", at real-time priority" } else { "" };
+        let ahead = match self.priority {
+            Priority::Usual => "",
+            Priority::RealTime | Priority::Favoured => ", before all other work",
+        };
         let spin = if self.spin { "" } else { ", by a generator that sleeps while it waits" };
         format!(
             "{cores} cores ({model}), {system}, Redis {}, medians of {rounds} rounds of \
@@ -168,8 +183,11 @@ impl Plan<'_> {
                 Scene::Connections => connections::measure(self, results),
                 Scene::Curve => curve::measure(self, results),
                 Scene::Many(parts) => {
-                    // A real-time thread shares its core with no other, as these scenes have to.
-                    let shared = Plan { ahead: false, scale: self.scale.clone(), ..*self };
+                    let priority = match self.priority {
+                        Priority::RealTime => Priority::Favoured,
+                        other => other,
+                    };
+                    let shared = Plan { priority, scale: self.scale.clone(), ..*self };
                     many::measure(&shared, parts, results)
                 }
             };
