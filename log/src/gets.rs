@@ -3,7 +3,7 @@
 //! together.
 
 use tidekeep_protocol::op::Request;
-use tidekeep_store::approach::{KEYS_MAX, Near, Wanted, approach, approach_to_write};
+use tidekeep_store::approach::{KEYS_MAX, Near, Wanted, approach};
 use tidekeep_store::moment::Moment;
 use tidekeep_store::read;
 use tidekeep_store::shard::Shard;
@@ -80,7 +80,7 @@ impl Group {
         });
         ahead.next = 0;
         if let Some(reading) = self.reach(keys, &mut ahead.keys) {
-            ahead.near = approach_to_write(reading.of(&ahead.keys));
+            ahead.near = approach(reading.of(&ahead.keys));
         }
     }
 

@@ -20,18 +20,6 @@ pub type Wanted<'a> = (&'a [u8], KeyHash, &'a Shard);
 /// Brings near what the keys lead to in their shards, [`KEYS_MAX`] at most, or where they would be put;
 /// gives for each where it probably is.
 pub fn approach<'a>(keys: impl Iterator<Item = Wanted<'a>> + Clone) -> [Near; KEYS_MAX] {
-    approach_by(keys, Shard::look_at_entry)
-}
-
-/// Like [`approach`], for those who write over the entries: their values are not looked at.
-pub fn approach_to_write<'a>(keys: impl Iterator<Item = Wanted<'a>> + Clone) -> [Near; KEYS_MAX] {
-    approach_by(keys, Shard::look_at_head)
-}
-
-fn approach_by<'a>(
-    keys: impl Iterator<Item = Wanted<'a>> + Clone,
-    look: impl Fn(&Shard, Place) -> usize,
-) -> [Near; KEYS_MAX] {
     let mut places = [Near(None); KEYS_MAX];
     let keys = keys.take(KEYS_MAX);
     for (place, (_, hash, shard)) in places.iter_mut().zip(keys.clone()) {
@@ -40,7 +28,7 @@ fn approach_by<'a>(
     let found =
         || keys.clone().zip(places).filter_map(|((_, _, shard), near)| Some((shard, near.0?)));
     let slots = found().fold(0, |sum, (shard, place)| sum ^ shard.look_at_slot(place));
-    let entries = found().fold(0, |sum, (shard, place)| sum ^ look(shard, place));
+    let entries = found().fold(0, |sum, (shard, place)| sum ^ shard.look_at_entry(place));
     let absent = keys.zip(places).filter(|(_, near)| near.0.is_none());
     let steps = descend(absent.map(|((key, _, shard), _)| (key, shard)));
     // Or else nobody would need to look.

@@ -230,11 +230,6 @@ impl Entry {
         self.0.as_ptr().addr()
     }
 
-    /// Loads the head, and a short key with it. What it is says nothing.
-    pub(crate) fn look_at_head(&self) -> usize {
-        self.head() as usize
-    }
-
     /// Loads the head, the last byte, and one between: all lines of memory of a short entry. What they
     /// are says nothing.
     pub(crate) fn look(&self) -> usize {

@@ -142,11 +142,6 @@ impl Shard {
         self.leaves.entry(place).map_or(0, Entry::address)
     }
 
-    /// Loads the head of the entry in a place.
-    pub(crate) fn look_at_head(&self, place: Place) -> usize {
-        self.leaves.entry(place).map_or(0, Entry::look_at_head)
-    }
-
     /// Loads all of a short entry in a place.
     pub(crate) fn look_at_entry(&self, place: Place) -> usize {
         self.leaves.entry(place).map_or(0, Entry::look)

@@ -4,7 +4,7 @@ use tidekeep_protocol::error::Refusal;
 use tidekeep_protocol::op::{Put, Request};
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::apply::{Stamp, apply, apply_plain_put};
-use tidekeep_store::approach::approach_to_write;
+use tidekeep_store::approach::approach;
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
 use tidekeep_store::moment::Moment;
@@ -47,7 +47,7 @@ impl Group {
     fn put_plainly(&mut self, now_ms: u64, put: &Put<'_>) -> Option<(Reply, Change)> {
         let hash = self.spread.hash(put.key);
         let shard = &mut self.shards[self.spread.shard_of_hash(hash)];
-        let [near, ..] = approach_to_write([(put.key, hash, &*shard)].into_iter());
+        let [near, ..] = approach([(put.key, hash, &*shard)].into_iter());
         let stamp = Stamp { now_ms, revision: self.revision };
         apply_plain_put(shard, stamp, put, hash, near)
     }
