@@ -8,7 +8,7 @@ use std::iter;
 
 use tidekeep_protocol::op::Request;
 use tidekeep_store::apply::{Stamp, apply_plain_put, apply_request, is_for_now};
-use tidekeep_store::approach::{KEYS_MAX, Near, approach_to_write};
+use tidekeep_store::approach::{KEYS_MAX, Near, approach};
 use tidekeep_store::change::Change;
 use tidekeep_store::record::{Command, Extent, Record};
 use tidekeep_store::sessions::{Answer, Numbered};
@@ -227,7 +227,7 @@ impl<'s> Share<'s> {
 
     fn apply_ahead(&mut self, done: &mut Done<'_>) -> Result<(), Unusable> {
         let wanted = done.ahead.iter().map(|own| (own.key, own.hash, &*self.shards[own.shard].1));
-        let near = approach_to_write(wanted);
+        let near = approach(wanted);
         for (own, near) in done.ahead.drain(..).zip(near) {
             let shard = &mut *self.shards[own.shard];
             let (answer, change) = apply_own(self.spread, shard, &own, near);
