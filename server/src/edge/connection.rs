@@ -27,7 +27,10 @@ pub(crate) async fn run<T: Transport>(
     since: Millis,
     shared: Arc<Shared>,
 ) {
-    driver(transport, input, since, &shared).run(shared).await;
+    let mut driver = driver(transport, input, since, &shared);
+    let end = driver.run(&shared).await;
+    // Boxed, as the goodbye moves the connection, for which there would be room from the beginning.
+    Box::pin(driver.close(end, &shared)).await;
 }
 
 fn driver<T: Transport>(

@@ -144,8 +144,9 @@ impl<D: Dialogue, T: Transport> Driver<D, T> {
         }
     }
 
-    /// Drives it to its end.
-    pub(super) async fn run(mut self, shared: Arc<Shared>) {
+    /// Drives it to its end, which [`Self::close`] is to be told. Not the driver itself: a future keeps
+    /// room for what it was given beside what it makes of it.
+    pub(super) async fn run(&mut self, shared: &Shared) -> End {
         let mut draining = pin!(shared.drain.begun());
         let (mut listening, mut told) = (false, false);
         let end = poll_fn(|context| {
@@ -154,15 +155,14 @@ impl<D: Dialogue, T: Transport> Driver<D, T> {
                 listening = true;
                 told = draining.as_mut().poll(context).is_ready();
                 if told {
-                    self.dialogue.leave(shared.clock.now(), &shared);
+                    self.dialogue.leave(shared.clock.now(), shared);
                 }
             }
-            self.poll(context, &shared)
+            self.poll(context, shared)
         })
         .await;
-        self.report(&shared);
-        // Boxed, as the goodbye moves the connection, for which there would be room from the beginning.
-        Box::pin(self.close(end, &shared)).await;
+        self.report(shared);
+        end
     }
 
     /// Reads, runs and writes until nothing moves any more.
@@ -304,7 +304,7 @@ impl<D: Dialogue, T: Transport> Driver<D, T> {
     }
 
     /// Gets the last bytes out and says goodbye.
-    async fn close(mut self, end: End, shared: &Shared) {
+    pub(super) async fn close(mut self, end: End, shared: &Shared) {
         let Some(code) = end.note(&self.dialogue.peer(), &shared.metrics) else { return };
         let goodbye = poll_fn(|context| {
             let moment = shared.clock.moment();

@@ -33,7 +33,10 @@ struct Redis {
 
 /// Runs a RESP connection to its end. `input` was read from the socket already.
 pub(crate) async fn run(stream: TcpStream, input: Input, shared: Arc<Shared>) {
-    driver(stream, input, &shared).run(shared).await;
+    let mut driver = driver(stream, input, &shared);
+    let end = driver.run(&shared).await;
+    // Boxed, as the goodbye moves the connection, for which there would be room from the beginning.
+    Box::pin(driver.close(end, &shared)).await;
 }
 
 fn driver(stream: TcpStream, input: Input, shared: &Arc<Shared>) -> Driver<Redis, Tcp> {
