@@ -280,11 +280,12 @@ fn many_threads_append_and_every_record_comes_back_once() {
 fn a_permit_gives_back_what_was_not_used() {
     let disk = FaultyDisk::new(1);
     let log = open(&disk, options(Life::default()));
-    until("the spare is ready", || disk.content("spare").is_some());
     let limit = match log.admit(1, 1 << 20) {
         Err(Refused::TooLarge { limit, .. }) => limit,
         other => panic!("{:?}", other.err()),
     };
+    // The spare has its name before the log knows of it.
+    until("the spare is ready", || log.admit(1, limit as usize - 40).is_ok());
     let all = log.admit(1, limit as usize - 40).unwrap();
     assert!(matches!(log.admit(1, 1), Err(Refused::Busy(_))));
     log.append_one(all, b"x");
