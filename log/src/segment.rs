@@ -32,6 +32,9 @@ pub(crate) const SPARE: &str = "spare";
 /// A spare that is still being written.
 pub(crate) const SPARE_TEMP: &str = "spare.tmp";
 
+/// Bytes of a spare that are synced at once: the log's own syncs wait for what is on its way to the disk.
+const SYNC_BYTES: usize = 1 << 20;
+
 const MAGIC: &[u8; 8] = b"TIDELOG\n";
 const FORMAT: u32 = 1;
 const SUFFIX: &str = ".seg";
@@ -134,10 +137,17 @@ pub(crate) fn prepare_spare(
     remove_if_there(disk, SPARE_TEMP)?;
     let file = disk.create(SPARE_TEMP)?;
     match durability {
-        Durability::Always => zero(&*file, 0, bytes)?,
-        Durability::Interval(_) | Durability::None | Durability::Memory => file.reserve(bytes)?,
+        Durability::Always => {
+            for from in (0..bytes).step_by(SYNC_BYTES) {
+                zero(&*file, from, bytes.min(from + SYNC_BYTES as u64))?;
+                file.sync()?;
+            }
+        }
+        Durability::Interval(_) | Durability::None | Durability::Memory => {
+            file.reserve(bytes)?;
+            file.sync()?;
+        }
     }
-    file.sync()?;
     disk.rename(SPARE_TEMP, SPARE)?;
     Ok(file)
 }
