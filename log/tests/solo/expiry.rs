@@ -1,6 +1,8 @@
 //! Keys that end: unreadable from that moment on, removed and announced soon after, and not given
 //! new time by a restart.
 
+use std::fs;
+
 use tidekeep_log::disk::faulty::{Crash, seeded};
 use tidekeep_log::{Commit, Durability, EventKind, Solo};
 use tidekeep_protocol::condition::Expiry;
@@ -41,6 +43,23 @@ fn a_key_that_ends_at_once_is_never_seen() {
     let store = World::new(2).open();
     put_with(&store, brief(b"key", b"value", 0));
     assert_eq!(get(&store, b"key"), None);
+    until("it is removed", || history(&store, b"key") == [EventKind::Put, EventKind::Expire]);
+}
+
+/// Whether the thread of this process with this name sleeps, as Linux tells it.
+fn sleeps(name: &str) -> bool {
+    let tasks = fs::read_dir("/proc/self/task").expect("Linux tells of threads");
+    tasks.flatten().any(|task| {
+        let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        read("comm").trim_end() == name && read("stat").contains(") S ")
+    })
+}
+
+#[test]
+fn a_key_wakes_the_thread_that_ends_keys_if_nothing_else_is_to_end() {
+    let store = World::new(8).open();
+    until("the thread has found nothing to wait for", || sleeps("tidekeep-expiry"));
+    put_with(&store, brief(b"key", b"value", 0));
     until("it is removed", || history(&store, b"key") == [EventKind::Put, EventKind::Expire]);
 }
 
