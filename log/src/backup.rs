@@ -12,6 +12,7 @@ use tidekeep_store::snapshot::{Feed, Head};
 use crate::disk::File;
 use crate::error::{BoxError, OpenError};
 use crate::group::Cut;
+use crate::pace::Pace;
 use crate::snapshot::{self, Framing, Header, Purpose};
 use crate::state::State;
 
@@ -34,7 +35,7 @@ impl Backup {
         let (purpose, created_ms) = (Purpose::Backup, cut.head.now_ms);
         let header = Header { purpose, store_id, index: cut.index, created_ms };
         let mut framing = Framing::begin(&header, &mut ready);
-        let Ok(()) = cut.write_tables(|chunk| {
+        let Ok(()) = cut.write_tables(Pace::giving_way(), |chunk| {
             framing.block(chunk, &mut ready);
             Ok::<(), Infallible>(())
         });

@@ -27,6 +27,7 @@ use crate::commit::Answers;
 use crate::lags::Lags;
 use crate::log::Log;
 use crate::memory::Memory;
+use crate::pace::Pace;
 use crate::positions::Positions;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock, RwLockReadGuard};
@@ -78,19 +79,21 @@ impl Cut {
     /// Gives the chunks of a snapshot of it, but for what is remembered of recent changes.
     pub(crate) fn write<E>(
         &self,
+        pace: Pace,
         mut use_chunk: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.write_tables(&mut use_chunk)?;
+        self.write_tables(pace, &mut use_chunk)?;
         snapshot::write(&self.view, use_chunk)
     }
 
     /// Gives the chunks before the entries: the head, and what is no entry.
     pub(crate) fn write_tables<E>(
         &self,
+        mut pace: Pace,
         mut use_chunk: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         // Reckoned where the bytes are made: it takes long where there is much.
-        let head = Head { digest: self.view.digest(), ..self.head };
+        let head = Head { digest: self.view.digest(|| pace.pause()), ..self.head };
         use_chunk(&head.encode())?;
         snapshot::write_tables(&self.tables, use_chunk)
     }

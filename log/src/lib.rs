@@ -47,6 +47,7 @@ mod manifest;
 mod memory;
 pub mod offline;
 mod options;
+mod pace;
 mod positions;
 mod prepare;
 mod recover;

@@ -40,11 +40,11 @@ const HEADER: usize = 64;
 const BLOCK: usize = 8;
 const FOOTER: usize = 24;
 const END: u32 = u32::MAX;
-/// Bytes after which a file is synced while it is written: the log's own syncs wait for what is on its
+/// Bytes of a file that are written and synced at once: the log's own syncs wait for what is on its
 /// way to the disk.
-const SYNC_BYTES: u64 = 1 << 20;
-/// Bytes gathered for one write, and read at once.
-const IO_BYTES: usize = 1 << 20;
+const SYNC_BYTES: u64 = 256 << 10;
+/// Bytes read at once.
+const READ_BYTES: usize = 1 << 20;
 
 /// What a file in this format is for; its first eight bytes say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Writer {
             return Err(SnapshotError::Feed("a chunk is longer than 16 MiB".into()));
         }
         self.framing.block(chunk, &mut self.buffer);
-        if self.buffer.len() >= IO_BYTES {
+        if self.buffer.len() as u64 >= SYNC_BYTES {
             self.flush().map_err(|error| failed("write", TEMP, error))?;
         }
         Ok(())
@@ -442,7 +442,7 @@ impl<'a> Reader<'a> {
             self.window.drain(..self.taken);
             self.taken = 0;
             let have = self.window.len();
-            let more = (self.file_len - self.read_to).min((len - have).max(IO_BYTES) as u64);
+            let more = (self.file_len - self.read_to).min((len - have).max(READ_BYTES) as u64);
             self.window.resize(have + more as usize, 0);
             self.file.read_at(&mut self.window[have..], self.read_to).map_err(|source| {
                 OpenError::Io { doing: "read", file: self.name.into(), source }

@@ -16,6 +16,7 @@ use tidekeep_store::history;
 use crate::background::Tally;
 use crate::error::SnapshotError;
 use crate::group::{Cut, Group};
+use crate::pace::Pace;
 use crate::snapshot::Writer;
 
 /// Time between two looks at the log's length.
@@ -98,7 +99,7 @@ fn publish(
             true => Err(SnapshotError::Feed("the store is being closed".into())),
             false => out.write(chunk),
         };
-        cut.write(|bytes| chunk(out, bytes))?;
+        cut.write(Pace::giving_way(), |bytes| chunk(out, bytes))?;
         history::write(changes, |bytes| chunk(out, bytes))
     })?;
     tally.snapshots.fetch_add(1, Ordering::Relaxed);

@@ -13,6 +13,9 @@ use crate::merge::{Direction, merge};
 use crate::moment::Moment;
 use crate::shard::Shard;
 
+/// Leaves of one piece of long work.
+const PIECE_LEAVES: usize = 32;
+
 /// What a range held at one revision.
 #[derive(Debug)]
 pub struct View {
@@ -76,8 +79,15 @@ impl View {
     }
 
     /// A sum over the packed bytes of [`Self::entries`]: of everything, that of the shards' digests.
-    pub fn digest(&self) -> u64 {
-        digest(self.entries())
+    /// After each piece of the work, which is a fraction of a millisecond, `between` is called.
+    pub fn digest(&self, mut between: impl FnMut()) -> u64 {
+        let range = self.range.as_range();
+        let pieces = self.runs.iter().flat_map(|run| run.chunks(PIECE_LEAVES));
+        pieces.fold(0, |sum: u64, piece| {
+            let sum = sum.wrapping_add(digest(leaf::ascending(piece, range)));
+            between();
+            sum
+        })
     }
 
     /// Every entry, shard by shard, those included whose time is over and who wait for their expire

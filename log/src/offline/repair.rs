@@ -20,6 +20,7 @@ use super::{Error, Findings, Problem, ProblemKind, Role, Trusted, Verdict, Watch
 use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::manifest::{MARKER, Manifest, REPAIR_BEGUN, REPAIR_MOVED};
+use crate::pace::Pace;
 use crate::recover::at;
 use crate::segment::remove_if_there;
 use crate::{segment, snapshot};
@@ -192,7 +193,7 @@ fn stage(disk: &dyn Disk, manifest: &Manifest, content: Content, epoch: u64) -> 
     let cut = content.state.into_cut(index);
     let (store_id, created_ms) = (manifest.store_id, cut.head.now_ms);
     let plan = assemble::Plan { prefix: PREFIX, store_id, index, created_ms, epoch };
-    plan.write(disk, |out| cut.write(|chunk| out.write(chunk)))?;
+    plan.write(disk, |out| cut.write(Pace::alone(), |chunk| out.write(chunk)))?;
     Ok(())
 }
 
