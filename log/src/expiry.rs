@@ -3,11 +3,12 @@
 
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::background::Tally;
 use crate::error::Refused;
 use crate::group::Group;
+use crate::pace::Pace;
 
 /// The longest sleep while anything is to end: what a clock that jumps can make an event late by.
 const NAP: Duration = Duration::from_millis(100);
@@ -17,9 +18,6 @@ const AFTER_FAILURE: Duration = Duration::from_millis(40);
 
 /// Entries in one expire command: whoever writes meanwhile waits for all of it.
 const STEP: usize = 128;
-
-/// The longest pause between two steps.
-const PAUSE_MAX: Duration = Duration::from_millis(5);
 
 pub(crate) fn run(group: &Group, tally: &Tally) {
     group.alarm.wake_me();
@@ -34,10 +32,10 @@ pub(crate) fn run(group: &Group, tally: &Tally) {
         match now_ms.checked_sub(due_ms) {
             None => thread::park_timeout(NAP.min(Duration::from_millis(due_ms - now_ms))),
             Some(_) => {
-                let began = Instant::now();
-                step(group, now_ms, tally);
                 // A mass of keys leaves half of the time to others, and more where these make it wait.
-                thread::park_timeout(began.elapsed().min(PAUSE_MAX));
+                let mut pace = Pace::giving_way();
+                step(group, now_ms, tally);
+                pace.pause();
             }
         }
     }

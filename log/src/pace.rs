@@ -25,10 +25,10 @@ impl Pace {
         Self { since: None }
     }
 
-    /// A piece is done.
+    /// A piece is done. Whoever wakes the thread ends the rest.
     pub(crate) fn pause(&mut self) {
         if let Some(since) = &mut self.since {
-            thread::sleep(since.elapsed().min(REST_MAX));
+            thread::park_timeout(since.elapsed().min(REST_MAX));
             *since = Instant::now();
         }
     }

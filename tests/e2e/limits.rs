@@ -175,6 +175,7 @@ impl Wakings {
             let mut late = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
                 let since = Instant::now();
+                // How much later than asked this ends is what is measured.
                 std::thread::sleep(Duration::from_millis(5));
                 late.push(since.elapsed().as_millis().saturating_sub(5) as u64);
             }

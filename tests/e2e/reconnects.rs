@@ -81,6 +81,7 @@ async fn write(address: String, stop: watch::Receiver<bool>) -> u64 {
     while !*stop.borrow() {
         number += 1;
         client.put("number", number.to_string(), PutOptions::default()).await.unwrap();
+        // The pace of the load: nothing is waited for.
         tokio::time::sleep(WRITE_EACH).await;
     }
     number

@@ -181,6 +181,7 @@ impl Connection {
         shared.cuts.fetch_add(u64::from(cut), Ordering::SeqCst);
         if let Fate::Late(piece) = fate {
             drop(client);
+            // What a network may do: the piece arrives when its connection is long cut.
             tokio::time::sleep(Duration::from_millis(self.rng.u64(..LATE_MS))).await;
             // The server may be gone by now, as any time.
             if server.write_all(&piece).await.is_ok() {

@@ -128,41 +128,44 @@ describe("the page", () => {
     assert.equal((await client.get("new")).text(), "");
   });
 
-  test("leaves a new key's form alone when the answer to a save comes late", async () => {
-    await client.put("old", "1");
+  /**
+   * Saves a long value over a key. The page has its reply, but what it asked for then is held back: it
+   * does not know yet how the key is now.
+   */
+  async function saveAndHold(key, value) {
+    await client.put(key, "1");
     const { page, messages } = await openPage(browser, server.url, { holdable: true });
-    await row(page, "old").click();
-    await page.getByLabel("Value").fill("y".repeat(200));
-    // What follows the save stays on its way: the page has its reply, but not the key as it is now.
-    messages.holdAfter(200);
+    await row(page, key).click();
+    await page.getByLabel("Value").fill(value);
+    messages.holdAfter(value.length);
     await page.keyboard.press("Control+s");
-    await page.getByText("Saved old").waitFor();
+    await page.getByText(`Saved ${key}`).waitFor();
     await messages.held();
+    return { page, messages };
+  }
+
+  test("leaves a new key's form alone when the answer to a save comes late", async () => {
+    const value = "y".repeat(200);
+    const { page, messages } = await saveAndHold("old", value);
     await page.keyboard.press("Escape");
     await page.keyboard.press("n");
     await page.keyboard.type("new");
     messages.release();
     await page.keyboard.press("Enter");
     await page.getByText("Saved new").waitFor();
-    assert.equal((await client.get("old")).text(), "y".repeat(200));
+    assert.equal((await client.get("old")).text(), value);
     assert.equal((await client.get("new")).text(), "");
   });
 
   test("keeps what is typed while a save is on its way", async () => {
-    await client.put("name", "1");
-    const { page, messages } = await openPage(browser, server.url, { holdable: true });
-    await row(page, "name").click();
-    await page.getByLabel("Value").fill("y".repeat(200));
-    messages.holdAfter(200);
-    await page.keyboard.press("Control+s");
-    await page.getByText("Saved name").waitFor();
-    await messages.held();
+    const value = "y".repeat(200);
+    const { page, messages } = await saveAndHold("name", value);
     await page.keyboard.type(" and more");
     messages.release();
     await page.getByText("version 2").waitFor();
     await page.keyboard.press("Control+s");
     await page.getByText("version 3").waitFor();
-    assert.equal((await client.get("name")).text(), `${"y".repeat(200)} and more`);
+    assert.equal((await client.get("name")).text(), `${value} and more`);
   });
 
   test("shows and edits keys and values that are no text", async () => {

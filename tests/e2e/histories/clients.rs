@@ -88,6 +88,7 @@ impl Worker {
                 }
             };
             self.recorder.add(Call { client: self.name, invoked, operation, end });
+            // The pace of the load: nothing is waited for.
             let pause = self.rng.u64(..PAUSE_MS);
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
