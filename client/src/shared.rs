@@ -314,12 +314,13 @@ impl Inner {
                 Output::Open => turn.transport = Some(Move::Open),
                 Output::Close => turn.transport = Some(Move::Drop),
                 Output::State(state) => {
+                    // Before who waits for it can ask: later it would look like a change.
+                    shared.states.send_replace(state);
                     if state == State::Ready
                         && let Some(first) = first.take()
                     {
                         let _gone = first.send(Ok(()));
                     }
-                    shared.states.send_replace(state);
                 }
                 Output::LinkDown(error) => {
                     if let Some(first) = first.take() {

@@ -1,5 +1,8 @@
 //! The connection as a program sees it: made, shared, lost, made again, given up, closed.
 
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use tidekeep_client::protocol::codec;
@@ -7,10 +10,11 @@ use tidekeep_client::protocol::entry::{Meta, Stored};
 use tidekeep_client::protocol::frame;
 use tidekeep_client::protocol::op::{GetReply, Request};
 use tidekeep_client::{
-    Client, Config, KeyRange, Options, Outcome, PutOptions, Queue, State, WatchOptions,
+    Client, Config, Error, KeyRange, Options, Outcome, PutOptions, Queue, State, WatchOptions,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::script::{Heard, Script, Way, code, reply, soon};
 
@@ -29,6 +33,45 @@ fn echo(id: u32, request: &Request<'_>) -> Vec<u8> {
 
 fn nothing(_: u32, _: &Request<'_>) -> Vec<u8> {
     Vec::new()
+}
+
+type Connecting = Pin<Box<dyn Future<Output = Result<Client, Error>> + Send>>;
+
+/// A connect that is polled the moment it is woken, as a thread of its own may.
+struct Eager {
+    connecting: Mutex<Connecting>,
+    connected: mpsc::UnboundedSender<(Client, State)>,
+}
+
+impl Wake for Eager {
+    fn wake(self: Arc<Self>) {
+        let mut connecting = self.connecting.lock().expect("nobody panics");
+        if let Poll::Ready(client) =
+            connecting.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        {
+            let client = client.expect("the script greets");
+            let state = client.state();
+            self.connected.send((client, state)).expect("the test listens");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_connected_is_told_of_no_further_change() {
+    let script = Script::start(Way::Tcp, nothing).await;
+    let url = script.url.clone();
+    let connecting: Connecting =
+        Box::pin(async move { Client::connect(&url, Options::default()).await });
+    let (connected, mut connections) = mpsc::unbounded_channel();
+    let eager = Arc::new(Eager { connecting: Mutex::new(connecting), connected });
+    let waker = Waker::from(Arc::clone(&eager));
+    let polled = {
+        let mut connecting = eager.connecting.lock().expect("nobody panics");
+        connecting.as_mut().poll(&mut Context::from_waker(&waker))
+    };
+    assert!(polled.is_pending());
+    let (_client, state) = soon(connections.recv()).await.expect("it connects");
+    assert_eq!(state, State::Ready);
 }
 
 #[tokio::test]

@@ -222,6 +222,21 @@ impl Core {
         Ok(())
     }
 
+    /// Writes what came before the command that is read now; whether that is all of it. A message
+    /// stands where what it tells of has happened, so that it does not matter which commands arrive
+    /// together.
+    pub(super) fn is_told(&mut self, house: &House<'_>) -> bool {
+        let Some(listening) = &mut self.listening else { return true };
+        if let Some(events) = &mut listening.events {
+            events.due |= events.after < house.commit.revision();
+        }
+        self.deliver(house);
+        let told = |it: &Listening| {
+            it.mailbox.bytes() == 0 && it.events.as_ref().is_none_or(|events| !events.due)
+        };
+        self.ending.is_none() && self.listening.as_deref().is_none_or(told)
+    }
+
     /// Writes messages that came, while there is room.
     pub(super) fn deliver(&mut self, house: &House<'_>) {
         let Some(mut listening) = self.listening.take() else { return };

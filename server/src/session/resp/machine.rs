@@ -142,7 +142,8 @@ impl Resp {
             let parsed = match self.parser.next(rest) {
                 Ok(parsed) => parsed,
                 // In its turn: it is found again when those before it have run.
-                Err(_) if !self.core.gathered.is_empty() => break,
+                Err(_) if !self.core.gathered.is_empty() || !batch.is_empty() => break,
+                Err(_) if !self.core.is_told(house) => break,
                 Err(violation) => {
                     self.core.violated(violation, &mut batch);
                     break;

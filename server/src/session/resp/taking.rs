@@ -114,6 +114,9 @@ impl Core {
                 return Taken::NotYet;
             }
             if is_http(args.get(0)) {
+                if !batch.is_empty() || !self.is_told(house) {
+                    return Taken::NotYet;
+                }
                 // A page that was made to send this must not get to the lines behind it.
                 self.ending = Some(Ending { code: Code::Protocol, flush: false });
                 return Taken::Yes;
@@ -123,7 +126,8 @@ impl Core {
             return Taken::Yes;
         };
         let row = &ROWS[number];
-        if !self.may_take_now(row, args, batch) {
+        if !self.may_take_now(row, args, batch) || changes_what_is_told(row) && !self.is_told(house)
+        {
             return Taken::NotYet;
         }
         let refusal = self.refusal(row, args, length, house);
@@ -360,6 +364,17 @@ fn is_not_queued(row: &Row) -> bool {
         Run::Local(Subscribe | PatternSubscribe | Unsubscribe | PatternUnsubscribe | Hello) => true,
         _ => false,
     }
+}
+
+/// Whether a command changes which messages the connection is told, or how.
+fn changes_what_is_told(row: &Row) -> bool {
+    use Local::{Hello, PatternSubscribe, PatternUnsubscribe, Quit, Reset, Subscribe, Unsubscribe};
+    matches!(
+        row.run,
+        Run::Local(
+            Hello | PatternSubscribe | PatternUnsubscribe | Quit | Reset | Subscribe | Unsubscribe
+        )
+    )
 }
 
 /// Whether a command may be answered while those before it are not: it changes nothing that their

@@ -56,6 +56,59 @@ fn in_the_third_version_messages_stand_between_replies() {
     assert_eq!((first, second), (Reply::Integer(1), pushed));
 }
 
+/// Whoever sends many commands at once is told the same as who sends one and waits.
+#[test]
+fn messages_come_before_a_later_command_changes_what_is_listened_to() {
+    let server = TestServer::start();
+    let event = "__keyevent@0__:set";
+    let set = |key: &str| Reply::Push(vec![bulk("message"), bulk(event), bulk(key)]);
+    let mut both = Redis::connect(server.address);
+    both.run("hello 3");
+    both.send(
+        format!(
+            "set early 1\r\nsubscribe {event}\r\nset a 1\r\npsubscribe no\r\nset b 1\r\n\
+             unsubscribe\r\nset late 1\r\nunsubscribe none\r\npublish no 1\r\nhello 2\r\n"
+        )
+        .as_bytes(),
+    );
+    let told = |word: &str, name: &str, count| {
+        Reply::Push(vec![bulk(word), bulk(name), Reply::Integer(count)])
+    };
+    let expected = [
+        ok(),
+        told("subscribe", event, 1),
+        ok(),
+        set("a"),
+        told("psubscribe", "no", 2),
+        ok(),
+        set("b"),
+        told("unsubscribe", event, 1),
+        ok(),
+        told("unsubscribe", "none", 1),
+        Reply::Integer(1),
+        Reply::Push(vec![bulk("pmessage"), bulk("no"), bulk("no"), bulk("1")]),
+    ];
+    expected.into_iter().for_each(|reply| assert_eq!(both.reply(), reply));
+}
+
+#[test]
+fn messages_come_before_the_connection_ends() {
+    let server = TestServer::start();
+    for last in ["quit", "reset", "*x"] {
+        let mut both = Redis::connect(server.address);
+        both.run("hello 3");
+        both.run("subscribe c __keyspace@0__:k");
+        both.reply();
+        both.send(format!("set k 1\r\npublish c me\r\n{last}\r\n").as_bytes());
+        assert_eq!(both.reply(), ok());
+        assert_eq!(both.reply(), Reply::Integer(1));
+        let message =
+            |channel, payload| Reply::Push(vec![bulk("message"), bulk(channel), bulk(payload)]);
+        assert_eq!(both.reply(), message("c", "me"), "before {last}");
+        assert_eq!(both.reply(), message("__keyspace@0__:k", "set"), "before {last}");
+    }
+}
+
 #[test]
 fn events_of_keys_come_from_whatever_wrote_them() {
     let server = TestServer::start();
