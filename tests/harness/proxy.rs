@@ -206,10 +206,12 @@ impl Connection {
             let fate = tokio::select! {
                 read = client.read(&mut up) => match read? {
                     0 => return Ok(Fate::On),
+                    _ if self.is_severed() => Fate::Cut,
                     length => self.request(&up[..length], server, &mut pending).await?,
                 },
                 read = server.read(&mut down) => match read? {
                     0 => return Ok(Fate::On),
+                    _ if self.is_severed() => Fate::Cut,
                     length => self.reply(&down[..length], client, pending).await?,
                 },
             };
@@ -279,6 +281,9 @@ impl Connection {
         if self.weather.wait_for(|weather| !weather.black_hole).await.is_err() {
             return Ok(Fate::Cut);
         }
+        if self.is_severed() {
+            return Ok(Fate::Cut);
+        }
         if self.rng.u32(..1_000) < cuts {
             to.write_all(&piece[..self.rng.usize(..=piece.len())]).await?;
             return Ok(Fate::Cut);
@@ -287,7 +292,45 @@ impl Connection {
         Ok(Fate::On)
     }
 
+    /// Whether the connection is cut, though its task may not have been told yet: what is sent
+    /// afterwards must not slip through.
+    fn is_severed(&self) -> bool {
+        self.severing.has_changed().unwrap_or(true)
+    }
+
     fn middle(&mut self, piece: &[u8]) -> usize {
         self.rng.usize(1..piece.len().max(2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (near.unwrap(), far.unwrap().0)
+    }
+
+    /// As if the task that carries had not been told of the cut before it read what was sent later.
+    #[tokio::test]
+    async fn nothing_gets_through_that_is_read_after_the_cut() {
+        let ((mut client, mut inner), (mut outer, mut server)) = (pair().await, pair().await);
+        let (severed, severing) = watch::channel(0);
+        let (_weather, weather) = watch::channel(Weather::default());
+        let (upstream, armed) = (String::new(), Mutex::default());
+        let shared = Arc::new(Shared { upstream, armed, cuts: AtomicU64::new(0) });
+        let mut connection = Connection { shared, weather, severing, rng: Rng::with_seed(1) };
+        severed.send_modify(|times| *times += 1);
+        client.write_all(b"late").await.unwrap();
+        drop(client);
+        let fate = connection.forward(&mut inner, &mut outer).await.unwrap();
+        assert!(matches!(fate, Fate::Cut));
+        drop(outer);
+        let mut got = Vec::new();
+        server.read_to_end(&mut got).await.unwrap();
+        assert!(got.is_empty(), "{}", got.escape_ascii());
     }
 }
