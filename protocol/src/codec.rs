@@ -87,22 +87,29 @@ impl core::error::Error for Malformed {}
 /// Room for a [`Head`]: what its longest user needs, and the width in which numbers are written.
 const HEAD_BYTES: usize = 88;
 
-/// What nearly every head takes.
-const SHORT_HEAD_BYTES: usize = 32;
+/// Appends the beginning of a body, as `write` puts it together, and what stands behind it.
+#[inline(always)]
+pub(crate) fn append(out: &mut Vec<u8>, rest: &[u8], write: impl FnOnce(&mut Head<'_>)) {
+    let start = out.len();
+    out.reserve(HEAD_BYTES + rest.len());
+    out.extend_from_slice(&[0; HEAD_BYTES]);
+    let bytes = out.last_chunk_mut().expect("so many were appended");
+    let mut head = Head { bytes, length: 0 };
+    write(&mut head);
+    let end = start + head.length;
+    out.truncate(end);
+    out.extend_from_slice(rest);
+}
 
-/// The beginning of a body of which a server writes very many, put together before it is appended. Its
-/// numbers are those of postcard, seven bits in a byte and the least first, but made all at once instead
-/// of byte by byte.
-pub(crate) struct Head {
-    bytes: [u8; HEAD_BYTES],
+/// The beginning of a body of which very many are written. Its numbers are those of postcard, seven bits
+/// in a byte and the least first, but made all at once instead of byte by byte; and they are written
+/// where they stay: to read them again while they are on their way to memory would take longer.
+pub(crate) struct Head<'a> {
+    bytes: &'a mut [u8; HEAD_BYTES],
     length: usize,
 }
 
-impl Head {
-    pub(crate) fn new() -> Self {
-        Self { bytes: [0; HEAD_BYTES], length: 0 }
-    }
-
+impl Head<'_> {
     /// Adds a number.
     #[inline(always)]
     pub(crate) fn number(&mut self, value: u64) {
@@ -148,21 +155,19 @@ impl Head {
         self.bytes[self.length..][..N].copy_from_slice(&bytes);
         self.length += count;
     }
+}
 
-    /// Appends it to a body, and what stands behind it.
-    #[inline]
-    pub(crate) fn append(&self, rest: &[u8], out: &mut Vec<u8>) {
-        let end = out.len() + self.length;
-        out.reserve(HEAD_BYTES + rest.len());
-        // A copy of known length is a few instructions, wherever it ends.
-        if self.length <= SHORT_HEAD_BYTES {
-            out.extend_from_slice(&self.bytes[..SHORT_HEAD_BYTES]);
-        } else {
-            out.extend_from_slice(&self.bytes);
-        }
-        out.truncate(end);
-        out.extend_from_slice(rest);
+/// The bytes that a body begins with, behind their length, and what follows them; none if their length
+/// takes more than two bytes, or they are cut short.
+#[inline]
+pub(crate) fn short_bytes(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&low, rest) = body.split_first()?;
+    if low < 1 << 7 {
+        return rest.split_at_checked(low.into());
     }
+    let (&high, rest) = rest.split_first()?;
+    let length = usize::from(low & 0x7F) | usize::from(high) << 7;
+    if high < 1 << 7 { rest.split_at_checked(length) } else { None }
 }
 
 struct Append<'a>(&'a mut Vec<u8>);

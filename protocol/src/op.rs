@@ -95,7 +95,7 @@ macro_rules! operations {
             /// Reads the body of a request of this kind; `None` for a kind that is no operation.
             pub fn decode(kind: u8, body: &'r [u8]) -> Option<Result<Self, Malformed>> {
                 match kind {
-                    $($kind => Some(codec::decode(body).map(Self::$name)),)+
+                    $($kind => Some(operations!(@decode $name body).map(Self::$name)),)+
                     _ => None,
                 }
             }
@@ -123,6 +123,8 @@ macro_rules! operations {
     };
     (@body $name:ident <$life:lifetime>) => { $name<'r> };
     (@body $name:ident) => { $name };
+    (@decode Put $body:ident) => { Put::decode($body) };
+    (@decode $name:ident $body:ident) => { codec::decode($body) };
 }
 
 operations! {
