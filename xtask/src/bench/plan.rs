@@ -174,6 +174,10 @@ impl Plan<'_> {
         for scene in &scenes {
             results.state_conditions(&scene.name(), &conditions);
             progress.set_message(scene.name());
+            // Without a terminal there is no bar.
+            if progress.is_hidden() {
+                println!("bench: {}/{} {}", progress.position() + 1, scenes.len(), scene.name());
+            }
             let failed = match scene {
                 Scene::Throughput(load, arms) => {
                     let size = (self.scale.keys, self.scale.rounds);

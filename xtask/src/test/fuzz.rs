@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
@@ -28,6 +28,8 @@ const AT_ONCE: usize = 2;
 /// An input that takes longer than this is a finding.
 const INPUT_SECONDS: u32 = 20;
 const MEMORY_MB: u32 = 2048;
+/// An input that failed is shown up to this length.
+const SHOWN_BYTES: usize = 4096;
 /// What a run takes beyond its time: reading the corpus, the last input.
 const SLACK: Duration = Duration::from_secs(300);
 
@@ -124,10 +126,30 @@ fn fuzz(run: &Run<'_>, folder: &Path, name: &str, seconds: u32) -> Result<String
         .env("RUST_BACKTRACE", "0");
     let log = workspace.scratch(&format!("log/fuzz-{name}.log"));
     let limit = Duration::from_secs(seconds.into()) + SLACK;
+    let start = SystemTime::now();
     process::quiet(&mut command, &log, limit)
-        .with_context(|| format!("the input that failed is kept as {}…", artifact.display()))?;
+        .with_context(|| format!("the input that failed {}", failed_input(&artifact, start)))?;
     let output = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
     summary(&String::from_utf8_lossy(&output)).context("libFuzzer printed no figures")
+}
+
+/// Where the input is that failed since `start`, and what is in it: the machine may be gone when
+/// somebody looks at the finding.
+fn failed_input(artifact: &Path, start: SystemTime) -> String {
+    let kept = format!("is kept as {}…", artifact.display());
+    let is_new = |file: &PathBuf| {
+        let changed = fs::metadata(file).and_then(|about| about.modified());
+        file.to_string_lossy().starts_with(&*artifact.to_string_lossy())
+            && changed.is_ok_and(|changed| changed >= start)
+    };
+    let folder = artifact.parent().and_then(|folder| fs::read_dir(folder).ok());
+    let mut files = folder.into_iter().flatten().filter_map(|file| Some(file.ok()?.path()));
+    match files.find(is_new).and_then(|file| fs::read(file).ok()) {
+        Some(input) if input.len() <= SHOWN_BYTES => {
+            format!("{kept} and is, escaped:\n{}\n", input.escape_ascii())
+        }
+        _ => kept,
+    }
 }
 
 /// Executions and coverage out of libFuzzer's last lines.
@@ -148,6 +170,19 @@ fn word_after<'a>(line: &'a str, word: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shows_the_input_that_failed_in_this_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let artifact = folder.path().join("failed-resp-");
+        let start = SystemTime::now() - Duration::from_secs(1);
+        let kept = format!("is kept as {}…", artifact.display());
+        assert_eq!(failed_input(&artifact, start), kept);
+        fs::write(folder.path().join("failed-resp-crash-1"), b"GET\r\n\x00").unwrap();
+        let shown = format!("{kept} and is, escaped:\nGET\\r\\n\\x00\n");
+        assert_eq!(failed_input(&artifact, start), shown);
+        assert_eq!(failed_input(&artifact, SystemTime::now() + Duration::from_secs(9)), kept);
+    }
 
     #[test]
     fn reads_the_figures_of_libfuzzer() {

@@ -202,6 +202,9 @@ const BUGS: &[Bug] = &[
     ),
 ];
 
+/// What the log of the tests that notice a bug is named after.
+const NOTICES: &str = "planted-notices";
+
 /// Wakes each bug and runs the tests that are to notice it.
 pub(super) fn run(run: &Run<'_>) -> Result<Tally> {
     if !run.test_tools()?.nextest {
@@ -233,9 +236,10 @@ fn is_noticed(run: &Run<'_>, bug: &Bug) -> Result<bool> {
     tests.args(["--all-features", "--exclude", END_TO_END, "--filterset", bug.caught_by]);
     // What fails for a planted bug is no seed to keep.
     tests.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
-    match run.quiet("planted", tests.env("TIDEKEEP_PLANTED", bug.name), LIMIT) {
+    // A log of their own: a test that has noticed a bug is none that failed.
+    match run.quiet(NOTICES, tests.env("TIDEKEEP_PLANTED", bug.name), LIMIT) {
         Ok(()) => Ok(false),
-        Err(_) if run.log_tally("planted").failed > 0 => Ok(true),
+        Err(_) if run.log_tally(NOTICES).failed > 0 => Ok(true),
         Err(error) => Err(error.context(format!("the tests for {} did not run", bug.name))),
     }
 }
