@@ -48,12 +48,18 @@ pub fn sizes(events: &Few<Event>) -> Sizes {
     })
 }
 
-/// Loads what forgetting the events touches: the heads of their entries, and all lines of those that
-/// go with them, where what is written next will be put. What it gives says nothing.
-pub fn look(events: &Few<Event>) -> usize {
-    events.iter().fold(0, |sum, event| {
+/// Loads what forgetting changes with these events touches: the heads of their entries, and all lines of
+/// those that go with them, where what is written next will be put. All heads come first: the less there
+/// is to do for each, the more of them a core waits for at once. What it gives says nothing.
+pub fn look<'a>(changes: impl Iterator<Item = &'a Few<Event>> + Clone) -> usize {
+    let head = |entry: Option<&Entry>| entry.map_or(0, Entry::look_at_head);
+    let heads = changes
+        .clone()
+        .flatten()
+        .fold(0, |sum, event| sum ^ event.entry.look_at_head() ^ head(event.previous.as_ref()));
+    changes.flatten().fold(heads, |sum, event| {
         let previous = event.previous.as_ref().map_or(0, Entry::look);
-        sum ^ event.entry.cost() ^ previous
+        sum ^ event.entry.look_at_head() ^ previous
     })
 }
 

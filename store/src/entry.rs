@@ -238,6 +238,11 @@ impl Entry {
         self.head() as usize ^ at(LINE_BYTES - COUNT_BYTES) ^ at(bytes.len().wrapping_sub(1))
     }
 
+    /// Loads the head. What it is says nothing.
+    pub(crate) fn look_at_head(&self) -> usize {
+        self.head() as usize
+    }
+
     fn head(&self) -> u64 {
         self.0.header.header
     }
