@@ -9,6 +9,7 @@ use super::encode::{Encoder, Version};
 use super::fail::Fail;
 use super::house::House;
 use super::overlay::{Outcome, Overlay, Seen, is_stale};
+use super::scan;
 use super::table::{Run, Walk};
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::planted;
@@ -167,6 +168,7 @@ fn run(command: &Queued, overlay: &mut Overlay<'_>, to: &mut Encoder<'_>) -> Res
             return program(args, overlay, to).map(|()| Ran::Said);
         }
         Run::Walk(Walk::Flush) => {
+            scan::check_flush(args)?;
             overlay.flush();
             to.ok();
             return Ok(Ran::Said);
