@@ -13,19 +13,21 @@ use crate::session::Ending;
 use tidekeep_protocol::error::Code;
 
 impl Core {
-    /// Runs a command and appends its reply.
+    /// Runs a command and appends its reply; whether it was done.
     pub(super) fn local(
         &mut self,
         local: Local,
         args: Args<'_, '_>,
         house: &House<'_>,
         out: &mut Vec<u8>,
-    ) {
+    ) -> bool {
         let start = out.len();
-        if let Err(fail) = self.try_local(local, args, house, out) {
+        let done = self.try_local(local, args, house, out);
+        if let Err(fail) = &done {
             out.truncate(start);
             Encoder::new(out, self.outlet.version).error(fail.text());
         }
+        done.is_ok()
     }
 
     fn try_local(

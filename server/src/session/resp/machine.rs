@@ -154,7 +154,10 @@ impl Resp {
                     cut = !rest.is_empty();
                     break;
                 }
-                Parsed::Nothing(length) => (length, Taken::Yes),
+                Parsed::Nothing(length) => {
+                    self.core.take_nothing();
+                    (length, Taken::Yes)
+                }
                 Parsed::Command(length) => {
                     let args = self.parser.args(rest);
                     (length, self.core.take(args, length, &mut batch, house))

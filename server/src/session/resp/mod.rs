@@ -39,6 +39,7 @@ mod scan;
 mod shape;
 mod table;
 mod taking;
+mod transaction;
 mod values;
 
 pub(crate) use commands::ROWS;

@@ -196,8 +196,10 @@ impl Core {
     /// Tells a client that broke the protocol so, in its turn, and ends.
     pub(super) fn violated(&mut self, violation: Violation, batch: &mut Batch<'_>) {
         let start = batch.said.len();
-        let text = format!("ERR Protocol error: {violation}");
-        Encoder::new(&mut batch.said, self.outlet.version).error(text.as_bytes());
+        if !self.is_unseen() {
+            let text = format!("ERR Protocol error: {violation}");
+            Encoder::new(&mut batch.said, self.outlet.version).error(text.as_bytes());
+        }
         batch.say(start);
         self.ending = Some(Ending { code: Code::Protocol, flush: true });
     }

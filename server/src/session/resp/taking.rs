@@ -5,20 +5,18 @@ use super::args::{Args, OwnedArgs};
 use super::batch::Batch;
 use super::commands::ROWS;
 use super::encode::Encoder;
-use super::fail::{Fail, NOT_IN_MULTI};
+use super::fail::Fail;
 use super::house::House;
 use super::machine::{Core, Replies};
 use super::program::{Program, Queued};
 use super::scan::Walking;
 use super::table::{self, Local, Row, Run, Walk};
+use super::transaction::runs_in_multi;
 use crate::session::{Ending, Millis};
 use tidekeep_protocol::error::Code;
 
 /// Programs that run as one, at most.
 const PROGRAMS_MAX: usize = 64;
-
-/// Commands that a transaction may queue.
-const QUEUED_MAX: usize = 16_384;
 
 /// What became of a command that was read.
 pub(super) enum Taken {
@@ -156,8 +154,8 @@ impl Core {
             Run::Local(Local::Exec) => self.exec(unseen, batch, house),
             Run::Local(local) => {
                 let start = batch.said.len();
-                self.local(local, args, house, &mut batch.said);
-                if unseen && local != Local::Client {
+                let done = self.local(local, args, house, &mut batch.said);
+                if unseen && !(done && is_always_seen(local, args)) {
                     batch.said.truncate(start);
                 }
                 batch.say(start);
@@ -199,18 +197,7 @@ impl Core {
                 "ERR more in a second than one connection may; again in {wait_ms} ms"
             )));
         }
-        if let Some(multi) = &self.multi
-            && !runs_in_multi(row)
-        {
-            if is_not_queued(row) {
-                return Some(NOT_IN_MULTI);
-            }
-            let room = self.settings.budgets.connection_bytes / 2;
-            if multi.queued.len() >= QUEUED_MAX || multi.bytes + length > room {
-                return Some(Fail::known("ERR the transaction is longer than the server takes"));
-            }
-        }
-        self.subscriber_refuses(row)
+        self.queue_refuses(row, args, length).or_else(|| self.subscriber_refuses(row))
     }
 
     /// Counts a command against what may come in a second; if it is too much, when it is not.
@@ -229,7 +216,7 @@ impl Core {
     }
 
     /// Whether the reply to the command that is read now is not to be seen.
-    fn is_unseen(&mut self) -> bool {
+    pub(super) fn is_unseen(&mut self) -> bool {
         match self.seen {
             Replies::All => false,
             Replies::None => true,
@@ -237,6 +224,13 @@ impl Core {
                 self.seen = Replies::All;
                 true
             }
+        }
+    }
+
+    /// Notes that a command was empty. It counts as the one whose reply is not to be seen.
+    pub(super) fn take_nothing(&mut self) {
+        if self.seen == Replies::SkipNext {
+            self.seen = Replies::All;
         }
     }
 
@@ -248,13 +242,6 @@ impl Core {
         }
         batch.say(start);
         self.counts.refused += 1;
-    }
-
-    /// Notes that a transaction cannot be executed any more.
-    fn spoil(&mut self) {
-        if let Some(multi) = &mut self.multi {
-            multi.spoiled = true;
-        }
     }
 
     fn plan<'b>(
@@ -280,47 +267,6 @@ impl Core {
             }
         }
         Taken::Yes
-    }
-
-    fn queue(&mut self, row: usize, args: Args<'_, '_>, batch: &mut Batch<'_>) {
-        let unseen = self.is_unseen();
-        let start = batch.said.len();
-        if let Some(multi) = &mut self.multi {
-            let args = args.to_owned();
-            multi.bytes += args.held_bytes();
-            multi.queued.push(Queued { row, args, unseen: false });
-            self.client.in_multi(Some(multi.queued.len()));
-        }
-        if !unseen {
-            Encoder::new(&mut batch.said, self.outlet.version).simple("QUEUED");
-        }
-        batch.say(start);
-    }
-
-    fn exec(&mut self, unseen: bool, batch: &mut Batch<'_>, house: &House<'_>) -> Taken {
-        let watched = std::mem::take(&mut self.watched);
-        let start = batch.said.len();
-        let mut to = Encoder::new(&mut batch.said, self.outlet.version);
-        let Some(multi) = self.multi.take() else {
-            self.watched = watched;
-            to.error(b"ERR EXEC without MULTI");
-            batch.say(start);
-            return Taken::Yes;
-        };
-        self.client.in_multi(None);
-        if multi.spoiled {
-            to.error(b"EXECABORT Transaction discarded because of previous errors.");
-            batch.say(start);
-            return Taken::Yes;
-        }
-        let mut program = Program::exec(multi.queued, watched);
-        program.unseen = unseen;
-        if program.is_broken(house) {
-            to.null_list();
-            batch.say(start);
-            return Taken::Yes;
-        }
-        Taken::Executes(Box::new(program))
     }
 
     fn walk(
@@ -349,23 +295,6 @@ impl Core {
     }
 }
 
-/// Whether a command is run though others are queued.
-fn runs_in_multi(row: &Row) -> bool {
-    use Local::{Discard, Exec, Multi, Quit, Reset, Watch};
-    matches!(row.run, Run::Local(Exec | Discard | Multi | Watch | Quit | Reset))
-}
-
-/// Whether a command cannot be queued: it goes over keys that a transaction cannot depend on, or
-/// changes what the connection may do.
-fn is_not_queued(row: &Row) -> bool {
-    use Local::{Hello, PatternSubscribe, PatternUnsubscribe, Subscribe, Unsubscribe};
-    match row.run {
-        Run::Walk(walk) => walk != Walk::Flush,
-        Run::Local(Subscribe | PatternSubscribe | Unsubscribe | PatternUnsubscribe | Hello) => true,
-        _ => false,
-    }
-}
-
 /// Whether a command changes which messages the connection is told, or how.
 fn changes_what_is_told(row: &Row) -> bool {
     use Local::{Hello, PatternSubscribe, PatternUnsubscribe, Quit, Reset, Subscribe, Unsubscribe};
@@ -375,6 +304,17 @@ fn changes_what_is_told(row: &Row) -> bool {
             Hello | PatternSubscribe | PatternUnsubscribe | Quit | Reset | Subscribe | Unsubscribe
         )
     )
+}
+
+/// Whether the reply to a command that was done is seen though its client wants none: it is a message to
+/// a listener, or says that replies are seen from here on.
+fn is_always_seen(local: Local, args: Args<'_, '_>) -> bool {
+    use Local::{Client, PatternSubscribe, PatternUnsubscribe, Reset, Subscribe, Unsubscribe};
+    match local {
+        Subscribe | PatternSubscribe | Unsubscribe | PatternUnsubscribe | Reset => true,
+        Client => args.is(1, "reply") && args.is(2, "on"),
+        _ => false,
+    }
 }
 
 /// Whether a command may be answered while those before it are not: it changes nothing that their

@@ -1,13 +1,14 @@
-//! A script of commands gets the replies that Redis gives, word for word: those that were written
-//! down, and, where `redis-server` is installed, those that it gives now.
+//! A script of commands, and pipelines, get the replies that Redis gives, word for word: those that were
+//! written down, and, where `redis-server` is installed, those that it gives now.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-use super::client::{Redis, Reply};
+use super::client::{Redis, Reply, bulk, command};
 use crate::harness::TestServer;
 
 const SCRIPT: &str = include_str!("script.txt");
+const PIPELINES: &str = include_str!("pipelines.txt");
 
 /// A real Redis without persistence on a port of its own.
 struct RealRedis {
@@ -45,26 +46,56 @@ impl Drop for RealRedis {
     }
 }
 
-/// The script's lines: a command, and the reply to it.
-fn lines() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let lines = SCRIPT.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+/// A text's lines: commands, and the replies to them.
+fn lines(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| line.split_once(" => ").expect("a line has a command and its reply"))
 }
 
-/// Runs the script; the lines of which the reply is another one.
+fn words(command: &str) -> Vec<&[u8]> {
+    let words = command.split(' ');
+    words.map(|word| if word == "\"\"" { &b""[..] } else { word.as_bytes() }).collect()
+}
+
+/// Runs the script and the pipelines; the lines of which the reply is another one.
 fn differences(address: SocketAddr) -> Vec<String> {
     let mut redis = Redis::connect(address);
     assert_eq!(redis.run("flushall"), Reply::Simple("OK".into()));
-    lines()
-        .filter_map(|(command, expected)| {
-            let words: Vec<&[u8]> = command
-                .split(' ')
-                .map(|word| if word == "\"\"" { &b""[..] } else { word.as_bytes() })
-                .collect();
-            let reply = redis.call(&words).to_string();
-            (reply != expected).then(|| format!("{command} => {reply}, not {expected}"))
-        })
-        .collect()
+    let mut differences = Vec::new();
+    let mut compare = |commands: &str, replies: String, expected: &str| {
+        if replies != expected {
+            differences.push(format!("{commands} => {replies}, not {expected}"));
+        }
+    };
+    for (command, expected) in lines(SCRIPT) {
+        compare(command, redis.call(&words(command)).to_string(), expected);
+    }
+    for (commands, expected) in lines(PIPELINES) {
+        redis.run("flushall");
+        compare(commands, replies_together(commands, address), expected);
+    }
+    differences
+}
+
+/// Everything that is said to commands which are sent together.
+fn replies_together(commands: &str, address: SocketAddr) -> String {
+    let mut redis = Redis::connect(address);
+    let bytes = |line: &str| match line {
+        "" => b"\r\n".to_vec(),
+        line => command(&words(line)),
+    };
+    // Whatever state they leave the connection in, the end is seen.
+    let all = commands.split("; ").chain(["reset", "echo end"]);
+    redis.send(&all.flat_map(bytes).collect::<Vec<u8>>());
+    let mut replies = Vec::new();
+    loop {
+        match redis.reply() {
+            end if end == bulk("end") => break,
+            reply => replies.push(reply.to_string()),
+        }
+    }
+    assert_eq!(replies.pop().as_deref(), Some("+RESET"), "{commands}");
+    replies.join("; ")
 }
 
 #[test]

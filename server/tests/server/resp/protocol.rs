@@ -168,6 +168,8 @@ fn replies_that_are_not_wanted_are_not_sent() {
     assert_eq!(redis.reply(), ok());
     redis.send(b"CLIENT REPLY SKIP\r\nSET a 5\r\nGET a\r\n");
     assert_eq!(redis.reply(), bulk("5"));
+    redis.send(b"CLIENT REPLY OFF\r\n*1\r\n+4\r\n");
+    redis.is_closed();
 }
 
 #[test]

@@ -59,6 +59,19 @@ fn an_error_while_queueing_discards_and_one_while_running_does_not() {
 }
 
 #[test]
+fn the_list_of_replies_has_all_its_parts_whatever_is_queued() {
+    let server = TestServer::start();
+    let mut redis = Redis::connect(server.address);
+    redis.run("multi");
+    for how in ["off", "skip", "on"] {
+        let refused = error("ERR Command not allowed inside a transaction");
+        assert_eq!(redis.run(&format!("client reply {how}")), refused);
+    }
+    assert!(matches!(redis.run("exec"), Reply::Error(said) if said.starts_with("EXECABORT")));
+    assert_eq!(redis.run("ping"), Reply::Simple("PONG".into()));
+}
+
+#[test]
 fn everything_can_be_removed_inside_a_transaction() {
     let server = TestServer::start();
     let mut redis = Redis::connect(server.address);
