@@ -1,6 +1,6 @@
 //! Leases that are kept alive. The holder must stop before the server gives away what it holds: so a
-//! lease counts as long as its time from when a keep-alive that was answered was made, which is
-//! before the server can have seen it. A machine that slept finds its lease lost when it wakes: at
+//! lease counts for nine tenths of its time from when a keep-alive that was answered was made, which
+//! is before the server can have seen it. A machine that slept finds its lease lost when it wakes: at
 //! once if its clock has counted the sleep, else with the answer to the next keep-alive.
 
 use alloc::vec::Vec;
@@ -12,6 +12,10 @@ use crate::time::Millis;
 
 /// A keep-alive is sent when one of so many parts of the time is over.
 const PARTS: u64 = 3;
+
+/// One of so many parts of a lease's time is not counted on: where the server's clock was set forward,
+/// its time goes by a tenth faster until both agree.
+const PARTS_SPARED: u64 = 10;
 
 /// After a refusal that need not last, the next one is sent when one of so many is over.
 const PARTS_REFUSED: u64 = 10;
@@ -128,7 +132,7 @@ impl Kept {
     }
 
     fn end(&self) -> Millis {
-        later(self.since, self.ttl_ms)
+        later(self.since, self.ttl_ms - self.ttl_ms / PARTS_SPARED)
     }
 
     fn refuse(&mut self, now: Millis, error: Error) {

@@ -1,12 +1,14 @@
 //! The time of day as the group sees it: asked of a clock that tests replace, and never going
-//! backwards, so that what has expired stays expired. Where that clock was set back, time goes on a
-//! little slower until the clock has caught up, so that what is to expire does expire.
+//! backwards, so that what has expired stays expired. Where that clock was set, time goes on a little
+//! slower or faster until both agree: a lease that is kept alive outlives that, and what is to expire
+//! does expire.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
 
 use tidekeep_protocol::planted;
 
@@ -15,8 +17,9 @@ pub trait Clock: Send + Sync {
     /// Milliseconds since the Unix epoch.
     fn now_ms(&self) -> u64;
 
-    /// Milliseconds that have passed since some moment, on a clock that nobody sets. Without one, time
-    /// stands still where the clock was set back.
+    /// Milliseconds that have passed since some moment, those included in which the machine slept, on
+    /// a clock that nobody sets. Without one, time stands still where the clock was set back, and
+    /// follows it where it was set forward.
     fn elapsed_ms(&self) -> Option<u64> {
         None
     }
@@ -33,66 +36,109 @@ impl Clock for SystemClock {
     }
 
     fn elapsed_ms(&self) -> Option<u64> {
-        static START: OnceLock<Instant> = OnceLock::new();
-        u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).ok()
+        let since = clock_gettime(ClockId::Boottime);
+        let (seconds, nanos) =
+            (u64::try_from(since.tv_sec).ok()?, u64::try_from(since.tv_nsec).ok()?);
+        Some(seconds * 1_000 + nanos / 1_000_000)
     }
 }
 
-/// Steps back below this are threads that ask at the same time; time waits for them.
+/// A clock that is off by less is followed: threads ask at the same time, and seconds may leap.
 const JUMP_MS: u64 = 1_000;
 
-/// The pace of time, in tenths, while the clock is behind it.
-const PACE: u64 = 9;
+/// The pace of time, in tenths, while it waits for a clock that was set back.
+const SLOW: u64 = 9;
 
-/// A clock that does not go back where the one behind it does.
+/// The same while it runs after one that was set forward. A holder of a lease allows for that.
+const FAST: u64 = 11;
+
+/// A clock that does not jump where the one behind it does.
 pub(crate) struct Monotone {
     clock: Arc<dyn Clock>,
     latest: AtomicU64,
-    /// Whether there is an anchor.
-    behind: AtomicBool,
-    /// The time when the clock was found to have been set back, and what had elapsed by then.
-    anchor: Mutex<Option<(u64, u64)>>,
+    /// Whether time goes by a pace of its own.
+    astray: AtomicBool,
+    anchor: Mutex<Anchor>,
+}
+
+/// What time it was when so much had elapsed.
+#[derive(Clone, Copy)]
+struct Anchor {
+    told: u64,
+    elapsed: u64,
 }
 
 impl Monotone {
     /// A clock that begins at `latest` at the earliest.
     pub(crate) fn new(clock: Arc<dyn Clock>, latest: u64) -> Self {
-        let (behind, anchor) = (AtomicBool::new(false), Mutex::new(None));
-        let this = Self { clock, latest: AtomicU64::new(latest), behind, anchor };
-        // What elapses from here on counts even if the clock is behind.
-        this.now_ms();
-        this
+        let now = clock.now_ms();
+        let anchor = Anchor { told: now.max(latest), elapsed: clock.elapsed_ms().unwrap_or(0) };
+        // However long ago the last run was, its end is no moment that the clock could be set since.
+        let astray = AtomicBool::new(now.saturating_add(JUMP_MS) < latest);
+        Self { clock, latest: AtomicU64::new(anchor.told), astray, anchor: Mutex::new(anchor) }
     }
 
     /// Milliseconds since the Unix epoch, never fewer than anybody was told before.
+    #[inline]
     pub(crate) fn now_ms(&self) -> u64 {
-        let now = self.clock.now_ms();
+        self.at(self.clock.now_ms())
+    }
+
+    /// The time when the clock behind shows `now`.
+    pub(crate) fn at(&self, now: u64) -> u64 {
         if planted::is_awake("time-goes-back") {
             return now;
         }
         let latest = self.latest.load(Ordering::Relaxed);
-        if now.saturating_add(JUMP_MS) < latest {
-            return self.go_on(latest);
+        if now.abs_diff(latest) <= JUMP_MS && !self.astray.load(Ordering::Relaxed) {
+            return self.at_least(now);
         }
-        if self.behind.load(Ordering::Relaxed) {
-            *self.anchor.lock() = None;
-            self.behind.store(false, Ordering::Relaxed);
+        match self.clock.elapsed_ms() {
+            Some(elapsed) => self.go_on(now, elapsed),
+            None if now < latest => latest,
+            None => self.at_least(now),
         }
-        self.at_least(now, latest)
     }
 
-    /// The time while the clock is far behind what was told.
-    fn go_on(&self, latest: u64) -> u64 {
-        let Some(elapsed) = self.clock.elapsed_ms() else { return latest };
+    /// The time when the clock shows `now`, which is far from what was told last: time has passed, or
+    /// the clock was set.
+    fn go_on(&self, now: u64, elapsed: u64) -> u64 {
         let mut anchor = self.anchor.lock();
-        let (told, since) = *anchor.get_or_insert((latest, elapsed));
-        self.behind.store(true, Ordering::Relaxed);
-        let passed = elapsed.saturating_sub(since);
-        self.at_least(told.saturating_add(passed / 10 * PACE + passed % 10 * PACE / 10), latest)
+        let passed = elapsed.saturating_sub(anchor.elapsed);
+        let even = anchor.told.saturating_add(passed);
+        if !self.astray.load(Ordering::Relaxed) {
+            let even = even.max(self.latest.load(Ordering::Relaxed));
+            if now.abs_diff(even) > JUMP_MS {
+                *anchor = Anchor { told: even, elapsed };
+                self.astray.store(true, Ordering::Relaxed);
+                tracing::warn!(
+                    "the machine's clock was set by {} s; time runs a tenth {} until both agree",
+                    now.abs_diff(even) / 1000,
+                    if now < even { "slower" } else { "faster" },
+                );
+                return self.at_least(even);
+            }
+            *anchor = Anchor { told: now.max(even), elapsed };
+            return self.at_least(now);
+        }
+        let pace = if now < even { SLOW } else { FAST };
+        let own = anchor.told.saturating_add(passed / 10 * pace + passed % 10 * pace / 10);
+        let agrees = if pace == SLOW { own <= now } else { now <= own };
+        if agrees {
+            *anchor = Anchor { told: now, elapsed };
+            self.astray.store(false, Ordering::Relaxed);
+            return self.at_least(now);
+        }
+        if passed >= JUMP_MS {
+            // The clock may be set again, the other way.
+            *anchor = Anchor { told: own, elapsed };
+        }
+        self.at_least(own)
     }
 
-    fn at_least(&self, now: u64, latest: u64) -> u64 {
+    fn at_least(&self, now: u64) -> u64 {
         // Most calls fall into a millisecond that has been noted, and need not write.
+        let latest = self.latest.load(Ordering::Relaxed);
         if now <= latest { latest } else { self.latest.fetch_max(now, Ordering::Relaxed).max(now) }
     }
 }

@@ -112,6 +112,10 @@ pub trait Commit: Send + Sync {
     /// resolves. What it holds takes memory until it is dropped, as far as it is overwritten.
     fn backup(&self) -> PendingBackup;
 
+    /// The store's time when the machine's clock shows `unix_ms`, in milliseconds since the Unix epoch: the
+    /// same, but while the store's runs after a clock that was set.
+    fn time_at(&self, unix_ms: u64) -> u64;
+
     /// The newest revision that is safe to show, and that a reply may have shown already.
     fn revision(&self) -> u64;
 

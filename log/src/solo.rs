@@ -195,6 +195,10 @@ impl Commit for Solo {
         }
     }
 
+    fn time_at(&self, unix_ms: u64) -> u64 {
+        self.group.clock.at(unix_ms)
+    }
+
     fn revision(&self) -> u64 {
         self.group.positions.safe()
     }

@@ -52,14 +52,15 @@ async fn a_holder_is_told_when_the_server_says_that_the_lease_is_over() {
 }
 
 #[tokio::test]
-async fn a_holder_is_told_when_the_whole_time_has_passed_without_a_word() {
+async fn a_holder_is_told_when_its_time_has_passed_without_a_word() {
     let (mut script, _) = script(0, |_| Vec::new()).await;
     let client = script.connect().await;
     let asked = Instant::now();
     let lease = soon(client.lease(TTL)).await.expect("a lease");
     let reason = soon(lease.lost()).await;
     assert_eq!(reason.code(), Code::Timeout);
-    assert!(asked.elapsed() >= TTL, "not before its time: {:?}", asked.elapsed());
+    // A tenth is left for a server whose clock was set.
+    assert!(asked.elapsed() >= TTL * 9 / 10, "not before its time: {:?}", asked.elapsed());
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ fn driver<T: Transport>(
 ) -> Driver<Native, T> {
     let now = shared.clock.now();
     let waited_ms = now.0.saturating_sub(since.0);
-    let unix_ms = crate::clock::unix_ms().saturating_sub(waited_ms);
+    let unix_ms = shared.service.commit.time_at(crate::clock::unix_ms()).saturating_sub(waited_ms);
     let start = Greeting { now: since, unix_ms, name: shared.service.owners.name() };
     let session = Session::new(Arc::clone(&shared.settings), start);
     let native = Native { exchange: Exchange::new(session), arrived: now };

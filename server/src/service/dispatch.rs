@@ -39,7 +39,8 @@ impl Service {
         random: &'a dyn Fn() -> u64,
     ) -> House<'a> {
         let Self { commit, clients, facts, hub, .. } = self;
-        House { commit: &**commit, metrics, clients, facts, hub, now, unix_us, random }
+        let store_ms = commit.time_at(unix_us / 1000);
+        House { commit: &**commit, metrics, clients, facts, hub, now, unix_us, store_ms, random }
     }
 
     /// Runs a batch of requests that arrived together. What may be answered at once is; else the promise

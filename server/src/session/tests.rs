@@ -98,6 +98,10 @@ impl Commit for Scripted {
         Promise::ready(Err(Lost::new("there is nothing to back up")))
     }
 
+    fn time_at(&self, unix_ms: u64) -> u64 {
+        unix_ms
+    }
+
     fn revision(&self) -> u64 {
         self.changes.lock().unwrap().len() as u64
     }

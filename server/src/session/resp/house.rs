@@ -21,14 +21,16 @@ pub(crate) struct House<'a> {
     pub(crate) now: Millis,
     /// In microseconds since the Unix epoch.
     pub(crate) unix_us: u64,
+    /// In milliseconds since the Unix epoch, on the store's clock, by which keys end.
+    pub(crate) store_ms: u64,
     /// Draws a random number.
     pub(crate) random: &'a dyn Fn() -> u64,
 }
 
 impl House<'_> {
-    /// The moment, in milliseconds since the Unix epoch.
+    /// The moment, as keys end by it.
     pub(crate) fn at(&self) -> At {
-        At(self.unix_us / 1000)
+        At(self.store_ms)
     }
 }
 
