@@ -42,6 +42,15 @@ impl View {
         self.revision
     }
 
+    /// Memory that the view takes for itself, in bytes: its bounds and its row of leaves. What the
+    /// leaves hold is shared with the store.
+    pub fn held_bytes(&self) -> usize {
+        let bounds = self.range.start.capacity() + self.range.end.as_ref().map_or(0, Vec::capacity);
+        let leaves: usize = self.runs.iter().map(Vec::capacity).sum();
+        let runs = self.runs.capacity() * size_of::<Vec<Arc<Leaf>>>();
+        bounds + runs + leaves * size_of::<Arc<Leaf>>()
+    }
+
     /// The next entries behind the key `after`, in key order: at most `entries` of them, of `bytes`
     /// in sum, but at least one; empty at the end. Entries whose time was over when the cut was made
     /// are left out.

@@ -226,8 +226,8 @@ pub struct Args {
     pub history_bytes: usize,
 
     /// Most memory for keys, values, their index, leases, answers kept for retries, recent
-    /// changes and connections' buffers, such as 2GiB; 0 sets no limit. The process takes about a
-    /// fifth more
+    /// changes, and connections' buffers and watches, such as 2GiB; 0 sets no limit. The process
+    /// takes about a fifth more
     #[arg(long, value_name = "BYTES", env = "TIDEKEEP_MAX_MEMORY", default_value = "0", value_parser = bytes::parse)]
     pub max_memory: u64,
 
@@ -236,7 +236,8 @@ pub struct Args {
     pub eviction: EvictionMode,
 
     /// Bytes that one connection may have the server hold: requests that have arrived, answers,
-    /// what is to be sent. Above, it is not read; if that lasts, it is ended
+    /// watches (half of it at most), what is to be sent. Above, it is not read; if that lasts, it is
+    /// ended
     #[arg(long, value_name = "BYTES", env = "TIDEKEEP_CONNECTION_BUDGET_BYTES", default_value = "32MiB", value_parser = bytes::parse)]
     pub connection_budget_bytes: u64,
 

@@ -174,10 +174,11 @@ impl Session {
 
     // Memory.
 
-    /// Bytes that are held for this client: what it sent and nobody has read, answers that wait, and
-    /// what is to be sent.
+    /// Bytes that are held for this client: what it sent and nobody has read, answers that wait, its
+    /// watches, and what is to be sent.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.input_bytes + self.waiting.bytes() + self.answers.bytes() + self.out.held_bytes()
+        let answers = self.waiting.bytes() + self.answers.bytes();
+        self.input_bytes + answers + self.watches.held_bytes() + self.out.held_bytes()
     }
 
     /// Whether that is more than it may be.

@@ -28,6 +28,8 @@ mod waiting;
 mod watch;
 mod watch_message;
 mod watches;
+#[cfg(test)]
+mod watches_tests;
 
 pub(crate) use batch::{Batch, Ticket};
 pub(crate) use handshake::{Greeting, Settings};

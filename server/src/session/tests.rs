@@ -146,7 +146,7 @@ impl Commit for Scripted {
     }
 }
 
-fn settings(limits: Limits) -> Arc<Settings> {
+pub(super) fn settings(limits: Limits) -> Arc<Settings> {
     Arc::new(Settings {
         limits,
         handshake_ms: 5_000,
@@ -168,8 +168,13 @@ pub(super) fn greeted() -> Session {
 }
 
 fn greeted_with(limits: Limits) -> Session {
+    greeted_under(settings(limits))
+}
+
+/// A session under these settings that has been greeted, at time 0.
+pub(super) fn greeted_under(settings: Arc<Settings>) -> Session {
     let start = Greeting { now: Millis(0), unix_ms: 1_000_000, name: 7 };
-    let mut session = Session::new(settings(limits), start);
+    let mut session = Session::new(settings, start);
     let mut bytes = PREFACE.to_vec();
     let hello = Hello { version_min: 1, version_max: 1, features: 0, software: "test" };
     frame::write_value(&mut bytes, kind::HELLO, 0, &hello);

@@ -11,6 +11,9 @@ use super::outbox::{Fit, Outbox};
 use super::tally::Tally;
 use super::watch_message;
 
+/// What a watch takes in the table that holds it, whose nodes are about half full.
+const TABLE_BYTES: usize = 2 * size_of::<(u32, Watch)>();
+
 /// Most entries in a page of content.
 const PAGE_ENTRIES: usize = 1000;
 
@@ -29,6 +32,8 @@ pub(super) struct Watch {
     pub(super) told: u64,
     /// Whether the client was told that it has the content, or all since its cursor.
     pub(super) caught_up: bool,
+    /// What it held when that was last summed up; see [`Watch::recount`].
+    pub(super) counted: usize,
 }
 
 /// Where a watch is between its request and the newest change.
@@ -58,6 +63,25 @@ impl Watch {
     /// Whether it is live and wants these changes.
     pub(super) fn is_live(&self, delivery: Delivery) -> bool {
         matches!(self.stage, Stage::Live) && self.delivery == delivery
+    }
+
+    /// Memory that it takes, in bytes.
+    fn held_bytes(&self) -> usize {
+        let end = self.range.end.as_ref().map_or(0, Vec::capacity);
+        let content = match &self.stage {
+            Stage::Content { view, last_key } => {
+                view.held_bytes() + last_key.as_ref().map_or(0, Vec::capacity)
+            }
+            Stage::Opening | Stage::Behind { .. } | Stage::Live => 0,
+        };
+        TABLE_BYTES + self.range.start.capacity() + end + content
+    }
+
+    /// Brings a sum over watches up to date with what this one holds now.
+    pub(super) fn recount(&mut self, sum: &mut usize) {
+        let held = self.held_bytes();
+        *sum = *sum - self.counted + held;
+        self.counted = held;
     }
 
     /// Sends what of a change lies in the range.

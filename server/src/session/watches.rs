@@ -53,6 +53,11 @@ pub(crate) struct Watches {
     page_bytes: usize,
     message_bytes: usize,
     bookmarks_at: Millis,
+    /// What the watches of the table hold, kept up to date as they come, move on and go.
+    held: usize,
+    /// Beyond this no watch is taken. The other half of the connection's budget is for what is under way:
+    /// watches stay until they are ended, and a connection at its budget is not read any more.
+    held_max: usize,
 }
 
 /// The live watches that go over the changes together.
@@ -83,6 +88,8 @@ impl Watches {
             page_bytes: settings.limits.chunk_bytes as usize,
             message_bytes: (settings.limits.reply_bytes as usize).min(settings.budgets.watch_bytes),
             bookmarks_at: now.after(BOOKMARK_MS),
+            held: 0,
+            held_max: settings.budgets.connection_bytes / 2,
         }
     }
 
@@ -94,6 +101,11 @@ impl Watches {
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
+    }
+
+    /// Memory that they take, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held + self.behind.capacity() * size_of::<u32>()
     }
 
     /// Whether this id is a watch's.
@@ -125,8 +137,17 @@ impl Watches {
             WatchFrom::Content => WatchStart::View(range.clone()),
             WatchFrom::Now | WatchFrom::Cursor(_) => WatchStart::Open,
         };
-        let watch =
-            Watch { range, previous, delivery, stage, after, told: after, caught_up: false };
+        let (told, caught_up, counted) = (after, false, 0);
+        let mut watch = Watch { range, previous, delivery, stage, after, told, caught_up, counted };
+        let mut held = self.held;
+        watch.recount(&mut held);
+        if held > self.held_max {
+            return Err(Refusal::new(
+                Code::TooManyWatches,
+                "the connection's watches hold as many bytes as its budget has for them",
+            ));
+        }
+        self.held = held;
         self.table.insert(id, watch);
         match request.from {
             WatchFrom::Now => self.join(id, out),
@@ -154,6 +175,7 @@ impl Watches {
             watch.after = view.revision();
             watch.told = watch.after;
             watch.stage = Stage::Content { view, last_key: None };
+            watch.recount(&mut self.held);
             self.behind.push_back(id);
         }
     }
@@ -183,6 +205,7 @@ impl Watches {
     /// Ends a watch; whether there was one.
     pub(crate) fn end(&mut self, id: u32, out: &mut Outbox) -> bool {
         let Some(watch) = self.table.remove(&id) else { return false };
+        self.held -= watch.counted;
         if matches!(watch.stage, Stage::Live) {
             self.walk(watch.delivery).watches -= 1;
         }
@@ -315,7 +338,9 @@ impl Watches {
         let Some(watch) = self.table.get_mut(&id) else { return true };
         match &watch.stage {
             Stage::Content { .. } => {
-                match watch.send_page(id, self.incarnation, self.page_bytes, out) {
+                let sent = watch.send_page(id, self.incarnation, self.page_bytes, out);
+                watch.recount(&mut self.held);
+                match sent {
                     Ok(()) => self.behind.push_back(id),
                     Err(refusal) => self.cut(id, &refusal, out),
                 }

@@ -6,7 +6,7 @@ use tidekeep_log::Eviction;
 use tidekeep_protocol::condition::Condition;
 use tidekeep_protocol::error::{Code, Outcome};
 use tidekeep_protocol::frame::kind;
-use tidekeep_protocol::op::{Delete, Event, Get, Operation, Watch, WatchFrom, WatchMessage};
+use tidekeep_protocol::op::{Delete, Event, Get, Operation, Put, Watch, WatchFrom, WatchMessage};
 use tidekeep_protocol::range::Range;
 
 use crate::harness::{Client, TestServer, eventually, greeting, put, request_frame};
@@ -139,4 +139,58 @@ fn a_connection_that_asks_for_too_much_in_a_second_is_told_when_to_come_again() 
         assert!(Instant::now() < end, "it is never served again");
     }
     server.client().is_well();
+}
+
+/// Asks one client after the other for watches with bounds of 1,000 bytes, each as many as it may have;
+/// how many there are in all, and with which code the last one's last was refused.
+fn watch_all(clients: &mut [Client], most: u32) -> (u32, Option<Code>) {
+    let (start, end) = ([b'a'; 1_000], [b'b'; 1_000]);
+    let range = Range { start: &start, end: Some(&end) };
+    let watch =
+        Watch { range, from: WatchFrom::Now, previous: false, delivery: Default::default() };
+    let (mut taken, mut refused) = (0, None);
+    for client in clients {
+        for id in 1..=most {
+            let frame = client.call(id, &watch);
+            if frame.kind == kind::ERROR {
+                refused = Some(frame.code());
+                break;
+            }
+            taken += 1;
+        }
+    }
+    (taken, refused)
+}
+
+#[test]
+fn watches_count_in_the_connections_budget_and_one_too_many_is_refused() {
+    let least = (4 << 20) + (1 << 20) + (64 << 10);
+    let server = TestServer::with(|config| {
+        config.limits.watches = 4_096;
+        config.budgets.connection_bytes = least;
+    });
+    let mut clients = [server.client()];
+    let (taken, refused) = watch_all(&mut clients, 4_096);
+    assert_eq!(refused, Some(Code::TooManyWatches));
+    assert!((taken as usize) < least / 2 / 2_000, "{taken} watches of 2 kB are taken");
+    let frame = clients[0].call(5_000, &put(b"key", b"value"));
+    assert_eq!(frame.kind, Put::SPEC.kind | kind::REPLY, "{frame:?}");
+}
+
+#[test]
+fn watches_count_in_the_servers_memory_until_their_connections_end() {
+    let server = TestServer::with(|config| config.memory.limit_bytes = 4 << 20);
+    let held = |server: &TestServer| server.figure("tidekeep_store_memory_buffers_bytes");
+    let mut clients = [server.client(), server.client(), server.client()];
+    let (taken, refused) = watch_all(&mut clients, 1_024);
+    assert_eq!((taken, refused), (3 * 1_024, None));
+    eventually("all are counted", || held(&server) > f64::from(taken) * 2_000.0);
+    let mut writer = server.client();
+    let frame = writer.call(1, &put(b"key", b"value"));
+    assert_eq!(frame.code(), Code::MemoryFull);
+    drop(clients);
+    eventually("their memory is given back", || {
+        writer.call(1, &put(b"key", b"value")).kind != kind::ERROR
+    });
+    assert!(held(&server) < 1e6, "{} bytes are left", held(&server));
 }
