@@ -16,4 +16,5 @@ mod reconnects;
 mod redis;
 mod refusal;
 mod self_test;
+mod slow_disk;
 mod small_disk;

@@ -22,9 +22,41 @@ impl ServerProcess {
         Self::start_on(port::free(), data, arguments)
     }
 
+    /// The same on a disk of which each sync takes this much longer.
+    pub fn start_with_slow_syncs(data: &Path, arguments: &[&str], delay: Duration) -> Self {
+        let server = command(data, port::free(), arguments);
+        let mut traced = Command::new("strace");
+        // Traced from aside, so that the server's process is the child; nothing but its syncs is stopped.
+        traced.args([
+            "-D",
+            "-f",
+            "--seccomp-bpf",
+            "-q",
+            "-q",
+            "-o",
+            "/dev/null",
+            "-e",
+            "signal=none",
+        ]);
+        traced.args(["-e", "trace=fdatasync,fsync"]);
+        traced.args(["-e", &format!("inject=fdatasync,fsync:delay_enter={}", delay.as_micros())]);
+        traced.arg(server.get_program()).args(server.get_args());
+        for (variable, value) in server.get_envs() {
+            match value {
+                Some(value) => traced.env(variable, value),
+                None => traced.env_remove(variable),
+            };
+        }
+        Self::spawn(traced)
+    }
+
     /// Starts a server on `data` and this port, and waits until it serves.
     pub fn start_on(port: u16, data: &Path, arguments: &[&str]) -> Self {
-        let mut child = command(data, port, arguments)
+        Self::spawn(command(data, port, arguments))
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()

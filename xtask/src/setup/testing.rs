@@ -38,6 +38,7 @@ pub(super) fn prepare(workspace: &Workspace, teller: &Teller) -> Result<TestTool
     package_lists(workspace, teller)?;
     let bare = rust::bare(workspace, teller)?;
     python(workspace, teller)?;
+    strace(workspace, teller)?;
     let chromium = chromium(workspace, teller)?;
     let nextest = cargo_tool(teller, "nextest", "absent; tests run by `cargo test`");
     let deny = deny(workspace, teller);
@@ -64,6 +65,17 @@ fn python(workspace: &Workspace, teller: &Teller) -> Result<()> {
     let apt = Apt::open(workspace, &["python3"])?;
     teller.doing("python", "installing Debian's python3, to test a client in another language");
     apt.install(&["python3"])
+}
+
+/// Makes a disk slow, by holding up a server's syncs.
+fn strace(workspace: &Workspace, teller: &Teller) -> Result<()> {
+    if let Some(version) = process::probe("strace", &["--version"]) {
+        teller.found("strace", version.lines().next().unwrap_or("present"));
+        return Ok(());
+    }
+    let apt = Apt::open(workspace, &["strace"])?;
+    teller.doing("strace", "installing Debian's strace, to test a server on a slow disk");
+    apt.install(&["strace"])
 }
 
 fn chromium(workspace: &Workspace, teller: &Teller) -> Result<PathBuf> {
