@@ -18,7 +18,6 @@ use crate::bench::server::{self, Cores, Durability, Kind, Server};
 use crate::bench::throughput::CORE;
 use crate::process;
 
-const START_ROUNDS: u32 = 3;
 const POLL: Duration = Duration::from_millis(10);
 /// As `tidekeep-server` has it unless it is told otherwise.
 const SNAPSHOT_LOG_BYTES: u64 = 256 << 20;
@@ -85,8 +84,8 @@ fn on(plan: &Plan<'_>, server: &mut Server, parts: &[Part], results: &mut Result
         }
         let measured = match part {
             Part::Start => starts(plan, server, "start/tidekeep", results),
-            Part::Snapshot => snapshot(plan, server, results),
-            Part::Expiry => expiry(plan, server, results),
+            Part::Snapshot => each_round(plan, || snapshot(plan, server, results)),
+            Part::Expiry => each_round(plan, || expiry(plan, server, results)),
         };
         failures.extend(measured.err().map(|error| error.context(part.name())));
     }
@@ -101,11 +100,15 @@ fn on(plan: &Plan<'_>, server: &mut Server, parts: &[Part], results: &mut Result
     failures
 }
 
+fn each_round(plan: &Plan<'_>, mut measure: impl FnMut() -> Result<()>) -> Result<()> {
+    (0..plan.scale.rounds).try_for_each(|_| measure())
+}
+
 /// From the start of the process to the first right answer, on all cores.
 fn starts(plan: &Plan<'_>, server: &mut Server, name: &str, results: &mut Results) -> Result<()> {
     let protocol = if server.kind() == Kind::Redis { "resp" } else { "native" };
     let first = Load { protocol, operation: "first", ..entries(plan) };
-    for _ in 0..START_ROUNDS.min(plan.scale.rounds) {
+    for _ in 0..plan.scale.rounds {
         server.end()?;
         let began = Instant::now();
         server.start_again()?;
@@ -274,10 +277,8 @@ fn compare(name: &str, found: &Found, began: u64, ended: u64, results: &mut Resu
     for (side, p99) in
         [("before", p99(start, began)), ("during", p99(began, ended + load::SLICE_MS))]
     {
-        let series = format!("{name}/{side}");
-        results.clear(&series);
         let micros = p99.with_context(|| format!("no reply was timed {side}"))?;
-        results.add(&series, micros as f64);
+        results.add(&format!("{name}/{side}"), micros as f64);
     }
     let seconds = |ms: u64| (ms.saturating_sub(start)) as f64 / 1_000.0;
     let points = found.slices.iter().filter_map(|slice| {

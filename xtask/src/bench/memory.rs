@@ -8,9 +8,6 @@ use crate::bench::results::Results;
 use crate::bench::server::{self, Cores, Durability, Kind, Server};
 use crate::bench::throughput::CORE;
 
-/// Memory differs little from run to run.
-const ROUNDS: u32 = 3;
-
 pub(super) fn measure(plan: &Plan<'_>, results: &mut Results) -> Vec<Error> {
     let mut failures = Vec::new();
     let sides = [
@@ -23,7 +20,7 @@ pub(super) fn measure(plan: &Plan<'_>, results: &mut Results) -> Vec<Error> {
         if kind == Kind::Redis && !plan.with_redis() {
             continue;
         }
-        for _ in 0..ROUNDS.min(plan.scale.rounds) {
+        for _ in 0..plan.scale.rounds {
             match filled(plan, kind, durability) {
                 Ok(bytes) => results.add(name, bytes),
                 Err(error) => failures.push(error.context(name)),

@@ -1,7 +1,7 @@
 //! RESP, the language of Redis clients, on the same port: over real sockets, byte by byte, and the
 //! same script of commands beside Redis itself where it is installed.
 
-mod client;
+pub mod client;
 mod events;
 mod likeness;
 mod protocol;
