@@ -6,6 +6,8 @@ mod address;
 mod args;
 mod backup_file;
 mod bench;
+mod beside;
+mod descendants;
 mod entry_text;
 mod escape;
 mod exit;

@@ -16,9 +16,19 @@ struct Holder {
 
 impl Holder {
     fn start(address: &str, ttl: &str, file: &Path) -> Self {
-        let script = format!("echo $TIDEKEEP_LOCK_FENCING > {}; exec sleep 30", file.display());
+        Self::run(address, ttl, &format!("{}; exec sleep 30", tell_fencing(file)))
+    }
+
+    /// One whose command leaves two others running: their numbers are in `kids`.
+    fn with_children(address: &str, ttl: &str, file: &Path, kids: &Path) -> Self {
+        let kids = kids.display();
+        let start = format!("sleep 777 & echo $! > {kids}; setsid sleep 778 & echo $! >> {kids}");
+        Self::run(address, ttl, &format!("{start}; {}; sleep 779; true", tell_fencing(file)))
+    }
+
+    fn run(address: &str, ttl: &str, script: &str) -> Self {
         let child = command::command(address)
-            .args(["lock", "job", "--ttl", ttl, "--", "sh", "-c", &script])
+            .args(["lock", "job", "--ttl", ttl, "--", "sh", "-c", script])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -44,6 +54,19 @@ impl Drop for Holder {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The shell's words that write the fencing number into a file, which then is whole.
+fn tell_fencing(file: &Path) -> String {
+    let file = file.display();
+    format!("echo $TIDEKEEP_LOCK_FENCING > {file}.new; mv {file}.new {file}")
+}
+
+/// Those of the processes whose numbers are in the file that are there.
+fn alive(kids: &Path) -> Vec<String> {
+    let kids = std::fs::read_to_string(kids).unwrap();
+    let there = |pid: &&str| Path::new("/proc").join(pid).exists();
+    kids.lines().filter(there).map(str::to_owned).collect()
 }
 
 /// The number that a holder's command has written.
@@ -118,6 +141,65 @@ fn a_holder_that_was_stopped_for_too_long_is_told_and_its_command_ended() {
     assert!(fencing(&two) > held);
     first.signal("CONT");
     assert_eq!(first.code(), Some(8));
+}
+
+#[test]
+fn nothing_that_the_command_started_outlives_the_loss_of_the_lock() {
+    let data = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(data.path(), &[]);
+    let (one, kids) = (data.path().join("one"), data.path().join("kids"));
+    let mut holder = Holder::with_children(server.address(), "1s", &one, &kids);
+    fencing(&one);
+    assert_eq!(alive(&kids).len(), 2);
+    server.signal("STOP");
+    let code = holder.code();
+    server.signal("CONT");
+    assert_eq!(code, Some(8));
+    assert_eq!(alive(&kids), [] as [&str; 0]);
+}
+
+#[test]
+fn whoever_gets_the_lock_next_finds_nothing_of_the_command_before() {
+    let data = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(data.path(), &[]);
+    let path = |name: &str| data.path().join(name);
+    let (one, kids) = (path("one"), path("kids"));
+    let mut first = Holder::with_children(server.address(), "10m", &one, &kids);
+    fencing(&one);
+    assert_eq!(alive(&kids).len(), 2);
+    let (found, two) = (path("found"), path("two"));
+    let look = format!("for pid in $(cat {}); do ls -d /proc/$pid; done", kids.display());
+    let script = format!("({look}) > {} 2> /dev/null; {}", found.display(), tell_fencing(&two));
+    let mut second = Holder::run(server.address(), "10m", &script);
+    first.signal("TERM");
+    fencing(&two);
+    assert_eq!(std::fs::read_to_string(found).unwrap(), "");
+    assert_eq!((first.code(), second.code()), (Some(130), Some(0)));
+}
+
+#[test]
+fn a_command_that_is_done_leaves_nothing_running_without_the_lock() {
+    let data = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(data.path(), &[]);
+    let kids = data.path().join("kids");
+    let script = format!("sleep 777 > /dev/null & echo $! > {}; exit 3", kids.display());
+    let mut holder = Holder::run(server.address(), "10m", &script);
+    assert_eq!(holder.code(), Some(3));
+    assert_eq!(alive(&kids), [] as [&str; 0]);
+}
+
+#[test]
+fn a_command_is_asked_to_end_before_it_is_made_to() {
+    let data = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(data.path(), &[]);
+    let (one, bye) = (data.path().join("one"), data.path().join("bye"));
+    let on_term = format!("trap 'echo bye > {}; exit 0' TERM", bye.display());
+    let script = format!("{on_term}; {}; while :; do sleep 0.05; done", tell_fencing(&one));
+    let mut holder = Holder::run(server.address(), "10m", &script);
+    fencing(&one);
+    holder.signal("TERM");
+    assert_eq!(holder.code(), Some(130));
+    assert_eq!(std::fs::read_to_string(bye).unwrap(), "bye\n");
 }
 
 #[test]

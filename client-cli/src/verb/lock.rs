@@ -2,14 +2,13 @@
 //! Ctrl-C.
 
 use std::ffi::OsString;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 use tidekeep_client::{Client, Code, Lock};
-use tokio::process::{Child, Command};
 
+use crate::beside::{Beside, Ended, asked_to_end};
 use crate::escape::escape;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -29,7 +28,11 @@ Examples:
 
 TIDEKEEP_LOCK_FENCING in the command's environment grows from holder to holder: hand it to what the
 lock protects, so that it can refuse a holder who has lost the lock without knowing. When the lock is
-lost the command is killed, and the exit code is 8. Else it is the command's own.";
+lost the command is killed with all that it started, and the exit code is 8. Else it is the command's own.
+
+On SIGTERM or SIGHUP the command and all that it started get SIGTERM, and SIGKILL after 10 seconds; the
+lock is released when they are gone. What a command that is done left running is ended in the same way,
+but for daemons that made a session of their own (setsid).";
 
 const ELECT_EXAMPLES: &str = "\
 Waits until nobody leads under NAME, then leads with VALUE: until the command is done, or until Ctrl-C
@@ -151,67 +154,34 @@ async fn by_hand(lock: &Lock) -> Result<Exit, End> {
     tokio::select! {
         reason = lock.lost() => Err(End::Lost(reason)),
         Ok(()) = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
-        () = terminated() => Ok(Exit::Interrupted),
+        () = asked_to_end() => Ok(Exit::Interrupted),
     }
 }
 
-/// Resolves when the process is asked to end by SIGTERM, as service managers do.
-async fn terminated() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut signals) = signal(SignalKind::terminate()) {
-            signals.recv().await;
-            return;
-        }
-    }
-    std::future::pending().await
-}
-
+/// Runs the command; the lock is held until nothing of it is left.
 async fn beside(program: &OsString, arguments: &[OsString], lock: &Lock) -> Result<Exit, End> {
-    let started = Command::new(program)
-        .args(arguments)
-        .env("TIDEKEEP_LOCK_FENCING", lock.fencing().to_string())
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = started.map_err(|error| {
+    let fencing = ("TIDEKEEP_LOCK_FENCING", lock.fencing().to_string());
+    let mut command = Beside::start(program, arguments, fencing).map_err(|error| {
         let program = program.to_string_lossy();
         End::Failed(Failure::new(Code::InvalidInput, format!("cannot run {program}: {error}")))
     })?;
-    let ended = loop {
-        tokio::select! {
-            ended = child.wait() => break ended,
-            reason = lock.lost() => {
-                kill(&mut child).await;
-                return Err(End::Lost(reason));
-            }
-            // The command gets the signal itself and decides; the lock is held until it is done.
-            Ok(()) = tokio::signal::ctrl_c() => {}
-            // Only this process gets this one. Without the lock the command must not go on.
-            () = terminated() => {
-                kill(&mut child).await;
-                return Ok(Exit::Interrupted);
-            }
+    let ended = tokio::select! {
+        ended = command.run() => ended,
+        reason = lock.lost() => {
+            command.kill().await;
+            return Err(End::Lost(reason));
         }
     };
     match ended {
-        Ok(status) if status.success() => Ok(Exit::Done),
-        Ok(status) => Err(End::Failed(command_failed(status))),
+        Ok(Ended::Asked) => Ok(Exit::Interrupted),
+        Ok(Ended::Itself(status)) if status.success() => Ok(Exit::Done),
+        // The command has said what was wrong; its code is passed on. Ended by a signal, it has none.
+        Ok(Ended::Itself(status)) => {
+            let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX);
+            Err(End::Failed(Failure::Command(code)))
+        }
         Err(error) => Err(End::Failed(error.into())),
     }
-}
-
-async fn kill(child: &mut Child) {
-    if let Err(error) = child.kill().await {
-        note(format_args!("the command could not be killed: {error}"));
-    }
-}
-
-/// The command has said what was wrong; its code is passed on.
-fn command_failed(status: ExitStatus) -> Failure {
-    // Ended by a signal, it has none.
-    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX);
-    Failure::Command(code)
 }
 
 fn print(session: &mut Session, name: &[u8], lock: &Lock) -> Result<(), Failure> {
