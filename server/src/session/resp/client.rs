@@ -15,24 +15,18 @@ pub(super) fn run(
     out: &mut Vec<u8>,
 ) -> Result<(), Fail> {
     let mut to = Encoder::new(out, core.outlet.version);
-    let is = |word, words: usize| -> Result<bool, Fail> {
-        match args.is(1, word) {
-            true if args.len() == words => Ok(true),
-            true => Err(Fail::arity(&format!("client|{word}"))),
-            false => Ok(false),
-        }
-    };
-    if is("id", 2)? {
+    let is = |word| args.is(1, word);
+    if is("id") {
         to.integer(core.client.id() as i64);
-    } else if is("getname", 2)? {
+    } else if is("getname") {
         match core.client.name() {
             name if name.is_empty() => to.null(),
             name => to.bulk(name.as_bytes()),
         }
-    } else if is("setname", 3)? {
+    } else if is("setname") {
         core.client.set_name(&printable(args.get(2))?);
         to.ok();
-    } else if is("setinfo", 4)? {
+    } else if is("setinfo") {
         let value = printable_info(args.get(3))?;
         if args.is(2, "lib-name") {
             core.client.set_library(Some(&value), None);
@@ -43,31 +37,27 @@ pub(super) fn run(
             return Err(Fail::new(format!("ERR Unrecognized option '{option}'")));
         }
         to.ok();
-    } else if is("info", 2)? {
+    } else if is("info") {
         to.verbatim(&house.clients.line(&core.client, house.now));
-    } else if args.is(1, "list") {
+    } else if is("list") {
         list(core, args, house, out)?;
-    } else if is("no-evict", 3)? || is("no-touch", 3)? {
+    } else if is("no-evict") || is("no-touch") {
         // No connection is ended to make room, and a use is noted by the store.
         if !args.is(2, "on") && !args.is(2, "off") {
             return Err(SYNTAX);
         }
         to.ok();
-    } else if is("reply", 3)? {
-        if args.is(2, "on") {
-            core.seen = Replies::All;
-            to.ok();
-        } else if args.is(2, "off") {
-            core.seen = Replies::None;
-        } else if args.is(2, "skip") {
-            if core.seen == Replies::All {
-                core.seen = Replies::SkipNext;
-            }
-        } else {
-            return Err(SYNTAX);
+    } else if args.is(2, "on") {
+        core.seen = Replies::All;
+        to.ok();
+    } else if args.is(2, "off") {
+        core.seen = Replies::None;
+    } else if args.is(2, "skip") {
+        if core.seen == Replies::All {
+            core.seen = Replies::SkipNext;
         }
     } else {
-        return Err(Fail::subcommand("client", args.get(1)));
+        return Err(SYNTAX);
     }
     Ok(())
 }

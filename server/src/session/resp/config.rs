@@ -10,9 +10,6 @@ use super::house::House;
 /// Runs `CONFIG` with its subcommands.
 pub(super) fn run(args: Args<'_, '_>, house: &House<'_>, to: &mut Encoder<'_>) -> Result<(), Fail> {
     if args.is(1, "get") {
-        if args.len() == 2 {
-            return Err(Fail::arity("config|get"));
-        }
         let wanted = |name: &str| {
             let lower = |pattern: &[u8]| pattern.to_ascii_lowercase();
             args.from(2).any(|pattern| glob::matches(&lower(pattern), name.as_bytes()))
@@ -27,13 +24,11 @@ pub(super) fn run(args: Args<'_, '_>, house: &House<'_>, to: &mut Encoder<'_>) -
         Ok(())
     } else if args.is(1, "resetstat") {
         Err(Fail::known("ERR counters of this server are never set back"))
-    } else if args.is(1, "set") && args.len() >= 4 {
+    } else {
         let name = String::from_utf8_lossy(args.get(2)).into_owned();
         Err(Fail::new(format!(
             "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable \
              config"
         )))
-    } else {
-        Err(Fail::subcommand("config", args.get(1)))
     }
 }

@@ -14,7 +14,6 @@ pub(super) fn run(args: Args<'_, '_>, to: &mut Encoder<'_>) -> Result<(), Fail> 
         return Ok(());
     }
     if args.is(1, "count") {
-        exactly(args, 2, "command|count")?;
         to.integer(ROWS.len() as i64);
     } else if args.is(1, "info") {
         if args.len() == 2 {
@@ -35,19 +34,15 @@ pub(super) fn run(args: Args<'_, '_>, to: &mut Encoder<'_>) -> Result<(), Fail> 
         to.map(rows.len());
         rows.into_iter().for_each(|row| docs(row, to));
     } else if args.is(1, "list") {
-        exactly(args, 2, "command|list").map_err(|_| SYNTAX)?;
+        if args.len() > 2 {
+            return Err(SYNTAX);
+        }
         to.list(ROWS.len());
         ROWS.iter().for_each(|row| to.bulk(row.name.as_bytes()));
-    } else if args.is(1, "getkeys") {
-        keys(args, to)?;
     } else {
-        return Err(Fail::subcommand("command", args.get(1)));
+        keys(args, to)?;
     }
     Ok(())
-}
-
-fn exactly(args: Args<'_, '_>, words: usize, name: &str) -> Result<(), Fail> {
-    if args.len() == words { Ok(()) } else { Err(Fail::arity(name)) }
 }
 
 fn info(row: &Row, to: &mut Encoder<'_>) {
@@ -98,9 +93,6 @@ fn docs(row: &Row, to: &mut Encoder<'_>) {
 }
 
 fn keys(args: Args<'_, '_>, to: &mut Encoder<'_>) -> Result<(), Fail> {
-    if args.len() < 4 {
-        return Err(Fail::arity("command|getkeys"));
-    }
     let words = args.len() - 2;
     let row = table::find(args.get(2)).map(|row| &ROWS[row]);
     let row = row.ok_or(Fail::known("ERR Invalid command specified"))?;

@@ -13,6 +13,7 @@ use super::fail::Fail;
 use super::glob;
 use super::house::House;
 use super::machine::Core;
+use super::subcommands;
 use super::table::{Local, Row, Run};
 use crate::service::{Hub, Mailbox, Topic};
 use crate::session::Ending;
@@ -102,7 +103,7 @@ impl Core {
     }
 
     /// Why a subscriber's command is not taken.
-    pub(super) fn subscriber_refuses(&self, row: &Row) -> Option<Fail> {
+    pub(super) fn subscriber_refuses(&self, row: &Row, args: Args<'_, '_>) -> Option<Fail> {
         use Local::{
             PatternSubscribe, PatternUnsubscribe, Ping, Quit, Reset, Subscribe, Unsubscribe,
         };
@@ -122,7 +123,7 @@ impl Core {
             Fail::new(format!(
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
                  RESET are allowed in this context",
-                row.name
+                subcommands::full_name(row.name, args)
             ))
         })
     }
@@ -203,7 +204,14 @@ impl Core {
         house: &House<'_>,
         to: &mut Encoder<'_>,
     ) -> Result<(), Fail> {
-        if args.is(1, "channels") && args.len() <= 3 {
+        if args.is(1, "channels") {
+            if args.len() > 3 {
+                let word = String::from_utf8_lossy(args.get(1)).into_owned();
+                return Err(Fail::new(format!(
+                    "ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB \
+                     HELP."
+                )));
+            }
             let fits = |name: &[u8]| args.len() == 2 || glob::matches(args.get(2), name);
             let channels = house.hub.channels(fits);
             to.list(channels.len());
@@ -214,10 +222,8 @@ impl Core {
                 to.bulk(name);
                 to.integer(house.hub.listeners(name) as i64);
             }
-        } else if args.is(1, "numpat") && args.len() == 2 {
-            to.integer(house.hub.patterns() as i64);
         } else {
-            return Err(Fail::subcommand("pubsub", args.get(1)));
+            to.integer(house.hub.patterns() as i64);
         }
         Ok(())
     }

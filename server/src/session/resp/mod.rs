@@ -37,6 +37,7 @@ mod program;
 mod running;
 mod scan;
 mod shape;
+mod subcommands;
 mod table;
 mod taking;
 mod transaction;

@@ -12,6 +12,7 @@ use super::args::Args;
 use super::fail::{Fail, NOT_AN_INTEGER, SYNTAX};
 use super::number;
 use super::shape::{Shape, Ttl};
+use super::subcommands;
 
 /// A command as a native request.
 pub(crate) struct Planned<'b> {
@@ -117,20 +118,13 @@ pub(super) fn pexpiretime<'b>(args: Args<'_, 'b>, _: At) -> Result<Planned<'b>, 
     Ok(Planned::get(args.get(1), Shape::Ttl(Ttl::AtMillis)))
 }
 
-/// `MEMORY USAGE key [SAMPLES count]`.
+/// `MEMORY USAGE key [SAMPLES count …]`.
 pub(super) fn memory<'b>(args: Args<'_, 'b>, _: At) -> Result<Planned<'b>, Fail> {
-    if !args.is(1, "usage") {
-        return Err(Fail::subcommand("memory", args.get(1)));
-    }
-    match args.len() {
-        2 => return Err(Fail::arity("memory|usage")),
-        3 => {}
-        5 if args.is(3, "samples") => {
-            if integer(args.get(4))? < 0 {
-                return Err(SYNTAX);
-            }
+    subcommands::check("memory", args)?;
+    for at in (3..args.len()).step_by(2) {
+        if !args.is(at, "samples") || at + 1 == args.len() || integer(args.get(at + 1))? < 0 {
+            return Err(SYNTAX);
         }
-        _ => return Err(SYNTAX),
     }
     Ok(Planned::get(args.get(2), Shape::Memory))
 }

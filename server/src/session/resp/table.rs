@@ -89,10 +89,16 @@ impl Row {
     /// Whether so many words are what the command takes.
     #[inline]
     pub(crate) fn takes(&self, words: usize) -> bool {
-        let words = words as i64;
-        let arity = i64::from(self.arity);
-        if arity >= 0 { words == arity } else { words >= -arity }
+        takes(self.arity, words)
     }
+}
+
+/// Whether so many words are what an arity says.
+#[inline]
+pub(super) fn takes(arity: i32, words: usize) -> bool {
+    let words = words as i64;
+    let arity = i64::from(arity);
+    if arity >= 0 { words == arity } else { words >= -arity }
 }
 
 /// Places for rows: several times as many as there are, so that most names are found at once.

@@ -10,6 +10,7 @@ use super::house::House;
 use super::machine::{Core, Replies};
 use super::program::{Program, Queued};
 use super::scan::Walking;
+use super::subcommands;
 use super::table::{self, Local, Row, Run, Walk};
 use super::transaction::runs_in_multi;
 use crate::session::{Ending, Millis};
@@ -192,12 +193,15 @@ impl Core {
         if !row.takes(args.len()) {
             return Some(Fail::arity(row.name));
         }
+        if let Err(fail) = subcommands::check(row.name, args) {
+            return Some(fail);
+        }
         if let Err(wait_ms) = self.admit(house.now, length) {
             return Some(Fail::new(format!(
                 "ERR more in a second than one connection may; again in {wait_ms} ms"
             )));
         }
-        self.queue_refuses(row, args, length).or_else(|| self.subscriber_refuses(row))
+        self.queue_refuses(row, args, length).or_else(|| self.subscriber_refuses(row, args))
     }
 
     /// Counts a command against what may come in a second; if it is too much, when it is not.
