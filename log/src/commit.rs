@@ -102,6 +102,14 @@ pub trait Commit: Send + Sync {
     /// either.
     fn sample(&self, random: u64) -> Option<Entry>;
 
+    /// A number for a key, below 2^53, by which [`Self::with_fingerprint`] finds it again. It is the same
+    /// as long as the process lives.
+    fn fingerprint(&self, key: &[u8]) -> u64;
+
+    /// The entries of keys with a fingerprint, their time over or not: one nearly always, if its key is
+    /// there. They are not safe to show either.
+    fn with_fingerprint(&self, fingerprint: u64) -> Vec<Entry>;
+
     /// How many keys are kept, those included whose time is over and that are yet to be removed.
     fn keys(&self) -> u64;
 

@@ -11,6 +11,7 @@ use tidekeep_protocol::planted;
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
+use tidekeep_store::fingerprint::Fingerprint;
 use tidekeep_store::leases::Leases;
 use tidekeep_store::moment::Moment;
 use tidekeep_store::read::{self, PageLimits};
@@ -145,6 +146,12 @@ impl Group {
             let (_, entry) = shard.sample(random, moment.now_ms())?;
             (!moment.is_over(entry)).then(|| entry.clone())
         })
+    }
+
+    /// The entries of keys with a fingerprint, be their time over or not.
+    pub(crate) fn with_fingerprint(&self, fingerprint: Fingerprint) -> Vec<Entry> {
+        let shard = self.spread.shard_of_fingerprint(fingerprint);
+        self.shards[shard].read().with_fingerprint(fingerprint)
     }
 
     /// The moment of a read that begins now, outside of a turn.

@@ -11,6 +11,7 @@ use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::planted;
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::entry::Entry;
+use tidekeep_store::fingerprint::Fingerprint;
 
 use crate::background::Background;
 use crate::backup::Backup;
@@ -158,6 +159,14 @@ impl Commit for Solo {
 
     fn sample(&self, random: u64) -> Option<Entry> {
         self.group.sample(random)
+    }
+
+    fn fingerprint(&self, key: &[u8]) -> u64 {
+        Fingerprint::from(self.group.spread.hash(key)).number()
+    }
+
+    fn with_fingerprint(&self, fingerprint: u64) -> Vec<Entry> {
+        self.group.with_fingerprint(Fingerprint::new(fingerprint))
     }
 
     fn keys(&self) -> u64 {

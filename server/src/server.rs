@@ -273,7 +273,7 @@ pub(crate) fn service(
         metrics: Arc::clone(metrics),
         clock,
     };
-    let facts = Facts::of(config, port, owners.name());
+    let facts = Facts::of(config, port, [owners.name(), owners.name()]);
     Service { commit, status, owners, clients: Arc::default(), facts, hub: Arc::default() }
 }
 

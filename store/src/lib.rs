@@ -9,7 +9,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`entry`], [`leaf`], [`shard`] | what is kept: one allocation an entry, leaves shared with views, `index`, `leaves`, `fences` and `hints` to find them, `sorted` to lay many out, `digest` to compare them |
-//! | [`shards`] | which shard holds a key; the shards a command needs |
+//! | [`shards`], [`fingerprint`] | which shard holds a key; the shards a command needs; keys as numbers |
 //! | [`tables`], [`sessions`] | what is kept beside entries: answers to numbered writes, so that a retry is safe |
 //! | [`leases`] | times that clients keep renewing, and what goes when one is over |
 //! | [`record`] | what is logged: stamp, revision, the requests' own bytes |
@@ -31,6 +31,7 @@ mod digest;
 pub mod entry;
 mod fences;
 pub mod few;
+pub mod fingerprint;
 mod hints;
 pub mod history;
 mod index;

@@ -20,6 +20,7 @@ use crate::approach::Near;
 use crate::digest::digest;
 use crate::entry::Entry;
 use crate::fences::{Fence, Fences};
+use crate::fingerprint::Fingerprint;
 use crate::index::{Index, Place};
 use crate::leaf::{self, ENTRIES_MAX, ENTRIES_MIN, Leaf, Row};
 use crate::leaves::Leaves;
@@ -88,6 +89,21 @@ impl Shard {
     pub fn get(&self, key: &[u8]) -> Option<&Entry> {
         let place = self.find(self.spread.hash(key), key)?;
         self.leaves.entry(place)
+    }
+
+    /// The entries of keys with this fingerprint: one nearly always, if its key is there.
+    pub fn with_fingerprint(&self, fingerprint: Fingerprint) -> Vec<Entry> {
+        let mut found = Vec::new();
+        for hash in fingerprint.hashes() {
+            // All places that may be meant are looked at, since none is taken.
+            let _ = self.index.find(hash, |place| {
+                if self.leaves.hash(place, &self.spread) == hash {
+                    found.extend(self.leaves.entry(place).cloned());
+                }
+                false
+            });
+        }
+        found
     }
 
     /// The entry of `key`, whose hash this is, whether or not its time is over; it counts as used at

@@ -250,3 +250,18 @@ fn what_is_filled_in_beside_others_or_twice_is_kept_once() {
     all_found(&shard);
     assert_eq!(shard.keys(), 400);
 }
+
+#[test]
+fn a_key_is_found_by_its_fingerprint_while_it_is_there() {
+    for count in [1, 60, 3000] {
+        let mut shard = filled(scattered(count));
+        for number in (0..count).step_by(37) {
+            let key = key(number);
+            let fingerprint = shard.spread.hash(&key).into();
+            let found = shard.with_fingerprint(fingerprint);
+            assert!(matches!(&found[..], [entry] if entry.key() == key), "{number} of {count}");
+            shard.remove(&key, 2);
+            assert_eq!(shard.with_fingerprint(fingerprint), vec![]);
+        }
+    }
+}

@@ -6,6 +6,7 @@ use core::ops::DerefMut;
 
 use tidekeep_protocol::op::{Request, TxnOp};
 
+use crate::fingerprint::Fingerprint;
 use crate::leases::Leases;
 use crate::shard::Shard;
 
@@ -60,6 +61,11 @@ impl Spread {
     /// The shard of `key`.
     pub fn shard_of(&self, key: &[u8]) -> usize {
         self.shard_of_hash(self.hash(key))
+    }
+
+    /// The shard of keys with this fingerprint.
+    pub fn shard_of_fingerprint(&self, fingerprint: Fingerprint) -> usize {
+        self.shard_of_hash(fingerprint.hash())
     }
 
     /// The shard of a key with this hash, by bits that choose nothing else.

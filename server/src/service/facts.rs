@@ -5,7 +5,6 @@ use tidekeep_log::{Durability, Eviction};
 use tidekeep_protocol::limits::Limits;
 
 use super::status::durability_name;
-use crate::clock;
 use crate::config::Config;
 use crate::session::Cursors;
 
@@ -30,8 +29,9 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// The facts of a server with this configuration; `run_id` tells this run from others.
-    pub(crate) fn of(config: &Config, port: u16, run_id: u128) -> Self {
+    /// The facts of a server with this configuration; `run_id` tells this run from
+    /// others, `secret` is told nobody.
+    pub(crate) fn of(config: &Config, port: u16, [run_id, secret]: [u128; 2]) -> Self {
         Self {
             redis_version: REDIS_VERSION,
             run_id: format!("{run_id:032x}{:08x}", run_id as u32),
@@ -45,7 +45,7 @@ impl Facts {
                 Eviction::Soonest => "volatile-ttl",
             },
             durability: durability_name(config.durability),
-            cursors: Cursors::new(clock::unix_ms()),
+            cursors: Cursors::new(secret),
             interval: matches!(config.durability, Durability::Interval(_)),
             output_bytes: config.budgets.connection_bytes,
             address: host(&config.listen),

@@ -86,6 +86,14 @@ impl Commit for Scripted {
         None
     }
 
+    fn fingerprint(&self, _: &[u8]) -> u64 {
+        0
+    }
+
+    fn with_fingerprint(&self, _: u64) -> Vec<Entry> {
+        Vec::new()
+    }
+
     fn keys(&self) -> u64 {
         0
     }

@@ -16,6 +16,7 @@ mod batch;
 mod client;
 mod commands;
 mod config;
+mod cursors;
 mod describe;
 mod encode;
 mod fail;
@@ -44,7 +45,7 @@ mod transaction;
 mod values;
 
 pub(crate) use commands::ROWS;
+pub(crate) use cursors::Cursors;
 pub(crate) use glob::matches as matches_pattern;
 pub(crate) use house::{Came, House, Wait};
 pub(crate) use machine::{Counts as RespCounts, Resp};
-pub(crate) use scan::Cursors;

@@ -1,13 +1,11 @@
 //! Commands over many keys: `SCAN`, `KEYS`, `RANDOMKEY`, `DBSIZE`, `FLUSHALL`.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-
 use tidekeep_log::{Answer, Call, Entry, Reply, View};
 use tidekeep_protocol::op::{DeleteRange, Get, Order, Projection, Request, Scan};
 use tidekeep_protocol::range::{KeyRange, Range, successor};
 
 use super::args::Args;
+use super::cursors::UNKNOWN;
 use super::encode::Encoder;
 use super::fail::{Fail, SYNTAX};
 use super::glob;
@@ -44,16 +42,17 @@ pub(crate) struct Walking {
 
 enum What {
     Flush,
-    Scan { range: KeyRange, pattern: Option<Vec<u8>>, count: u32, page: Option<Found> },
+    Scan { range: KeyRange, pattern: Option<Vec<u8>>, count: u32, page: Found },
     Keys { pattern: Vec<u8>, range: KeyRange, found: Vec<Entry> },
     Random { looks: u32, found: Option<Entry> },
 }
 
 /// What a scan found.
+#[derive(Default)]
 struct Found {
     keys: Vec<Entry>,
-    /// Behind which key it goes on, if it does.
-    after: Option<Vec<u8>>,
+    /// The key at which it goes on, if it does.
+    next: Option<Vec<u8>>,
 }
 
 /// What comes next.
@@ -111,7 +110,7 @@ impl Walking {
             What::Scan { range, count, .. } => {
                 let scan = Scan {
                     range: range.as_range(),
-                    limit: *count,
+                    limit: *count + 1,
                     bytes: 0,
                     order: Order::Ascending,
                     projection: Projection::Keys,
@@ -144,10 +143,16 @@ impl Walking {
             (_, Some(Err(refusal))) => Turn::Failed(Fail::from(&refusal)),
             (What::Flush, Some(Ok(Reply::DeleteRange(reply)))) if reply.more => Turn::Again,
             (What::Flush, Some(Ok(Reply::DeleteRange(_)))) => Turn::Done,
-            (What::Scan { page, .. }, Some(Ok(Reply::Scan(found)))) => {
-                let last = found.entries.last().filter(|_| found.more);
-                let after = last.map(|entry| entry.key().to_vec());
-                *page = Some(Found { keys: found.entries, after });
+            (What::Scan { range, count, page, .. }, Some(Ok(Reply::Scan(found)))) => {
+                page.keys.extend(found.entries);
+                let held = page.keys.len();
+                if held > *count as usize || found.more && held > 1 {
+                    page.next = page.keys.pop().map(|entry| entry.key().to_vec());
+                } else if let Some(last) = page.keys.last().filter(|_| found.more) {
+                    // One key takes all of a reply: the next one has to be asked for.
+                    range.start = successor(last.key());
+                    return Turn::Again;
+                }
                 Turn::Done
             }
             (What::Random { looks, found }, Some(Ok(Reply::Get(got)))) => {
@@ -187,8 +192,9 @@ impl Walking {
     pub(super) fn write(&self, house: &House<'_>, to: &mut Encoder<'_>) {
         match &self.what {
             What::Flush => to.ok(),
-            What::Scan { page: Some(page), pattern, .. } => {
-                let cursor = page.after.as_ref().map_or(0, |key| house.facts.cursors.keep(key));
+            What::Scan { page, pattern, .. } => {
+                let cursors = &house.facts.cursors;
+                let cursor = page.next.as_ref().map_or(0, |key| cursors.keep(key, house.commit));
                 let fits = |entry: &&Entry| {
                     pattern.as_ref().is_none_or(|pattern| glob::matches(pattern, entry.key()))
                 };
@@ -198,7 +204,6 @@ impl Walking {
                 to.list(keys.len());
                 keys.iter().for_each(|entry| to.bulk(entry.key()));
             }
-            What::Scan { page: None, .. } => to.error(LOST.as_bytes()),
             What::Keys { found, .. } => {
                 to.list(found.len());
                 found.iter().for_each(|entry| to.bulk(entry.key()));
@@ -252,12 +257,12 @@ fn scan(args: Args<'_, '_>, house: &House<'_>) -> Result<Option<What>, Fail> {
     let prefix = pattern.as_deref().map(glob::prefix).unwrap_or_default();
     let mut range = KeyRange::prefix(&bounded(prefix, house));
     if cursor > 0 {
-        let start = house.facts.cursors.start(cursor);
-        range.start = range.start.max(start);
+        let start = house.facts.cursors.start(cursor, house.commit);
+        range.start = range.start.max(start.ok_or(Fail::known(UNKNOWN))?);
     }
     let over = range.end.as_ref().is_some_and(|end| range.start >= *end);
     let nothing = others || over;
-    Ok((!nothing).then_some(What::Scan { range, pattern, count, page: None }))
+    Ok((!nothing).then_some(What::Scan { range, pattern, count, page: Found::default() }))
 }
 
 /// A prefix that a range may have: what is longer than any key fits no key, and is cut to say so.
@@ -271,105 +276,4 @@ fn cursor(text: &[u8]) -> Option<u64> {
         return std::str::from_utf8(text).ok()?.parse().ok();
     }
     number::integer(text).and_then(|value| u64::try_from(value).ok())
-}
-
-/// Where scans go on. A cursor is a number, as in Redis, while the store is ordered by keys: the
-/// number names a key that is kept here, and says how the key begins, from where a scan goes on whose
-/// key was forgotten. So every key that stays is returned, some twice then.
-///
-/// ```text
-/// | first two bytes of the key | 37 bits of a number that never comes again |     53 bits in all
-/// ```
-/// That is as much as a JavaScript number holds.
-#[derive(Debug)]
-pub(crate) struct Cursors {
-    kept: Mutex<Kept>,
-}
-
-#[derive(Debug)]
-struct Kept {
-    next: u64,
-    /// Keys by number, oldest first; the newest has the number before `next`.
-    keys: VecDeque<Vec<u8>>,
-}
-
-/// Scans that are remembered: a kibibyte each at most.
-const CURSORS_MAX: usize = 4096;
-const NUMBER_BITS: u32 = 37;
-const NUMBER_MASK: u64 = (1 << NUMBER_BITS) - 1;
-
-impl Cursors {
-    /// Numbers begin with the time, so that those of an earlier run do not come again.
-    pub(crate) fn new(unix_ms: u64) -> Self {
-        let next = (unix_ms & NUMBER_MASK).max(1);
-        Self { kept: Mutex::new(Kept { next, keys: VecDeque::new() }) }
-    }
-
-    /// A cursor behind a key.
-    pub(super) fn keep(&self, key: &[u8]) -> u64 {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = kept.next;
-        kept.next = if number == NUMBER_MASK { 1 } else { number + 1 };
-        if kept.next < number {
-            kept.keys.clear();
-        } else {
-            if kept.keys.len() == CURSORS_MAX {
-                kept.keys.pop_front();
-            }
-            kept.keys.push_back(key.to_vec());
-        }
-        prefix_of(key) << NUMBER_BITS | number
-    }
-
-    /// The first key behind a cursor, or one before it.
-    pub(super) fn start(&self, cursor: u64) -> Vec<u8> {
-        let (prefix, number) = (cursor >> NUMBER_BITS, cursor & NUMBER_MASK);
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let behind = kept.next.checked_sub(number).filter(|&behind| behind > 0);
-        let at = behind.and_then(|behind| kept.keys.len().checked_sub(behind as usize));
-        match at.and_then(|at| kept.keys.get(at)).filter(|key| prefix_of(key) == prefix) {
-            Some(key) => successor(key),
-            None => {
-                let first = [(prefix >> 8) as u8, prefix as u8];
-                // A key of one byte has a zero behind it in the number.
-                if first[1] == 0 { first[..1].to_vec() } else { first.to_vec() }
-            }
-        }
-    }
-}
-
-/// The first two bytes of a key.
-fn prefix_of(key: &[u8]) -> u64 {
-    let byte = |at: usize| u64::from(key.get(at).copied().unwrap_or(0));
-    byte(0) << 8 | byte(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_leads_behind_its_key_and_never_too_far() {
-        let cursors = Cursors::new(1_700_000_000_000);
-        let (one, two) = (cursors.keep(b"user:1"), cursors.keep(b"z"));
-        assert!(one > 0 && two > 0 && two < 1 << 53);
-        assert_eq!(cursors.start(one), b"user:1\0");
-        assert_eq!(cursors.start(two), b"z\0");
-        for _ in 0..CURSORS_MAX {
-            cursors.keep(b"other");
-        }
-        assert_eq!(cursors.start(one), b"us", "it was forgotten");
-        assert_eq!(cursors.start(two), b"z");
-        assert!(cursors.start(u64::MAX) <= b"\xff\xff".to_vec());
-        assert_eq!(cursors.start(5), b"\0");
-    }
-
-    #[test]
-    fn numbers_that_begin_anew_are_not_taken_for_older_ones() {
-        let cursors = Cursors::new(NUMBER_MASK);
-        let last = cursors.keep(b"aa");
-        let first = cursors.keep(b"ab");
-        assert_eq!(cursors.start(last), b"aa");
-        assert_eq!(cursors.start(first), b"ab\0");
-    }
 }

@@ -5,4 +5,5 @@ pub mod client;
 mod events;
 mod likeness;
 mod protocol;
+mod scan;
 mod transactions;

@@ -190,32 +190,3 @@ fn many_values_of_a_pipeline_leave_as_the_reader_takes_them() {
     ask.join().expect("all was sent");
     assert!(server.figure("tidekeep_store_memory_buffers_bytes") < 8e6);
 }
-
-#[test]
-fn a_scan_gives_every_key_that_stays_whatever_comes_and_goes() {
-    let server = TestServer::with(|config| config.durability = Durability::None);
-    let mut redis = Redis::connect(server.address);
-    let key = |number: u32| format!("user:{number:05}");
-    for number in 0..1000 {
-        redis.run(&format!("set {} {number}", key(number)));
-    }
-    let (mut cursor, mut seen) = ("0".to_owned(), std::collections::BTreeSet::new());
-    let mut step = 0;
-    loop {
-        let page = redis.run(&format!("scan {cursor} match user:* count 17"));
-        let Reply::List(page) = page else { panic!("a list: {page}") };
-        let [Reply::Bulk(next), Reply::List(keys)] = &page[..] else { panic!("two parts") };
-        seen.extend(keys.iter().map(ToString::to_string));
-        cursor = String::from_utf8(next.clone()).expect("a cursor is a number");
-        if cursor == "0" {
-            break;
-        }
-        // Odd ones go, others come; even ones stay.
-        redis.run(&format!("del {}", key(2 * step + 1)));
-        redis.run(&format!("set new:{step} 1"));
-        step += 1;
-    }
-    for number in (0..1000).step_by(2) {
-        assert!(seen.contains(&bulk(&key(number)).to_string()), "{number}");
-    }
-}
