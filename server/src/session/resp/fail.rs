@@ -60,6 +60,12 @@ impl Fail {
         Self::new(format!("ERR unknown subcommand '{word}'. Try {command} HELP."))
     }
 
+    /// The same of an `EXEC`, whose transaction is over with it.
+    pub(super) fn discarding(self) -> Self {
+        let why = self.0.strip_prefix(b"ERR ").unwrap_or(&self.0);
+        Self::new([b"EXECABORT Transaction discarded because of: ", why].concat())
+    }
+
     /// A time that makes no sense.
     pub(super) fn expire(command: &str) -> Self {
         Self::new(format!("ERR invalid expire time in '{command}' command"))

@@ -74,11 +74,14 @@ impl Core {
                     return Err(Fail::known("ERR MULTI calls can not be nested"));
                 }
                 self.multi = Some(Multi::default());
+                self.client.in_multi(Some(0));
                 to.ok();
             }
             Local::Discard => {
-                self.multi.take().ok_or(Fail::known("ERR DISCARD without MULTI"))?;
-                self.watched.clear();
+                if self.multi.is_none() {
+                    return Err(Fail::known("ERR DISCARD without MULTI"));
+                }
+                self.discard();
                 to.ok();
             }
             Local::Watch => return self.watch(args, house, &mut to),

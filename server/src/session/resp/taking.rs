@@ -131,7 +131,13 @@ impl Core {
         }
         let refusal = self.refusal(row, args, length, house);
         if let Some(fail) = refusal {
-            self.spoil();
+            let fail = if matches!(row.run, Run::Local(Local::Exec)) {
+                self.discard();
+                fail.discarding()
+            } else {
+                self.spoil();
+                fail
+            };
             self.refuse(&fail, batch);
             return Taken::Yes;
         }

@@ -37,6 +37,13 @@ impl Core {
         }
     }
 
+    /// Ends a transaction of which nothing is run.
+    pub(super) fn discard(&mut self) {
+        self.multi = None;
+        self.watched.clear();
+        self.client.in_multi(None);
+    }
+
     /// Queues a command.
     pub(super) fn queue(&mut self, row: usize, args: Args<'_, '_>, batch: &mut Batch<'_>) {
         let unseen = self.is_unseen();

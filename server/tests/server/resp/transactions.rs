@@ -72,6 +72,25 @@ fn the_list_of_replies_has_all_its_parts_whatever_is_queued() {
 }
 
 #[test]
+fn a_client_is_listed_with_its_transaction_until_that_is_over() {
+    let server = TestServer::start();
+    let mut redis = Redis::connect(server.address);
+    let mut other = Redis::connect(server.address);
+    let mut queued = |count: i32| {
+        let Reply::Bulk(lines) = other.run("client list") else { panic!("a text") };
+        String::from_utf8_lossy(&lines).contains(&format!(" multi={count} "))
+    };
+    for end in ["discard", "exec", "exec x", "reset"] {
+        redis.run("multi");
+        assert!(queued(0), "{end}");
+        redis.run("get a");
+        assert!(queued(1), "{end}");
+        redis.run(end);
+        assert!(!queued(0) && !queued(1), "{end}");
+    }
+}
+
+#[test]
 fn everything_can_be_removed_inside_a_transaction() {
     let server = TestServer::start();
     let mut redis = Redis::connect(server.address);
