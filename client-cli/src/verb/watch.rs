@@ -30,7 +30,9 @@ Examples:
 Each line: revision, what happened, key, value. Ctrl-C ends it. With -o json each line is an object
 with `type` content, caught-up, put, delete, expire, evict or reset; `cursor` is what --since takes.
 After a gap that the server cannot fill, --content prints what is new or changed and what is gone;
-without it, a reset says to forget what was printed so far, and the whole content follows.";
+without it, a reset says to forget what was printed so far, and the whole content follows. With
+-o json, the caught-up behind a break says by `gap` which it was, where that can be told: none,
+difference or reset.";
 
 /// Print every change of a prefix, a key or everything
 #[derive(Debug, Args)]
@@ -72,7 +74,7 @@ pub(crate) async fn run(args: WatchArgs, session: &mut Session) -> Result<Exit, 
     };
     let client = session.client().await?;
     let mut watch = client.watch(&range, options);
-    let mut printer = Printer { out: session.out(), left: args.count, cursor: None };
+    let mut printer = Printer::new(session.out(), args.count, args.content);
     let followed = follow(&client, &mut watch, &mut printer).await;
     if let (true, Some(cursor)) = (printer.out.terminal(), &printer.cursor) {
         note(format_args!("`--since {}` goes on from here", cursor_text(cursor)));
@@ -86,7 +88,7 @@ pub(crate) async fn observe(key: &[u8], session: &mut Session) -> Result<Exit, F
     let options = WatchOptions { content: true, ..WatchOptions::default() };
     let client = session.client().await?;
     let mut watch = client.watch(&KeyRange::key(key), options);
-    let mut printer = Printer { out: session.out(), left: None, cursor: None };
+    let mut printer = Printer::new(session.out(), None, true);
     follow(&client, &mut watch, &mut printer).await?;
     Ok(Exit::Done)
 }
@@ -102,12 +104,14 @@ async fn follow(
     tokio::pin!(interrupt);
     while printer.left != Some(0) {
         tokio::select! {
+            // That the connection is back is said before what came of it.
+            biased;
+            _ = &mut interrupt => return Ok(()),
+            Ok(()) = states.changed() => tell_state(*states.borrow_and_update()),
             event = watch.next() => match event {
                 Some(event) => printer.event(&event?)?,
                 None => return Ok(()),
             },
-            Ok(()) = states.changed() => tell_state(*states.borrow_and_update()),
-            _ = &mut interrupt => return Ok(()),
         }
     }
     Ok(())
@@ -116,7 +120,7 @@ async fn follow(
 fn tell_state(state: State) {
     match state {
         State::Reconnecting => note("the connection is lost; trying to get it back"),
-        State::Ready => note("connected again; nothing was missed"),
+        State::Ready => note("connected again"),
         State::Idle | State::Connecting | State::Closed => {}
     }
 }
@@ -127,6 +131,73 @@ struct Printer<'a> {
     left: Option<u64>,
     /// Everything up to here is printed.
     cursor: Option<Bytes>,
+    breaks: Breaks,
+}
+
+/// Tells from the events of a watch what became of it over a break.
+struct Breaks {
+    /// Whether a gap is told as a difference, as long as that can be made.
+    differs: bool,
+    /// Whether it had everything once: a caught-up after that is one behind a break.
+    was_whole: bool,
+    /// What has come since then.
+    since: Since,
+}
+
+#[derive(Clone, Copy)]
+enum Since {
+    /// At most changes.
+    Changes,
+    Content,
+    Reset,
+}
+
+/// What a break has cost.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Gap {
+    /// Nothing.
+    None,
+    /// Changes, whose outcome was told.
+    Difference,
+    /// Everything; it was told anew.
+    Reset,
+}
+
+impl Breaks {
+    fn note(&mut self, event: &WatchEvent) {
+        match event {
+            WatchEvent::Reset => self.since = Since::Reset,
+            WatchEvent::Content(_) if matches!(self.since, Since::Changes) => {
+                self.since = Since::Content;
+            }
+            WatchEvent::Content(_)
+            | WatchEvent::CaughtUp { .. }
+            | WatchEvent::Changes { .. }
+            | WatchEvent::Bookmark { .. } => {}
+        }
+    }
+
+    /// The watch has everything again. What a break has cost, if there was one and it can be told: a
+    /// difference of nothing, or of deletes alone, looks like changes.
+    fn end(&mut self) -> Option<Gap> {
+        let was_whole = std::mem::replace(&mut self.was_whole, true);
+        let gap = match std::mem::replace(&mut self.since, Since::Changes) {
+            Since::Reset => Some(Gap::Reset),
+            _ if !was_whole => None,
+            Since::Content => Some(Gap::Difference),
+            Since::Changes => (!self.differs).then_some(Gap::None),
+        };
+        match gap {
+            Some(Gap::None) => note("nothing was missed"),
+            Some(Gap::Difference) => note("changes were missed; what differs now was told"),
+            // The reset has said so.
+            Some(Gap::Reset) => {}
+            None if was_whole => note("what is there now was told"),
+            None => {}
+        }
+        gap
+    }
 }
 
 /// A line of `--output json`.
@@ -144,11 +215,14 @@ struct Line<'a> {
     revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gap: Option<Gap>,
 }
 
 impl<'a> Line<'a> {
     fn new(kind: &'static str) -> Self {
-        Self { kind, entry: None, key: None, previous: None, revision: None, cursor: None }
+        let (entry, key, previous) = (None, None, None);
+        Self { kind, entry, key, previous, revision: None, cursor: None, gap: None }
     }
 
     fn content(entry: &'a Entry) -> Self {
@@ -168,9 +242,15 @@ impl<'a> Line<'a> {
     }
 }
 
-impl Printer<'_> {
+impl<'a> Printer<'a> {
+    fn new(out: &'a mut Out, left: Option<u64>, differs: bool) -> Self {
+        let breaks = Breaks { differs, was_whole: false, since: Since::Changes };
+        Self { out, left, cursor: None, breaks }
+    }
+
     /// Prints an event and makes it visible at once.
     fn event(&mut self, event: &WatchEvent) -> Result<(), Failure> {
+        self.breaks.note(event);
         match event {
             WatchEvent::Content(entries) => {
                 entries.iter().try_for_each(|entry| self.content(entry))?;
@@ -199,9 +279,10 @@ impl Printer<'_> {
     }
 
     fn caught_up(&mut self, revision: u64, cursor: &[u8]) -> Result<(), Failure> {
+        let gap = self.breaks.end();
         if self.out.format() == Format::Json {
             let (revision, cursor) = (Some(revision), Some(cursor_text(cursor)));
-            return self.out.json(&Line { revision, cursor, ..Line::new("caught-up") });
+            return self.out.json(&Line { revision, cursor, gap, ..Line::new("caught-up") });
         }
         Ok(())
     }

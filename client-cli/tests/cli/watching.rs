@@ -47,11 +47,15 @@ impl Watching {
         serde_json::from_str(&self.line()).expect("each line is JSON")
     }
 
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let kill = Command::new("kill").args([name, &pid]).status().expect("kill runs");
+        assert!(kill.success());
+    }
+
     /// Ctrl-C: the exit code, and what it said.
     fn interrupt(mut self) -> (Option<i32>, String) {
-        let pid = self.child.id().to_string();
-        let kill = Command::new("kill").args(["-INT", &pid]).status().expect("kill runs");
-        assert!(kill.success());
+        self.signal("-INT");
         let mut said = String::new();
         let mut stderr = self.child.stderr.take().expect("stderr is piped");
         stderr.read_to_string(&mut said).expect("what it says is text");
@@ -161,5 +165,55 @@ fn a_watch_outlives_its_server_without_a_gap_or_a_repeat() {
     let (code, said) = watching.interrupt();
     assert_eq!(code, Some(0));
     assert!(said.contains("note: the connection is lost"), "{said}");
-    assert!(said.contains("note: connected again; nothing was missed"), "{said}");
+    let (again, missed) = ("note: connected again\n", "note: nothing was missed\n");
+    assert_eq!((said.matches(again).count(), said.matches(missed).count()), (2, 2), "{said}");
+}
+
+/// What a watch that has seen one key prints and says when the server, while the watch was stopped, came
+/// back and forgot what changed: up to and with the line that says that it has all.
+fn over_a_gap(arguments: &[&str]) -> (Vec<Value>, String) {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let (data, port) = (folder.path().join("data"), port::free());
+    let server = ServerProcess::start_on(port, &data, &[]);
+    let address = server.address().to_owned();
+    let put = |key: &str, value: &str| {
+        assert_eq!(run(command(&address).args(["put", key, value]), b"").code, 0);
+    };
+    let watching = Watching::start(command(&address), &[arguments, &["-o", "json"]].concat());
+    assert_eq!(watching.json()["type"], "caught-up");
+    put("kept", "1");
+    assert_eq!(watching.json()["type"], "put");
+    watching.signal("-STOP");
+    server.kill();
+    let _server = ServerProcess::start_on(port, &data, &["--history-bytes", "65536"]);
+    for number in 0..40 {
+        put("big", &format!("{number:04000}"));
+    }
+    watching.signal("-CONT");
+    let mut lines = Vec::new();
+    while lines.last().is_none_or(|line: &Value| line["type"] != "caught-up") {
+        lines.push(watching.json());
+    }
+    let (code, said) = watching.interrupt();
+    assert_eq!(code, Some(0));
+    assert!(said.contains("note: connected again\n"), "{said}");
+    assert!(!said.contains("nothing was missed"), "{said}");
+    (lines, said)
+}
+
+#[test]
+fn a_difference_is_not_told_as_if_nothing_had_been_missed() {
+    let (lines, said) = over_a_gap(&["--content"]);
+    let [content, caught_up] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((&content["type"], &content["key"]), (&json!("content"), &json!("big")));
+    assert_eq!(caught_up["gap"], "difference");
+    assert!(said.contains("note: changes were missed; what differs now was told\n"), "{said}");
+}
+
+#[test]
+fn a_watch_that_begins_anew_says_so() {
+    let (lines, said) = over_a_gap(&[]);
+    assert_eq!(lines[0]["type"], "reset");
+    assert_eq!(lines.last().unwrap()["gap"], "reset");
+    assert!(said.contains("note: changes were missed for good"), "{said}");
 }
