@@ -156,10 +156,11 @@ pub(super) fn set<'b>(args: Args<'_, 'b>, at: At) -> Result<Planned<'b>, Fail> {
         } else if args.is(word, "keepttl") && end.is_none() {
             put.expiry = Expiry::Keep;
         } else if let Some(unit) = Unit::of(args, word)
-            && end.is_none()
+            && end.is_none_or(|(before, _)| before == unit)
             && put.expiry == Expiry::Never
             && next
         {
+            // Of one that is said twice, the last counts.
             end = Some((unit, args.get(word + 1)));
             word += 1;
         } else {
@@ -199,11 +200,26 @@ pub(super) fn getset<'b>(args: Args<'_, 'b>, _: At) -> Result<Planned<'b>, Fail>
 
 pub(super) fn getex<'b>(args: Args<'_, 'b>, at: At) -> Result<Planned<'b>, Fail> {
     let key = args.get(1);
-    let expiry = match args.len() {
-        2 => return Ok(Planned::get(key, Shape::Value)),
-        3 if args.is(2, "persist") => Expiry::Never,
-        4 => Unit::of(args, 2).ok_or(SYNTAX)?.expiry(args.get(3), "getex", at)?,
-        _ => return Err(SYNTAX),
+    let (mut persists, mut end, mut word) = (false, None, 2);
+    while word < args.len() {
+        if args.is(word, "persist") && end.is_none() {
+            persists = true;
+            word += 1;
+        } else if let Some(unit) = Unit::of(args, word)
+            && end.is_none_or(|(before, _)| before == unit)
+            && !persists
+            && word + 1 < args.len()
+        {
+            end = Some((unit, args.get(word + 1)));
+            word += 2;
+        } else {
+            return Err(SYNTAX);
+        }
+    }
+    let expiry = match end {
+        Some((unit, text)) => unit.expiry(text, "getex", at)?,
+        None if persists => Expiry::Never,
+        None => return Ok(Planned::get(key, Shape::Value)),
     };
     let touch = Touch { key, expiry, condition: Condition::Always };
     Ok(Planned::txn(Vec::new(), vec![TxnOp::Get(Get { key }), TxnOp::Touch(touch)], Shape::First))
