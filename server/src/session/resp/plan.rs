@@ -216,8 +216,13 @@ pub(super) fn getex<'b>(args: Args<'_, 'b>, at: At) -> Result<Planned<'b>, Fail>
             return Err(SYNTAX);
         }
     }
-    let expiry = match end {
-        Some((unit, text)) => unit.expiry(text, "getex", at)?,
+    let expiry = match end.map(|(unit, text)| unit.expiry(text, "getex", at)) {
+        Some(Ok(expiry)) => expiry,
+        // Whether it is told depends on the key.
+        Some(Err(fail)) if fail == NOT_AN_INTEGER => {
+            return Ok(Planned::get(key, Shape::NotAnInteger));
+        }
+        Some(Err(_)) => return Ok(Planned::get(key, Shape::NoTime)),
         None if persists => Expiry::Never,
         None => return Ok(Planned::get(key, Shape::Value)),
     };
