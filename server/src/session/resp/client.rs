@@ -90,22 +90,22 @@ fn list(core: &Core, args: Args<'_, '_>, house: &House<'_>, out: &mut Vec<u8>) -
 
 /// A name without spaces and line ends: it stands in lists.
 pub(super) fn printable(name: &[u8]) -> Result<String, Fail> {
-    text(name).ok_or(Fail::known(
-        "ERR Client names cannot contain spaces, newlines or special characters.",
-    ))
+    text(name, "ERR Client names cannot contain spaces, newlines or special characters.")
 }
 
 fn printable_info(value: &[u8]) -> Result<String, Fail> {
-    text(value).ok_or(Fail::known(
-        "ERR lib-name and lib-ver cannot contain spaces, newlines or special characters.",
-    ))
+    text(value, "ERR lib-name and lib-ver cannot contain spaces, newlines or special characters.")
 }
 
-fn text(bytes: &[u8]) -> Option<String> {
-    let printable =
-        bytes.len() <= NAME_MAX && bytes.iter().all(|byte| (b'!'..=b'~').contains(byte));
-    printable.then(|| String::from_utf8_lossy(bytes).into_owned())
+fn text(bytes: &[u8], unprintable: &'static str) -> Result<String, Fail> {
+    if !bytes.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+        return Err(Fail::known(unprintable));
+    }
+    if bytes.len() > NAME_MAX {
+        return Err(Fail::new(format!("ERR the name is longer than {NAME_MAX} bytes")));
+    }
+    Ok(String::from_utf8_lossy(bytes).into_owned())
 }
 
-/// The longest name that is kept.
+/// The longest name that is kept: each stands in every list of clients that anybody asks for.
 const NAME_MAX: usize = 256;

@@ -142,6 +142,19 @@ fn limits_and_rates_are_those_of_every_connection() {
 }
 
 #[test]
+fn a_name_that_is_refused_is_told_what_is_wrong_with_it() {
+    let server = TestServer::start();
+    let mut redis = Redis::connect(server.address);
+    let longest = "n".repeat(256);
+    assert_eq!(redis.run(&format!("client setname {longest}")), ok());
+    for command in ["client setname", "hello 2 setname", "client setinfo lib-name"] {
+        let said = redis.run(&format!("{command} {longest}n"));
+        assert_eq!(said, error("ERR the name is longer than 256 bytes"), "{command}");
+    }
+    assert_eq!(redis.run("client getname"), bulk(&longest));
+}
+
+#[test]
 fn commands_and_connections_are_counted_apart() {
     let server = TestServer::start();
     let mut redis = Redis::connect(server.address);
