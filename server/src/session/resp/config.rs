@@ -10,15 +10,14 @@ use super::house::House;
 /// Runs `CONFIG` with its subcommands.
 pub(super) fn run(args: Args<'_, '_>, house: &House<'_>, to: &mut Encoder<'_>) -> Result<(), Fail> {
     if args.is(1, "get") {
-        let wanted = |name: &str| {
-            let lower = |pattern: &[u8]| pattern.to_ascii_lowercase();
-            args.from(2).any(|pattern| glob::matches(&lower(pattern), name.as_bytes()))
-        };
-        let settings: Vec<(&str, String)> =
-            house.facts.settings().into_iter().filter(|(name, _)| wanted(name)).collect();
-        to.map(settings.len());
-        for (name, value) in settings {
-            to.bulk(name.as_bytes());
+        let settings = house.facts.settings();
+        let wanted: Vec<(&[u8], &str)> = settings
+            .iter()
+            .filter_map(|(name, value)| Some((shown_as(name, args)?, value.as_str())))
+            .collect();
+        to.map(wanted.len());
+        for (name, value) in wanted {
+            to.bulk(name);
             to.bulk(value.as_bytes());
         }
         Ok(())
@@ -31,4 +30,12 @@ pub(super) fn run(args: Args<'_, '_>, house: &House<'_>, to: &mut Encoder<'_>) -
              config"
         )))
     }
+}
+
+/// How a setting that is asked for is named in the reply: as it was written, unless by a pattern.
+fn shown_as<'b>(name: &'b str, args: Args<'_, 'b>) -> Option<&'b [u8]> {
+    let fits = |word: &&[u8]| glob::matches(&word.to_ascii_lowercase(), name.as_bytes());
+    let word = args.from(2).find(fits)?;
+    let is_pattern = word.iter().any(|byte| b"[*?".contains(byte));
+    Some(if is_pattern { name.as_bytes() } else { word })
 }

@@ -9,7 +9,7 @@ use super::args::Args;
 use super::encode::Encoder;
 use super::fail::{Fail, NO_SUCH_KEY, SYNTAX};
 use super::overlay::Overlay;
-use super::plan::{Unit, end_at, integer};
+use super::plan::{Unit, database, end_at};
 
 pub(super) fn rename(
     args: Args<'_, '_>,
@@ -54,9 +54,7 @@ pub(super) fn copy(
             replace = true;
         } else if args.is(at, "db") && at + 1 < args.len() {
             at += 1;
-            if integer(args.get(at))? != 0 {
-                return Err(Fail::known("ERR DB index is out of range"));
-            }
+            database(args.get(at))?;
         } else {
             return Err(SYNTAX);
         }

@@ -5,7 +5,7 @@ use super::encode::{Encoder, Version};
 use super::fail::{Fail, SYNTAX};
 use super::house::House;
 use super::machine::{Core, Multi, Replies};
-use super::plan::integer;
+use super::plan::{database, integer};
 use super::table::Local;
 use super::{client, config, describe, info};
 use crate::service::Topic;
@@ -47,9 +47,7 @@ impl Core {
                 to.ok();
             }
             Local::Select => {
-                if integer(args.get(1))? != 0 {
-                    return Err(Fail::known("ERR DB index is out of range"));
-                }
+                database(args.get(1))?;
                 to.ok();
             }
             Local::Quit => {

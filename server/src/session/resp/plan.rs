@@ -395,6 +395,17 @@ fn bounded(millis: i64) -> u64 {
     millis.unsigned_abs().min(EXPIRY_MS_MAX)
 }
 
+/// Reads the number of a database: there is one.
+pub(super) fn database(text: &[u8]) -> Result<(), Fail> {
+    match i32::try_from(integer(text)?) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(Fail::known("ERR DB index is out of range")),
+        Err(_) => Err(Fail::known(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        )),
+    }
+}
+
 /// Reads a whole number.
 pub(super) fn integer(text: &[u8]) -> Result<i64, Fail> {
     number::integer(text).ok_or(NOT_AN_INTEGER)
