@@ -1,5 +1,5 @@
-//! What only the tests need: a browser, a target without std, and two optional cargo tools whose
-//! absence costs a step or some speed but no meaning.
+//! What only the tests need: a browser, a target without std, a C++ compiler and cargo tools. A step whose
+//! tool could not be installed fails, but for `deny`, and says what to type.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,13 +10,16 @@ use anyhow::Result;
 use crate::process;
 use crate::setup::apt::{self, Apt};
 use crate::setup::rust::{self, CrossRust};
-use crate::setup::{Teller, first_time, on_path};
+use crate::setup::{Teller, on_path};
 use crate::workspace::Workspace;
 
 const CHROMIUM: &str = "/usr/bin/chromium";
 /// The one whose settings deny.toml is written in.
 const DENY_VERSION: &str = "~0.20";
 const DENY_LIMIT: Duration = Duration::from_secs(600);
+/// One whose filters, profiles and closing lines are known here.
+const NEXTEST_VERSION: &str = "~0.9";
+const NEXTEST_LIMIT: Duration = Duration::from_secs(1_200);
 /// One that reads the profiles of the LLVM in today's Rust.
 const TARPAULIN_VERSION: &str = "~0.37";
 const TARPAULIN_LIMIT: Duration = Duration::from_secs(1_200);
@@ -25,7 +28,7 @@ const TARPAULIN_LIMIT: Duration = Duration::from_secs(1_200);
 pub(crate) struct TestTools {
     pub(crate) bare: CrossRust,
     pub(crate) chromium: PathBuf,
-    /// Without it the tests run by `cargo test`, one binary after the other.
+    /// Without it the tests run by `cargo test`, one binary after the other, and no bug can be planted.
     pub(crate) nextest: bool,
     /// Without it licences and advisories are not checked.
     pub(crate) deny: bool,
@@ -40,9 +43,9 @@ pub(super) fn prepare(workspace: &Workspace, teller: &Teller) -> Result<TestTool
     python(workspace, teller)?;
     strace(workspace, teller)?;
     let chromium = chromium(workspace, teller)?;
-    let nextest = cargo_tool(teller, "nextest", "absent; tests run by `cargo test`");
+    let nextest = nextest(workspace, teller);
     let deny = deny(workspace, teller);
-    let cxx = cxx(workspace, teller)?;
+    let cxx = cxx(workspace, teller);
     Ok(TestTools { bare, chromium, nextest, deny, cxx })
 }
 
@@ -93,6 +96,21 @@ fn chromium(workspace: &Workspace, teller: &Teller) -> Result<PathBuf> {
     Ok(installed.to_path_buf())
 }
 
+/// Runs the tests, and alone those that are to notice a planted bug.
+fn nextest(workspace: &Workspace, teller: &Teller) -> bool {
+    const ABSENT: &str = "absent; tests run by `cargo test`, and the step `planted` fails";
+    if process::probe("cargo-nextest", &["nextest", "--version"]).is_none() {
+        teller.doing("nextest", "installing cargo-nextest by cargo (takes minutes, once)");
+        let mut cargo = Command::new("cargo");
+        cargo.args(["install", "--locked", "cargo-nextest", "--version", NEXTEST_VERSION]);
+        let log = workspace.scratch("log/nextest.log");
+        if let Err(error) = process::quiet(&mut cargo, &log, NEXTEST_LIMIT) {
+            teller.doing("nextest", &format!("going on without it: {error:#}"));
+        }
+    }
+    cargo_tool(teller, "nextest", ABSENT)
+}
+
 /// Two to four minutes the first time; the tests go on without it when it does not compile.
 fn deny(workspace: &Workspace, teller: &Teller) -> bool {
     const ABSENT: &str = "absent; licences and advisories stay unchecked";
@@ -124,8 +142,8 @@ pub(super) fn tarpaulin(workspace: &Workspace, teller: &Teller) -> bool {
 }
 
 /// libFuzzer is C++, compiled with whatever compiler there is.
-fn cxx(workspace: &Workspace, teller: &Teller) -> Result<bool> {
-    if on_path("c++").is_none() && first_time(workspace, "g++")? {
+fn cxx(workspace: &Workspace, teller: &Teller) -> bool {
+    if on_path("c++").is_none() {
         match Apt::open(workspace, &["g++"]) {
             Ok(apt) => {
                 teller.doing("c++", "installing Debian's g++, to build the fuzzer with");
@@ -138,8 +156,8 @@ fn cxx(workspace: &Workspace, teller: &Teller) -> Result<bool> {
     }
     let found = on_path("c++");
     let path = found.as_ref().map(|path| path.display().to_string());
-    teller.found("c++", path.as_deref().unwrap_or("absent; nothing is fuzzed"));
-    Ok(found.is_some())
+    teller.found("c++", path.as_deref().unwrap_or("absent; the step `fuzz` fails"));
+    found.is_some()
 }
 
 fn cargo_tool(teller: &Teller, name: &str, absent: &str) -> bool {

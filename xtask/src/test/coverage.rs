@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::setup;
@@ -19,8 +19,7 @@ const LIMIT: Duration = Duration::from_secs(3_600);
 /// Counts, prints a line for each crate, and fails those with too few.
 pub(super) fn run(run: &Run<'_>) -> Result<Tally> {
     if !setup::coverage(run.workspace) {
-        println!("test: coverage skipped, as cargo-tarpaulin is not installed");
-        return Ok(Tally::default());
+        bail!("cargo-tarpaulin is not there; please type: cargo install --locked cargo-tarpaulin");
     }
     let folder = run.workspace.target().join("coverage");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;

@@ -36,8 +36,7 @@ const SLACK: Duration = Duration::from_secs(300);
 /// Builds and runs every target.
 pub(super) fn run(run: &Run<'_>) -> Result<Tally> {
     if !run.test_tools()?.cxx {
-        println!("test: fuzz     skipped, as there is no C++ compiler to build libFuzzer with");
-        return Ok(Tally::default());
+        bail!("there is no C++ compiler for libFuzzer; please type: sudo apt-get install g++");
     }
     let seconds = suites::size_of("TIDEKEEP_FUZZ_SECONDS", run.length).unwrap_or(30);
     let folder = build(run)?;

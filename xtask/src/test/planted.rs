@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::test::{END_TO_END, Run, Tally, cargo};
 
@@ -208,8 +208,7 @@ const NOTICES: &str = "planted-notices";
 /// Wakes each bug and runs the tests that are to notice it.
 pub(super) fn run(run: &Run<'_>) -> Result<Tally> {
     if !run.test_tools()?.nextest {
-        println!("test: planted  skipped, as cargo-nextest is not installed");
-        return Ok(Tally::default());
+        bail!("cargo-nextest is not there; please type: cargo install --locked cargo-nextest");
     }
     let described = fs::read_to_string(run.workspace.path(DESCRIPTION))
         .with_context(|| format!("cannot read {DESCRIPTION}"))?;
