@@ -80,12 +80,12 @@ impl Beside {
     /// they need of this process must be theirs until they are gone.
     async fn end(&mut self, reach: Reach) {
         let until = Instant::now() + GRACE;
-        descendants::signal(reach, Signal::TERM);
+        self.signal(reach, Signal::TERM);
         // One that was stopped cannot act on it.
-        descendants::signal(reach, Signal::CONT);
+        self.signal(reach, Signal::CONT);
         while self.is_left(reach) {
             if Instant::now() >= until {
-                descendants::signal(reach, Signal::KILL);
+                self.signal(reach, Signal::KILL);
             }
             sleep(LOOK_EVERY).await;
         }
@@ -95,12 +95,20 @@ impl Beside {
     pub(crate) async fn kill(&mut self) {
         // More than once: between a look and a signal there may be new ones.
         let gone = timeout(KILL_WAIT, async {
-            while descendants::signal(Reach::All, Signal::KILL) > 0 || self.is_left(Reach::All) {
+            while self.is_left(Reach::All) {
+                self.signal(Reach::All, Signal::KILL);
                 sleep(LOOK_EVERY).await;
             }
         });
         if gone.await.is_err() {
             note("some of what the command started could not be killed");
+        }
+    }
+
+    /// Sends a signal to all within reach: where the system does not list them, to the command alone.
+    fn signal(&mut self, reach: Reach, signal: Signal) {
+        if descendants::signal(reach, signal) == 0 && matches!(self.child.try_wait(), Ok(None)) {
+            descendants::signal_one(self.own, signal);
         }
     }
 

@@ -28,7 +28,18 @@ struct Process {
 
 /// Makes processes whose parent ends children of this one, not of the system's first.
 pub(crate) fn adopt() -> Result<(), Errno> {
-    process::set_child_subreaper(Some(process::getpid()))
+    #[cfg(target_os = "linux")]
+    process::set_child_subreaper(Some(process::getpid()))?;
+    Ok(())
+}
+
+/// Sends a signal to one process.
+pub(crate) fn signal_one(pid: Option<u32>, signal: Signal) {
+    let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        // It may have ended by now.
+        let _ = process::kill_process(pid, signal);
+    }
 }
 
 /// Takes note of the end of adopted processes; `own` is a child that somebody else waits for.
