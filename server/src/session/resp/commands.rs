@@ -44,7 +44,7 @@ pub(crate) static ROWS: &[Row] = &[
     },
     Row {
         name: "getex", arity: -2, flags: &["write", "fast"], keys: (1, 1, 1),
-        run: Run::Plan(plan::getex), since: "6.2.0", group: "string",
+        run: Run::Program(keys::getex), since: "6.2.0", group: "string",
         summary: "The value of a key, whose end is moved.",
     },
     Row {

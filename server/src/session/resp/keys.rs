@@ -89,12 +89,57 @@ pub(super) fn persist(
     overlay: &mut Overlay<'_>,
     to: &mut Encoder<'_>,
 ) -> Result<(), Fail> {
-    let key = args.get(1);
+    let ended = take_end_away(args.get(1), overlay)?;
+    to.integer(ended.into());
+    Ok(())
+}
+
+/// Lets a key stay for good; whether it had an end. What had none is not written, or it would count as
+/// changed for those who watch it.
+fn take_end_away(key: &[u8], overlay: &mut Overlay<'_>) -> Result<bool, Fail> {
     let ends = overlay.get(key).is_some_and(|entry| entry.expires_at().is_some());
     if ends {
         overlay.touch(key, Expiry::Never)?;
     }
-    to.integer(ends.into());
+    Ok(ends)
+}
+
+pub(super) fn getex(
+    args: Args<'_, '_>,
+    overlay: &mut Overlay<'_>,
+    to: &mut Encoder<'_>,
+) -> Result<(), Fail> {
+    let (key, at) = (args.get(1), overlay.at());
+    let (mut persists, mut end, mut word) = (false, None, 2);
+    while word < args.len() {
+        if args.is(word, "persist") && end.is_none() {
+            persists = true;
+            word += 1;
+        } else if let Some(unit) = Unit::of(args, word)
+            && end.is_none_or(|(before, _)| before == unit)
+            && !persists
+            && word + 1 < args.len()
+        {
+            end = Some((unit, args.get(word + 1)));
+            word += 2;
+        } else {
+            return Err(SYNTAX);
+        }
+    }
+    let value = overlay.get(key).cloned();
+    match end {
+        // A time is looked at only if there is a key to have it.
+        Some((unit, text)) if value.is_some() => {
+            unit.expiry(text, "getex", at)?;
+            let planned = end_at(key, unit.moment(text, "getex", at)?, unit, at);
+            overlay.run(&planned).map_err(|refusal: Refusal| Fail::from(&refusal))?;
+        }
+        None if persists => {
+            take_end_away(key, overlay)?;
+        }
+        _ => {}
+    }
+    to.bulk_or_null(value.as_ref().map(Entry::value));
     Ok(())
 }
 

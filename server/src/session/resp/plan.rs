@@ -198,38 +198,6 @@ pub(super) fn getset<'b>(args: Args<'_, 'b>, _: At) -> Result<Planned<'b>, Fail>
     Ok(Planned::put(put, Shape::Old))
 }
 
-pub(super) fn getex<'b>(args: Args<'_, 'b>, at: At) -> Result<Planned<'b>, Fail> {
-    let key = args.get(1);
-    let (mut persists, mut end, mut word) = (false, None, 2);
-    while word < args.len() {
-        if args.is(word, "persist") && end.is_none() {
-            persists = true;
-            word += 1;
-        } else if let Some(unit) = Unit::of(args, word)
-            && end.is_none_or(|(before, _)| before == unit)
-            && !persists
-            && word + 1 < args.len()
-        {
-            end = Some((unit, args.get(word + 1)));
-            word += 2;
-        } else {
-            return Err(SYNTAX);
-        }
-    }
-    let expiry = match end.map(|(unit, text)| unit.expiry(text, "getex", at)) {
-        Some(Ok(expiry)) => expiry,
-        // Whether it is told depends on the key.
-        Some(Err(fail)) if fail == NOT_AN_INTEGER => {
-            return Ok(Planned::get(key, Shape::NotAnInteger));
-        }
-        Some(Err(_)) => return Ok(Planned::get(key, Shape::NoTime)),
-        None if persists => Expiry::Never,
-        None => return Ok(Planned::get(key, Shape::Value)),
-    };
-    let touch = Touch { key, expiry, condition: Condition::Always };
-    Ok(Planned::txn(Vec::new(), vec![TxnOp::Get(Get { key }), TxnOp::Touch(touch)], Shape::First))
-}
-
 pub(super) fn mset<'b>(args: Args<'_, 'b>, _: At) -> Result<Planned<'b>, Fail> {
     Ok(match args.len() {
         3 => Planned::put(plain(args.get(1), args.get(2)), Shape::Done),
@@ -349,7 +317,7 @@ pub(super) enum Unit {
 
 impl Unit {
     /// The unit that an option names.
-    fn of(args: Args<'_, '_>, at: usize) -> Option<Self> {
+    pub(super) fn of(args: Args<'_, '_>, at: usize) -> Option<Self> {
         [("ex", Self::Seconds), ("px", Self::Millis)]
             .into_iter()
             .chain([("exat", Self::AtSeconds), ("pxat", Self::AtMillis)])
@@ -367,7 +335,7 @@ impl Unit {
     }
 
     /// The end of a key that is set: in the future, or at a time that may be over already.
-    fn expiry(self, text: &[u8], command: &str, at: At) -> Result<Expiry, Fail> {
+    pub(super) fn expiry(self, text: &[u8], command: &str, at: At) -> Result<Expiry, Fail> {
         let millis = self.millis(text, command)?;
         if millis <= 0 || self.moment(text, command, at)? <= 0 {
             return Err(Fail::expire(command));

@@ -5,7 +5,7 @@ use tidekeep_protocol::error::Refusal;
 use tidekeep_protocol::op::WriteStatus;
 
 use super::encode::Encoder;
-use super::fail::{Fail, NOT_AN_INTEGER};
+use super::fail::Fail;
 use super::plan::At;
 
 /// The shape of a reply.
@@ -28,10 +28,6 @@ pub(crate) enum Shape {
     Ttl(Ttl),
     /// The memory it takes, or null.
     Memory,
-    /// That the end which it was to have is no number, or null.
-    NotAnInteger,
-    /// That the end which it was to have makes no sense, or null.
-    NoTime,
     // Of a write to one key.
     /// `OK`, or null if its condition did not hold.
     Done,
@@ -52,8 +48,6 @@ pub(crate) enum Shape {
     CountFound,
     /// The values that its gets found, or nulls.
     Values,
-    /// The value that its first get found.
-    First,
 }
 
 /// How the end of a key is told: how far away it is, or when it is.
@@ -100,9 +94,6 @@ impl Shape {
                 Some(entry) => to.integer(entry.cost() as i64),
                 None => to.null(),
             },
-            Self::NotAnInteger | Self::NoTime if entry.is_none() => to.null(),
-            Self::NotAnInteger => to.error(NOT_AN_INTEGER.text()),
-            Self::NoTime => to.error(Fail::expire("getex").text()),
             _ => to.error(b"ERR the server gave an answer of another kind"),
         }
     }

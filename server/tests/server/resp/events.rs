@@ -130,6 +130,11 @@ fn events_of_keys_come_from_whatever_wrote_them() {
     expect("persist", "k");
     redis.run("del k");
     expect("del", "k");
+    redis.run("set k v");
+    expect("set", "k");
+    assert_eq!(redis.run("getex k persist"), bulk("v"));
+    assert_eq!(redis.run("getex k pxat 1"), bulk("v"));
+    expect("del", "k");
     redis.run("set k v px 20");
     expect("set", "k");
     expect("expire", "k");

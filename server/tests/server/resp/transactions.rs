@@ -159,3 +159,23 @@ fn a_value_is_compared_before_it_is_set_or_removed() {
     assert_eq!(redis.run("set k v ifeq"), error("ERR syntax error"));
     assert_eq!(redis.run("set k v ifeq a nx"), error("ERR syntax error"));
 }
+
+#[test]
+fn taking_an_end_away_that_is_not_there_changes_nothing() {
+    let server = TestServer::start();
+    let mut redis = Redis::connect(server.address);
+    for look in ["getex a", "getex a persist"] {
+        redis.run("set a 1");
+        redis.run("watch a");
+        assert_eq!(redis.run(look), bulk("1"));
+        redis.run("multi");
+        redis.run("ping");
+        assert_eq!(redis.run("exec"), Reply::List(vec![Reply::Simple("PONG".into())]), "{look}");
+    }
+    redis.run("expire a 100");
+    redis.run("watch a");
+    redis.run("getex a persist");
+    redis.run("multi");
+    assert_eq!(redis.run("exec"), Reply::Null);
+    assert_eq!(redis.run("ttl a"), Reply::Integer(-1));
+}
