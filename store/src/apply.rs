@@ -327,7 +327,8 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
         self.writing.shard(spot.shard).entry(spot.place?)
     }
 
-    /// Writes `key`, whose spot this is, over the live entry that there may be. Refused, with nothing
+    /// Writes `key`, whose spot this is, over the live entry that there may be; `kind` says what that is
+    /// to watchers. Refused, with nothing
     /// changed, if the lease that it shall go with is not there.
     pub(crate) fn put(
         &mut self,
@@ -335,6 +336,7 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
         key: &[u8],
         value: &[u8],
         expiry: Expiry,
+        kind: EventKind,
     ) -> Result<Meta, Refusal> {
         let revision = self.next_revision();
         let before = self.live(spot);
@@ -371,7 +373,7 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
             }
             displaced => displaced,
         };
-        self.events.push(Event { kind: EventKind::Put, entry, previous });
+        self.events.push(Event { kind, entry, previous });
         Ok(meta)
     }
 

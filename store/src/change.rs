@@ -77,8 +77,10 @@ pub struct Event {
 /// What happened to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
-    /// It was set, touched or incremented.
+    /// It was set or incremented.
     Put,
+    /// Its end was moved, and nothing else. To a watcher, it was put.
+    Touch,
     /// A client removed it.
     Delete,
     /// Its time was over.
@@ -97,7 +99,9 @@ impl Event {
     pub fn to_wire(&self, previous: bool) -> WireEvent<'_> {
         let before = self.previous.as_ref().filter(|_| previous).map(Entry::stored);
         match self.kind {
-            EventKind::Put => WireEvent::Put { entry: self.entry.to_wire(), previous: before },
+            EventKind::Put | EventKind::Touch => {
+                WireEvent::Put { entry: self.entry.to_wire(), previous: before }
+            }
             EventKind::Delete => WireEvent::Delete { key: self.key(), previous: before },
             EventKind::Expire => WireEvent::Expire { key: self.key(), previous: before },
             EventKind::Evict => WireEvent::Evict { key: self.key(), previous: before },

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! item: | kind u8 | revision u64 | at_ms u64 | length u32 | packed entry |
-//! kind: 0 put, 1 delete, 2 expire, 3 the entry before the put that follows, 4 evict, 5 no event
+//! kind: 0 put, 1 delete, 2 expire, 3 the entry before the put or touch that follows, 4 evict, 5 no event, 6 touch
 //! ```
 //! Little-endian. A revision's events are items in a row. An entry that was removed is the entry
 //! before as well. A revision that changed no entry, as when a lease is kept alive, is one item
@@ -23,6 +23,7 @@ const EXPIRE: u8 = 2;
 const BEFORE: u8 = 3;
 const EVICT: u8 = 4;
 const NO_EVENT: u8 = 5;
+const TOUCH: u8 = 6;
 const LABEL_BYTES: usize = 17;
 
 /// Gives changes in chunks; stops at the first error of `write`.
@@ -39,11 +40,14 @@ pub fn write<E>(
         for event in &change.events {
             let kind = match event.kind {
                 EventKind::Put => PUT,
+                EventKind::Touch => TOUCH,
                 EventKind::Delete => DELETE,
                 EventKind::Expire => EXPIRE,
                 EventKind::Evict => EVICT,
             };
-            if let (EventKind::Put, Some(previous)) = (event.kind, &event.previous) {
+            if let (EventKind::Put | EventKind::Touch, Some(previous)) =
+                (event.kind, &event.previous)
+            {
                 chunks.push_entry(&label(BEFORE, change), previous)?;
             }
             chunks.push_entry(&label(kind, change), &event.entry)?;
@@ -63,7 +67,7 @@ fn label(kind: u8, change: &Change) -> [u8; LABEL_BYTES] {
 #[derive(Debug, Default)]
 pub struct Reader {
     changes: Vec<Change>,
-    /// The entry before the put that follows.
+    /// The entry before the put or touch that follows.
     before: Option<Entry>,
     scratch: Vec<u8>,
 }
@@ -102,6 +106,7 @@ impl Reader {
                 return Some(());
             }
             (PUT, before) => (EventKind::Put, before),
+            (TOUCH, Some(before)) => (EventKind::Touch, Some(before)),
             (DELETE, None) => (EventKind::Delete, Some(entry.clone())),
             (EXPIRE, None) => (EventKind::Expire, Some(entry.clone())),
             (EVICT, None) => (EventKind::Evict, Some(entry.clone())),
@@ -157,6 +162,7 @@ mod tests {
     fn changes() -> Vec<Change> {
         let (old, new) = (entry(b"a", 4, b"old"), entry(b"a", 5, b"new"));
         let put = |entry, previous| Event { kind: EventKind::Put, entry, previous };
+        let touch = |entry, previous| Event { kind: EventKind::Touch, entry, previous };
         let gone = |kind, entry: Entry| Event { kind, previous: Some(entry.clone()), entry };
         vec![
             Change { revision: 4, at_ms: 40, events: vec![put(old.clone(), None)].into() },
@@ -167,6 +173,7 @@ mod tests {
                     put(new.clone(), Some(old)),
                     gone(EventKind::Delete, new),
                     put(entry(b"b", 5, &[7; 300_000]), None),
+                    touch(entry(b"f", 5, b"same"), Some(entry(b"f", 2, b"same"))),
                 ]
                 .into(),
             },

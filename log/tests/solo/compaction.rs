@@ -55,7 +55,9 @@ fn come_back(store: &Solo, states: &[Content]) -> usize {
         for event in changes.iter().flat_map(|change| &change.events) {
             let key = event.entry.key().to_vec();
             match event.kind {
-                EventKind::Put => folded.insert(key, event.entry.value().to_vec()),
+                EventKind::Put | EventKind::Touch => {
+                    folded.insert(key, event.entry.value().to_vec())
+                }
                 _ => folded.remove(&key),
             };
         }

@@ -260,7 +260,7 @@ impl Follower {
                 for event in &change.events {
                     let key = event.key().to_vec();
                     let before = match event.kind {
-                        EventKind::Put => {
+                        EventKind::Put | EventKind::Touch => {
                             assert_eq!(event.entry.modified(), change.revision);
                             self.content.insert(key, event.entry.clone())
                         }
@@ -269,7 +269,10 @@ impl Follower {
                         }
                     };
                     let before = match event.kind {
-                        EventKind::Put | EventKind::Delete | EventKind::Evict => before,
+                        EventKind::Put
+                        | EventKind::Touch
+                        | EventKind::Delete
+                        | EventKind::Evict => before,
                         // What has ended is in no view, which this may have begun with.
                         EventKind::Expire => before.or_else(|| event.previous.clone()),
                     };

@@ -111,7 +111,7 @@ impl<'a> Key<'a> {
     /// whose time was over before a write came ends with an event of its own, so what the client may
     /// still hold is the entry before.)
     fn is_told(&self) -> bool {
-        self.before.is_some() || self.last.kind == EventKind::Put
+        self.before.is_some() || matches!(self.last.kind, EventKind::Put | EventKind::Touch)
     }
 
     /// The last event, with the entry before the first.

@@ -42,7 +42,7 @@ impl Events<'_> {
 /// At least how long an event is on the wire.
 pub(super) fn size_bound(event: &Event, previous: bool) -> usize {
     let now = match event.kind {
-        EventKind::Put => event.entry.packed_len(),
+        EventKind::Put | EventKind::Touch => event.entry.packed_len(),
         EventKind::Delete | EventKind::Expire | EventKind::Evict => event.key().len(),
     };
     let before = event.previous.as_ref().filter(|_| previous);

@@ -9,6 +9,7 @@ use tidekeep_protocol::op::{Increment, IncrementReply};
 use tidekeep_protocol::planted;
 
 use crate::apply::Transition;
+use crate::change::EventKind;
 use crate::entry::Entry;
 use crate::shard::Shard;
 
@@ -22,7 +23,7 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
         .checked_add(by)
         .ok_or_else(|| Refusal::new(Code::InvalidInput, OUT_OF_RANGE))?;
     let text = value.to_string();
-    transition.put(spot, increment.key, text.as_bytes(), increment.expiry)?;
+    transition.put(spot, increment.key, text.as_bytes(), increment.expiry, EventKind::Put)?;
     Ok(IncrementReply { revision: transition.revision(), value })
 }
 

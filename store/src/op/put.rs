@@ -6,6 +6,7 @@ use tidekeep_protocol::error::Refusal;
 use tidekeep_protocol::op::{Put, WriteStatus};
 
 use crate::apply::{Transition, holds};
+use crate::change::EventKind;
 use crate::reply::Written;
 use crate::shard::Shard;
 
@@ -20,6 +21,6 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
         return Ok(Written { revision, status: WriteStatus::Refused, entry });
     }
     let entry = before.filter(|_| put.previous).cloned();
-    transition.put(spot, put.key, put.value, put.expiry)?;
+    transition.put(spot, put.key, put.value, put.expiry, EventKind::Put)?;
     Ok(Written { revision: transition.revision(), status: WriteStatus::Applied, entry })
 }

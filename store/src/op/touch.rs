@@ -7,6 +7,7 @@ use tidekeep_protocol::error::Refusal;
 use tidekeep_protocol::op::{Touch, TouchReply, WriteStatus};
 
 use crate::apply::{Transition, holds};
+use crate::change::EventKind;
 use crate::entry::Entry;
 use crate::shard::Shard;
 
@@ -22,7 +23,8 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
         None => (WriteStatus::NotFound, None),
         Some(before) => {
             let before = before.clone();
-            let meta = transition.put(spot, touch.key, before.value(), touch.expiry)?;
+            let meta =
+                transition.put(spot, touch.key, before.value(), touch.expiry, EventKind::Touch)?;
             (WriteStatus::Applied, Some(meta))
         }
     };

@@ -235,7 +235,7 @@ impl Run {
         assert_eq!(events, happened);
         for event in events {
             let known = match event.kind {
-                EventKind::Put => self.folded.insert(event.key, event.entry),
+                EventKind::Put | EventKind::Touch => self.folded.insert(event.key, event.entry),
                 _ => self.folded.remove(&event.key),
             };
             assert_eq!(known, event.previous, "a watcher knew what there was before");

@@ -257,6 +257,7 @@ impl Naive {
             (WriteStatus::Refused, before.map(|kept| kept.meta))
         } else if let Some(before) = before {
             self.set(touch.key, &before.value, touch.expiry)?;
+            self.events.last_mut().expect("a set is told").kind = EventKind::Touch;
             (WriteStatus::Applied, Some(self.map[touch.key].meta))
         } else {
             (WriteStatus::NotFound, None)

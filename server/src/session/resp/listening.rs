@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidekeep_log::{Event, EventKind};
+use tidekeep_log::{Entry, Event, EventKind};
 use tidekeep_protocol::error::Code;
 
 use super::args::Args;
@@ -343,20 +343,15 @@ impl Core {
 /// The listener has not read for so long that messages were lost.
 struct TooSlow;
 
-/// What happened to a key, in Redis' words. An end that was given is told behind what was set.
+/// What happened to a key, in Redis' words. An end that was given is told behind what was set, unless
+/// it is the one that was there: the write kept it then, as far as the change tells.
 fn kinds(event: &Event) -> [Option<&'static str>; 2] {
+    let end = event.entry.expires_at();
+    let before = event.previous.as_ref().and_then(Entry::expires_at);
     match event.kind {
-        EventKind::Put => {
-            let end = event.entry.expires_at();
-            let before = event.previous.as_ref().filter(|it| it.value() == event.entry.value());
-            match before.map(|before| before.expires_at()) {
-                // Only its end has moved.
-                Some(before) if before != end => {
-                    [Some(if end.is_some() { "expire" } else { "persist" }), None]
-                }
-                _ => [Some("set"), end.is_some().then_some("expire")],
-            }
-        }
+        EventKind::Put => [Some("set"), (end.is_some() && end != before).then_some("expire")],
+        EventKind::Touch if end.is_some() => [Some("expire"), None],
+        EventKind::Touch => [before.map(|_| "persist"), None],
         EventKind::Delete => [Some("del"), None],
         EventKind::Expire => [Some("expired"), None],
         EventKind::Evict => [Some("evicted"), None],

@@ -135,6 +135,22 @@ fn events_of_keys_come_from_whatever_wrote_them() {
     assert_eq!(redis.run("getex k persist"), bulk("v"));
     assert_eq!(redis.run("getex k pxat 1"), bulk("v"));
     expect("del", "k");
+    for (command, kinds) in [
+        ("set k v", &["set"][..]),
+        ("set k v ex 100", &["set", "expire"]),
+        ("set k v keepttl", &["set"]),
+        ("append k w", &["set"]),
+        ("expireat k 5000000000", &["expire"]),
+        ("expireat k 5000000000", &["expire"]),
+        ("set k vw", &["set"]),
+        ("set k 1 ex 100", &["set", "expire"]),
+        ("incr k", &["set"]),
+        ("persist k", &["persist"]),
+        ("persist k", &[]),
+    ] {
+        redis.run(command);
+        kinds.iter().for_each(|kind| expect(kind, "k"));
+    }
     redis.run("set k v px 20");
     expect("set", "k");
     expect("expire", "k");
