@@ -147,6 +147,7 @@ impl Core {
             self.queue(number, args, batch);
             return Taken::Yes;
         }
+        let before = self.seen;
         let unseen = self.is_unseen();
         match row.run {
             Run::Plan(plan) => self.plan(plan, args, unseen, batch, house),
@@ -162,7 +163,7 @@ impl Core {
             Run::Local(local) => {
                 let start = batch.said.len();
                 let done = self.local(local, args, house, &mut batch.said);
-                if unseen && !(done && is_always_seen(local, args)) {
+                if unseen && !(done && is_always_seen(local, args, before)) {
                     batch.said.truncate(start);
                 }
                 batch.say(start);
@@ -318,10 +319,11 @@ fn changes_what_is_told(row: &Row) -> bool {
 
 /// Whether the reply to a command that was done is seen though its client wants none: it is a message to
 /// a listener, or says that replies are seen from here on.
-fn is_always_seen(local: Local, args: Args<'_, '_>) -> bool {
+fn is_always_seen(local: Local, args: Args<'_, '_>, before: Replies) -> bool {
     use Local::{Client, PatternSubscribe, PatternUnsubscribe, Reset, Subscribe, Unsubscribe};
     match local {
-        Subscribe | PatternSubscribe | Unsubscribe | PatternUnsubscribe | Reset => true,
+        Subscribe | PatternSubscribe | Unsubscribe | PatternUnsubscribe => true,
+        Reset => before == Replies::None,
         Client => args.is(1, "reply") && args.is(2, "on"),
         _ => false,
     }
