@@ -21,7 +21,7 @@ pub(crate) enum Visitor {
 /// The first byte of a TLS record with a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// The longest first line that is waited for: what has none by then is HTTP's to refuse.
+/// The longest first line that is waited for: a longer one is told by its first words.
 const LINE_MAX: usize = 1024;
 
 /// The methods of HTTP that are no commands. What begins with one is HTTP whatever follows, so that
@@ -35,7 +35,8 @@ pub(crate) fn tell(early: &[u8]) -> Option<Visitor> {
     match first {
         first if first == PREFACE[0] => Some(Visitor::Native),
         b'A'..=b'Z' => words(early),
-        b'*' | b'a'..=b'z' => Some(Visitor::Resp),
+        // No request of HTTP begins like the rest of these; a command that is typed may.
+        b'*' | b'a'..=b'z' | b'\r' | b'\n' | b'\t' | b' ' | b'"' | b'\'' => Some(Visitor::Resp),
         TLS_HANDSHAKE => Some(Visitor::Tls),
         _ => Some(Visitor::Unknown),
     }
@@ -45,7 +46,7 @@ pub(crate) fn tell(early: &[u8]) -> Option<Visitor> {
 fn words(early: &[u8]) -> Option<Visitor> {
     // What comes behind decides nothing, or who comes in one piece would be told from who comes in two.
     let early = &early[..early.len().min(LINE_MAX)];
-    let too_long = (early.len() == LINE_MAX).then_some(Visitor::Http);
+    let too_long = (early.len() == LINE_MAX).then_some(Visitor::Resp);
     let line = early.iter().position(|&byte| byte == b'\n').map(|end| &early[..end]);
     let space = early.iter().position(|byte| matches!(byte, b' ' | b'\r' | b'\n'));
     let Some((word, behind)) = space.map(|at| (&early[..at], &early[at..])) else {
@@ -58,6 +59,9 @@ fn words(early: &[u8]) -> Option<Visitor> {
     match line {
         Some(line) if names_http(line) => Some(Visitor::Http),
         Some(_) => Some(Visitor::Resp),
+        // What is asked of a proxy.
+        None if word == b"GET" && behind.starts_with(b" http") => too_long.map(|_| Visitor::Http),
+        // No page can have a browser send a method of another name, unless the server has allowed it.
         None => too_long,
     }
 }
@@ -110,17 +114,30 @@ mod tests {
             (b"\x16\x03", Some(Visitor::Tls)),
             (b"\xF1", Some(Visitor::Native)),
             (b"\0", Some(Visitor::Unknown)),
+            (b"\r", Some(Resp)),
+            (b"\nPING", Some(Resp)),
+            (b" PING", Some(Resp)),
+            (b"\tPING", Some(Resp)),
+            (b"\"PING", Some(Resp)),
+            (b"'PING'", Some(Resp)),
         ] {
             assert_eq!(tell(early), visitor, "{:?}", early.escape_ascii().to_string());
         }
-        assert_eq!(tell(&[b'A'; LINE_MAX]), Some(Http));
+        assert_eq!(tell(&[b'A'; LINE_MAX]), Some(Resp));
     }
 
     #[test]
-    fn a_first_line_that_is_too_long_is_http_wherever_it_is_cut() {
-        for word in ["GET ", "SET a ", "", "PING\t"] {
-            let line = [word.as_bytes(), &[b'A'; LINE_MAX], b"\n"].concat();
-            assert_eq!(tell(&line), Some(Visitor::Http), "{word}");
+    fn a_long_first_line_is_told_by_its_beginning_wherever_it_is_cut() {
+        use Visitor::{Http, Resp};
+        for (word, visitor) in [
+            ("GET ", Resp),
+            ("GET http://host/", Http),
+            ("SET a ", Resp),
+            ("", Resp),
+            ("PING\t", Resp),
+        ] {
+            let line = [word.as_bytes(), &[b'A'; LINE_MAX], b" HTTP/1.1\n"].concat();
+            assert_eq!(tell(&line), Some(visitor), "{word}");
             assert!((1..LINE_MAX).all(|cut| tell(&line[..cut]).is_none()), "{word}");
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn run(args: Args<'_, '_>, to: &mut Encoder<'_>) -> Result<(), Fail> 
         for name in args.from(2) {
             match table::find(name) {
                 Some(row) => info(&ROWS[row], to),
-                None => to.null_list(),
+                None => to.null(),
             }
         }
     } else if args.is(1, "docs") {

@@ -10,7 +10,6 @@ use super::encode::Encoder;
 use super::fail::{Fail, SYNTAX};
 use super::glob;
 use super::house::{Came, House, Wait};
-use super::number;
 use super::plan::integer;
 use super::program::LOST;
 use super::table::Walk;
@@ -271,9 +270,7 @@ fn bounded(mut prefix: Vec<u8>, house: &House<'_>) -> Vec<u8> {
     prefix
 }
 
+/// Reads a cursor: digits, as many zeros before them as may be.
 fn cursor(text: &[u8]) -> Option<u64> {
-    if text.len() == 20 {
-        return std::str::from_utf8(text).ok()?.parse().ok();
-    }
-    number::integer(text).and_then(|value| u64::try_from(value).ok())
+    std::str::from_utf8(text).ok()?.parse().ok()
 }

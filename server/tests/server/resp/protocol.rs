@@ -96,6 +96,24 @@ fn what_breaks_the_protocol_is_told_and_ends() {
 }
 
 #[test]
+fn the_first_command_may_be_a_line_of_any_kind() {
+    let server = TestServer::start();
+    let pong = Reply::Simple("PONG".into());
+    for line in ["\r\nPING", "\nPING", " PING", "\tPING", "\"PING\"", "'PING'", "PING"] {
+        let mut redis = Redis::connect(server.address);
+        redis.send(format!("{line}\r\n").as_bytes());
+        assert_eq!(redis.reply(), pong, "{line:?}");
+    }
+    for length in [1015, 1020, 4000, 60_000] {
+        let value = "v".repeat(length);
+        let mut redis = Redis::connect(server.address);
+        redis.send(format!("SET k {value}\r\n").as_bytes());
+        assert_eq!(redis.reply(), ok(), "{length}");
+        assert_eq!(redis.run("get k"), bulk(&value));
+    }
+}
+
+#[test]
 fn a_page_cannot_have_a_browser_speak_to_the_store() {
     let server = TestServer::start();
     // What a form or a script of a foreign page can send begins with a method of HTTP.

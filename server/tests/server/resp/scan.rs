@@ -68,6 +68,7 @@ fn others_scan(redis: &mut Redis) {
 #[test]
 fn a_scan_ends_however_many_others_there_are() {
     let (server, mut redis) = filled(200);
+    assert_eq!(step(&mut redis, "+00", "count 1"), step(&mut redis, "0", "count 1"));
     let mut other = Redis::connect(server.address);
     let (mut cursor, mut seen) = ("0".to_owned(), Vec::new());
     for _ in 0..20 {
