@@ -136,12 +136,13 @@ impl Core {
         house: &House<'_>,
         to: &mut Encoder<'_>,
     ) -> Result<(), Fail> {
+        let before = self.listening.as_ref().map_or(0, |listening| listening.count());
+        if before + args.from(1).len() > NAMES_MAX {
+            return Err(Fail::known("ERR more subscriptions than one connection may have"));
+        }
         let most = self.settings.budgets.connection_bytes / 2;
         let listening =
             self.listening.get_or_insert_with(|| Box::new(Listening::new(house.hub, most)));
-        if listening.count() + args.len() > NAMES_MAX {
-            return Err(Fail::known("ERR more subscriptions than one connection may have"));
-        }
         let word = match topic {
             Topic::Channel => "subscribe",
             Topic::Pattern => "psubscribe",

@@ -202,3 +202,22 @@ fn both_fronts_are_of_one_store() {
     let frame = native.call(2, &Get { key: b"n" });
     assert_eq!(frame.reply::<Get<'_>>().entry.map(|stored| stored.value), Some(&b"43"[..]));
 }
+
+#[test]
+fn a_subscription_that_is_refused_changes_nothing() {
+    let server = TestServer::start();
+    let mut redis = Redis::connect(server.address);
+    let names: Vec<String> = (0..16_385).map(|number| number.to_string()).collect();
+    let subscribe = |count: usize| -> Vec<&[u8]> {
+        let names = names[..count].iter().map(String::as_bytes);
+        std::iter::once(&b"SUBSCRIBE"[..]).chain(names).collect()
+    };
+    let refused = error("ERR more subscriptions than one connection may have");
+    assert_eq!(redis.call(&subscribe(16_385)), refused);
+    assert_eq!(redis.run("get a"), Reply::Null, "it is no subscriber");
+    redis.send(&command(&subscribe(16_384)));
+    for count in 1..=16_384 {
+        assert!(matches!(redis.reply(), Reply::List(told) if told[2] == Reply::Integer(count)));
+    }
+    assert_eq!(redis.run("subscribe another"), refused);
+}
