@@ -270,6 +270,11 @@ impl Group {
         })
     }
 
+    /// Keys that end by themselves.
+    pub(crate) fn ending(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.read().ending() as u64).sum()
+    }
+
     /// How many client sessions are remembered, and what they cost in bytes.
     pub(crate) fn tables(&self) -> (usize, usize, usize) {
         let order = self.order.lock();

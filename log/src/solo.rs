@@ -243,6 +243,7 @@ impl Commit for Solo {
         let group = &*self.group;
         let (keys, entries) = group.size();
         each("keys", keys);
+        each("keys_ending", group.ending());
         let (index, history) = (group.index_bytes(), group.tail.held());
         let buffers = group.memory.outside();
         let (sessions, leases, table_bytes) = group.tables();

@@ -299,6 +299,11 @@ impl Shard {
         self.fences.leaves(part).map(|number| Arc::clone(self.leaves.shared(number))).collect()
     }
 
+    /// How many entries end by themselves.
+    pub fn ending(&self) -> usize {
+        self.due.len()
+    }
+
     /// The entries whose time is over at `now`, the most overdue first.
     pub fn due(&self, now: u64) -> impl Iterator<Item = &Entry> {
         self.due.iter().take_while(move |due| due.at <= now).map(|due| &due.entry)

@@ -82,7 +82,11 @@ impl Page<'_> {
             "commandstats" => self.commands(),
             "keyspace" => match self.figure("keys") {
                 0 => Ok(()),
-                keys => write!(self.text, "db0:keys={keys}\r\n"),
+                keys => {
+                    let ending = self.figure("keys_ending");
+                    // Nobody reckons a mean of what is left; Redis says 0 as long as it has none.
+                    write!(self.text, "db0:keys={keys},expires={ending},avg_ttl=0\r\n")
+                }
             },
             _ => Ok(()),
         }

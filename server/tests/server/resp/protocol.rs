@@ -181,9 +181,11 @@ fn commands_and_connections_are_counted_apart() {
     redis.run("get a");
     assert_eq!(server.figure("tidekeep_connections{transport=\"resp\"}"), 1.0);
     assert_eq!(server.figure("tidekeep_resp_commands_total{command=\"get\"}"), 2.0);
+    redis.run("set ending 1 ex 100");
     let Reply::Bulk(info) = redis.run("info") else { panic!("a text") };
     let info = String::from_utf8(info).expect("it is text");
-    for line in ["redis_version:", "tidekeep_version:", "connected_clients:1", "db0:keys=1"] {
+    let keyspace = "db0:keys=2,expires=1,avg_ttl=0\r\n";
+    for line in ["redis_version:", "tidekeep_version:", "connected_clients:1", keyspace] {
         assert!(info.contains(line), "{line} in {info}");
     }
     drop(redis);
