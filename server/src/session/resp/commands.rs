@@ -119,7 +119,7 @@ pub(crate) static ROWS: &[Row] = &[
     },
     Row {
         name: "delifeq", arity: 3, flags: &["write", "fast"], keys: (1, 1, 1),
-        run: Run::Plan(plan::delifeq), since: "8.4.0", group: "string",
+        run: Run::Plan(plan::delifeq), since: "9.0.0", group: "string",
         summary: "Removes a key that has this value.",
     },
     Row {

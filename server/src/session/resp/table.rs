@@ -20,7 +20,7 @@ pub(crate) struct Row {
     pub(crate) keys: (i64, i64, i64),
     /// What runs it.
     pub(crate) run: Run,
-    /// Redis' version that had it first.
+    /// The version that had it first: Redis', or Valkey's of what Redis has not.
     pub(crate) since: &'static str,
     /// Redis' group of it.
     pub(crate) group: &'static str,
