@@ -51,6 +51,13 @@ impl History {
             });
             let (after, previous) = match event.kind {
                 EventKind::Put => (Some(event.entry.clone()), visible),
+                EventKind::Touch => {
+                    let same = |before: &Entry| before.value() == event.entry.value();
+                    if !visible.as_ref().is_some_and(same) {
+                        return Err(format!("revision {expected} touches what was not there"));
+                    }
+                    (Some(event.entry.clone()), visible)
+                }
                 EventKind::Delete => (None, visible),
                 EventKind::Expire if before.as_ref().is_none_or(|it| over(it) == Some(false)) => {
                     return Err(format!("revision {expected} expires what has not ended"));

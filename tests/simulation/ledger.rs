@@ -84,7 +84,7 @@ impl Ledger {
         if events.is_empty() {
             return Ok(());
         }
-        let mut puts = events.iter().copied().filter(|event| event.kind == EventKind::Put);
+        let mut puts = events.iter().copied().filter(|event| writes(event));
         let Some(first) = puts.next() else {
             self.deletes.insert(revision);
             return Ok(());
@@ -118,7 +118,7 @@ impl Ledger {
             let before = previous.map_or(Some(0), number_of)?;
             return u64::try_from(number_of(&event.entry)? - before).ok();
         }
-        if previous.is_some_and(|previous| previous.value() == event.entry.value()) {
+        if event.kind == EventKind::Touch {
             return self.touches.get(&event.entry.expires_at()?).copied();
         }
         let text = std::str::from_utf8(event.entry.value()).ok()?;
@@ -208,14 +208,18 @@ pub(crate) fn number_of(entry: &Entry) -> Option<i64> {
     std::str::from_utf8(entry.value()).ok()?.parse().ok()
 }
 
+/// Whether there is an entry afterwards.
+fn writes(event: &Event) -> bool {
+    matches!(event.kind, EventKind::Put | EventKind::Touch)
+}
+
 /// What of a change a call asked for: not the ends of keys, which come by themselves, or just before
 /// what takes their place.
 fn asked_for(change: &Change) -> Option<Vec<&Event>> {
     let ended = |event: &Event| event.kind == EventKind::Expire;
     let asked: Vec<&Event> = change.events.iter().filter(|event| !ended(event)).collect();
-    let replaced = |pair: &[Event]| {
-        !ended(&pair[0]) || (pair[1].kind == EventKind::Put && pair[0].key() == pair[1].key())
-    };
+    let replaced =
+        |pair: &[Event]| !ended(&pair[0]) || (writes(&pair[1]) && pair[0].key() == pair[1].key());
     let fits = !change.events.last().is_some_and(ended) && change.events.windows(2).all(replaced);
     (asked.is_empty() || fits).then_some(asked)
 }
@@ -306,7 +310,7 @@ fn check_condition(condition: If, event: &Event) -> Result<(), String> {
 }
 
 fn check_key(event: &Event, key: &[u8]) -> Result<(), String> {
-    let right = event.kind == EventKind::Put && event.key() == key;
+    let right = writes(event) && event.key() == key;
     if right { Ok(()) } else { Err(format!("another key: {event:?}")) }
 }
 

@@ -240,7 +240,7 @@ impl Watcher {
             for event in inside {
                 let key = event.key().to_vec();
                 match event.kind {
-                    EventKind::Put => {
+                    EventKind::Put | EventKind::Touch => {
                         fold.insert(key, (event.entry.value().to_vec(), event.entry.meta()));
                     }
                     EventKind::Delete | EventKind::Expire | EventKind::Evict => {
