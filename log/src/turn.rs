@@ -85,9 +85,13 @@ impl<'a> Turn<'a> {
                 None => self.write_once(call),
             };
         };
-        match self.order.tables.sessions.recall(numbered) {
+        match self.order.tables.sessions.recall(numbered, call.request.spec().kind) {
             Recall::New => self.write_once(call),
             Recall::Answered(answer) => answer,
+            Recall::Reused => Err(Refusal::new(
+                Code::InvalidInput,
+                "the write's number is that of another operation, which was answered",
+            )),
             Recall::Forgotten => Err(Refusal::new(
                 Code::OutcomeUnknown,
                 "the write was sent before, and what became of it is no longer known",

@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 
 use tidekeep_protocol::codec;
 use tidekeep_protocol::op::{
-    Child, ChildrenReply, DeleteRangeReply, GetReply, IncrementReply, LeaseReply, LeaseRevokeReply,
-    LeasesReply, ScanReply, TouchReply, TxnReply, TxnResult, WriteReply, WriteStatus,
+    self, Child, ChildrenReply, DeleteRangeReply, GetReply, IncrementReply, LeaseReply,
+    LeaseRevokeReply, LeasesReply, Operation, ScanReply, TouchReply, TxnReply, TxnResult,
+    WriteReply, WriteStatus,
 };
 
 use crate::entry::Entry;
@@ -49,6 +50,8 @@ pub enum Reply {
 pub struct Encoded {
     /// The revision that it shows something of.
     pub shows: u64,
+    /// What was asked for, as [`Reply::kind`] says.
+    pub kind: u8,
     /// The reply's body.
     pub body: Arc<[u8]>,
 }
@@ -208,6 +211,24 @@ impl Reply {
             }
             Self::Encoded(encoded) => encoded.body.len(),
             Self::Scan(_) | Self::Children(_) | Self::Leases(_) => self.body_bytes(),
+        }
+    }
+
+    /// The kind of the request that it answers; 0 where several have such an answer, or it is not known.
+    pub fn kind(&self) -> u8 {
+        match self {
+            Self::Get(_) => op::Get::SPEC.kind,
+            Self::Put(_) => op::Put::SPEC.kind,
+            Self::Delete(_) => op::Delete::SPEC.kind,
+            Self::Touch(_) => op::Touch::SPEC.kind,
+            Self::Increment(_) => op::Increment::SPEC.kind,
+            Self::DeleteRange(_) => op::DeleteRange::SPEC.kind,
+            Self::Scan(_) => op::Scan::SPEC.kind,
+            Self::Children(_) => op::Children::SPEC.kind,
+            Self::Txn(_) => op::Txn::SPEC.kind,
+            Self::LeaseRevoke(_) => op::LeaseRevoke::SPEC.kind,
+            Self::Lease(_) | Self::Leases(_) => 0,
+            Self::Encoded(encoded) => encoded.kind,
         }
     }
 

@@ -67,6 +67,8 @@ pub enum Recall {
     Answered(Answer),
     /// It may have been run; nobody knows any more.
     Forgotten,
+    /// The number is that of a write of another kind.
+    Reused,
 }
 
 /// Every session that is remembered.
@@ -93,8 +95,8 @@ struct Session {
 }
 
 impl Sessions {
-    /// What is known of a write that is about to be run.
-    pub fn recall(&self, numbered: &Numbered) -> Recall {
+    /// What is known of a write of this kind that is about to be run.
+    pub fn recall(&self, numbered: &Numbered, kind: u8) -> Recall {
         let sequence = numbered.number.sequence;
         if planted::is_awake("retry-run-again") {
             return Recall::New;
@@ -111,7 +113,10 @@ impl Sessions {
             return Recall::Forgotten;
         }
         match session.place(sequence) {
-            Ok(at) => Recall::Answered(session.answers[at].1.clone()),
+            Ok(at) => match &session.answers[at].1 {
+                Ok(reply) if ![0, kind].contains(&reply.kind()) => Recall::Reused,
+                answer => Recall::Answered(answer.clone()),
+            },
             Err(_) => Recall::New,
         }
     }
@@ -236,7 +241,11 @@ fn cost(answer: &Answer) -> usize {
 // ---- Bytes, for snapshots ----
 //
 // session: | id 16 bytes | noted_ms u64 | floor u64 | answers u32 | answers |
-// answer:  | sequence u64 | shows u64 | code u16, 0 for a reply | length u32 | body or message |
+// answer:  | sequence u64 | shows u64 | code u16 | length u32 | body or message |
+// code:    an error's; a reply's is 0, or REPLY and the kind of its request where that is known
+
+/// The bit by which a reply's kind is told from an error's code.
+const REPLY: u16 = 0x8000;
 
 impl Sessions {
     /// When the newest session that was forgotten had last written, in milliseconds since 1970.
@@ -295,7 +304,8 @@ impl Sessions {
 
 fn push_answer(sequence: u64, answer: &Answer, out: &mut Vec<u8>) {
     let (shows, code) = match answer {
-        Ok(reply) => (reply.shows(), 0),
+        Ok(reply) if reply.kind() == 0 => (reply.shows(), 0),
+        Ok(reply) => (reply.shows(), REPLY | u16::from(reply.kind())),
         Err(refusal) => (0, refusal.code.number()),
     };
     out.extend_from_slice(&sequence.to_le_bytes());
@@ -318,7 +328,10 @@ fn split_answer(bytes: &[u8]) -> Option<(u64, Answer, &[u8])> {
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (body, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
     let answer = match u16::from_le_bytes(*code) {
-        0 => Ok(Reply::Encoded(Encoded { shows, body: body.into() })),
+        code if code == 0 || code & REPLY != 0 => {
+            let kind = u8::try_from(code & !REPLY).ok()?;
+            Ok(Reply::Encoded(Encoded { shows, kind, body: body.into() }))
+        }
         code => {
             let code = Code::from_number(code)?;
             Err(Refusal::new(code, String::from(core::str::from_utf8(body).ok()?)))
@@ -339,6 +352,9 @@ mod tests {
     use super::*;
 
     const NOW: u64 = 1_000_000;
+
+    /// That of the write that [`answer`] answers.
+    const KIND: u8 = 0x16;
 
     fn session(made_ms: u64) -> SessionId {
         SessionId::new(made_ms, u128::from(made_ms))
@@ -362,15 +378,19 @@ mod tests {
         let mut sessions = Sessions::default();
         for sequence in 1..=3 {
             let write = write(NOW, sequence, 1);
-            assert_eq!(sessions.recall(&write), Recall::New);
+            assert_eq!(sessions.recall(&write, KIND), Recall::New);
             sessions.remember(&write, NOW, answer(sequence as i64));
         }
         let second = again(write(NOW, 2, 1));
-        assert_eq!(sessions.recall(&second), Recall::Answered(answer(2)));
+        assert_eq!(sessions.recall(&second, KIND), Recall::Answered(answer(2)));
         sessions.remember(&write(NOW, 5, 3), NOW, answer(5));
-        assert_eq!(sessions.recall(&second), Recall::Forgotten);
-        assert_eq!(sessions.recall(&again(write(NOW, 3, 3))), Recall::Answered(answer(3)));
-        assert_eq!(sessions.recall(&again(write(NOW, 4, 3))), Recall::New, "it never arrived");
+        assert_eq!(sessions.recall(&second, KIND), Recall::Forgotten);
+        assert_eq!(sessions.recall(&again(write(NOW, 3, 3)), KIND), Recall::Answered(answer(3)));
+        assert_eq!(
+            sessions.recall(&again(write(NOW, 4, 3)), KIND),
+            Recall::New,
+            "it never arrived"
+        );
     }
 
     #[test]
@@ -378,7 +398,7 @@ mod tests {
         let mut sessions = Sessions::default();
         let refused = Err(Refusal::new(Code::InvalidInput, "no number"));
         sessions.remember(&write(NOW, 1, 1), NOW, refused.clone());
-        assert_eq!(sessions.recall(&again(write(NOW, 1, 1))), Recall::Answered(refused));
+        assert_eq!(sessions.recall(&again(write(NOW, 1, 1)), KIND), Recall::Answered(refused));
     }
 
     #[test]
@@ -390,14 +410,14 @@ mod tests {
         let unheard = again(write(NOW + AGE_STEP_MS + 1, 1, 1));
         sessions.remember(&write(later, 1, 1), later, answer(1));
         assert_eq!(sessions.len(), 1);
-        assert_eq!(sessions.recall(&again(old)), Recall::Forgotten);
-        assert_eq!(sessions.recall(&unheard), Recall::New);
+        assert_eq!(sessions.recall(&again(old), KIND), Recall::Forgotten);
+        assert_eq!(sessions.recall(&unheard, KIND), Recall::New);
         // It goes on with new writes, and what was before stays unknown.
         let new = write(NOW, 9, 9);
-        assert_eq!(sessions.recall(&new), Recall::New);
+        assert_eq!(sessions.recall(&new, KIND), Recall::New);
         sessions.remember(&new, later, answer(9));
-        assert_eq!(sessions.recall(&again(write(NOW, 8, 8))), Recall::Forgotten);
-        assert_eq!(sessions.recall(&again(new)), Recall::Answered(answer(9)));
+        assert_eq!(sessions.recall(&again(write(NOW, 8, 8)), KIND), Recall::Forgotten);
+        assert_eq!(sessions.recall(&again(new), KIND), Recall::Answered(answer(9)));
     }
 
     #[test]
@@ -406,22 +426,22 @@ mod tests {
         for sequence in 1..=ANSWERS_MAX as u64 + 5 {
             sessions.remember(&write(NOW, sequence, 1), NOW, answer(0));
         }
-        assert_eq!(sessions.recall(&again(write(NOW, 5, 1))), Recall::Forgotten);
-        assert_eq!(sessions.recall(&again(write(NOW, 6, 1))), Recall::Answered(answer(0)));
+        assert_eq!(sessions.recall(&again(write(NOW, 5, 1)), KIND), Recall::Forgotten);
+        assert_eq!(sessions.recall(&again(write(NOW, 6, 1)), KIND), Recall::Answered(answer(0)));
         assert!(sessions.bytes() < ANSWER_BYTES_MAX * 2);
 
         let long = || Err(Refusal::new(Code::Conflict, "x".repeat(ANSWER_BYTES_MAX)));
         sessions.remember(&write(NOW, 30_000, 1), NOW, long());
         sessions.remember(&write(NOW, 30_001, 1), NOW, long());
-        assert_eq!(sessions.recall(&again(write(NOW, 30_000, 1))), Recall::Forgotten);
-        assert_eq!(sessions.recall(&again(write(NOW, 30_001, 1))), Recall::Answered(long()));
+        assert_eq!(sessions.recall(&again(write(NOW, 30_000, 1)), KIND), Recall::Forgotten);
+        assert_eq!(sessions.recall(&again(write(NOW, 30_001, 1)), KIND), Recall::Answered(long()));
 
         // Forty long answers of as many sessions are more than all may take together.
         for made_ms in NOW + 1..NOW + 40 {
             sessions.remember(&write(made_ms, 1, 1), NOW + 10 * AGE_STEP_MS, long());
             assert!(sessions.bytes() <= BYTES_MAX);
         }
-        assert_eq!(sessions.recall(&again(write(NOW, 30_001, 1))), Recall::Forgotten);
+        assert_eq!(sessions.recall(&again(write(NOW, 30_001, 1)), KIND), Recall::Forgotten);
 
         let mut sessions = Sessions::default();
         sessions.remember(&write(NOW, 1, 1), NOW, answer(0));
@@ -429,7 +449,7 @@ mod tests {
             sessions.remember(&write(made_ms, 1, 1), made_ms, answer(0));
         }
         assert_eq!(sessions.len(), SESSIONS_MAX);
-        assert_eq!(sessions.recall(&again(write(NOW, 1, 1))), Recall::Forgotten);
+        assert_eq!(sessions.recall(&again(write(NOW, 1, 1)), KIND), Recall::Forgotten);
         assert!(sessions.bytes() < SESSIONS_MAX * (SESSION_BYTES + 200));
     }
 
@@ -459,7 +479,9 @@ mod tests {
             }
         }
         assert_eq!(image(&read).unwrap(), written);
-        let Recall::Answered(Ok(reply)) = read.recall(&again(write(NOW, 2, 1))) else { panic!() };
+        let Recall::Answered(Ok(reply)) = read.recall(&again(write(NOW, 2, 1)), KIND) else {
+            panic!()
+        };
         let (mut body, mut expected) = (Vec::new(), Vec::new());
         reply.encode(&mut body);
         answer(2).unwrap().encode(&mut expected);

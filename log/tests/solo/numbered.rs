@@ -95,6 +95,27 @@ fn a_retry_gets_the_first_answer_over_restarts_and_snapshots() {
 }
 
 #[test]
+fn a_number_of_one_operation_is_not_taken_for_another_over_restarts_and_snapshots() {
+    let mut world = World::new(1);
+    let mut store = world.open();
+    ask(&store, add_request(b"n", 1), numbered(1, 1)).expect("it is new");
+    for with_snapshot in [false, true, false] {
+        for other in [put_request(b"n", b"9"), delete_request(b"n")] {
+            let refused = ask(&store, other, again(numbered(1, 1)));
+            assert_eq!(refused.map_err(|refusal| refusal.code), Err(Code::InvalidInput));
+        }
+        ask(&store, add_request(b"n", 1), again(numbered(1, 1))).expect("it is a retry");
+        if with_snapshot {
+            store.snapshot().expect("it is written");
+        }
+        drop(store);
+        world = world.on(world.disk.crash(Crash::Drop));
+        store = world.open();
+    }
+    assert_eq!(add(&store, b"n", 0).0, 1);
+}
+
+#[test]
 fn a_backup_holds_the_answers_to_what_it_holds() {
     let world = World::new(6);
     let store = world.open();

@@ -26,9 +26,10 @@ fn write(
     numbered: Numbered,
     request: Request<'_>,
 ) -> Result<Reply, Refusal> {
-    match group.tables.sessions.recall(&numbered) {
+    match group.tables.sessions.recall(&numbered, request.spec().kind) {
         Recall::Answered(answer) => return answer,
         Recall::Forgotten => panic!("nothing was forgotten"),
+        Recall::Reused => panic!("a retry is of the same kind"),
         Recall::New => {}
     }
     let mut body = Vec::new();
@@ -71,10 +72,10 @@ fn a_retry_gets_the_first_answer_also_after_replay() {
     let mut replayed = Group::new(9, 2);
     replayed.replay(&log).expect("the record reads");
     for group in [&mut group, &mut replayed] {
-        for (sequence, answer) in (1..).zip(&answers) {
+        for (sequence, (request, answer)) in (1..).zip(writes.iter().zip(&answers)) {
             let again = Numbered { retry: true, ..numbered(sequence) };
             let mut unlogged = Vec::new();
-            assert_eq!(&write(group, &mut unlogged, again, increment()), answer);
+            assert_eq!(&write(group, &mut unlogged, again, request.clone()), answer);
             assert!(unlogged.is_empty());
         }
         assert_eq!(group.revision, 2);
