@@ -98,47 +98,42 @@ fn chromium(workspace: &Workspace, teller: &Teller) -> Result<PathBuf> {
 
 /// Runs the tests, and alone those that are to notice a planted bug.
 fn nextest(workspace: &Workspace, teller: &Teller) -> bool {
-    const ABSENT: &str = "absent; tests run by `cargo test`, and the step `planted` fails";
-    if process::probe("cargo-nextest", &["nextest", "--version"]).is_none() {
-        teller.doing("nextest", "installing cargo-nextest by cargo (takes minutes, once)");
-        let mut cargo = Command::new("cargo");
-        cargo.args(["install", "--locked", "cargo-nextest", "--version", NEXTEST_VERSION]);
-        let log = workspace.scratch("log/nextest.log");
-        if let Err(error) = process::quiet(&mut cargo, &log, NEXTEST_LIMIT) {
-            teller.doing("nextest", &format!("going on without it: {error:#}"));
-        }
-    }
-    cargo_tool(teller, "nextest", ABSENT)
+    let absent = "absent; tests run by `cargo test`, and the step `planted` fails";
+    installed(workspace, teller, "nextest", NEXTEST_VERSION, NEXTEST_LIMIT, absent)
 }
 
 /// Two to four minutes the first time; the tests go on without it when it does not compile.
 fn deny(workspace: &Workspace, teller: &Teller) -> bool {
-    const ABSENT: &str = "absent; licences and advisories stay unchecked";
-    if process::probe("cargo-deny", &["deny", "--version"]).is_some() {
-        return cargo_tool(teller, "deny", ABSENT);
-    }
-    teller.doing("deny", "installing cargo-deny by cargo, to check licences (takes minutes, once)");
-    let mut cargo = Command::new("cargo");
-    cargo.args(["install", "--locked", "cargo-deny", "--version", DENY_VERSION]);
-    if let Err(error) = process::quiet(&mut cargo, &workspace.scratch("log/deny.log"), DENY_LIMIT) {
-        teller.doing("deny", &format!("going on without it: {error:#}"));
-    }
-    cargo_tool(teller, "deny", ABSENT)
+    let absent = "absent; licences and advisories stay unchecked";
+    installed(workspace, teller, "deny", DENY_VERSION, DENY_LIMIT, absent)
 }
 
 /// Counts the lines that tests run; wanted by long runs only, so it is not in [`TestTools`].
 pub(super) fn tarpaulin(workspace: &Workspace, teller: &Teller) -> bool {
-    const ABSENT: &str = "absent; covered lines are not counted";
-    if process::probe("cargo-tarpaulin", &["tarpaulin", "--version"]).is_none() {
-        teller.doing("tarpaulin", "installing cargo-tarpaulin by cargo (takes minutes, once)");
+    let absent = "absent; covered lines are not counted";
+    installed(workspace, teller, "tarpaulin", TARPAULIN_VERSION, TARPAULIN_LIMIT, absent)
+}
+
+/// Installs a tool of cargo's unless it is there; whether it is now.
+fn installed(
+    workspace: &Workspace,
+    teller: &Teller,
+    name: &str,
+    version: &str,
+    limit: Duration,
+    absent: &str,
+) -> bool {
+    let program = format!("cargo-{name}");
+    if process::probe(&program, &[name, "--version"]).is_none() {
+        teller.doing(name, &format!("installing {program} by cargo (takes minutes, once)"));
         let mut cargo = Command::new("cargo");
-        cargo.args(["install", "--locked", "cargo-tarpaulin", "--version", TARPAULIN_VERSION]);
-        let log = workspace.scratch("log/tarpaulin.log");
-        if let Err(error) = process::quiet(&mut cargo, &log, TARPAULIN_LIMIT) {
-            teller.doing("tarpaulin", &format!("going on without it: {error:#}"));
+        cargo.args(["install", "--locked", &program, "--version", version]);
+        let log = workspace.scratch(&format!("log/{name}.log"));
+        if let Err(error) = process::quiet(&mut cargo, &log, limit) {
+            teller.doing(name, &format!("going on without it: {error:#}"));
         }
     }
-    cargo_tool(teller, "tarpaulin", ABSENT)
+    cargo_tool(teller, name, absent)
 }
 
 /// libFuzzer is C++, compiled with whatever compiler there is.
