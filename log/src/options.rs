@@ -7,8 +7,9 @@ use std::time::Duration;
 pub enum Durability {
     /// After `fdatasync` has returned: nothing that was confirmed can be lost.
     Always,
-    /// At once; synced at least this often. A power cut loses at most that much time, a crash of
-    /// the process alone somewhat less than the last write.
+    /// At once; a sync begins so long after that at the latest, or where one is under way then, when it
+    /// returns. A power cut loses at most that much time and what the sync takes; a crash of the process
+    /// alone loses the last two milliseconds.
     Interval(Duration),
     /// At once; synced only at the end of a segment and at close. The system decides.
     None,

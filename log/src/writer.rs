@@ -46,9 +46,14 @@ pub(crate) struct Writer {
     tail: Tail,
     /// Offset of the tail up to which it is durable.
     synced_at: u64,
-    /// When what is pending has waited long enough for more.
-    ripe_at: Option<Instant>,
-    /// When the oldest byte that is not durable was written.
+    /// When there was nothing pending last: what is now was appended after that.
+    empty_at: Instant,
+    /// When the oldest record that is pending was appended, at the earliest. With `interval` its reply has
+    /// been given since, and a sync that was under way may have kept it from being seen.
+    pending_since: Option<Instant>,
+    /// The same of what is being written.
+    written_since: Instant,
+    /// The same of what was written and is not durable.
     dirty_since: Option<Instant>,
     /// When the log last became durable.
     quiet_since: Instant,
@@ -68,8 +73,18 @@ impl Writer {
         random: Box<dyn FnMut() -> u64 + Send>,
     ) -> Self {
         let synced_at = tail.at;
-        let (ripe_at, dirty_since, quiet_since) = (None, None, Instant::now());
-        Self { shared, random, tail, synced_at, ripe_at, dirty_since, quiet_since }
+        let now = Instant::now();
+        Self {
+            shared,
+            random,
+            tail,
+            synced_at,
+            empty_at: now,
+            pending_since: None,
+            written_since: now,
+            dirty_since: None,
+            quiet_since: now,
+        }
     }
 
     /// Runs until the log is closed or the disk fails.
@@ -86,7 +101,8 @@ impl Writer {
     /// Does the next piece of work, if there is any now; whether there was.
     pub(crate) fn step(&mut self, batch: &mut Vec<u8>) -> bool {
         let shared = Arc::clone(&self.shared);
-        let work = self.find_work(&mut shared.state.lock(), batch, Instant::now());
+        self.empty_at = Instant::now();
+        let work = self.find_work(&mut shared.state.lock(), batch, self.empty_at);
         work.is_some_and(|work| self.perform(&work, batch).is_continue())
     }
 
@@ -111,18 +127,25 @@ impl Writer {
     fn next_work(&mut self, batch: &mut Vec<u8>) -> Work {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.state.lock();
+        let mut slept = false;
         loop {
             let now = Instant::now();
+            if slept {
+                // The first record that comes wakes this thread.
+                self.empty_at = now;
+            }
             if let Some(work) = self.find_work(&mut state, batch, now) {
                 return work;
             }
-            state.wakes_at = if self.ripe_at.is_some() { GATHER_BYTES } else { 1 };
-            let due = self.deadline().into_iter().chain(self.ripe_at);
+            let ripe_at = self.pending_since.map(|since| since + self.shared.gather);
+            state.wakes_at = if ripe_at.is_some() { GATHER_BYTES } else { 1 };
+            let due = self.deadline().into_iter().chain(ripe_at);
             match due.filter(|&due| due > now).min() {
                 Some(due) => drop(shared.work.wait_until(&mut state, due)),
                 None => shared.work.wait(&mut state),
             }
             state.wakes_at = usize::MAX;
+            slept = true;
         }
     }
 
@@ -131,7 +154,8 @@ impl Writer {
             return Some(Work::End);
         }
         if self.is_ripe(state, now) {
-            (self.ripe_at, state.hurry) = (None, false);
+            self.written_since = self.pending_since.take().unwrap_or(now);
+            (self.empty_at, state.hurry) = (now, false);
             mem::swap(&mut state.pending, batch);
             return Some(Work::Write);
         }
@@ -140,6 +164,7 @@ impl Writer {
             let wanted = due || state.sync_through > self.shared.synced.reached();
             wanted.then_some(Work::Sync)
         } else if due && self.may_mark(state) {
+            self.written_since = now;
             Some(Work::Mark)
         } else {
             (state.closing && state.outstanding == 0).then_some(Work::End)
@@ -149,10 +174,10 @@ impl Writer {
     /// Whether what is pending is to be written now.
     fn is_ripe(&mut self, state: &State, now: Instant) -> bool {
         if state.pending.is_empty() {
+            self.empty_at = now;
             return false;
         }
-        let gather = self.shared.gather;
-        *self.ripe_at.get_or_insert_with(|| now + gather) <= now
+        *self.pending_since.get_or_insert(self.empty_at) + self.shared.gather <= now
             || state.pending.len() >= GATHER_BYTES
             || state.hurry
             || state.closing
@@ -246,7 +271,7 @@ impl Writer {
             .map_err(|error| Failure::new("write", self.name(), error))?;
         let len = bytes.len() as u64;
         self.tail.at += len;
-        self.dirty_since.get_or_insert_with(Instant::now);
+        self.dirty_since.get_or_insert(self.written_since);
         self.shared.counters.writes.fetch_add(1, Ordering::Relaxed);
         self.shared.counters.bytes.fetch_add(len, Ordering::Relaxed);
         let mut state = self.shared.state.lock();

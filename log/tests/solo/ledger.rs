@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidekeep_log::disk::Disk;
 use tidekeep_log::disk::faulty::{FaultyDisk, seeded};
 use tidekeep_log::offline::{self, Findings};
-use tidekeep_log::{Commit, OpenError, Solo, SoloOptions, Upkeep};
+use tidekeep_log::{Commit, OpenError, Pending, Solo, SoloOptions, Upkeep};
 use tidekeep_protocol::op::Request;
 
 use crate::clock::ManualClock;
@@ -37,15 +37,20 @@ fn value(number: u64) -> Vec<u8> {
     vec![number as u8; 20 + (number * 37 % 300) as usize]
 }
 
-/// Writes the batch with this number, the first being 0. None once the disk has failed.
-pub(crate) fn write(store: &Solo, number: u64) -> Option<()> {
+/// Hands in the batch with this number, the first being 0.
+pub(crate) fn begin(store: &Solo, number: u64) -> Pending {
     let (put, gone, value) = (key(number), key(number + 3), value(number));
     let mut requests: Vec<Request<'_>> =
         vec![add_request(b"batches", 1), put_request(&put, &value)];
     if number % 5 == 4 {
         requests.push(delete_request(&gone));
     }
-    let pending = submit(store, &requests);
+    submit(store, &requests)
+}
+
+/// Writes the batch with this number. None once the disk has failed.
+pub(crate) fn write(store: &Solo, number: u64) -> Option<()> {
+    let pending = begin(store, number);
     while store.step() {}
     let answers = now_or_never(pending)?.ok()?;
     answers.iter().all(Result::is_ok).then_some(())

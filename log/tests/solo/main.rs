@@ -9,6 +9,7 @@ mod errors;
 mod expiry;
 mod formats;
 mod in_memory;
+mod interval;
 mod leases;
 mod ledger;
 mod memory;

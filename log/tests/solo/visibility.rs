@@ -1,13 +1,12 @@
 //! With `always`, nothing is shown that a power cut could still take back.
 
-use tidekeep_log::disk::faulty::FaultyDisk;
 use tidekeep_log::{Commit, Durability, Reply, Solo};
 use tidekeep_protocol::condition::Condition;
 use tidekeep_protocol::op::{self, Get, Order, Projection, Request, Scan};
 use tidekeep_protocol::range::{KeyRange, Range};
 
 use crate::world::{
-    World, delete_request, now_or_never, put, put_of, put_request, submit, until, wait,
+    Held, World, delete_request, now_or_never, put, put_of, put_request, submit, until, wait,
 };
 
 /// Runs with one old key durable and the disk's syncs held from then on.
@@ -19,22 +18,6 @@ fn with_held_syncs(seed: u64, run: impl FnOnce(&World, &Solo)) {
     let held = Held::new(&world.disk);
     run(&world, &store);
     drop(held);
-}
-
-/// Holds the disk's syncs, but not beyond the end of a test that fails.
-struct Held<'a>(&'a FaultyDisk);
-
-impl<'a> Held<'a> {
-    fn new(disk: &'a FaultyDisk) -> Self {
-        disk.hold_syncs(true);
-        Self(disk)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.hold_syncs(false);
-    }
 }
 
 fn get(key: &[u8]) -> Request<'_> {

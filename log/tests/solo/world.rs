@@ -78,6 +78,22 @@ impl World {
     }
 }
 
+/// Holds the disk's syncs, but not beyond the end of a test that fails.
+pub(crate) struct Held<'a>(&'a FaultyDisk);
+
+impl<'a> Held<'a> {
+    pub(crate) fn new(disk: &'a FaultyDisk) -> Self {
+        disk.hold_syncs(true);
+        Self(disk)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.hold_syncs(false);
+    }
+}
+
 /// Waits for a future, but not for ever.
 pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
     wait_until(future, Instant::now() + PATIENCE).expect("it takes too long")

@@ -16,7 +16,7 @@ use super::resolved::default;
 pub enum DurabilityMode {
     /// A reply means that the disk has the write. Readers never see what could still be lost.
     Always,
-    /// Replies at once, synced every --interval-ms. A power cut loses at most that much.
+    /// Replies at once, synced every --interval-ms. A power cut loses that much and the time of a sync.
     Interval,
     /// Replies at once, synced when the system likes. For data that can be made again.
     None,
