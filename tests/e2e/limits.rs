@@ -162,13 +162,13 @@ async fn ends_are_told_within_a_tenth_of_a_second_while_others_write() {
 }
 
 /// How long a thread that is to run has to wait for a core of this machine.
-struct Wakings {
+pub(crate) struct Wakings {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<u64>>,
 }
 
 impl Wakings {
-    fn watch() -> Self {
+    pub(crate) fn watch() -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
@@ -184,7 +184,7 @@ impl Wakings {
         Self { stop, thread }
     }
 
-    fn p99_ms(self) -> u64 {
+    pub(crate) fn p99_ms(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         p99(self.thread.join().unwrap())
     }

@@ -7,6 +7,7 @@ mod disk_full;
 mod drain;
 mod histories;
 mod import;
+mod killed;
 mod limits;
 mod live;
 mod locks;
