@@ -2,15 +2,11 @@
 // neither the page's memory nor the server's grows with it.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createServer as createHttpServer } from "node:http";
 import { connect as connectSocket, createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
-import { extname } from "node:path";
 import { test } from "node:test";
 
-import { chromium } from "playwright-core";
-
+import { launch, Origin } from "./browser.js";
 import { ServerProcess } from "./server.js";
 
 /** How often the connection breaks; `cargo xtask test --long` takes more. */
@@ -63,22 +59,13 @@ class Proxy {
 }
 
 test("a page's memory is flat over reconnects, and each increment counts once", async () => {
-  const types: Record<string, string> = { ".js": "text/javascript", ".wasm": "application/wasm" };
-  const files = createHttpServer((request, response) => {
-    const type = types[extname(request.url ?? "")];
-    response.setHeader("content-type", type ?? "text/html");
-    response.end(type ? readFileSync(`dist${request.url}`) : "<!doctype html><title>soak</title>");
-  });
-  await new Promise<void>((resolve) => files.listen(0, "127.0.0.1", resolve));
-  const origin = `http://127.0.0.1:${(files.address() as AddressInfo).port}`;
+  const origin = await Origin.serve();
   // A history that is full by the time memory is first looked at.
-  const flags = ["--allow-origin", origin, "--history-bytes", "65536"];
+  const flags = ["--allow-origin", origin.url, "--history-bytes", "65536"];
   const server = await ServerProcess.start(undefined, ...flags);
   const proxy = new Proxy(Number(new URL(server.url).port));
   const port = await proxy.listen();
-  const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
-  const args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"];
-  const browser = await chromium.launch({ executablePath, args });
+  const browser = await launch();
   try {
     const page = await browser.newPage();
     const devtools = await page.context().newCDPSession(page);
@@ -87,7 +74,7 @@ test("a page's memory is flat over reconnects, and each increment counts once", 
       return (await devtools.send("Runtime.getHeapUsage")) as Measured;
     };
     await page.exposeFunction("cut", () => proxy.cut());
-    await page.goto(origin);
+    await page.goto(origin.url);
     await page.evaluate(`(async () => {
       const { connect } = await import("/index.js");
       window.client = connect("ws://127.0.0.1:${port}/ws", { backoff: { minMs: 1, maxMs: 4 } });
@@ -129,6 +116,6 @@ test("a page's memory is flat over reconnects, and each increment counts once", 
     await browser.close();
     proxy.close();
     await server.stop();
-    files.close();
+    origin.close();
   }
 });

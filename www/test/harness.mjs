@@ -3,6 +3,7 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { connect as connectSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -27,10 +28,15 @@ export class Server {
   #data = mkdtempSync(join(tmpdir(), "tidekeep-page-"));
   #child;
   #port = 0;
+  #flags;
+
+  constructor(...flags) {
+    this.#flags = ["--data", this.#data, "--segment-bytes", "8388608", ...flags];
+  }
 
   async start() {
-    const flags = ["--listen", `127.0.0.1:${this.#port}`, "--data", this.#data];
-    this.#child = spawn(program(), [...flags, "--segment-bytes", "8388608"], {
+    const flags = ["--listen", `127.0.0.1:${this.#port}`, ...this.#flags];
+    this.#child = spawn(program(), flags, {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const lines = createInterface({ input: this.#child.stdout });
@@ -74,6 +80,56 @@ function program() {
   const found = built.find(existsSync);
   if (!found) throw new Error("build the server first: cargo build --package tidekeep-server");
   return found;
+}
+
+/**
+ * A way to a server that can become a black hole: nothing passes, nothing is closed, nobody is told. What
+ * was sent meanwhile comes late, as when the system sends it again.
+ */
+export class Way {
+  #sockets = new Set();
+  #open = true;
+  #listener;
+
+  constructor(url) {
+    const port = Number(new URL(url).port);
+    this.#listener = createServer((client) => {
+      const server = connectSocket(port, "127.0.0.1");
+      this.#carry(client, server);
+      this.#carry(server, client);
+    });
+  }
+
+  /** Gives the address that leads to the server. */
+  async listen() {
+    await new Promise((resolve) => this.#listener.listen(0, "127.0.0.1", resolve));
+    return `http://127.0.0.1:${this.#listener.address().port}/`;
+  }
+
+  swallow() {
+    this.#open = false;
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  mend() {
+    this.#open = true;
+    for (const socket of this.#sockets) socket.resume();
+  }
+
+  close() {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#listener.close();
+  }
+
+  #carry(from, to) {
+    this.#sockets.add(from);
+    // An end is read like bytes: a socket that is paused does not learn of it.
+    from.on("data", (bytes) => to.write(bytes));
+    from.on("end", () => to.end());
+    from.on("error", () => to.destroy());
+    from.on("close", () => this.#sockets.delete(from));
+    if (!this.#open) from.pause();
+  }
 }
 
 /** A browser; close it after the tests. */

@@ -1,0 +1,41 @@
+// A real browser, and a page on an origin of its own that imports the built package.
+
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { extname } from "node:path";
+
+import { chromium } from "playwright-core";
+import type { Browser } from "playwright-core";
+
+const TYPES: Record<string, string> = { ".js": "text/javascript", ".wasm": "application/wasm" };
+
+/** Serves the files of dist/, and an empty page for every other path. */
+export class Origin {
+  private constructor(
+    readonly url: string,
+    readonly server: Server,
+  ) {}
+
+  static async serve(): Promise<Origin> {
+    const server = createServer((request, response) => {
+      const type = TYPES[extname(request.url ?? "")];
+      response.setHeader("content-type", type ?? "text/html");
+      response.end(type ? readFileSync(`dist${request.url}`) : "<!doctype html><title>page</title>");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    return new Origin(url, server);
+  }
+
+  close(): void {
+    this.server.close();
+  }
+}
+
+export function launch(): Promise<Browser> {
+  const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+  const args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"];
+  return chromium.launch({ executablePath, args });
+}
