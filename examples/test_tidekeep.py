@@ -90,6 +90,17 @@ class Vectors(unittest.TestCase):
             seen += 1
         self.assertGreater(seen, 200)
 
+    def test_slots(self):
+        """The function of the page itself, as it stands there."""
+        page = pathlib.Path(__file__).parent.parent / "docs" / "protocol.md"
+        names = {}
+        exec(page.read_text("utf-8").split("```python\n")[1].split("```")[0], names)
+        rows = (VECTORS / "slots.tsv").read_text("utf-8").splitlines()[1:]
+        self.assertGreater(len(rows), 10)
+        for row in rows:
+            key, _, slot = row.split("\t")
+            self.assertEqual(names["slot_of"](bytes.fromhex(key)), int(slot), row)
+
     def check(self, fields, lines, frames):
         kind, id = int(fields["kind"], 16), int(fields["id"])
         message = wire.KINDS[kind]

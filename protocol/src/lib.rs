@@ -15,6 +15,7 @@
 //! | [`op`] | the table of operations, and a file for each of them |
 //! | [`session`] | what tells writes apart over connections: sessions and numbers |
 //! | [`entry`], [`condition`], [`range`], [`cursor`] | the parts that operations share |
+//! | [`slot`] | which slot a key falls into, which group owns a slot |
 //! | [`error`], [`limits`] | what can be refused, and where the bounds are |
 //! | [`planted`] | bugs for the tests to find; asleep in what is built to be used |
 //! | [`codec`] | postcard bodies, from and to bounded slices |
@@ -34,6 +35,7 @@ pub mod op;
 pub mod planted;
 pub mod range;
 pub mod session;
+pub mod slot;
 
 /// The protocol version that this crate speaks.
 pub const VERSION: u16 = 1;

@@ -5,3 +5,4 @@ mod bodies;
 mod content;
 mod frames;
 mod ranges;
+mod slots;

@@ -6,6 +6,7 @@ mod block;
 mod coverage;
 mod fields;
 mod page;
+mod slots;
 
 use core::fmt::Debug;
 
