@@ -143,6 +143,11 @@ pub trait Commit: Send + Sync {
     /// What can be asked of it now.
     fn standing(&self) -> Standing;
 
+    /// What is wrong although everything is served, in words for who runs it.
+    fn warning(&self) -> Option<String> {
+        None
+    }
+
     /// Gives each figure by name, with its unit last.
     fn figures(&self, each: &mut dyn FnMut(&'static str, u64));
 

@@ -39,7 +39,6 @@ pub(crate) fn run(group: &Group, tally: &Tally, log_bytes: u64, segment_bytes: u
             Err(SnapshotError::Failed(_)) => return,
             Err(_) if tally.closing() => return,
             Err(why) => {
-                tally.snapshots_failed.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(%why, "no snapshot could be written; the log grows on");
                 thread::park_timeout(AFTER_FAILURE);
             }
@@ -101,7 +100,9 @@ fn publish(
         };
         cut.write(Pace::giving_way(), |bytes| chunk(out, bytes))?;
         history::write(changes, |bytes| chunk(out, bytes))
-    })?;
+    });
+    tally.note_snapshot(&written);
+    let written = written?;
     tally.snapshots.fetch_add(1, Ordering::Relaxed);
     tally.snapshot_revision.store(cut.head.revision, Ordering::Relaxed);
     tally.snapshot_at_ms.store(cut.head.now_ms, Ordering::Relaxed);

@@ -239,6 +239,17 @@ impl Commit for Solo {
         }
     }
 
+    fn warning(&self) -> Option<String> {
+        let failing = self.background.tally.failing.lock();
+        let failing = failing.as_ref()?;
+        let seconds = failing.since.elapsed().as_secs();
+        let grown = self.group.log().bytes_since_snapshot() >> 20;
+        Some(format!(
+            "no snapshot could be written for {seconds} s: {}; a start has {grown} MiB of log to replay",
+            failing.why
+        ))
+    }
+
     fn figures(&self, each: &mut dyn FnMut(&'static str, u64)) {
         let group = &*self.group;
         let (keys, entries) = group.size();
@@ -279,6 +290,11 @@ impl Commit for Solo {
         let age_ms = if at_ms == 0 { 0 } else { group.clock.now_ms().saturating_sub(at_ms) };
         each("snapshots", tally.snapshots.load(Ordering::Relaxed));
         each("snapshots_failed", tally.snapshots_failed.load(Ordering::Relaxed));
+        let failing_ms = tally.failing.lock().as_ref().map_or(0, |failing| {
+            // What began this very millisecond is no 0, which says that all is well.
+            (failing.since.elapsed().as_millis() as u64).max(1)
+        });
+        each("snapshot_failing_ms", failing_ms);
         each("snapshot_revision", tally.snapshot_revision.load(Ordering::Relaxed));
         each("snapshot_age_ms", age_ms);
         each("expired", tally.expired.load(Ordering::Relaxed));

@@ -2,8 +2,8 @@
 
 use std::thread;
 
-use tidekeep_log::Commit;
 use tidekeep_log::disk::faulty::Crash;
+use tidekeep_log::{Commit, Standing};
 
 use crate::reopen::settle;
 use crate::watch::churn;
@@ -49,6 +49,30 @@ fn snapshots_release_the_log_before_them() {
     });
     until("segments are released", || figure(&store, "log_segments") < written / 8);
     assert_eq!(figure(&store, "keys"), 1);
+}
+
+#[test]
+fn a_snapshot_that_fails_is_told_until_one_is_written() {
+    let world = World::new(4);
+    let store = world.open();
+    put(&store, b"key", &[1; 4000]);
+    let failing =
+        || (figure(&store, "snapshots_failed"), figure(&store, "snapshot_failing_ms") > 0);
+    assert_eq!((failing(), store.warning()), ((0, false), None));
+
+    until("the spare segment is there", || world.disk.content("spare").is_some());
+    world.disk.set_quota(world.disk.used() + 100);
+    store.snapshot().expect_err("there is no room for it");
+    store.snapshot().expect_err("nor later");
+    assert_eq!(failing(), (2, true));
+    let warning = store.warning().expect("it is worth a word");
+    assert!(warning.contains("no space for a snapshot"), "{warning}");
+    assert!(matches!(store.standing(), Standing::Ready), "writes go on");
+    put(&store, b"key", b"2");
+
+    world.disk.set_quota(u64::MAX);
+    store.snapshot().expect("there is room again");
+    assert_eq!((failing(), store.warning()), ((2, false), None));
 }
 
 #[test]

@@ -28,5 +28,10 @@ pub(crate) fn ready(commit: &dyn Commit, draining: bool) -> Probe {
         Standing::Failed(why) => Some(format!("storage failed: {why}")),
     };
     let well = reason.is_none();
-    Probe { well, text: reason.unwrap_or_else(|| "ready".to_owned()) + "\n" }
+    let mut text = reason.unwrap_or_else(|| "ready".to_owned()) + "\n";
+    // Whoever is sent elsewhere for it would find the same there, or nobody at all.
+    if let Some(warning) = commit.warning() {
+        text += &format!("warning: {warning}\n");
+    }
+    Probe { well, text }
 }

@@ -49,6 +49,7 @@ impl TestServer {
             durability: config.durability,
             limits: config.limits,
             segment_bytes: config.segment_bytes,
+            snapshot_log_bytes: config.snapshot_log_bytes,
             history_bytes: config.history_bytes,
             memory: config.memory.clone(),
             ..options

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::harness::{PATIENCE, TestServer, put};
+use crate::harness::{PATIENCE, TestServer, eventually, put};
 
 /// A response as text.
 #[derive(Debug)]
@@ -183,6 +183,20 @@ fn a_request_that_is_not_finished_in_time_is_closed() {
     assert_eq!(http.page(true).status, 408);
     http.is_closed();
     server.client().is_well();
+}
+
+#[test]
+fn a_snapshot_that_fails_is_a_warning_of_a_ready_server() {
+    let server = TestServer::with(|config| config.snapshot_log_bytes = 10_000);
+    eventually("the spare segment", || server.disk.content("spare").is_some());
+    server.disk.set_quota(server.disk.used() + 100);
+    server.client().put(b"key", &[1; 20_000]);
+    eventually("a failure", || server.figure("tidekeep_store_snapshot_failing_ms") > 0.0);
+    let ready = get(server.address, "/readyz");
+    assert_eq!(ready.status, 200);
+    let (first, warning) = ready.body.split_once('\n').unwrap();
+    assert_eq!(first, "ready");
+    assert!(warning.starts_with("warning: no snapshot could be written for "), "{warning}");
 }
 
 #[test]
