@@ -14,6 +14,8 @@ pub(crate) struct History {
     changes: Vec<Change>,
     versions: BTreeMap<Vec<u8>, Vec<(u64, Option<Entry>)>>,
     pub(crate) leases: Leases,
+    /// Keys that went to make room.
+    pub(crate) evicted: u64,
 }
 
 impl History {
@@ -63,7 +65,13 @@ impl History {
                     return Err(format!("revision {expected} expires what has not ended"));
                 }
                 EventKind::Expire => (None, before),
-                EventKind::Evict => return Err(format!("revision {expected} evicts")),
+                EventKind::Evict if visible.is_none() => {
+                    return Err(format!("revision {expected} evicts what was not there"));
+                }
+                EventKind::Evict => {
+                    self.evicted += 1;
+                    (None, visible)
+                }
             };
             if event.previous != previous {
                 let found = &event.previous;

@@ -214,8 +214,12 @@ fn writes(event: &Event) -> bool {
 }
 
 /// What of a change a call asked for: not the ends of keys, which come by themselves, or just before
-/// what takes their place.
+/// what takes their place, and nothing of an eviction.
 fn asked_for(change: &Change) -> Option<Vec<&Event>> {
+    if change.events.iter().any(|event| event.kind == EventKind::Evict) {
+        // A command of the store's own (memory.rs holds it to what it may do).
+        return Some(Vec::new());
+    }
     let ended = |event: &Event| event.kind == EventKind::Expire;
     let asked: Vec<&Event> = change.events.iter().filter(|event| !ended(event)).collect();
     let replaced =

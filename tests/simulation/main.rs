@@ -60,6 +60,7 @@ fn is_worth_it(summary: &Summary, seeds: u64) {
     let memory_full = report.failures.contains_key(&("memory-full", "not-applied"));
     assert!(memory_full || seeds < 30, "{report:?}");
     assert!(report.leases > seeds, "{report:?}");
+    assert!(report.evicted > seeds / 4 || seeds < 30, "{report:?}");
     assert!(report.revisions > 30 * seeds && report.watch_messages > 10 * seeds, "{report:?}");
 }
 

@@ -1,6 +1,7 @@
 //! What a seed's world is like: its size, its bounds, its troubles.
 
 use tidekeep_client_core::Config as ClientConfig;
+use tidekeep_log::Eviction;
 use tidekeep_protocol::limits::Limits;
 use tidekeep_server::config::Config as ServerConfig;
 
@@ -31,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) output_bytes: usize,
     /// The server's memory limit; 0 is none.
     pub(crate) memory_bytes: u64,
+    /// What happens at that limit.
+    pub(crate) eviction: Eviction,
     /// Memory of a client for the keys of its watches.
     pub(crate) tracked_bytes: usize,
 }
@@ -64,7 +67,8 @@ impl Plan {
             },
             heartbeat_ms: *random.pick(&[1_000, 3_000, 10_000]),
             output_bytes: *random.pick(&[2 << 10, 64 << 10, 1 << 20]),
-            memory_bytes: *random.pick(&[0, 0, 1 << 20]),
+            memory_bytes: *random.pick(&[0, 1 << 20]),
+            eviction: *random.pick(&[Eviction::Refuse, Eviction::Lru, Eviction::Soonest]),
             tracked_bytes: *random.pick(&[500, 3 << 10, 1 << 20]),
         }
     }

@@ -33,6 +33,7 @@ impl Summary {
                 total.revisions += report.revisions;
                 total.watch_messages += report.watch_messages;
                 total.leases += report.leases;
+                total.evicted += report.evicted;
                 for (failure, count) in report.failures {
                     *total.failures.entry(failure).or_default() += count;
                 }
@@ -48,7 +49,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { calls, breaks, restarts, virtual_ms, .. } = &self.total;
-        let Report { revisions, watch_messages, leases, .. } = &self.total;
+        let Report { revisions, watch_messages, leases, evicted, .. } = &self.total;
         let hours = *virtual_ms as f64 / 3_600_000.0;
         for (seed, why) in &self.broken {
             writeln!(f, "seed {seed}: {why}")?;
@@ -56,7 +57,11 @@ impl fmt::Display for Summary {
         for ((code, outcome), count) in &self.total.failures {
             writeln!(f, "calls that failed with {code}, {outcome}: {count}")?;
         }
-        writeln!(f, "revisions: {revisions}, watch messages: {watch_messages}, leases: {leases}")?;
+        writeln!(
+            f,
+            "revisions: {revisions}, watch messages: {watch_messages}, leases: {leases}, \
+             evicted: {evicted}"
+        )?;
         write!(
             f,
             "suite: simulation, seeds: {}, calls: {calls}, breaks: {breaks}, restarts: {restarts}, \

@@ -115,7 +115,7 @@ impl Machine {
             limits: plan.limits,
             segment_bytes: plan.segment_bytes,
             history_bytes: plan.history_bytes,
-            memory: self.pressure.options(plan.memory_bytes),
+            memory: self.pressure.options(plan.memory_bytes, plan.eviction),
             shards: 4,
             upkeep: Upkeep::Steps,
             ..SoloOptions::new(
@@ -211,6 +211,7 @@ impl World {
             }
             for change in &found.changes {
                 self.trace(format_args!("safe: {change:?}"));
+                self.check_eviction(change)?;
                 self.ledger.explain(change, &self.history)?;
                 self.history.push(change)?;
             }

@@ -88,6 +88,8 @@ pub(crate) struct Report {
     pub(crate) watch_messages: u64,
     /// Leases that ended with keys, or were revoked.
     pub(crate) leases: u64,
+    /// Keys that went to make room.
+    pub(crate) evicted: u64,
     /// How calls failed: code, outcome and how often.
     pub(crate) failures: BTreeMap<(&'static str, &'static str), u64>,
     /// The hash of all that was seen.
@@ -143,6 +145,7 @@ impl World {
             revisions: self.history.revision(),
             watch_messages: watchers.map(|watcher| watcher.messages).sum(),
             leases: self.history.leases.ended(),
+            evicted: self.history.evicted,
             failures: std::mem::take(&mut self.failures),
             trace: self.trace.hash,
         })
