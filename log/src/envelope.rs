@@ -47,15 +47,32 @@ pub(crate) fn push(out: &mut Vec<u8>, kind: Kind, index: u64, payload: &[u8]) {
     debug_assert!(payload.len() <= MAX_PAYLOAD);
     let end = out.len() + size_on_disk(payload.len());
     let mut header = [0; HEADER];
-    header[..4].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    fill(&mut header, payload.len(), kind, index);
+    out.extend_from_slice(&header);
+    out.extend_from_slice(payload);
+    out.resize(end, 0);
+}
+
+/// Leaves room for the header of a record whose payload is built behind it, in an empty buffer.
+pub(crate) fn begin(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0; HEADER]);
+}
+
+/// Makes what was begun the record of this index, which still lacks its seal.
+pub(crate) fn complete(record: &mut Vec<u8>, index: u64) {
+    let len = record.len() - HEADER;
+    debug_assert!(len <= MAX_PAYLOAD);
+    fill(&mut record[..HEADER], len, Kind::Entry, index);
+    record.resize(size_on_disk(len), 0);
+}
+
+fn fill(header: &mut [u8], len: usize, kind: Kind, index: u64) {
+    header[..4].copy_from_slice(&(len as u32).to_le_bytes());
     header[8..16].copy_from_slice(&index.to_le_bytes());
     header[20] = match kind {
         Kind::Entry => ENTRY_KIND,
         Kind::Mark => MARK_KIND,
     };
-    out.extend_from_slice(&header);
-    out.extend_from_slice(payload);
-    out.resize(end, 0);
 }
 
 /// Size on disk of the record that `bytes` begin with, which this process has pushed.

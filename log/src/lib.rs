@@ -17,8 +17,8 @@
 //!
 //! # The way of a record
 //! [`Log::admit`] reserves room, in memory and on disk → [`Log::append`] copies bytes under the
-//! caller's lock → the writer thread seals, writes and syncs what has gathered → [`Ticket`]s
-//! resolve in order. At start [`Recovery`] goes the other way.
+//! caller's lock, and a turn hands a long record over as it built it (`pieces`) → the writer thread
+//! seals, writes and syncs what has gathered → [`Ticket`]s resolve in order. At start [`Recovery`] goes the other way.
 //!
 //! # The bytes on disk
 //! Drawn field by field in docs/disk.md, and in the modules `segment`, `envelope`, `snapshot` and
@@ -48,6 +48,7 @@ mod memory;
 pub mod offline;
 mod options;
 mod pace;
+mod pieces;
 mod positions;
 mod prepare;
 mod recover;

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::disk::{Disk, File};
-use crate::envelope::{self, Kind, MAX_PAYLOAD};
+use crate::envelope::{self, MAX_PAYLOAD};
 use crate::error::{Failure, OpenError, Refused, SnapshotError, is_full};
 use crate::manifest::{MARKER, Manifest};
 use crate::options::{Durability, Options, Stats, Upkeep};
+use crate::pieces::Pieces;
 use crate::shared::{Counters, Kept, Shared, Spare, Stall, State};
 use crate::snapshot::{self, Published, SnapshotInfo};
 use crate::sync::thread::{self, JoinHandle};
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::ticket::{Progress, Ticket};
 use crate::writer::{Tail, Writer};
 use crate::{prepare, segment};
@@ -52,7 +53,7 @@ pub struct Log {
 /// The state of work that is done in steps.
 struct Steps {
     writer: Writer,
-    batch: Vec<u8>,
+    batch: Vec<Vec<u8>>,
     /// The segment that the marker names.
     noted: u64,
 }
@@ -95,7 +96,7 @@ impl Log {
             retry_full: options.retry_full,
             buffer_bytes: options.buffer_bytes,
             state: Mutex::new(State {
-                pending: Vec::new(),
+                pending: Pieces::default(),
                 appended: last,
                 outstanding: 0,
                 left: tail.bytes - tail.at,
@@ -218,7 +219,7 @@ impl Log {
         match state.spare {
             Spare::Full if wanted > on_disk => Err(Refused::Full),
             _ => {
-                if !state.pending.is_empty() {
+                if state.pending.bytes() > 0 {
                     state.hurry = true;
                     shared.work.notify_one();
                 }
@@ -235,40 +236,23 @@ impl Log {
     /// If a payload is longer than [`MAX_PAYLOAD`], or all together than the permit allows.
     pub fn append<'p>(
         &self,
-        mut permit: Permit<'_>,
+        permit: Permit<'_>,
         payloads: impl IntoIterator<Item = &'p [u8]>,
     ) -> u64 {
-        let shared = &*self.shared;
-        let mut state = shared.state.lock();
-        let before = state.appended;
+        let mut appending = Appending::begin(&self.shared, permit);
         for payload in payloads {
-            let size = envelope::size_on_disk(payload.len()) as u64;
-            assert!(payload.len() <= MAX_PAYLOAD, "a record is at most {MAX_PAYLOAD} bytes");
-            assert!(size <= permit.bytes, "more is appended than was admitted");
-            state.appended += 1;
-            if shared.durability != Durability::Memory {
-                // From here on these bytes are the buffer's, no longer the permit's.
-                permit.bytes -= size;
-                let index = state.appended;
-                envelope::push(&mut state.pending, Kind::Entry, index, payload);
-            }
+            appending.add(payload.len(), |pending, index| pending.push(index, payload));
         }
-        state.outstanding -= std::mem::take(&mut permit.bytes);
-        let last = state.appended;
-        let wake = state.pending.len() >= state.wakes_at;
-        if wake {
-            state.wakes_at = usize::MAX;
-        }
-        if shared.durability != Durability::Always {
-            // Under the lock, so that the position never runs ahead of the bytes.
-            shared.safe.advance(last);
-        }
-        drop(state);
-        shared.counters.records.fetch_add(last - before, Ordering::Relaxed);
-        if wake {
-            shared.work.notify_one();
-        }
-        last
+        appending.end()
+    }
+
+    /// Appends the record whose payload was built behind [`envelope::begin`], and returns its index;
+    /// see [`Log::append`]. What is left in `record` is memory for the next one.
+    pub(crate) fn append_built(&self, permit: Permit<'_>, record: &mut Vec<u8>) -> u64 {
+        let mut appending = Appending::begin(&self.shared, permit);
+        let payload_bytes = record.len() - envelope::HEADER;
+        appending.add(payload_bytes, |pending, index| pending.push_built(index, record));
+        appending.end()
     }
 
     /// Whether the bytes of records are kept: else nothing need be put into one.
@@ -444,6 +428,57 @@ impl Log {
     /// Who this store is, in this run.
     pub fn manifest(&self) -> &Manifest {
         &self.shared.manifest
+    }
+}
+
+/// Records on their way into the buffer, under its lock.
+struct Appending<'a> {
+    shared: &'a Shared,
+    state: MutexGuard<'a, State>,
+    permit: Permit<'a>,
+    before: u64,
+}
+
+impl<'a> Appending<'a> {
+    fn begin(shared: &'a Shared, permit: Permit<'a>) -> Self {
+        let state = shared.state.lock();
+        let before = state.appended;
+        Self { shared, state, permit, before }
+    }
+
+    /// Adds a record with so many payload bytes.
+    fn add(&mut self, payload_bytes: usize, put: impl FnOnce(&mut Pieces, u64)) {
+        let size = envelope::size_on_disk(payload_bytes) as u64;
+        assert!(payload_bytes <= MAX_PAYLOAD, "a record is at most {MAX_PAYLOAD} bytes");
+        assert!(size <= self.permit.bytes, "more is appended than was admitted");
+        self.state.appended += 1;
+        if self.shared.durability != Durability::Memory {
+            // From here on these bytes are the buffer's, no longer the permit's.
+            self.permit.bytes -= size;
+            let index = self.state.appended;
+            put(&mut self.state.pending, index);
+        }
+    }
+
+    /// Gives the index of the last record, of the last one before if there were none.
+    fn end(self) -> u64 {
+        let Self { shared, mut state, mut permit, before } = self;
+        state.outstanding -= std::mem::take(&mut permit.bytes);
+        let last = state.appended;
+        let wake = state.pending.bytes() >= state.wakes_at;
+        if wake {
+            state.wakes_at = usize::MAX;
+        }
+        if shared.durability != Durability::Always {
+            // Under the lock, so that the position never runs ahead of the bytes.
+            shared.safe.advance(last);
+        }
+        drop(state);
+        shared.counters.records.fetch_add(last - before, Ordering::Relaxed);
+        if wake {
+            shared.work.notify_one();
+        }
+        last
     }
 }
 

@@ -10,6 +10,7 @@ use crate::disk::{Disk, File};
 use crate::error::Failure;
 use crate::manifest::Manifest;
 use crate::options::Durability;
+use crate::pieces::Pieces;
 use crate::snapshot::SnapshotInfo;
 use crate::sync::{Condvar, Mutex};
 use crate::ticket::Progress;
@@ -35,8 +36,8 @@ pub(crate) struct Kept {
 
 /// What appenders, writer and preparer share under one short lock.
 pub(crate) struct State {
-    /// Records that lack their seal, back to back.
-    pub(crate) pending: Vec<u8>,
+    /// Records that lack their seal.
+    pub(crate) pending: Pieces,
     /// Last index handed out.
     pub(crate) appended: u64,
     /// Bytes promised to permits or buffered, and not yet written to a segment.

@@ -20,6 +20,7 @@ use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::{Footprint, Writing};
 
 use crate::commit::Call;
+use crate::envelope;
 use crate::error::Refused;
 use crate::gets::Ahead;
 use crate::group::{Group, Order, held};
@@ -55,6 +56,7 @@ impl<'a> Turn<'a> {
         let now_ms = group.clock.now_ms();
         let stamp = Stamp { now_ms, revision: group.revision.load(Ordering::Acquire) };
         order.record.clear();
+        envelope::begin(&mut order.record);
         record::begin(stamp, &mut order.record);
         Self { group, order, stamp, session: None, wrote: false, logs: group.log().keeps_records() }
     }
@@ -271,8 +273,9 @@ impl<'a> Turn<'a> {
         group.memory.note_tables(self.order.tables.bytes());
         group.memory.press();
         let noted = group.positions.note(self.stamp.revision);
-        let index = group.log().append_one(permit, &self.order.record);
+        let index = group.log().append_built(permit, &mut self.order.record);
         debug_assert_eq!(index, noted, "only turns append to the log");
+        self.order.record.clear();
         self.order.record.shrink_to(KEEP_BYTES);
         self.wrote = false;
         Some(index)

@@ -1,7 +1,7 @@
 //! The writer thread: take what has gathered, write it in one call, sync once, tell those who
 //! wait, in order. No timer decides the size of a batch: what queued during one sync is the next.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,12 +12,10 @@ use crate::disk::File;
 use crate::envelope::{self, Kind, Seed};
 use crate::error::Failure;
 use crate::options::Durability;
+use crate::pieces;
 use crate::segment;
 use crate::shared::{Kept, Shared, Spare, State};
 use tidekeep_protocol::planted;
-
-/// Buffer kept from batch to batch; what a burst has needed beyond goes back to the system.
-const KEEP_BYTES: usize = 4 << 20;
 
 /// Bytes that need not wait for more to be written together with.
 const GATHER_BYTES: usize = 256 << 10;
@@ -99,18 +97,18 @@ impl Writer {
     }
 
     /// Does the next piece of work, if there is any now; whether there was.
-    pub(crate) fn step(&mut self, batch: &mut Vec<u8>) -> bool {
+    pub(crate) fn step(&mut self, batch: &mut Vec<Vec<u8>>) -> bool {
         let shared = Arc::clone(&self.shared);
         self.empty_at = Instant::now();
         let work = self.find_work(&mut shared.state.lock(), batch, self.empty_at);
         work.is_some_and(|work| self.perform(&work, batch).is_continue())
     }
 
-    fn perform(&mut self, work: &Work, batch: &mut Vec<u8>) -> ControlFlow<()> {
+    fn perform(&mut self, work: &Work, batch: &mut Vec<Vec<u8>>) -> ControlFlow<()> {
         let outcome = match work {
             Work::Write => self.commit(batch),
             Work::Sync => self.sync(),
-            Work::Mark => self.mark(batch),
+            Work::Mark => self.mark(),
             Work::End => return ControlFlow::Break(()),
         };
         match outcome {
@@ -123,8 +121,8 @@ impl Writer {
         }
     }
 
-    /// Sleeps until there is something to do. Swaps the gathered records into the empty `batch`.
-    fn next_work(&mut self, batch: &mut Vec<u8>) -> Work {
+    /// Sleeps until there is something to do. Swaps what has gathered into `batch`.
+    fn next_work(&mut self, batch: &mut Vec<Vec<u8>>) -> Work {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.state.lock();
         let mut slept = false;
@@ -149,14 +147,19 @@ impl Writer {
         }
     }
 
-    fn find_work(&mut self, state: &mut State, batch: &mut Vec<u8>, now: Instant) -> Option<Work> {
+    fn find_work(
+        &mut self,
+        state: &mut State,
+        batch: &mut Vec<Vec<u8>>,
+        now: Instant,
+    ) -> Option<Work> {
         if self.shared.failed() {
             return Some(Work::End);
         }
         if self.is_ripe(state, now) {
             self.written_since = self.pending_since.take().unwrap_or(now);
             (self.empty_at, state.hurry) = (now, false);
-            mem::swap(&mut state.pending, batch);
+            state.pending.swap_into(batch);
             return Some(Work::Write);
         }
         let due = state.closing || self.deadline().is_some_and(|deadline| deadline <= now);
@@ -173,12 +176,12 @@ impl Writer {
 
     /// Whether what is pending is to be written now.
     fn is_ripe(&mut self, state: &State, now: Instant) -> bool {
-        if state.pending.is_empty() {
+        if state.pending.bytes() == 0 {
             self.empty_at = now;
             return false;
         }
         *self.pending_since.get_or_insert(self.empty_at) + self.shared.gather <= now
-            || state.pending.len() >= GATHER_BYTES
+            || state.pending.bytes() >= GATHER_BYTES
             || state.hurry
             || state.closing
             || state.sync_through > self.shared.synced.reached()
@@ -208,19 +211,25 @@ impl Writer {
         fits
     }
 
-    fn commit(&mut self, batch: &mut Vec<u8>) -> Result<(), Failure> {
-        let mut rest = &mut batch[..];
-        while !rest.is_empty() {
-            let fits = self.seal(rest);
-            let (part, later) = rest.split_at_mut(fits);
-            self.write(part)?;
-            if !later.is_empty() {
-                self.roll()?;
+    fn commit(&mut self, batch: &mut Vec<Vec<u8>>) -> Result<(), Failure> {
+        let (mut parts, mut bytes) = (Vec::with_capacity(batch.len()), 0);
+        for piece in &mut *batch {
+            let mut rest = &mut piece[..];
+            while !rest.is_empty() {
+                let fits = self.seal(rest, bytes);
+                let (part, later) = rest.split_at_mut(fits);
+                bytes += fits;
+                parts.push(IoSlice::new(part));
+                if !later.is_empty() {
+                    self.write(&mut parts, bytes)?;
+                    (parts, bytes) = (Vec::new(), 0);
+                    self.roll()?;
+                }
+                rest = later;
             }
-            rest = later;
         }
-        batch.clear();
-        batch.shrink_to(KEEP_BYTES);
+        self.write(&mut parts, bytes)?;
+        pieces::empty(batch);
         self.tail.marked = false;
         let due = match self.shared.durability {
             Durability::Always => true,
@@ -233,17 +242,18 @@ impl Writer {
         Ok(())
     }
 
-    fn mark(&mut self, batch: &mut Vec<u8>) -> Result<(), Failure> {
-        envelope::push(batch, Kind::Mark, self.tail.last_index, &[]);
-        self.seal(batch);
-        self.write(batch)?;
-        batch.clear();
+    fn mark(&mut self) -> Result<(), Failure> {
+        let mut mark = Vec::new();
+        envelope::push(&mut mark, Kind::Mark, self.tail.last_index, &[]);
+        let bytes = self.seal(&mut mark, 0);
+        self.write(&mut [IoSlice::new(&mark)], bytes)?;
         self.sync()
     }
 
-    /// Seals the records that fit into the segment and returns their bytes.
-    fn seal(&mut self, records: &mut [u8]) -> usize {
-        let room = (self.tail.bytes - self.tail.at) as usize;
+    /// Seals the records that fit into the segment behind `before` bytes that are yet to be
+    /// written, and returns their bytes.
+    fn seal(&mut self, records: &mut [u8], before: usize) -> usize {
+        let room = (self.tail.bytes - self.tail.at) as usize - before;
         let seed = Seed::of(self.tail.epoch);
         let mut end = 0;
         while end < records.len() {
@@ -260,16 +270,16 @@ impl Writer {
         end
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        if bytes.is_empty() {
+    fn write(&mut self, parts: &mut [IoSlice<'_>], bytes: usize) -> Result<(), Failure> {
+        if bytes == 0 {
             return Ok(());
         }
         let Tail { file, at, .. } = &self.tail;
         self.shared
             .stall
-            .watch(|| file.write_at(bytes, *at))
+            .watch(|| file.write_parts_at(parts, *at))
             .map_err(|error| Failure::new("write", self.name(), error))?;
-        let len = bytes.len() as u64;
+        let len = bytes as u64;
         self.tail.at += len;
         self.dirty_since.get_or_insert(self.written_since);
         self.shared.counters.writes.fetch_add(1, Ordering::Relaxed);

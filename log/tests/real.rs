@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 use std::fs;
+use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
-use tidekeep_log::disk::faulty::seeded;
+use tidekeep_log::disk::Disk;
+use tidekeep_log::disk::faulty::{FaultyDisk, seeded};
 use tidekeep_log::disk::real::RealDisk;
 use tidekeep_log::{Log, OpenError, Options, Recovery, Refused, Report};
 
@@ -34,6 +36,24 @@ fn append(log: &Log, payload: &[u8]) {
         }
     };
     log.ticket(log.append_one(permit, payload)).wait().unwrap();
+}
+
+#[test]
+fn parts_are_written_one_behind_the_other_however_many_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let on_file: Arc<dyn Disk> = Arc::new(RealDisk::open(dir.path()).unwrap());
+    // More than the system takes at once, some of them empty.
+    let parts: Vec<_> = (0..3_000).map(|at| vec![at as u8; at % 50]).collect();
+    let expected = parts.concat();
+    for disk in [on_file, Arc::new(FaultyDisk::new(1))] {
+        let file = disk.create("parts").unwrap();
+        let mut slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        file.write_parts_at(&mut slices, 7).unwrap();
+        let mut content = vec![0; expected.len()];
+        file.read_at(&mut content, 7).unwrap();
+        assert!(content == expected);
+        assert_eq!(file.len().unwrap(), 7 + expected.len() as u64);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The disk as the log sees it: one flat directory, a handful of calls, nothing hidden. [`real`]
 //! is the file system, [`read_only`] the same for those who only look, [`memory`] none at all, `faulty` (feature `testing`) a disk that loses, tears and lies on purpose.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 #[cfg(feature = "testing")]
@@ -54,6 +54,16 @@ pub trait File: Send + Sync {
 
     /// Writes all of `data` at `offset`, growing the file if need be.
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all parts at `offset`, one behind the other, as [`File::write_at`] does.
+    fn write_parts_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let mut at = offset;
+        for part in parts {
+            self.write_at(part, at)?;
+            at += part.len() as u64;
+        }
+        Ok(())
+    }
 
     /// Makes an empty file `bytes` zeros long, with space on disk for all of them.
     fn reserve(&self, bytes: u64) -> io::Result<()> {

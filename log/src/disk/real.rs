@@ -2,18 +2,21 @@
 //! server out of the directory.
 
 use std::fs::{self, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
+use rustix::io::{Errno, pwritev};
 
 use super::{Disk, File, zero};
 use crate::error::OpenError;
 
 pub(super) const LOCK: &str = "lock";
+
+/// Parts that the system takes at once.
+const PARTS_MAX: usize = 1024;
 
 /// A directory of the file system, locked for as long as this value lives.
 pub struct RealDisk {
@@ -134,6 +137,21 @@ impl File for RealFile {
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_exact_at(buf, offset)
+    }
+
+    fn write_parts_at(&self, mut parts: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+        while !parts.is_empty() {
+            match pwritev(&self.0, &parts[..parts.len().min(PARTS_MAX)], offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    IoSlice::advance_slices(&mut parts, written);
+                    offset += written as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {

@@ -45,6 +45,31 @@ fn everything_is_the_same_after_a_restart() {
 }
 
 #[test]
+fn long_and_short_records_lie_across_segments_and_come_back() {
+    for durability in [Durability::Always, Durability::None] {
+        let world = World { durability, ..World::new(9) };
+        let store = world.open();
+        for round in 0..100_usize {
+            // From a few bytes to more than a short record may have, in no order.
+            let value = vec![round as u8; round * 7_919 % 16_000];
+            let keys = [[1, round as u8], [2, round as u8]];
+            let batch = keys.each_ref().map(|key| put_request(key, &value));
+            ask_all(&store, &batch).expect("storage works");
+            put(&store, &[3, round as u8], b"short");
+        }
+        let before = (store.digest(), store.revision(), content(&store));
+        assert_eq!(before.1, 300);
+        let segments = figure(&store, "log_segments");
+        assert!(segments > 10, "{segments} segments");
+        store.close().expect("it closes");
+        drop(store);
+
+        let store = world.on(world.disk.crash(Crash::Drop)).open();
+        assert_eq!(before, (store.digest(), store.revision(), content(&store)));
+    }
+}
+
+#[test]
 fn watches_resume_behind_a_restart_and_behind_snapshots() {
     let world = World::new(2);
     let store = world.open();
