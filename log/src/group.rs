@@ -30,6 +30,7 @@ use crate::log::Log;
 use crate::memory::Memory;
 use crate::pace::Pace;
 use crate::positions::Positions;
+use crate::state::State;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock, RwLockReadGuard};
 use crate::tail::Tail;
@@ -261,6 +262,24 @@ impl Group {
         };
         let index = index + u64::from(planted::is_awake("snapshot-index-one-too-far"));
         Cut { index, head, tables, view }
+    }
+
+    /// Takes another state instead of its own, which must be younger: whoever follows its changes goes
+    /// on with those that come with it, or is told that they are forgotten.
+    pub(crate) fn replace(&self, state: State, tail: Tail) {
+        let State { shards, tables, revision, .. } = state;
+        let mut order = self.order.lock();
+        {
+            let mut old: Vec<_> = self.shards.iter().map(RwLock::write).collect();
+            for (old, (_, new)) in old.iter_mut().zip(shards) {
+                **old = *new;
+            }
+            self.tail.replace(tail);
+            self.revision.store(revision, Ordering::Release);
+        }
+        order.tables = tables;
+        self.leases_due(&order.tables.leases);
+        self.memory.note_tables(order.tables.bytes());
     }
 
     /// Keys, and bytes of memory that their entries take.

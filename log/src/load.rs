@@ -3,19 +3,21 @@
 
 use std::sync::Arc;
 
+use tidekeep_protocol::limits::Limits;
 use tidekeep_store::record::{BadRecord, Record};
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::Spread;
 use tidekeep_store::snapshot::Head;
 
 use crate::alarm::Alarm;
-use crate::clock::Monotone;
+use crate::clock::{Clock, Monotone};
 use crate::commit::Identity;
 use crate::disk::Disk;
 use crate::error::{BoxError, OpenError};
 use crate::group::{Group, Order, held};
+use crate::log::Log;
 use crate::manifest::{MARKER, Manifest};
-use crate::memory::{Eviction, Memory};
+use crate::memory::{Eviction, Memory, MemoryOptions};
 use crate::options::Options;
 use crate::positions::Positions;
 use crate::recover::{Recovery, at, refuse_interrupted};
@@ -24,6 +26,7 @@ use crate::solo::SoloOptions;
 use crate::state::{NewerHead, State};
 use crate::sync::atomic::AtomicU64;
 use crate::sync::{Mutex, RwLock};
+use crate::tail::Tail;
 
 /// Writes that arrive together share a record up to this many bytes.
 const RECORD_BYTES: u64 = 1 << 20;
@@ -55,29 +58,55 @@ pub(crate) fn load(mut options: SoloOptions) -> Result<Loaded, OpenError> {
     let (log, report) = recovery.replay_together(|records| replay.records(records))?;
     let Manifest { store_id, incarnation, .. } = *log.manifest();
     let identity = Identity { store_id: store_id.to_be_bytes(), incarnation };
-    let State { shards, tables, snapshot, revision, now_ms, .. } = state;
-    let store = held(shards.iter().map(|(_, shard)| &**shard));
-    let memory = Memory::new(options.memory, store, options.history_bytes);
-    memory.note_tables(tables.bytes());
-    let group = Group {
-        positions: Positions::new(log, revision),
-        tail,
-        clock: Monotone::new(options.clock, now_ms),
-        alarm: Alarm::new(),
-        shards: shards.into_iter().map(|(_, shard)| RwLock::new(*shard)).collect(),
-        spread,
+    let (snapshot, revision) = (state.snapshot, state.revision);
+    let settings = Settings {
         limits: options.limits,
         record_bytes,
-        revision: AtomicU64::new(revision),
-        lease_due_ms: AtomicU64::new(tables.leases.next_due().unwrap_or(u64::MAX)),
-        order: Mutex::new(Order { tables, ..Order::default() }),
-        memory,
-        dice: AtomicU64::new(dice),
-        lags: Mutex::default(),
+        history_bytes: options.history_bytes,
+        memory: options.memory,
+        clock: options.clock,
+        dice,
     };
+    let group = settings.group(state, tail, log);
     let (keys, _) = group.size();
     tracing::info!(records = report.replayed, revision, keys, "the store is loaded");
     Ok(Loaded { group, identity, snapshot })
+}
+
+/// What a group is made with beside its state.
+pub(crate) struct Settings {
+    pub(crate) limits: Limits,
+    pub(crate) record_bytes: usize,
+    pub(crate) history_bytes: usize,
+    pub(crate) memory: MemoryOptions,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) dice: u64,
+}
+
+impl Settings {
+    /// The group of a state, whose order goes on in `log`.
+    pub(crate) fn group(self, state: State, tail: Tail, log: Log) -> Group {
+        let State { spread, shards, tables, revision, now_ms, .. } = state;
+        let store = held(shards.iter().map(|(_, shard)| &**shard));
+        let memory = Memory::new(self.memory, store, self.history_bytes);
+        memory.note_tables(tables.bytes());
+        Group {
+            positions: Positions::new(log, revision),
+            tail,
+            clock: Monotone::new(self.clock, now_ms),
+            alarm: Alarm::new(),
+            shards: shards.into_iter().map(|(_, shard)| RwLock::new(*shard)).collect(),
+            spread,
+            limits: self.limits,
+            record_bytes: self.record_bytes,
+            revision: AtomicU64::new(revision),
+            lease_due_ms: AtomicU64::new(tables.leases.next_due().unwrap_or(u64::MAX)),
+            order: Mutex::new(Order { tables, ..Order::default() }),
+            memory,
+            dice: AtomicU64::new(self.dice),
+            lags: Mutex::default(),
+        }
+    }
 }
 
 /// Does what a start does up to its first change, and forgets it again.

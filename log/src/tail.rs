@@ -78,6 +78,13 @@ impl Tail {
         self.held.store(held, Ordering::Relaxed);
     }
 
+    /// Forgets all, and goes on where `other` is.
+    pub(crate) fn replace(&self, other: Self) {
+        let mut kept = self.kept.lock();
+        *kept = other.kept.into_inner();
+        self.held.store(other.held.into_inner(), Ordering::Relaxed);
+    }
+
     /// What the changes hold in memory that the store does not hold as well, in bytes.
     pub(crate) fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)

@@ -13,7 +13,7 @@ use tidekeep_store::approach::Near;
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
 use tidekeep_store::moment::Moment;
-use tidekeep_store::record::{self, Expired};
+use tidekeep_store::record::{self, Command, Expired};
 use tidekeep_store::reply::Reply;
 use tidekeep_store::sessions::Recall;
 use tidekeep_store::shard::Shard;
@@ -174,6 +174,27 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// Applies a command of a record that was ordered elsewhere, which is answered if it is a client's.
+    pub(crate) fn command(&mut self, command: Command<'_>) -> Option<Result<Reply, Refusal>> {
+        let (request, number) = match command {
+            Command::Request(request) => (request, None),
+            Command::Numbered { numbered, request, .. } => (request, Some(numbered)),
+            Command::Expire(expired) => {
+                self.expire(&expired);
+                return None;
+            }
+            Command::Evict(evicted) => {
+                self.evict(&evicted);
+                return None;
+            }
+            Command::EndLease(lease) => {
+                self.end_lease(lease);
+                return None;
+            }
+        };
+        Some(self.write(&Call { request, body: None, number }, None))
+    }
+
     fn expire(&mut self, expired: &[Expired<'_>]) {
         let (group, stamp) = (self.group, self.stamp);
         let shards = expired.iter().map(|entry| group.spread.shard_of(entry.key));
@@ -208,29 +229,36 @@ impl<'a> Turn<'a> {
     /// Ends leases whose time is over, with their keys, as far as that is little work; how many
     /// leases and how many keys.
     fn end_leases(&mut self, most: usize) -> (usize, usize) {
-        let group = self.group;
         let (mut ended, mut keys) = (0, 0);
         while ended < most && keys < KEYS_STEP {
             let leases = &self.order.tables.leases;
             let Some(lease) = leases.due(self.stamp.now_ms).next() else { break };
-            let end_ms = leases.end_of(lease).unwrap_or(self.stamp.now_ms);
-            let mut guards = group.lock_all(&group.spread.of_lease(leases, lease));
-            let before = group.counted(&guards);
-            let mut writing = Writing::new(group.spread, &mut guards);
-            let tables = &mut self.order.tables;
-            let change = apply_end_lease(&mut writing, tables, self.stamp, lease);
-            group.count(before, &guards);
-            if change.is_some() {
-                let lag_ms = self.stamp.now_ms.saturating_sub(end_ms);
-                group.lags.lock().record(self.stamp.now_ms, lag_ms);
-            }
-            keys += change.as_ref().map_or(0, |change| change.events.len());
+            keys += self.end_lease(lease);
             ended += 1;
-            if self.keep(change, &guards) {
-                record::push_end_lease(lease, &mut self.order.record);
-            }
         }
         (ended, keys)
+    }
+
+    /// Ends a lease with its keys, if its time is over; how many keys these were.
+    fn end_lease(&mut self, lease: u64) -> usize {
+        let group = self.group;
+        let leases = &self.order.tables.leases;
+        let end_ms = leases.end_of(lease).unwrap_or(self.stamp.now_ms);
+        let mut guards = group.lock_all(&group.spread.of_lease(leases, lease));
+        let before = group.counted(&guards);
+        let mut writing = Writing::new(group.spread, &mut guards);
+        let tables = &mut self.order.tables;
+        let change = apply_end_lease(&mut writing, tables, self.stamp, lease);
+        group.count(before, &guards);
+        if change.is_some() {
+            let lag_ms = self.stamp.now_ms.saturating_sub(end_ms);
+            group.lags.lock().record(self.stamp.now_ms, lag_ms);
+        }
+        let keys = change.as_ref().map_or(0, |change| change.events.len());
+        if self.keep(change, &guards) {
+            record::push_end_lease(lease, &mut self.order.record);
+        }
+        keys
     }
 
     /// Keeps what a command changed, while its shards are still locked: whoever reads an entry

@@ -1,0 +1,122 @@
+//! A replica: equal records make equal replicas, a frozen state takes another one's place, and what is
+//! to end ends by the records alone.
+
+use tidekeep_log::{Answer, Call, Replica, ReplicaOptions, Reply, TooOld};
+use tidekeep_protocol::condition::{Condition, Expiry};
+use tidekeep_protocol::op::{Get, Put, Request};
+use tidekeep_protocol::session::{Number, SessionId};
+use tidekeep_store::apply::Stamp;
+use tidekeep_store::record;
+
+/// A record of puts at a time.
+fn puts(now_ms: u64, puts: &[(&str, &str, Expiry)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    record::begin(Stamp { now_ms, revision: 0 }, &mut out);
+    for &(key, value, expiry) in puts {
+        record::push_decoded(&put(key, value, expiry), &mut out);
+    }
+    out
+}
+
+fn put<'a>(key: &'a str, value: &'a str, expiry: Expiry) -> Request<'a> {
+    let (key, value) = (key.as_bytes(), value.as_bytes());
+    Request::Put(Put { key, value, condition: Condition::Always, expiry, previous: false })
+}
+
+fn replica() -> Replica {
+    Replica::new(&ReplicaOptions { history_bytes: 4096, ..ReplicaOptions::new(7) }).unwrap()
+}
+
+fn value(replica: &Replica, key: &str) -> Option<Vec<u8>> {
+    let request = Request::Get(Get { key: key.as_bytes() });
+    let mut answers: Vec<Answer> = Vec::new();
+    replica.read(&[Call { request, body: None, number: None }], &mut answers);
+    match answers.pop() {
+        Some(Ok(Reply::Get(found))) => found.entry.map(|entry| entry.value().to_vec()),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The chunks of a replica's state.
+fn chunks(replica: &Replica) -> Vec<Vec<u8>> {
+    let mut chunks = Vec::new();
+    let Ok(()) = replica.freeze().write(|chunk| {
+        chunks.push(chunk.to_vec());
+        Ok::<_, std::convert::Infallible>(())
+    });
+    chunks
+}
+
+#[test]
+fn equal_records_make_equal_replicas() {
+    let (one, other) = (replica(), replica());
+    for at in 0..100_u64 {
+        let record = puts(at, &[(&format!("k{}", at % 7), "v", Expiry::Never)]);
+        let answers = one.apply(&record).unwrap();
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answers, other.apply(&record).unwrap());
+    }
+    assert_eq!((one.digest(), one.revision(), one.keys()), (other.digest(), 100, 7));
+}
+
+#[test]
+fn time_is_that_of_the_records() {
+    let replica = replica();
+    replica.apply(&puts(1_000, &[("brief", "v", Expiry::After(500))])).unwrap();
+    assert_eq!(value(&replica, "brief").as_deref(), Some(&b"v"[..]));
+    assert!(replica.ending(1_499).is_none());
+    let ending = replica.ending(1_500).unwrap();
+    assert_eq!(value(&replica, "brief").as_deref(), Some(&b"v"[..]), "nothing is ordered yet");
+    assert_eq!(replica.apply(&ending).unwrap(), []);
+    assert_eq!((value(&replica, "brief"), replica.keys(), replica.now_ms()), (None, 0, 1_500));
+    // An older clock takes nothing back.
+    replica.apply(&puts(1_200, &[("late", "v", Expiry::Never)])).unwrap();
+    assert_eq!(replica.now_ms(), 1_500);
+    // What was put anew meanwhile lives on.
+    replica.apply(&puts(2_000, &[("brief", "again", Expiry::Never)])).unwrap();
+    replica.apply(&ending).unwrap();
+    assert_eq!(value(&replica, "brief").as_deref(), Some(&b"again"[..]));
+}
+
+#[test]
+fn a_number_is_applied_once() {
+    let replica = replica();
+    let mut record = Vec::new();
+    record::begin(Stamp { now_ms: 5, revision: 0 }, &mut record);
+    record::push_session(SessionId([3; 16]), &mut record);
+    let mut body = Vec::new();
+    let request = put("k", "v", Expiry::Never);
+    request.encode(&mut body);
+    let number = Number { sequence: 1, oldest: 1 };
+    record::push_numbered(number, false, request.spec().kind, &body, &mut record);
+    let first = replica.apply(&record).unwrap();
+    assert_eq!((replica.apply(&record).unwrap(), replica.revision()), (first, 1));
+}
+
+#[test]
+fn a_frozen_state_takes_the_place_of_an_older_one() {
+    let (ahead, behind) = (replica(), replica());
+    for at in 0..200_u64 {
+        let key = format!("k{}", at % 50);
+        let record = puts(at, &[(&key, "v", Expiry::At(10_000 + at))]);
+        ahead.apply(&record).unwrap();
+        if at < 10 {
+            behind.apply(&record).unwrap();
+        }
+    }
+    let chunks = chunks(&ahead);
+    let head_only = chunks[..1].iter().map(Vec::as_slice);
+    assert!(behind.install(head_only).is_err());
+    assert_eq!(behind.revision(), 10, "a refused state changes nothing");
+    behind.install(chunks.iter().map(Vec::as_slice)).unwrap();
+    assert_eq!((behind.digest(), behind.revision()), (ahead.digest(), 200));
+    assert_eq!((behind.now_ms(), behind.next_due()), (ahead.now_ms(), ahead.next_due()));
+    // Who follows goes on with what came with it, or is told that it is forgotten.
+    let told = ahead.changes(190, usize::MAX).unwrap();
+    let followed = behind.changes(190, usize::MAX).unwrap();
+    assert_eq!((followed.changes.len(), followed.through), (told.changes.len(), 200));
+    assert!(matches!(behind.changes(10, usize::MAX), Err(TooOld { .. })));
+    let next = puts(300, &[("new", "v", Expiry::Never)]);
+    assert_eq!(ahead.apply(&next).unwrap(), behind.apply(&next).unwrap());
+    assert_eq!(ahead.digest(), behind.digest());
+}
