@@ -1,5 +1,23 @@
 //! The peers of Tidekeep: how several nodes keep one store. Consensus is openraft's, and only `raft/` names
 //! it; where groups are placed, what travels between nodes and what lies on their disks is here.
+//!
+//! ```text
+//! calls ─▶ record ─▶ Member ─▶ openraft ─▶ journal (one log for all groups of a node) ─▶ disk
+//!                                 │  └──▶ peers, through Link
+//!                                 └──▶ ordered ─▶ Replica (store's apply) ─▶ answers
+//! ```
+//!
+//! Time, tasks and chance come from the runtime that a [`Member`] is made with, the network from [`Link`],
+//! the disk from [`tidekeep_log::disk::Disk`]: a whole cluster runs in one thread under a seed.
 
 pub mod balance;
+mod link;
 pub mod placement;
+mod raft;
+
+pub use link::{Lane, Link, LinkFuture, PeerAddress, Unreachable};
+pub use placement::NodeId;
+pub use raft::{
+    Audit, Config, Journal, JournalOptions, Member, MembershipError, Opened, Read, Standing, Types,
+    WriteError,
+};

@@ -105,11 +105,11 @@ impl Replica {
     /// # Errors
     /// [`BadRecord`]: nothing of it was applied. A node that cannot read what the others applied must
     /// not go on.
-    pub fn apply(&self, bytes: &[u8]) -> Result<Vec<Answer>, BadRecord> {
-        let record = Record::decode(bytes)?;
+    pub fn apply(&self, record: &[u8]) -> Result<Vec<Answer>, BadRecord> {
+        let record = Record::decode(record)?;
         let commands = record.commands().collect::<Result<Vec<_>, _>>()?;
         self.time.0.fetch_max(record.stamp.now_ms, Ordering::AcqRel);
-        let permit = self.permit(bytes.len());
+        let permit = self.permit();
         let mut turn = Turn::begin(&self.group);
         let answers = commands.into_iter().filter_map(|command| turn.command(command)).collect();
         turn.finish(permit);
@@ -205,7 +205,7 @@ impl Replica {
         chunks.into_iter().try_for_each(|chunk| state.take(chunk))?;
         let tail = state.begin_tail(self.history_bytes)?;
         let (revision, now_ms) = (state.revision, state.now_ms);
-        let permit = self.permit(0);
+        let permit = self.permit();
         self.group.replace(state, tail);
         self.time.0.fetch_max(now_ms, Ordering::AcqRel);
         self.group.positions.note(revision);
@@ -214,15 +214,14 @@ impl Replica {
     }
 
     /// Room in a log that keeps nothing.
-    fn permit(&self, bytes: usize) -> Permit<'_> {
-        let admitted = self.group.log().admit(1, bytes);
-        admitted
-            .unwrap_or_else(|_| unreachable!("it has room for any record, and nobody closes it"))
+    fn permit(&self) -> Permit<'_> {
+        let admitted = self.group.log().admit(1, 0);
+        admitted.unwrap_or_else(|_| unreachable!("it keeps nothing, and nobody closes it"))
     }
 }
 
-/// Of a log in memory that keeps no records: more than the longest.
-const SEGMENT_BYTES: u64 = 64 << 20;
+/// Of a log in memory that keeps no records: the least there can be.
+const SEGMENT_BYTES: u64 = 4 << 10;
 
 /// The state of a replica between two records.
 pub struct Frozen {

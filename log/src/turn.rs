@@ -301,7 +301,10 @@ impl<'a> Turn<'a> {
         group.memory.note_tables(self.order.tables.bytes());
         group.memory.press();
         let noted = group.positions.note(self.stamp.revision);
-        let index = group.log().append_built(permit, &mut self.order.record);
+        let index = match self.logs {
+            true => group.log().append_built(permit, &mut self.order.record),
+            false => group.log().append_one(permit, &[]),
+        };
         debug_assert_eq!(index, noted, "only turns append to the log");
         self.order.record.clear();
         self.order.record.shrink_to(KEEP_BYTES);

@@ -24,7 +24,8 @@ fn put<'a>(key: &'a str, value: &'a str, expiry: Expiry) -> Request<'a> {
 }
 
 fn replica() -> Replica {
-    Replica::new(&ReplicaOptions { history_bytes: 4096, ..ReplicaOptions::new(7) }).unwrap()
+    Replica::new(&ReplicaOptions { history_bytes: 4096, ..ReplicaOptions::new(7) })
+        .expect("memory for a replica")
 }
 
 fn value(replica: &Replica, key: &str) -> Option<Vec<u8>> {

@@ -1,0 +1,286 @@
+//! The log of a node, which all its groups share: their items are appended in the order in which the groups
+//! gave them, written and synced together, and each group is told of its own in that order. What is to be
+//! appended waits here while the log has no room; openraft's own task never does.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use openraft::type_config::AsyncRuntime;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc};
+
+use tidekeep_log::disk::Disk;
+use tidekeep_log::{
+    BoxError, Durability, Log, OpenError, Options, Recovery, Refused, ReplicaOptions,
+    SnapshotError, Ticket, Upkeep,
+};
+
+use crate::raft::item::Item;
+use crate::raft::recovered::Recovered;
+use crate::raft::storage::Store;
+
+/// How a node's log is kept.
+pub struct JournalOptions {
+    /// Where its files are.
+    pub disk: Arc<dyn Disk>,
+    /// Bytes of a segment of the log.
+    pub segment_bytes: u64,
+    /// Who does the log's work.
+    pub upkeep: Upkeep,
+    /// With [`Upkeep::Steps`], told whenever there is something to step for.
+    pub appended: Option<Arc<Notify>>,
+    /// How the groups' replicas are made.
+    pub replica: ReplicaOptions,
+    /// Source of ids and seeds; must not repeat after a restart.
+    pub random: Box<dyn FnMut() -> u64 + Send>,
+}
+
+/// A node's log.
+pub struct Journal {
+    log: Log,
+    appended: Option<Arc<Notify>>,
+    queue: Mutex<Queue>,
+    /// Wakes the task that waits for room.
+    waits: Notify,
+    told: mpsc::UnboundedSender<Told>,
+    stores: Mutex<BTreeMap<u32, Weak<Store>>>,
+    replica: ReplicaOptions,
+    record_max: usize,
+}
+
+/// A log that was opened, and what it holds of each group.
+pub struct Opened {
+    /// The log.
+    pub journal: Arc<Journal>,
+    pub(crate) recovered: Mutex<BTreeMap<u32, Recovered>>,
+    ends: Mutex<Option<mpsc::UnboundedReceiver<Told>>>,
+}
+
+struct Queue {
+    /// Index of the last record that was given to the log or waits to be.
+    last: u64,
+    waiting: VecDeque<Write>,
+}
+
+/// Records of one group, and whom to tell when they are safe.
+struct Write {
+    records: Vec<Vec<u8>>,
+    done: Done,
+}
+
+/// Told once, with what became of records.
+pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
+
+/// Somebody to tell, when a ticket resolves.
+type Told = (Ticket, Done);
+
+/// Time between two looks at a full disk.
+const FULL_RETRY: Duration = Duration::from_millis(100);
+
+/// Part of a segment that a record of a state's chunk takes at most.
+const SHARE: u64 = 8;
+
+impl Journal {
+    /// Opens the log of a node, or makes an empty one, and reads what it holds.
+    ///
+    /// # Errors
+    /// [`OpenError`]: what is there cannot be trusted; nothing is changed.
+    pub fn open(mut options: JournalOptions) -> Result<Opened, OpenError> {
+        let replica = ReplicaOptions { seed: (options.random)(), ..options.replica };
+        let record_max = (options.segment_bytes / SHARE) as usize;
+        let log_options = Options {
+            durability: Durability::Always,
+            segment_bytes: options.segment_bytes,
+            upkeep: options.upkeep,
+            ..Options::new(options.random)
+        };
+        let recovery = Recovery::begin(options.disk, log_options)?;
+        let mut groups = BTreeMap::new();
+        recovery.load_snapshot(|chunk| take(&mut groups, &replica, None, chunk))?;
+        let (log, report) =
+            recovery.replay(|index, record| take(&mut groups, &replica, Some(index), record))?;
+        let (told, ends) = mpsc::unbounded_channel();
+        let journal = Self {
+            log,
+            appended: options.appended,
+            queue: Mutex::new(Queue { last: report.last_index, waiting: VecDeque::new() }),
+            waits: Notify::new(),
+            told,
+            stores: Mutex::default(),
+            replica,
+            record_max,
+        };
+        Ok(Opened {
+            journal: Arc::new(journal),
+            recovered: Mutex::new(groups),
+            ends: Mutex::new(Some(ends)),
+        })
+    }
+
+    /// Appends records behind all others; `done` is told when they are safe. Never waits. Gives the
+    /// index of the last one.
+    pub(crate) fn append(&self, records: Vec<Vec<u8>>, done: Done) -> u64 {
+        let mut queue = self.queue.lock();
+        queue.last += records.len() as u64;
+        let last = queue.last;
+        let mut write = Write { records, done };
+        if queue.waiting.is_empty() {
+            match self.give(&mut write) {
+                Ok(()) => self.tell(last, write.done),
+                Err(Refused::Busy(_) | Refused::Full) => {
+                    queue.waiting.push_back(write);
+                    self.waits.notify_one();
+                }
+                Err(refused) => (write.done)(Err(io::Error::other(refused.to_string()))),
+            }
+        } else {
+            queue.waiting.push_back(write);
+        }
+        last
+    }
+
+    /// Index of the last record that anybody appended.
+    pub(crate) fn last(&self) -> u64 {
+        self.queue.lock().last
+    }
+
+    /// Gives the log as many of the records as it takes now.
+    fn give(&self, write: &mut Write) -> Result<(), Refused> {
+        let mut given = 0;
+        let outcome = write.records.iter().try_for_each(|record| {
+            let permit = self.log.admit(1, record.len())?;
+            self.log.append_one(permit, record);
+            given += 1;
+            Ok(())
+        });
+        write.records.drain(..given);
+        if let (true, Some(appended)) = (given > 0, &self.appended) {
+            appended.notify_one();
+        }
+        outcome
+    }
+
+    fn tell(&self, last: u64, done: Done) {
+        // Nobody is to be told any more once the tasks have ended.
+        let _ = self.told.send((self.log.ticket(last), done));
+    }
+
+    /// Gives the log what waits for room, in order; what to wait for before the next try.
+    fn give_waiting(&self) -> Option<Refused> {
+        let mut queue = self.queue.lock();
+        while let Some(mut write) = queue.waiting.pop_front() {
+            match self.give(&mut write) {
+                Ok(()) => self.tell(self.log.appended(), write.done),
+                Err(refused @ (Refused::Busy(_) | Refused::Full)) => {
+                    queue.waiting.push_front(write);
+                    return Some(refused);
+                }
+                Err(refused) => (write.done)(Err(io::Error::other(refused.to_string()))),
+            }
+        }
+        None
+    }
+
+    /// Makes a group known, so that snapshots have it.
+    pub(crate) fn register(&self, group: u32, store: &Arc<Store>) {
+        self.stores.lock().insert(group, Arc::downgrade(store));
+    }
+
+    /// The longest record of a state's chunk, in bytes.
+    pub(crate) fn record_max(&self) -> usize {
+        self.record_max
+    }
+
+    /// How replicas of this node are made.
+    pub(crate) fn replica_options(&self) -> &ReplicaOptions {
+        &self.replica
+    }
+
+    /// Bytes logged since the newest snapshot began.
+    pub fn bytes_since_snapshot(&self) -> u64 {
+        self.log.bytes_since_snapshot()
+    }
+
+    /// Writes a snapshot of all groups and releases what it makes superfluous. Blocks for as long as that
+    /// takes.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]: the log is as it was before.
+    pub fn snapshot(&self) -> Result<(), SnapshotError> {
+        // What was appended by now is in every group's state; what comes meanwhile is told apart by its
+        // index.
+        let index = self.log.appended();
+        let stores: Vec<_> = self.stores.lock().values().filter_map(Weak::upgrade).collect();
+        let created_ms = stores.iter().map(|store| store.replica.now_ms()).max().unwrap_or(0);
+        self.log.write_snapshot(index, created_ms, |out| {
+            stores.iter().try_for_each(|store| store.capture(|item| out.write(item)))
+        })?;
+        Ok(())
+    }
+
+    /// With [`Upkeep::Steps`], does one piece of the log's work; whether there was any.
+    pub fn step(&self) -> bool {
+        self.log.step()
+    }
+
+    /// How long the disk call that runs now has been running.
+    pub fn stalled(&self) -> Option<Duration> {
+        self.log.stalled()
+    }
+}
+
+/// Takes in an item of the log, or one of a snapshot of it.
+fn take(
+    groups: &mut BTreeMap<u32, Recovered>,
+    replica: &ReplicaOptions,
+    index: Option<u64>,
+    bytes: &[u8],
+) -> Result<(), BoxError> {
+    let (group, item) = Item::decode(bytes)?;
+    let recovered = match groups.entry(group) {
+        std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
+        std::collections::btree_map::Entry::Vacant(free) => free.insert(Recovered::new(replica)?),
+    };
+    recovered.take(index, item)
+}
+
+impl Opened {
+    /// Starts the tasks that the log needs beside its threads. They end with the journal.
+    pub fn run<R: AsyncRuntime>(&self) {
+        let Some(mut ends) = self.ends.lock().take() else { return };
+        // Both end by themselves: nobody waits for them.
+        let _telling = R::spawn(async move {
+            // One after the other: openraft is told of writes in the order in which it made them.
+            while let Some((ticket, done)) = ends.recv().await {
+                done(ticket.await.map_err(|failure| io::Error::other(failure.to_string())));
+            }
+        });
+        let journal = Arc::downgrade(&self.journal);
+        let _giving = R::spawn(async move {
+            loop {
+                let Some(alive) = journal.upgrade() else { return };
+                match alive.give_waiting() {
+                    Some(Refused::Busy(room)) => {
+                        drop(alive);
+                        // A failure is met again when the records are given.
+                        let _ = room.await;
+                    }
+                    Some(_) => {
+                        drop(alive);
+                        R::sleep(FULL_RETRY).await;
+                    }
+                    None => {
+                        let looked = R::timeout(LOOK, alive.waits.notified()).await;
+                        // Either way the next round looks, and ends where the journal did.
+                        drop(looked);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Time after which the task that waits for room looks whether the journal is still there.
+const LOOK: Duration = Duration::from_secs(1);

@@ -1,0 +1,134 @@
+//! openraft's door to a group's state: entries are applied to the replica, one after the other, and its
+//! state is given to those who lag behind.
+
+use std::io;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt};
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::type_config::AsyncRuntime;
+use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+
+use tidekeep_log::Frozen;
+
+use crate::raft::item::Installed;
+use crate::raft::storage::{Store, stopped};
+use crate::raft::types::{Applied, LogId, Membership, Types};
+
+/// The state of a group, on its way to another node or from it.
+pub(crate) enum State {
+    /// As it is behind an entry.
+    Frozen(Box<Frozen>),
+    /// Its chunks, all of them.
+    Received(Vec<Vec<u8>>),
+    /// It is frozen when it is asked for.
+    Unfrozen,
+}
+
+/// A group's state machine.
+pub(crate) struct Machine<R> {
+    store: Arc<Store>,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R> Machine<R> {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self { store, runtime: PhantomData }
+    }
+}
+
+impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for Machine<R> {
+    type SnapshotData = State;
+    type SnapshotBuilder = Mark<R>;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, Membership)> {
+        let installed = self.store.installed.lock();
+        Ok((installed.applied, installed.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<Types<R>>>> + Unpin + OptionalSend,
+    {
+        while let Some(entry) = entries.next().await {
+            let (entry, responder) = entry?;
+            let answers = {
+                let mut installed = self.store.installed.lock();
+                let answers = match entry.payload {
+                    EntryPayload::Blank => Vec::new(),
+                    EntryPayload::Normal(proposal) => {
+                        self.store.replica.apply(&proposal.0).map_err(io::Error::other)?
+                    }
+                    EntryPayload::Membership(membership) => {
+                        installed.membership = Membership::new(Some(entry.log_id), membership);
+                        Vec::new()
+                    }
+                };
+                installed.applied = Some(entry.log_id);
+                answers
+            };
+            if let Some(responder) = responder {
+                responder.send(Applied { answers });
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Mark<R> {
+        Mark { installed: self.store.installed.lock().clone(), runtime: PhantomData }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMetaOf<Types<R>>,
+        state: State,
+    ) -> io::Result<()> {
+        let State::Received(chunks) = state else {
+            return Err(io::Error::other("a state is installed from its chunks alone"));
+        };
+        let now = Installed { applied: meta.last_log_id, membership: meta.last_membership.clone() };
+        let safe = {
+            let mut installed = self.store.installed.lock();
+            self.store
+                .replica
+                .install(chunks.iter().map(Vec::as_slice))
+                .map_err(io::Error::other)?;
+            *installed = now.clone();
+            self.store.keep_installed(now, &chunks)
+        };
+        safe.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<Types<R>, State>>> {
+        // Frozen anew for whoever asks: an older one would hold on to memory between two of them.
+        let (installed, frozen) = self.store.freeze();
+        let meta = meta::<R>(installed);
+        Ok(meta
+            .last_log_id
+            .is_some()
+            .then(|| openraft::Snapshot { meta, snapshot: State::Frozen(Box::new(frozen)) }))
+    }
+}
+
+/// That the entries up to here are not needed for a state. What openraft takes for the making of a snapshot:
+/// since states are frozen when they are asked for, there is nothing to be made.
+pub(crate) struct Mark<R> {
+    installed: Installed,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R: AsyncRuntime> RaftSnapshotBuilder<Types<R>> for Mark<R> {
+    type SnapshotData = State;
+
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types<R>, State>> {
+        let meta = meta::<R>(self.installed.clone());
+        Ok(openraft::Snapshot { meta, snapshot: State::Unfrozen })
+    }
+}
+
+fn meta<R: AsyncRuntime>(installed: Installed) -> SnapshotMetaOf<Types<R>> {
+    let Installed { applied, membership } = installed;
+    openraft::SnapshotMeta { last_log_id: applied, last_membership: membership }
+}

@@ -1,0 +1,314 @@
+//! A node's part in one group, as the rest of the node sees it: writes that resolves once they are ordered
+//! and applied, reads that see all that was confirmed, who leads, and who takes part.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
+use openraft::type_config::AsyncRuntime;
+use openraft::{Instant, Raft, ReadPolicy, SnapshotPolicy};
+use parking_lot::Mutex;
+
+use tidekeep_log::{Answer, Replica};
+
+use crate::link::{Link, PeerAddress};
+use crate::placement::NodeId;
+use crate::raft::journal::{Journal, Opened};
+use crate::raft::machine::Machine;
+use crate::raft::membership::MembershipError;
+use crate::raft::message::{Reply, Request, decode_reply, encode_request};
+use crate::raft::network::Network;
+use crate::raft::recovered::Recovered;
+use crate::raft::serving::Coming;
+use crate::raft::storage::{Entries, Store};
+use crate::raft::types::{Proposal, Types};
+
+/// How a member is made.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The node.
+    pub node: NodeId,
+    /// The group.
+    pub group: u32,
+    /// Time between two heartbeats.
+    pub heartbeat: Duration,
+    /// Without a heartbeat for this long, and up to twice as long, a member asks for votes.
+    pub election: Duration,
+    /// Entries behind the last state that are kept for those who lag behind.
+    pub entries_kept: u64,
+    /// Entries after which older ones need not be kept.
+    pub entries_between: u64,
+}
+
+impl Config {
+    /// What a server uses unless it is told otherwise.
+    pub fn new(node: NodeId, group: u32) -> Self {
+        Self {
+            node,
+            group,
+            heartbeat: Duration::from_millis(150),
+            election: Duration::from_millis(500),
+            entries_kept: 1_000,
+            entries_between: 1_000,
+        }
+    }
+
+    fn engine(&self) -> Result<Arc<openraft::Config>, String> {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let election = ms(self.election);
+        let config = openraft::Config {
+            cluster_name: format!("group {}", self.group),
+            heartbeat_interval: ms(self.heartbeat),
+            heartbeat_min_interval: Some(ms(self.heartbeat) * 2 / 3),
+            election_timeout_min: election,
+            election_timeout_max: election * 2,
+            // A leader that one node alone still hears must not keep the others from electing one.
+            quorum_loss_probe_interval: Some(election * 4),
+            enable_pre_vote: Some(true),
+            // A leader sends entries before they are on its own disk. One that died in between and led on
+            // in its old term would give their places to others, which followers could not tell apart.
+            enable_leader_restore: Some(false),
+            // "Caught up" is for us to judge, before a learner is promoted.
+            replication_lag_threshold: 64,
+            max_payload_entries: 1_024,
+            snapshot_policy: SnapshotPolicy::LogsSinceLast(self.entries_between),
+            max_in_snapshot_log_to_keep: self.entries_kept,
+            install_snapshot_timeout: 10_000,
+            ..openraft::Config::default()
+        };
+        config.validate().map(Arc::new).map_err(|error| error.to_string())
+    }
+}
+
+/// Time between two tries to order a write while nobody is known to lead.
+const RETRY: Duration = Duration::from_millis(2);
+
+/// A node's part in a group.
+pub struct Member<R: AsyncRuntime> {
+    pub(crate) config: Config,
+    pub(crate) raft: Raft<Types<R>, Machine<R>>,
+    store: Arc<Store>,
+    link: Arc<dyn Link>,
+    /// The state that is coming.
+    pub(crate) coming: Mutex<Coming>,
+}
+
+/// What a read must see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// All that anybody was told of before it began, whatever fails. A follower asks the leader.
+    Linearizable,
+    /// The same as long as no clock runs faster than others by a third; of the leader alone.
+    Lease,
+    /// What this node knows.
+    Stale,
+}
+
+/// A write that was not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Nothing was ordered: another node leads, if one is known, or this one cannot lead now.
+    #[error("this node does not lead the group")]
+    NotLeader(Option<(NodeId, PeerAddress)>),
+    /// It may have been ordered or not.
+    #[error("what became of the write is not known: {0}")]
+    Unknown(String),
+}
+
+/// A state, and behind which entry it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Audit {
+    /// The last entry that was applied.
+    pub applied: Option<u64>,
+    /// The newest revision.
+    pub revision: u64,
+    /// A sum over all keys and values.
+    pub digest: u64,
+}
+
+/// How a member stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it leads, as far as it knows.
+    pub leads: bool,
+    /// Who leads, as far as this member knows.
+    pub leader: Option<NodeId>,
+    /// The term that it knows of.
+    pub term: u64,
+    /// The last entry that it has.
+    pub last: Option<u64>,
+    /// The last entry that it has applied.
+    pub applied: Option<u64>,
+    /// Whose votes count.
+    pub voters: BTreeSet<NodeId>,
+    /// Who follows without a vote.
+    pub learners: BTreeSet<NodeId>,
+    /// Up to which entry others have followed; of a leader alone.
+    pub followed: BTreeMap<NodeId, u64>,
+    /// Why it has stopped, if it has.
+    pub stopped: Option<String>,
+}
+
+impl<R: AsyncRuntime> Member<R> {
+    /// Starts a node's part in a group, with what the node's log holds of it.
+    ///
+    /// # Errors
+    /// The configuration contradicts itself, or what the log holds.
+    pub async fn start(
+        config: Config,
+        opened: &Opened,
+        link: Arc<dyn Link>,
+        transfers: u64,
+    ) -> io::Result<Self> {
+        let journal = Arc::clone(&opened.journal);
+        let recovered = opened.recovered.lock().remove(&config.group);
+        let recovered = match recovered {
+            Some(recovered) => recovered,
+            None => Recovered::new(journal.replica_options()).map_err(io::Error::other)?,
+        };
+        let store = Store::new(config.group, recovered, journal);
+        let engine = config.engine().map_err(io::Error::other)?;
+        let network = Network::<R>::new(config.group, Arc::clone(&link), transfers);
+        let entries = Entries::<R>::new(Arc::clone(&store));
+        let machine = Machine::<R>::new(Arc::clone(&store));
+        let raft = Raft::new(config.node, engine, network, entries, machine).await;
+        let raft = raft.map_err(io::Error::other)?;
+        Ok(Self { config, raft, store, link, coming: Mutex::default() })
+    }
+
+    /// Makes this member the first of its group, together with others that are empty.
+    ///
+    /// # Errors
+    /// The group was founded before.
+    pub async fn found(
+        &self,
+        members: BTreeMap<NodeId, PeerAddress>,
+    ) -> Result<(), MembershipError> {
+        self.raft.initialize(members).await.map_err(|error| MembershipError(error.to_string()))
+    }
+
+    /// Orders a record, and gives the answers to its clients' commands once it is applied. While nobody is
+    /// known to lead, it waits for a leader, for as long as an election takes.
+    ///
+    /// # Errors
+    /// [`WriteError`] says whether it may have been ordered.
+    pub async fn write(&self, record: Vec<u8>) -> Result<Vec<Answer>, WriteError> {
+        let proposal = Proposal(Arc::from(record));
+        let patience = R::Instant::now() + self.config.election * 2;
+        loop {
+            match self.raft.client_write(proposal.clone()).await {
+                Ok(written) => return Ok(written.data.answers),
+                Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to))) => {
+                    let leader = leader_of(to);
+                    if leader.is_some() || R::Instant::now() >= patience {
+                        return Err(WriteError::NotLeader(leader));
+                    }
+                    // Nothing was ordered. Soon a leader is known, or the one that this member is has
+                    // heard from the others.
+                    R::sleep(RETRY).await;
+                }
+                Err(error) => return Err(WriteError::Unknown(error.to_string())),
+            }
+        }
+    }
+
+    /// Resolves once [`Self::replica`] may be read.
+    ///
+    /// # Errors
+    /// [`WriteError::NotLeader`]: another node must be asked, or this one later.
+    pub async fn read(&self, read: Read) -> Result<(), WriteError> {
+        let policy = match read {
+            Read::Stale => return Ok(()),
+            Read::Lease => ReadPolicy::LeaseRead,
+            Read::Linearizable => ReadPolicy::ReadIndex,
+        };
+        match self.raft.ensure_linearizable(policy).await {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => {
+                let leader = leader_of(to);
+                if let (Read::Linearizable, Some((node, at))) = (read, &leader)
+                    && *node != self.config.node
+                {
+                    return self.read_behind(*node, at).await;
+                }
+                Err(WriteError::NotLeader(leader))
+            }
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                Err(WriteError::NotLeader(None))
+            }
+            Err(RaftError::Fatal(fatal)) => Err(WriteError::Unknown(fatal.to_string())),
+        }
+    }
+
+    /// Asks the leader up to which entry a read must see, and waits until this member has applied it.
+    async fn read_behind(&self, leader: NodeId, at: &PeerAddress) -> Result<(), WriteError> {
+        let limit = self.config.election;
+        let request = encode_request::<R>(self.config.group, &Request::ReadIndex);
+        let lane = crate::link::Lane::Control;
+        let elsewhere = || WriteError::NotLeader(Some((leader, at.clone())));
+        let reply = self.link.call(leader, at, lane, request, limit).await;
+        let Some(Ok(Reply::ReadIndex(index))) = reply.ok().and_then(|it| decode_reply::<R>(&it))
+        else {
+            return Err(elsewhere());
+        };
+        let wait = self.raft.wait(Some(limit));
+        let seen = wait.applied_index_at_least(Some(index), "what the leader has committed");
+        let applied = seen.await;
+        applied.map(drop).map_err(|_| elsewhere())
+    }
+
+    /// The state, as far as it is applied here. Ask [`Self::read`] before, unless anything will do.
+    pub fn replica(&self) -> &Replica {
+        &self.store.replica
+    }
+
+    /// What the state is behind which entry: equal for all members that have applied the same.
+    pub fn audit(&self) -> Audit {
+        let installed = self.store.installed.lock();
+        let replica = &self.store.replica;
+        Audit {
+            applied: installed.applied.map(|applied| applied.index),
+            revision: replica.revision(),
+            digest: replica.digest(),
+        }
+    }
+
+    /// The log that it shares with the other groups of its node.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.store.journal
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Standing {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let membership = metrics.membership_config.membership();
+        let replication = metrics.replication.unwrap_or_default();
+        Standing {
+            leads: metrics.state == openraft::ServerState::Leader,
+            leader: metrics.current_leader,
+            term: metrics.current_term,
+            last: metrics.last_log_index,
+            applied: metrics.last_applied.map(|log_id| log_id.index),
+            voters: membership.voter_ids().collect(),
+            learners: membership.learner_ids().collect(),
+            followed: replication
+                .into_iter()
+                .filter_map(|(node, log_id)| Some((node, log_id?.index)))
+                .collect(),
+            stopped: metrics.running_state.err().map(|fatal| fatal.to_string()),
+        }
+    }
+
+    /// Ends this node's part in the group; what it has is still on its disk.
+    pub async fn stop(&self) {
+        // It has ended in any case.
+        let _ = self.raft.shutdown().await;
+    }
+}
+
+fn leader_of<R: AsyncRuntime>(to: ForwardToLeader<Types<R>>) -> Option<(NodeId, PeerAddress)> {
+    to.leader_id.zip(to.leader_node)
+}

@@ -1,0 +1,72 @@
+//! Who takes part in a group: nodes follow without a vote first, and get one when they have what the others
+//! have.
+
+use std::collections::BTreeSet;
+
+use openraft::ChangeMembers;
+use openraft::type_config::AsyncRuntime;
+
+use crate::link::PeerAddress;
+use crate::placement::NodeId;
+use crate::raft::member::Member;
+
+/// A change of who takes part that was not made, or not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct MembershipError(pub String);
+
+impl<R: AsyncRuntime> Member<R> {
+    /// Lets a node follow without a vote.
+    ///
+    /// # Errors
+    /// The change was not made here, or not confirmed.
+    pub async fn add_learner(&self, node: NodeId, at: PeerAddress) -> Result<(), MembershipError> {
+        let added = self.raft.add_learner(node, at, false).await;
+        added.map(drop).map_err(|error| MembershipError(error.to_string()))
+    }
+
+    /// Makes a learner a voter, if it has followed up to the last entry that is ordered by now.
+    ///
+    /// # Errors
+    /// It lags behind, or the change was not made here, or not confirmed.
+    pub async fn promote(&self, node: NodeId) -> Result<(), MembershipError> {
+        let standing = self.standing();
+        let followed = standing.followed.get(&node).copied();
+        if followed.is_none() || followed < standing.applied {
+            let applied = standing.applied.unwrap_or(0);
+            return Err(MembershipError(format!(
+                "{node} has followed up to entry {}, entry {applied} is ordered",
+                followed.map_or_else(|| "none".into(), |followed| followed.to_string()),
+            )));
+        }
+        self.change(ChangeMembers::AddVoterIds(BTreeSet::from([node]))).await
+    }
+
+    /// Takes a node out of the group.
+    ///
+    /// # Errors
+    /// The change was not made here, or not confirmed.
+    pub async fn remove(&self, node: NodeId) -> Result<(), MembershipError> {
+        if self.standing().voters.contains(&node) {
+            self.change(ChangeMembers::RemoveVoters(BTreeSet::from([node]))).await?;
+        }
+        self.change(ChangeMembers::RemoveNodes(BTreeSet::from([node]))).await
+    }
+
+    async fn change(
+        &self,
+        change: ChangeMembers<NodeId, PeerAddress>,
+    ) -> Result<(), MembershipError> {
+        let changed = self.raft.change_membership(change, true).await;
+        changed.map(drop).map_err(|error| MembershipError(error.to_string()))
+    }
+
+    /// Asks another voter to lead instead of this one.
+    ///
+    /// # Errors
+    /// This member has stopped.
+    pub async fn transfer(&self, to: NodeId) -> Result<(), MembershipError> {
+        let asked = self.raft.trigger().transfer_leader(to).await;
+        asked.map_err(|error| MembershipError(error.to_string()))
+    }
+}

@@ -1,0 +1,21 @@
+//! The only folder that names openraft: its types, filled in ([`types`]); its log, on the node's own
+//! ([`journal`], [`storage`]); its state machine, a [`tidekeep_log::Replica`] ([`machine`]); its network
+//! ([`network`], [`serving`], [`message`]); and what the rest of the node sees of it all ([`member`],
+//! [`membership`]).
+
+mod item;
+mod journal;
+mod machine;
+mod member;
+mod membership;
+mod message;
+mod network;
+mod recovered;
+mod serving;
+mod storage;
+mod types;
+
+pub use journal::{Journal, JournalOptions, Opened};
+pub use member::{Audit, Config, Member, Read, Standing, WriteError};
+pub use membership::MembershipError;
+pub use types::Types;

@@ -1,0 +1,247 @@
+//! A group on one node: the entries that openraft reads, and the replica that they are applied to. What
+//! changes here is put into the node's log under the same lock, so that both tell the same story.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::marker::PhantomData;
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
+
+use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
+use openraft::type_config::AsyncRuntime;
+use openraft::{OptionalSend, RaftLogReader};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use tidekeep_log::{Frozen, Replica};
+
+use crate::raft::item::{Installed, Item, encode_chunk, encode_pieces};
+use crate::raft::journal::Journal;
+use crate::raft::recovered::Recovered;
+use crate::raft::types::{Entry, LogId, Promise, Types};
+
+/// A group on one node.
+pub(crate) struct Store {
+    pub(crate) group: u32,
+    pub(crate) journal: Arc<Journal>,
+    kept: Mutex<Kept>,
+    /// Where the replica is; locked while an entry is applied.
+    pub(crate) installed: Mutex<Installed>,
+    pub(crate) replica: Replica,
+}
+
+/// What openraft keeps.
+struct Kept {
+    promise: Option<Promise>,
+    /// The last entry that is not kept any more.
+    purged: Option<LogId>,
+    entries: VecDeque<Entry>,
+}
+
+impl Kept {
+    /// The index of the first entry that is kept, or of the next one.
+    fn first(&self) -> u64 {
+        self.purged.map_or(0, |purged| purged.index + 1)
+    }
+
+    fn last(&self) -> Option<LogId> {
+        self.entries.back().map(|entry| entry.log_id).or(self.purged)
+    }
+
+    /// Where an index is, or would be.
+    fn place(&self, index: u64) -> usize {
+        (index.saturating_sub(self.first()) as usize).min(self.entries.len())
+    }
+}
+
+/// Bytes of entries that are read at once, but for a single one that is longer.
+const READ_BYTES: usize = 1 << 20;
+
+impl Store {
+    pub(crate) fn new(group: u32, recovered: Recovered, journal: Arc<Journal>) -> Arc<Self> {
+        let Recovered { promise, entries, installed, replica, .. } = recovered;
+        let kept = Kept { promise, purged: installed.applied, entries };
+        let (kept, installed) = (Mutex::new(kept), Mutex::new(installed));
+        let store =
+            Arc::new(Self { group, journal: Arc::clone(&journal), kept, installed, replica });
+        journal.register(group, &store);
+        store
+    }
+
+    /// The state behind the last entry that was applied, and which that is.
+    pub(crate) fn freeze(&self) -> (Installed, Frozen) {
+        let installed = self.installed.lock();
+        (installed.clone(), self.replica.freeze())
+    }
+
+    /// Puts the state that the replica has taken over into the node's log; resolves when it is safe.
+    pub(crate) fn keep_installed(
+        &self,
+        installed: Installed,
+        chunks: &[Vec<u8>],
+    ) -> oneshot::Receiver<io::Result<()>> {
+        let most = self.journal.record_max();
+        let pieces = |chunk: &Vec<u8>| encode_pieces(self.group, chunk, most);
+        let coming = Item::Coming.encode(self.group);
+        let mut records: Vec<_> =
+            std::iter::once(coming).chain(chunks.iter().flat_map(pieces)).collect();
+        records.push(Item::Installed(installed).encode(self.group));
+        let (done, safe) = oneshot::channel();
+        self.journal.append(records, Box::new(move |outcome| drop(done.send(outcome))));
+        safe
+    }
+
+    /// Gives all there is of the group as the items of a snapshot.
+    pub(crate) fn capture<E>(&self, mut give: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let (promise, entries, at) = {
+            let kept = self.kept.lock();
+            (kept.promise, kept.entries.clone(), self.journal.last())
+        };
+        // Later than the entries: what is applied by now is at least what was then.
+        let (installed, frozen) = self.freeze();
+        give(&Item::Captured(at).encode(self.group))?;
+        if let Some(promise) = promise {
+            give(&Item::Promise(promise).encode(self.group))?;
+        }
+        let applied = installed.applied;
+        if applied.is_some() {
+            frozen.write(|chunk| give(&encode_chunk(self.group, chunk)))?;
+            give(&Item::Installed(installed).encode(self.group))?;
+        }
+        entries
+            .into_iter()
+            .filter(|entry| applied.is_none_or(|applied| entry.log_id.index > applied.index))
+            .try_for_each(|entry| give(&Item::Entry(entry).encode(self.group)))
+    }
+
+    fn read(&self, range: impl RangeBounds<u64>, bytes: usize) -> Vec<Entry> {
+        let kept = self.kept.lock();
+        let from = match range.start_bound() {
+            Bound::Included(&at) => at,
+            Bound::Excluded(&at) => at + 1,
+            Bound::Unbounded => 0,
+        };
+        let to = match range.end_bound() {
+            Bound::Included(&at) => at + 1,
+            Bound::Excluded(&at) => at,
+            Bound::Unbounded => u64::MAX,
+        };
+        let (from, to) = (kept.place(from), kept.place(to));
+        let mut left = bytes;
+        let entries = kept.entries.range(from..to.max(from)).take_while(|entry| {
+            let fits = left > 0;
+            left = left.saturating_sub(size(entry));
+            fits
+        });
+        entries.cloned().collect()
+    }
+}
+
+/// About how many bytes an entry takes.
+fn size(entry: &Entry) -> usize {
+    match &entry.payload {
+        openraft::EntryPayload::Normal(proposal) => proposal.0.len() + ENTRY_BYTES,
+        openraft::EntryPayload::Blank | openraft::EntryPayload::Membership(_) => ENTRY_BYTES,
+    }
+}
+
+const ENTRY_BYTES: usize = 64;
+
+/// openraft's door to a group's entries.
+pub(crate) struct Entries<R> {
+    store: Arc<Store>,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R> Entries<R> {
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self { store, runtime: PhantomData }
+    }
+}
+
+impl<R: AsyncRuntime> RaftLogReader<Types<R>> for Entries<R> {
+    async fn try_get_log_entries<B: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: B,
+    ) -> io::Result<Vec<Entry>> {
+        Ok(self.store.read(range, usize::MAX))
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        Ok(self.store.read(start..end, READ_BYTES))
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Promise>> {
+        Ok(self.store.kept.lock().promise)
+    }
+}
+
+impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Entries<R> {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<Types<R>>> {
+        let kept = self.store.kept.lock();
+        Ok(LogState { last_purged_log_id: kept.purged, last_log_id: kept.last() })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        Self::new(Arc::clone(&self.store))
+    }
+
+    async fn save_vote(&mut self, promise: &Promise) -> io::Result<()> {
+        let (done, safe) = oneshot::channel();
+        {
+            let mut kept = self.store.kept.lock();
+            kept.promise = Some(*promise);
+            let record = Item::Promise(*promise).encode(self.store.group);
+            let done = Box::new(move |outcome| drop(done.send(outcome)));
+            self.store.journal.append(vec![record], done);
+        }
+        safe.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types<R>>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let mut kept = self.store.kept.lock();
+        let mut records = Vec::new();
+        for entry in entries {
+            debug_assert_eq!(entry.log_id.index, kept.first() + kept.entries.len() as u64);
+            let item = Item::Entry(entry);
+            records.push(item.encode(self.store.group));
+            let Item::Entry(entry) = item else { unreachable!("it was just made") };
+            kept.entries.push_back(entry);
+        }
+        let done = Box::new(move |outcome| callback.io_completed(outcome));
+        self.store.journal.append(records, done);
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
+        let mut kept = self.store.kept.lock();
+        let stays = kept.place(last.map_or(0, |last| last.index + 1));
+        kept.entries.truncate(stays);
+        let record = Item::Truncate(last.map(|last| last.index)).encode(self.store.group);
+        // Whoever appends behind it is told after it.
+        self.store.journal.append(vec![record], Box::new(drop));
+        Ok(())
+    }
+
+    async fn purge(&mut self, through: LogId) -> io::Result<()> {
+        // Of memory alone: the node's log forgets with its snapshots.
+        let mut kept = self.store.kept.lock();
+        if kept.purged < Some(through) {
+            let gone = kept.place(through.index + 1);
+            kept.entries.drain(..gone);
+            kept.purged = Some(through);
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn stopped() -> io::Error {
+    io::Error::other("the node is stopping")
+}

@@ -1,0 +1,156 @@
+//! A node: its disk, which outlives it, and its member of the group while it runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::type_config::AsyncRuntime;
+use openraft_rt_sim::SimRuntime;
+use parking_lot::Mutex;
+use tidekeep_cluster::{Config, Journal, JournalOptions, Member, NodeId};
+use tidekeep_log::disk::faulty::{Crash, Fault, FaultyDisk, seeded};
+use tidekeep_log::{ReplicaOptions, Upkeep};
+use tokio::sync::Notify;
+
+use crate::wire::{Plug, Wire};
+
+/// Small, so that segments follow each other.
+const SEGMENT_BYTES: u64 = 32 << 10;
+
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    /// What its clock is ahead of the true time, in milliseconds.
+    pub(crate) skew_ms: i64,
+    wire: Wire,
+    state: Mutex<State>,
+}
+
+struct State {
+    disk: FaultyDisk,
+    starts: u64,
+    seed: u64,
+    running: Option<Running>,
+}
+
+#[derive(Clone)]
+struct Running {
+    member: Arc<Member<SimRuntime>>,
+    journal: Arc<Journal>,
+    /// While it is set, no disk call returns.
+    stuck: Arc<Mutex<bool>>,
+}
+
+impl Node {
+    pub(crate) fn new(id: NodeId, seed: u64, skew_ms: i64, wire: Wire) -> Arc<Self> {
+        let state = State { disk: FaultyDisk::new(seed), starts: 0, seed, running: None };
+        Arc::new(Self { id, skew_ms, wire, state: Mutex::new(state) })
+    }
+
+    pub(crate) fn member(&self) -> Option<Arc<Member<SimRuntime>>> {
+        self.state.lock().running.as_ref().map(|running| Arc::clone(&running.member))
+    }
+
+    /// Starts on what is on the disk.
+    pub(crate) async fn start(&self) {
+        let (disk, seed) = {
+            let mut state = self.state.lock();
+            assert!(state.running.is_none(), "{} runs", self.id);
+            state.starts += 1;
+            (state.disk.clone(), state.seed ^ (state.starts << 32))
+        };
+        let appended = Arc::new(Notify::new());
+        let replica =
+            ReplicaOptions { shards: 2, history_bytes: 4 << 10, ..ReplicaOptions::new(0) };
+        let opened = Journal::open(JournalOptions {
+            disk: Arc::new(disk),
+            segment_bytes: SEGMENT_BYTES,
+            upkeep: Upkeep::Steps,
+            appended: Some(Arc::clone(&appended)),
+            replica,
+            random: Box::new(seeded(seed)),
+        });
+        let opened = opened.unwrap_or_else(|why| panic!("{} cannot start: {why}", self.id));
+        opened.run::<SimRuntime>();
+        let journal = Arc::clone(&opened.journal);
+        let stuck = Arc::new(Mutex::new(false));
+        turn(&journal, Arc::clone(&stuck), appended, seed);
+        let config = Config { entries_kept: 20, entries_between: 50, ..Config::new(self.id, 0) };
+        let plug = Arc::new(Plug { node: self.id, wire: self.wire.clone() });
+        let member = Member::start(config, &opened, plug, seed).await;
+        let member =
+            Arc::new(member.unwrap_or_else(|why| panic!("{} cannot join: {why}", self.id)));
+        self.wire.plug(self.id, &member);
+        self.state.lock().running = Some(Running { member, journal, stuck });
+    }
+
+    /// Ends without a word; what was not synced is lost as `crash` says.
+    pub(crate) async fn crash(&self, crash: Crash) {
+        let running = {
+            let mut state = self.state.lock();
+            let Some(running) = state.running.take() else { return };
+            let left = state.disk.crash(crash);
+            // Whatever the dead still does is done to no disk.
+            state.disk.cut_after(state.disk.calls());
+            state.disk = left;
+            running
+        };
+        self.wire.unplug(self.id);
+        *running.stuck.lock() = false;
+        running.member.stop().await;
+    }
+
+    /// Writes a snapshot of the log.
+    pub(crate) fn snapshot(&self) {
+        let running = self.state.lock().running.clone();
+        if let Some(running) = running.filter(|running| !*running.stuck.lock()) {
+            // There may be nothing new for one, and the disk may have failed.
+            let _ = running.journal.snapshot();
+        }
+    }
+
+    /// Makes every disk call from now on wait, or go on.
+    pub(crate) fn hold_disk(&self, hold: bool) {
+        if let Some(running) = &self.state.lock().running {
+            *running.stuck.lock() = hold;
+        }
+    }
+
+    /// Lets every disk call from now on return, and succeed.
+    pub(crate) fn mend_disk(&self) {
+        self.hold_disk(false);
+        self.state.lock().disk.fail_call(u64::MAX, Fault::Io);
+    }
+
+    /// Whether it has stopped by itself, since its disk failed.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.member().is_some_and(|member| member.standing().stopped.is_some())
+    }
+
+    /// Lets the disk call after some more fail.
+    pub(crate) fn fail_disk(&self, calls: u64) {
+        let state = self.state.lock();
+        state.disk.fail_call(state.disk.calls() + calls, Fault::Io);
+    }
+}
+
+/// Does the disk's work, each call of which takes a while.
+fn turn(journal: &Arc<Journal>, stuck: Arc<Mutex<bool>>, appended: Arc<Notify>, seed: u64) {
+    let journal = Arc::downgrade(journal);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let _turning = SimRuntime::spawn(async move {
+        loop {
+            // Whether it was woken or not, it looks.
+            let _ = SimRuntime::timeout(Duration::from_millis(500), appended.notified()).await;
+            loop {
+                SimRuntime::sleep(Duration::from_micros(random.u64(100..2_000))).await;
+                if *stuck.lock() {
+                    SimRuntime::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+                let Some(journal) = journal.upgrade() else { return };
+                if !journal.step() {
+                    break;
+                }
+            }
+        }
+    });
+}

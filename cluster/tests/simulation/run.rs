@@ -1,0 +1,210 @@
+//! One run: a cluster is founded, clients work while things go wrong, all is mended, and everyone must
+//! come to the same state with every call answered.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::iter::Sum;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use openraft::Instant;
+use openraft::type_config::AsyncRuntime;
+use openraft_rt_sim::{SimInstant, SimRuntime};
+use tidekeep_cluster::{NodeId, PeerAddress};
+
+use crate::clients::{Client, counter};
+use crate::faults::Faults;
+use crate::node::Node;
+use crate::oracle::Oracle;
+use crate::wire::Wire;
+
+/// Keys that the clients share.
+pub(crate) const KEYS: u8 = 3;
+
+/// Time in which everyone must have come to the same state once all is mended.
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// Time between two looks at all members.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a run is to be.
+pub(crate) struct Plan {
+    seed: u64,
+    nodes: u64,
+    clients: u64,
+    /// Of a thousand messages, how many are lost.
+    lost: u32,
+    /// How long things go wrong.
+    trouble: Duration,
+    told: bool,
+}
+
+impl Plan {
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        Self {
+            seed,
+            nodes: [3, 3, 5, 7][random.usize(..4)],
+            clients: random.u64(2..6),
+            lost: [0, 0, 5, 30][random.usize(..4)],
+            trouble: Duration::from_secs(random.u64(5..25)),
+            told: false,
+        }
+    }
+
+    /// The same, and what happens is printed.
+    pub(crate) fn told(self) -> Self {
+        Self { told: true, ..self }
+    }
+}
+
+/// What came of a run, or of several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) leaders: u64,
+    pub(crate) calls: u64,
+    pub(crate) virtual_ms: u64,
+    trace: u64,
+}
+
+impl Sum for Outcome {
+    fn sum<I: Iterator<Item = Self>>(outcomes: I) -> Self {
+        outcomes.fold(Self::default(), |sum, one| Self {
+            leaders: sum.leaders + one.leaders,
+            calls: sum.calls + one.calls,
+            virtual_ms: sum.virtual_ms + one.virtual_ms,
+            trace: sum.trace ^ one.trace,
+        })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { leaders, calls, virtual_ms, .. } = self;
+        write!(f, "{leaders} leaders, {calls} calls, {} virtual s", virtual_ms / 1_000)
+    }
+}
+
+/// Virtual time, and what the nodes' clocks show then.
+#[derive(Clone)]
+pub(crate) struct Clock(pub(crate) SimInstant);
+
+impl Clock {
+    pub(crate) fn now(&self) -> Duration {
+        SimInstant::now() - self.0
+    }
+
+    pub(crate) fn now_us(&self) -> u64 {
+        self.now().as_micros() as u64
+    }
+
+    /// What a clock shows that is so much ahead.
+    pub(crate) fn shown_ms(&self, skew_ms: i64) -> u64 {
+        (1_700_000_000_000 + self.now().as_millis() as u64).saturating_add_signed(skew_ms)
+    }
+}
+
+pub(crate) fn run(plan: &Plan) -> Outcome {
+    let mut runtime = SimRuntime::with_seed(plan.seed);
+    if plan.told {
+        println!("seed {}: {} nodes, {} clients", plan.seed, plan.nodes, plan.clients);
+    }
+    let outcome =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(live(plan))));
+    outcome.unwrap_or_else(|panic| {
+        eprintln!("TIDEKEEP_CLUSTER_SEED={} repeats it", plan.seed);
+        std::panic::resume_unwind(panic)
+    })
+}
+
+async fn live(plan: &Plan) -> Outcome {
+    let clock = Clock(SimInstant::now());
+    let mut random = fastrand::Rng::with_seed(plan.seed ^ 0x5EED);
+    let wire = Wire::new(random.u64(..), plan.lost);
+    let nodes = found(plan.nodes, &wire, &mut random).await;
+
+    let oracle = Oracle::default();
+    let watching = SimRuntime::spawn(watch(nodes.clone(), oracle.clone()));
+    let clients: Vec<_> = (0..plan.clients)
+        .map(|number| Client::new(number, &nodes, &oracle, &clock, random.u64(..)))
+        .map(|client| SimRuntime::spawn(client.work(plan.trouble)))
+        .collect();
+    let faults = Faults {
+        nodes: nodes.clone(),
+        wire,
+        clock: clock.clone(),
+        random: random.fork(),
+        told: plan.told,
+    };
+    faults.strike(plan.trouble).await;
+    let answered = SimRuntime::timeout(SETTLING, join_all(clients)).await;
+    let answered = answered.expect("calls are answered once all is mended");
+    answered.into_iter().for_each(|client| client.expect("a client failed"));
+    let values = settle(&nodes).await;
+    oracle.end(&values);
+    drop(watching);
+    for node in &nodes {
+        node.member().expect("all run").stop().await;
+    }
+    let (leaders, calls, trace) = oracle.tally();
+    Outcome { leaders, calls, virtual_ms: clock.now().as_millis() as u64, trace }
+}
+
+/// Starts nodes and founds a group of them.
+pub(crate) async fn found(count: u64, wire: &Wire, random: &mut fastrand::Rng) -> Vec<Arc<Node>> {
+    let nodes: Vec<_> = (1..=count)
+        .map(|id| Node::new(NodeId(id), random.u64(..), random.i64(-5_000..5_000), wire.clone()))
+        .collect();
+    for node in &nodes {
+        node.start().await;
+    }
+    let members = nodes.iter().map(|node| (node.id, PeerAddress::default())).collect();
+    let first = nodes[0].member().expect("it was just started");
+    first.found(members).await.expect("nobody has founded the group before");
+    nodes
+}
+
+/// Looks at all members again and again.
+async fn watch(nodes: Vec<Arc<Node>>, oracle: Oracle) {
+    loop {
+        for node in &nodes {
+            if let Some(member) = node.member() {
+                oracle.look(node.id, &member.standing(), member.audit());
+            }
+        }
+        SimRuntime::sleep(LOOK).await;
+    }
+}
+
+/// Waits until all voters have applied the same; gives the counters.
+pub(crate) async fn settle(nodes: &[Arc<Node>]) -> BTreeMap<u8, i64> {
+    let settled = SimRuntime::timeout(SETTLING, async {
+        loop {
+            let members: Vec<_> = nodes.iter().filter_map(|node| node.member()).collect();
+            let leader = members.iter().find(|member| member.standing().leads);
+            if let Some(leader) = leader {
+                let standing = leader.standing();
+                let whole = standing.voters.iter().all(|&voter| {
+                    let node = nodes.iter().find(|node| node.id == voter);
+                    let member = node.and_then(|node| node.member());
+                    member.is_some_and(|member| {
+                        member.standing().applied == standing.last
+                            && member.audit() == leader.audit()
+                    })
+                });
+                if whole {
+                    return (0..KEYS).map(|key| (key, counter(leader, key))).collect();
+                }
+            }
+            SimRuntime::sleep(LOOK).await;
+        }
+    });
+    settled.await.unwrap_or_else(|_| {
+        let how = nodes.iter().map(|node| {
+            let member = node.member()?;
+            Some((node.id, member.standing(), member.audit()))
+        });
+        panic!("not all come to the same state once all is mended: {:#?}", how.collect::<Vec<_>>())
+    })
+}

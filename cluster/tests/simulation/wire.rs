@@ -1,0 +1,100 @@
+//! The network between the nodes: each way between two of them can be cut by itself; what is sent takes a
+//! while, and some of it is lost, be it the request or its reply.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::type_config::AsyncRuntime;
+use openraft_rt_sim::SimRuntime;
+use parking_lot::Mutex;
+use tidekeep_cluster::{Lane, Link, LinkFuture, Member, NodeId, PeerAddress, Unreachable};
+
+/// The network.
+#[derive(Clone)]
+pub(crate) struct Wire(Arc<Mutex<State>>);
+
+struct State {
+    members: BTreeMap<NodeId, Arc<Member<SimRuntime>>>,
+    /// Ways that nothing comes through.
+    cut: BTreeSet<(NodeId, NodeId)>,
+    random: fastrand::Rng,
+    /// Of a thousand messages, how many are lost.
+    lost: u32,
+}
+
+impl Wire {
+    pub(crate) fn new(seed: u64, lost: u32) -> Self {
+        let random = fastrand::Rng::with_seed(seed);
+        let (members, cut) = (BTreeMap::new(), BTreeSet::new());
+        Self(Arc::new(Mutex::new(State { members, cut, random, lost })))
+    }
+
+    pub(crate) fn plug(&self, node: NodeId, member: &Arc<Member<SimRuntime>>) {
+        self.0.lock().members.insert(node, Arc::clone(member));
+    }
+
+    pub(crate) fn unplug(&self, node: NodeId) {
+        self.0.lock().members.remove(&node);
+    }
+
+    pub(crate) fn cut(&self, from: NodeId, to: NodeId) {
+        self.0.lock().cut.insert((from, to));
+    }
+
+    pub(crate) fn heal(&self) {
+        self.0.lock().cut.clear();
+    }
+
+    /// How long a message takes, or none if it does not arrive.
+    fn passes(&self, from: NodeId, to: NodeId) -> Option<Duration> {
+        let mut state = self.0.lock();
+        let (delay, lost) = (state.random.u64(50..1_500), state.random.u32(0..1_000) < state.lost);
+        // Now and then one is late.
+        let late = if state.random.u32(0..200) == 0 { state.random.u64(0..200_000) } else { 0 };
+        let is_cut = state.cut.contains(&(from, to));
+        (!lost && !is_cut).then(|| Duration::from_micros(delay + late))
+    }
+
+    fn member(&self, node: NodeId) -> Option<Arc<Member<SimRuntime>>> {
+        self.0.lock().members.get(&node).cloned()
+    }
+}
+
+/// A node's end of the network.
+pub(crate) struct Plug {
+    pub(crate) node: NodeId,
+    pub(crate) wire: Wire,
+}
+
+impl Link for Plug {
+    fn call(
+        &self,
+        to: NodeId,
+        _at: &PeerAddress,
+        _lane: Lane,
+        request: Vec<u8>,
+        limit: Duration,
+    ) -> LinkFuture {
+        let (wire, from) = (self.wire.clone(), self.node);
+        let exchange = async move {
+            let there = wire.passes(from, to)?;
+            SimRuntime::sleep(there).await;
+            let member = wire.member(to)?;
+            // Whoever asked may have given up: what arrived is done all the same.
+            let served = SimRuntime::spawn(async move { member.serve(&request).await });
+            let reply = served.await.ok()?;
+            SimRuntime::sleep(wire.passes(to, from)?).await;
+            Some(reply)
+        };
+        Box::pin(async move {
+            let answer = SimRuntime::timeout(limit, async {
+                match exchange.await {
+                    Some(reply) => reply,
+                    None => std::future::pending().await,
+                }
+            });
+            answer.await.map_err(|_| Unreachable(format!("{to} did not answer {from}")))
+        })
+    }
+}
