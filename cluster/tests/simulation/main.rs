@@ -41,7 +41,7 @@ fn every_seed_keeps_what_was_confirmed() {
             .collect();
         shares.into_iter().map(|share| share.join().expect("a seed failed")).sum::<run::Outcome>()
     });
-    println!("{seeds} seeds: {totals}");
+    println!("suite: clusters: {seeds} seeds, {totals}, violations 0");
     assert!(totals.leaders > seeds, "hardly anything happened: {totals}");
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Suite {
 }
 
 /// Every suite, with the step that runs it told by its name.
-pub(super) const SUITES: [Suite; 12] = [
+pub(super) const SUITES: [Suite; 13] = [
     suite("unit: cases of each property", "PROPTEST_CASES", 256, 10_000),
     suite("unit: rounds of cuts after every disk call", "TIDEKEEP_CRASH_ROUNDS", 1, 100),
     suite("unit: rounds of flipped bits and strayed calls", "TIDEKEEP_FLIP_ROUNDS", 1, 45),
@@ -28,6 +28,7 @@ pub(super) const SUITES: [Suite; 12] = [
     suite("e2e: keys that end under load", "TIDEKEEP_EXPIRING_KEYS", 10_000, 100_000),
     suite("fuzz: seconds for each target", "TIDEKEEP_FUZZ_SECONDS", 30, 1_800),
     suite("unit: worlds of the simulation", "TIDEKEEP_SIMULATION_SEEDS", 300, 50_000),
+    suite("unit: clusters under a seed", "TIDEKEEP_CLUSTER_SEEDS", 300, 20_000),
     suite("threads: preemptions in each order", "TIDEKEEP_PREEMPTIONS", 2, 3),
 ];
 
