@@ -281,7 +281,11 @@ impl Writer {
             .map_err(|error| Failure::new("write", self.name(), error))?;
         let len = bytes as u64;
         self.tail.at += len;
-        self.dirty_since.get_or_insert(self.written_since);
+        let since = match planted::is_awake("interval-begins-late") {
+            true => Instant::now(),
+            false => self.written_since,
+        };
+        self.dirty_since.get_or_insert(since);
         self.shared.counters.writes.fetch_add(1, Ordering::Relaxed);
         self.shared.counters.bytes.fetch_add(len, Ordering::Relaxed);
         let mut state = self.shared.state.lock();

@@ -81,6 +81,11 @@ const BUGS: &[Bug] = &[
         "package(tidekeep-log) & test(numbered::)",
     ),
     bug(
+        "interval-begins-late",
+        "the interval counts from when a slow sync let a write be written",
+        "package(tidekeep-log) & test(interval::)",
+    ),
+    bug(
         "time-goes-back",
         "the store follows a clock that was set back",
         "package(tidekeep-log) & test(expiry::)",
