@@ -188,6 +188,11 @@ fn a_group_without_a_majority_is_left_alone() {
     assert_eq!(one.next(&to), []);
     one.health.down.remove(&NodeId(3));
     assert_eq!(one.next(&to).len(), 1);
+    // Two of four are none.
+    one.apply(Change::AddLearner, 4);
+    one.apply(Change::Promote, 4);
+    one.health.down.insert(NodeId(3));
+    assert_eq!(one.next(&to), []);
 }
 
 #[test]
