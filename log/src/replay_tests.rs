@@ -157,7 +157,7 @@ fn all_of(state: &State, tail: &Tail) -> impl PartialEq + std::fmt::Debug + use<
         .iter()
         .map(|(_, shard)| (shard.written(), shard.bytes(), shard.next_due(), shard.keys()))
         .collect();
-    (state.head(), shards, tables, tail.read_all(u64::MAX), tail.size())
+    (state.head(), shards, tables, tail.all(u64::MAX).changes().collect::<Vec<_>>(), tail.size())
 }
 
 fn replayed(live: &Live, threads: usize) -> (State, Tail) {

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::op::Class;
 use tidekeep_store::apply::Stamp;
-use tidekeep_store::change::Change;
 use tidekeep_store::history;
+use tidekeep_store::recent::Run;
 use tidekeep_store::record::{self, BadRecord, Expired, Record};
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::Spread;
@@ -192,7 +192,7 @@ impl Replica {
     /// The whole state behind the last record. Writes go on beside it, and copy what they change.
     pub fn freeze(&self) -> Frozen {
         let cut = self.group.cut();
-        let changes = self.group.tail.read_all(cut.head.revision);
+        let changes = self.group.tail.all(cut.head.revision);
         Frozen { cut, changes }
     }
 
@@ -202,6 +202,7 @@ impl Replica {
     /// What is wrong with the chunks; the state is as it was.
     pub fn install<'c>(&self, chunks: impl IntoIterator<Item = &'c [u8]>) -> Result<(), BoxError> {
         let mut state = State::new(self.group.spread, Shard::new);
+        state.remember(self.history_bytes);
         chunks.into_iter().try_for_each(|chunk| state.take(chunk))?;
         let tail = state.begin_tail(self.history_bytes)?;
         let (revision, now_ms) = (state.revision, state.now_ms);
@@ -226,7 +227,7 @@ const SEGMENT_BYTES: u64 = 4 << 10;
 /// The state of a replica between two records.
 pub struct Frozen {
     cut: Cut,
-    changes: Vec<Change>,
+    changes: Run,
 }
 
 impl Frozen {
@@ -246,6 +247,6 @@ impl Frozen {
     /// That of `use_chunk`.
     pub fn write<E>(&self, mut use_chunk: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         self.cut.write(Pace::giving_way(), &mut use_chunk)?;
-        history::write(&self.changes, use_chunk)
+        history::write(self.changes.changes(), use_chunk)
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::gettid;
-use tidekeep_store::change::Change;
 use tidekeep_store::history;
+use tidekeep_store::recent::Run;
 
 use crate::background::Tally;
 use crate::error::SnapshotError;
@@ -80,26 +80,21 @@ pub(crate) fn write(group: &Group, tally: &Tally) -> Result<(), SnapshotError> {
     publish(group, tally, &cut, &changes)
 }
 
-fn cut(group: &Group) -> (Cut, Vec<Change>) {
+fn cut(group: &Group) -> (Cut, Run) {
     let cut = group.cut();
     // Before the entries, since writing these takes time in which changes are forgotten.
-    let changes = group.tail.read_all(cut.head.revision);
+    let changes = group.tail.all(cut.head.revision);
     (cut, changes)
 }
 
-fn publish(
-    group: &Group,
-    tally: &Tally,
-    cut: &Cut,
-    changes: &[Change],
-) -> Result<(), SnapshotError> {
+fn publish(group: &Group, tally: &Tally, cut: &Cut, changes: &Run) -> Result<(), SnapshotError> {
     let written = group.log().write_snapshot(cut.index, cut.head.now_ms, |out| {
         let chunk = |out: &mut Writer, chunk: &[u8]| match tally.closing() {
             true => Err(SnapshotError::Feed("the store is being closed".into())),
             false => out.write(chunk),
         };
         cut.write(Pace::giving_way(), |bytes| chunk(out, bytes))?;
-        history::write(changes, |bytes| chunk(out, bytes))
+        history::write(changes.changes(), |bytes| chunk(out, bytes))
     });
     tally.note_snapshot(&written);
     let written = written?;

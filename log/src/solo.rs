@@ -270,7 +270,7 @@ impl Commit for Solo {
         each("revision", group.revision.load(Ordering::Relaxed));
         each("durable_revision", self.revision());
         let (changes, bytes) = group.tail.size();
-        each("history_changes", changes as u64);
+        each("history_changes", changes);
         each("history_bytes", bytes as u64);
         each("sessions", sessions as u64);
         each("sessions_bytes", table_bytes as u64);

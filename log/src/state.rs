@@ -79,6 +79,7 @@ impl State {
             let file = crate::snapshot::name(info.index);
             OpenError::Replay { file, index: info.index, source }
         };
+        self.remember(history_bytes);
         std::thread::scope(|scope| {
             let mut decoders = None;
             recovery.load_snapshot(|chunk| {
@@ -92,6 +93,11 @@ impl State {
         })?;
         self.tie_leased().map_err(refused)?;
         self.begin_tail(history_bytes).map_err(refused)
+    }
+
+    /// Is to remember changes worth `history_bytes` of the snapshot that it is about to take in.
+    pub(crate) fn remember(&mut self, history_bytes: usize) {
+        self.history = history::Reader::new(history_bytes);
     }
 
     /// What a snapshot of it begins with.
@@ -195,15 +201,9 @@ impl State {
             return Err("its entries do not add up to its head".into());
         }
         let history = std::mem::take(&mut self.history);
-        let changes = history.into_changes().ok_or("its history ends in the middle")?;
-        let (first, last) = (changes.first(), changes.last());
-        if last.is_some_and(|last| last.revision != head.revision) {
-            return Err("its history does not lead to its revision".into());
-        }
-        let before = first.map_or(head.revision, |first| first.revision.saturating_sub(1));
-        let tail = Tail::new(before, history_bytes);
-        tail.extend(changes, head.revision, u64::MAX);
-        Ok(tail)
+        let recent = history.into_recent(head.revision);
+        let recent = recent.ok_or("its history does not lead to its revision")?;
+        Ok(Tail::of(recent, history_bytes))
     }
 
     /// Applies a record of the log.

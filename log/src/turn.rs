@@ -31,8 +31,8 @@ use crate::sync::{MutexGuard, RwLockWriteGuard};
 /// Memory for records that is kept from turn to turn.
 const KEEP_BYTES: usize = 1 << 20;
 
-/// Changes after which those so far are handed to the history: what it forgets for them is memory for
-/// the next entries, near by and no more of it than the allocator keeps at hand.
+/// Changes after which those so far are handed to the history, which copies what is short of them: the
+/// entries are near by then, and the memory of those that were written over is the next ones' at once.
 const CHANGES_MAX: usize = 32;
 
 /// The right to write, until the record is appended.

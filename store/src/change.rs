@@ -18,49 +18,12 @@ pub struct Change {
 }
 
 impl Change {
-    /// What the change holds in memory that nothing else counts, in bytes: itself, and the entries
-    /// that it took out of the store. What it put there is the store's, or a later change's.
-    pub fn held(&self) -> usize {
-        sizes(&self.events).held
-    }
-
-    /// What the change costs while it is remembered, in bytes, as if nobody else had its entries.
+    /// What the change costs in memory, in bytes, as if nobody else had its entries.
     pub fn cost(&self) -> usize {
-        sizes(&self.events).cost
+        let entries =
+            |event: &Event| event.entry.cost() + event.previous.as_ref().map_or(0, Entry::cost);
+        size_of::<Self>() + self.events.cost() + self.events.iter().map(entries).sum::<usize>()
     }
-}
-
-/// What a change takes, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Sizes {
-    /// See [`Change::held`].
-    pub held: usize,
-    /// See [`Change::cost`].
-    pub cost: usize,
-}
-
-/// What a change with these events takes.
-pub fn sizes(events: &Few<Event>) -> Sizes {
-    let own = size_of::<Change>() + events.cost();
-    events.iter().fold(Sizes { held: own, cost: own }, |sizes, event| {
-        let held = sizes.held + event.previous.as_ref().map_or(0, Entry::cost);
-        Sizes { held, cost: sizes.cost + held - sizes.held + event.entry.cost() }
-    })
-}
-
-/// Loads what forgetting changes with these events touches: the heads of their entries, and all lines of
-/// those that go with them, where what is written next will be put. All heads come first: the less there
-/// is to do for each, the more of them a core waits for at once. What it gives says nothing.
-pub fn look<'a>(changes: impl Iterator<Item = &'a Few<Event>> + Clone) -> usize {
-    let head = |entry: Option<&Entry>| entry.map_or(0, Entry::look_at_head);
-    let heads = changes
-        .clone()
-        .flatten()
-        .fold(0, |sum, event| sum ^ event.entry.look_at_head() ^ head(event.previous.as_ref()));
-    changes.flatten().fold(heads, |sum, event| {
-        let previous = event.previous.as_ref().map_or(0, Entry::look);
-        sum ^ event.entry.look_at_head() ^ previous
-    })
 }
 
 /// A change to one key.

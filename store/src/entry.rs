@@ -225,6 +225,34 @@ impl Entry {
         allocated(COUNT_BYTES + self.0.header.length)
     }
 
+    /// An entry of what [`Self::parts`] gave, with the key between numbers and value.
+    pub(crate) fn of_parts(head: u64, parts: [&[u8]; 3], scratch: &mut Vec<u8>) -> Self {
+        scratch.clear();
+        parts.iter().for_each(|part| scratch.extend_from_slice(part));
+        Self(ThinArc::from_header_and_slice(head, scratch))
+    }
+
+    /// The head, the numbers behind it, and the value. With the key they are the entry.
+    pub(crate) fn parts(&self) -> (u64, &[u8], &[u8]) {
+        let (start, bytes) = (self.key_start(), &self.0.slice);
+        (self.head(), &bytes[..start], &bytes[start + self.key_len()..])
+    }
+
+    /// How many bytes of numbers an entry with this head has.
+    pub(crate) fn numbers_len(head: u64) -> usize {
+        KEY_STARTS[(head >> FLAGS_AT) as usize % KEY_STARTS.len()] as usize
+    }
+
+    /// Numbers, key and value together.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0.slice
+    }
+
+    /// How many have the entry.
+    pub(crate) fn owners(&self) -> usize {
+        ThinArc::strong_count(&self.0)
+    }
+
     /// Where the entry lies in memory.
     pub(crate) fn address(&self) -> usize {
         self.0.as_ptr().addr()
@@ -238,18 +266,13 @@ impl Entry {
         self.head() as usize ^ at(LINE_BYTES - COUNT_BYTES) ^ at(bytes.len().wrapping_sub(1))
     }
 
-    /// Loads the head. What it is says nothing.
-    pub(crate) fn look_at_head(&self) -> usize {
-        self.head() as usize
-    }
-
     fn head(&self) -> u64 {
         self.0.header.header
     }
 
     /// Where the key begins: behind the numbers that the flags speak of.
     fn key_start(&self) -> usize {
-        KEY_STARTS[(self.head() >> FLAGS_AT) as usize % KEY_STARTS.len()] as usize
+        Self::numbers_len(self.head())
     }
 
     fn key_len(&self) -> usize {

@@ -15,6 +15,7 @@ use core::borrow::Borrow;
 use crate::change::{Change, Event, EventKind};
 use crate::entry::Entry;
 use crate::few::Few;
+use crate::recent::Recent;
 use crate::snapshot::{Chunks, split_entry};
 
 const PUT: u8 = 0;
@@ -66,13 +67,21 @@ fn label(kind: u8, change: &Change) -> [u8; LABEL_BYTES] {
 /// Puts changes together again from their chunks.
 #[derive(Debug, Default)]
 pub struct Reader {
-    changes: Vec<Change>,
+    recent: Option<Recent>,
+    bytes_max: usize,
+    /// The change that the next event may belong to.
+    last: Option<Change>,
     /// The entry before the put or touch that follows.
     before: Option<Entry>,
     scratch: Vec<u8>,
 }
 
 impl Reader {
+    /// A reader that keeps changes worth `bytes_max`.
+    pub fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, ..Self::default() }
+    }
+
     /// Takes in the next chunk. None if it is no chunk of changes, each one revision after the one
     /// before it.
     #[must_use = "what cannot be read must not be passed over"]
@@ -92,9 +101,11 @@ impl Reader {
         rest.is_empty().then_some(())
     }
 
-    /// The changes, oldest first; none if they end in the middle.
-    pub fn into_changes(self) -> Option<Vec<Change>> {
-        self.before.is_none().then_some(self.changes)
+    /// What is remembered at `revision`; none if the changes end in the middle or do not lead there.
+    pub fn into_recent(mut self, revision: u64) -> Option<Recent> {
+        self.flush();
+        let recent = self.recent.unwrap_or_else(|| Recent::new(revision));
+        (self.before.is_none() && recent.newest() == revision).then_some(recent)
     }
 
     fn take(&mut self, label: &[u8; LABEL_BYTES], entry: Entry) -> Option<()> {
@@ -113,7 +124,7 @@ impl Reader {
             _ => return None,
         };
         let event = Event { kind, entry, previous };
-        match self.changes.last_mut() {
+        match &mut self.last {
             Some(last) if last.revision == revision && !last.events.is_empty() => {
                 last.events.push(event);
                 Some(())
@@ -130,12 +141,22 @@ impl Reader {
 
     /// Takes in the first item of a change, if its revision is the next one.
     fn begin(&mut self, change: Change) -> Option<()> {
-        let last = self.changes.last().map(|last| last.revision.checked_add(1));
-        if last.is_some_and(|next| next != Some(change.revision)) {
+        let before = change.revision.checked_sub(1)?;
+        if self.last.as_ref().is_some_and(|last| last.revision != before) {
             return None;
         }
-        self.changes.push(change);
+        self.flush();
+        self.last = Some(change);
         Some(())
+    }
+
+    /// Remembers the last change, to which nothing comes any more.
+    fn flush(&mut self) {
+        let Some(change) = self.last.take() else { return };
+        let revision = change.revision;
+        let recent = self.recent.get_or_insert_with(|| Recent::new(revision - 1));
+        recent.push(change, self.bytes_max);
+        recent.forget(revision, self.bytes_max, usize::MAX);
     }
 }
 
@@ -206,34 +227,47 @@ mod tests {
         chunks
     }
 
-    fn read<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<Change>> {
-        let mut reader = Reader::default();
+    fn read<'a>(
+        chunks: impl IntoIterator<Item = &'a [u8]>,
+        bytes_max: usize,
+        revision: u64,
+    ) -> Option<Vec<Change>> {
+        let mut reader = Reader::new(bytes_max);
         for chunk in chunks {
             reader.read(chunk)?;
         }
-        reader.into_changes()
+        Some(reader.into_recent(revision)?.all(revision).changes().collect())
     }
 
     #[test]
     fn changes_come_back_as_they_were() {
         let chunks = chunks(&changes());
         assert!(chunks.len() > 1, "a long entry has a chunk of its own");
-        assert_eq!(read(chunks.iter().map(Vec::as_slice)), Some(changes()));
-        assert_eq!(read([]), Some(Vec::new()));
+        let chunks = || chunks.iter().map(Vec::as_slice);
+        assert_eq!(read(chunks(), usize::MAX, 9), Some(changes()));
+        assert_eq!(read(chunks(), usize::MAX, 8), None, "they lead elsewhere");
+        assert_eq!(read([], usize::MAX, 8), Some(Vec::new()));
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_may_be() {
+        let chunks = chunks(&changes());
+        let some = read(chunks.iter().map(Vec::as_slice), 1000, 9).expect("they are whole");
+        assert!(!some.is_empty() && changes().ends_with(&some) && some.len() < changes().len());
     }
 
     #[test]
     fn what_is_cut_or_has_a_hole_is_refused() {
         let whole = chunks(&changes()[..1]).concat();
         for end in 1..whole.len() {
-            assert_eq!(read([&whole[..end]]), None);
+            assert_eq!(read([&whole[..end]], usize::MAX, 4), None);
         }
         let hole = chunks(&[changes().remove(0), changes().remove(2)]).concat();
-        assert_eq!(read([&hole[..]]), None);
+        assert_eq!(read([&hole[..]], usize::MAX, 6), None);
         let before = chunks(&changes()[..1]).concat();
         let alone = [&[BEFORE][..], &before[1..]].concat();
-        assert_eq!(read([&alone[..]]), None, "an entry before nothing");
+        assert_eq!(read([&alone[..]], usize::MAX, 4), None, "an entry before nothing");
         let unknown = [&[9][..], &before[1..]].concat();
-        assert_eq!(read([&unknown[..]]), None);
+        assert_eq!(read([&unknown[..]], usize::MAX, 4), None);
     }
 }

@@ -17,6 +17,7 @@
 //! | [`read`], [`moment`], [`approach`] | get, scan, children; when; and looking ahead for many |
 //! | [`scratch`] | a few entries apart from the store, on which requests are tried by the same operations |
 //! | [`change`], [`few`] | what watchers see |
+//! | [`recent`], `block` | the recent changes, as bytes in a row |
 //! | [`view`], [`snapshot`], [`history`] | a frozen cut of a range, and the bytes of a snapshot |
 //! | [`reply`] | the answers, and their bytes on the wire |
 #![no_std]
@@ -26,6 +27,7 @@ extern crate alloc;
 mod access;
 pub mod apply;
 pub mod approach;
+mod block;
 pub mod change;
 mod digest;
 pub mod entry;
@@ -42,6 +44,7 @@ mod merge;
 pub mod moment;
 mod op;
 pub mod read;
+pub mod recent;
 pub mod record;
 pub mod reply;
 pub mod scratch;

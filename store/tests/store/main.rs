@@ -7,4 +7,5 @@ mod hostile;
 mod model;
 mod naive;
 mod numbered;
+mod recent;
 mod wire;
