@@ -69,7 +69,7 @@ impl SoloOptions {
             limits: Limits::DEFAULT,
             segment_bytes: 64 << 20,
             snapshot_log_bytes: 64 << 20,
-            history_bytes: 64 << 20,
+            history_bytes: 32 << 20,
             memory: MemoryOptions::default(),
             shards: 16,
             upkeep: Upkeep::Threads,

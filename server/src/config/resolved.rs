@@ -22,7 +22,7 @@ pub(crate) mod default {
     pub(crate) const DRAIN_MS: u64 = 10_000;
     pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
     pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 256 << 20;
-    pub(crate) const HISTORY_BYTES: usize = 64 << 20;
+    pub(crate) const HISTORY_BYTES: usize = 32 << 20;
 }
 
 /// What a put takes in a frame beside its key and value, its condition's value left out.
