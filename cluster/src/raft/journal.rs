@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 
 use tidekeep_log::disk::Disk;
 use tidekeep_log::{
-    BoxError, Durability, Log, OpenError, Options, Recovery, Refused, ReplicaOptions,
+    BoxError, Durability, Log, MAX_PAYLOAD, OpenError, Options, Recovery, Refused, ReplicaOptions,
     SnapshotError, Ticket, Upkeep,
 };
 
@@ -47,7 +47,7 @@ pub struct Journal {
     told: mpsc::UnboundedSender<Told>,
     stores: Mutex<BTreeMap<u32, Weak<Store>>>,
     replica: ReplicaOptions,
-    record_max: usize,
+    segment_bytes: u64,
 }
 
 /// A log that was opened, and what it holds of each group.
@@ -79,6 +79,9 @@ type Told = (Ticket, Done);
 /// Time between two looks at a full disk.
 const FULL_RETRY: Duration = Duration::from_millis(100);
 
+/// More than an entry has beside the record that it carries.
+const ENTRY_HEAD: usize = 256;
+
 /// Part of a segment that a record of a state's chunk takes at most.
 const SHARE: u64 = 8;
 
@@ -89,7 +92,6 @@ impl Journal {
     /// [`OpenError`]: what is there cannot be trusted; nothing is changed.
     pub fn open(mut options: JournalOptions) -> Result<Opened, OpenError> {
         let replica = ReplicaOptions { seed: (options.random)(), ..options.replica };
-        let record_max = (options.segment_bytes / SHARE) as usize;
         let log_options = Options {
             durability: Durability::Always,
             segment_bytes: options.segment_bytes,
@@ -110,7 +112,7 @@ impl Journal {
             told,
             stores: Mutex::default(),
             replica,
-            record_max,
+            segment_bytes: options.segment_bytes,
         };
         Ok(Opened {
             journal: Arc::new(journal),
@@ -190,7 +192,13 @@ impl Journal {
 
     /// The longest record of a state's chunk, in bytes.
     pub(crate) fn record_max(&self) -> usize {
-        self.record_max
+        (self.segment_bytes / SHARE) as usize
+    }
+
+    /// The longest record that a group may order, in bytes: what its entry takes beside it fits as well. All
+    /// nodes of a group need segments of the same length.
+    pub(crate) fn proposal_max(&self) -> usize {
+        (self.segment_bytes as usize / 2).min(MAX_PAYLOAD - ENTRY_HEAD)
     }
 
     /// How replicas of this node are made.

@@ -113,6 +113,14 @@ pub enum WriteError {
     /// Nothing was ordered: another node leads, if one is known, or this one cannot lead now.
     #[error("this node does not lead the group")]
     NotLeader(Option<(NodeId, PeerAddress)>),
+    /// Nothing was ordered: the record is longer than a node's log takes at once.
+    #[error("the record has {bytes} bytes, and a node's log takes {most} at once")]
+    TooLong {
+        /// Bytes of the record.
+        bytes: usize,
+        /// The most that it may have.
+        most: usize,
+    },
     /// It may have been ordered or not.
     #[error("what became of the write is not known: {0}")]
     Unknown(String),
@@ -196,6 +204,10 @@ impl<R: AsyncRuntime> Member<R> {
     /// # Errors
     /// [`WriteError`] says whether it may have been ordered.
     pub async fn write(&self, record: Vec<u8>) -> Result<Vec<Answer>, WriteError> {
+        let (bytes, most) = (record.len(), self.store.journal.proposal_max());
+        if bytes > most {
+            return Err(WriteError::TooLong { bytes, most });
+        }
         let proposal = Proposal(Arc::from(record));
         let patience = R::Instant::now() + self.config.election * 2;
         loop {

@@ -117,6 +117,7 @@ impl Client {
                 self.nodes.iter().position(|node| node.id == *leader)
             }
             WriteError::NotLeader(None) | WriteError::Unknown(_) => None,
+            WriteError::TooLong { .. } => panic!("{error}"),
         };
         self.at = leader.unwrap_or_else(|| self.random.usize(..));
     }
@@ -139,10 +140,15 @@ impl Client {
 
 /// The record of a put without a number.
 pub(crate) fn plain_put(key: &str) -> Vec<u8> {
+    put_of(key, b"value")
+}
+
+/// The same with a value.
+pub(crate) fn put_of(key: &str, value: &[u8]) -> Vec<u8> {
     let mut record = Vec::new();
     record::begin(Stamp { now_ms: 1, revision: 0 }, &mut record);
     let (condition, expiry) = (Condition::Always, Expiry::Never);
-    let put = Put { key: key.as_bytes(), value: b"value", condition, expiry, previous: false };
+    let put = Put { key: key.as_bytes(), value, condition, expiry, previous: false };
     record::push_decoded(&Request::Put(put), &mut record);
     record
 }

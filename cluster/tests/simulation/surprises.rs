@@ -10,7 +10,7 @@ use openraft_rt_sim::{SimInstant, SimRuntime};
 use tidekeep_cluster::{NodeId, PeerAddress, WriteError};
 use tidekeep_log::disk::faulty::Crash;
 
-use crate::clients::plain_put;
+use crate::clients::{plain_put, put_of};
 use crate::node::Node;
 use crate::run::{found, settle};
 use crate::wire::Wire;
@@ -179,5 +179,26 @@ fn a_leader_that_lost_what_it_sent_does_not_lead_on() {
         settle(&cluster.nodes).await;
         let member = cluster.node(cluster.leader().await).member().expect("it leads");
         assert_eq!(member.replica().keys(), 22, "all that was confirmed is there");
+    });
+}
+
+/// What a log cannot take would end every node that it is sent to: it is refused before it is ordered.
+#[test]
+fn a_record_that_no_log_takes_is_refused() {
+    simulate(async {
+        let cluster = Cluster::of(3).await;
+        let leader = cluster.leader().await;
+        let member = cluster.node(leader).member().expect("it leads");
+        let mut bytes = 1;
+        let most = loop {
+            match member.write(put_of("long", &vec![b'x'; bytes])).await {
+                Ok(_) => bytes += 500,
+                Err(WriteError::TooLong { most, .. }) => break most,
+                Err(error) => panic!("{bytes} bytes: {error}"),
+            }
+        };
+        assert!((bytes - 500..=bytes + 100).contains(&most), "{bytes} bytes, at most {most}");
+        cluster.write(leader, "short").await;
+        settle(&cluster.nodes).await;
     });
 }
