@@ -1,5 +1,5 @@
 //! From the table towards the target, one step of a group at a time, so that whatever breaks in
-//! between finds every group with all its replicas. [`members`] says which nodes a target is made for.
+//! between finds every group with all its replicas. `members` says which nodes a target is made for.
 //!
 //! A replica moves in three steps, and a group moves one at a time:
 //!
