@@ -44,6 +44,10 @@ mod modelled {
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
             MutexGuard(Some(self.0.lock().expect(POISONED)))
         }
+
+        pub(crate) fn into_inner(self) -> T {
+            self.0.into_inner().expect(POISONED)
+        }
     }
 
     impl<T> Deref for MutexGuard<'_, T> {
