@@ -42,7 +42,7 @@ const FOOTER: usize = 24;
 const END: u32 = u32::MAX;
 /// Bytes of a file that are written and synced at once: the log's own syncs wait for what is on its
 /// way to the disk.
-const SYNC_BYTES: u64 = 256 << 10;
+const SYNC_BYTES: u64 = 64 << 10;
 /// Bytes read at once.
 const READ_BYTES: usize = 1 << 20;
 

@@ -22,7 +22,7 @@ pub const VERSION: u8 = 2;
 const NUMBERS: usize = 7;
 /// Numbers in the head of version 1.
 const NUMBERS_OF_1: usize = 4;
-const CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// Where in the order a snapshot was cut, and what it must add up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
