@@ -42,7 +42,13 @@ pub fn run(data: &[u8]) {
         records.push((index, b"tide!".to_vec()));
     }
     log.close().expect("memory does not fail");
-    let (log, again, found) = open(&disk.copy()).expect("what was opened opens again");
+    let (log, again, found) = match open(&disk.copy()) {
+        Ok(opened) => opened,
+        // The fuzzer is shown the checksum that bytes of a damaged spare lack to pass for a record of the
+        // segment that it becomes. By chance they have it once in four thousand million times.
+        Err(OpenError::Damaged { .. }) if is_dirty("spare", &image) => return,
+        Err(error) => panic!("what was opened opens again: {error}"),
+    };
     assert_eq!(found, records);
     assert_eq!(again.snapshot_index, report.snapshot_index);
     // What lay in a damaged spare is behind the record that went into it, and no record itself.
