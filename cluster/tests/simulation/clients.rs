@@ -1,6 +1,7 @@
 //! Clients: each asks for one thing after the other, of whatever node it thinks leads, and asks again with
 //! the same number until it is answered.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +55,14 @@ impl Client {
             } else {
                 self.increment(key).await;
             }
-            SimRuntime::sleep(Duration::from_millis(self.random.u64(0..60))).await;
+            self.pause(0..60).await;
         }
+    }
+
+    /// Virtual time between two calls, or between two tries of one: the pace of the load. Nothing is waited for
+    /// by it.
+    async fn pause(&mut self, ms: Range<u64>) {
+        SimRuntime::sleep(Duration::from_millis(self.random.u64(ms))).await;
     }
 
     async fn increment(&mut self, key: u8) {
@@ -74,7 +81,7 @@ impl Client {
                     Err(_) => self.at = self.random.usize(..),
                 }
             }
-            SimRuntime::sleep(Duration::from_millis(self.random.u64(1..80))).await;
+            self.pause(1..80).await;
         }
     }
 
@@ -91,7 +98,7 @@ impl Client {
                     Err(_) => self.at = self.random.usize(..),
                 }
             }
-            SimRuntime::sleep(Duration::from_millis(self.random.u64(1..80))).await;
+            self.pause(1..80).await;
         }
     }
 

@@ -26,6 +26,7 @@ impl Faults {
     /// Lets things go wrong until the time is over, and then mends them.
     pub(crate) async fn strike(mut self, until: Duration) {
         while self.clock.now() < until {
+            // The pace at which things go wrong, in virtual time. Nothing is waited for by it.
             SimRuntime::sleep(Duration::from_millis(self.random.u64(50..1_500))).await;
             self.restart_stopped().await;
             let node = Arc::clone(&self.nodes[self.random.usize(..self.nodes.len())]);
@@ -54,9 +55,6 @@ impl Faults {
         }
         self.wire.heal();
         self.nodes.iter().for_each(|node| node.mend_disk());
-        // A call that failed before is noticed by now.
-        SimRuntime::sleep(Duration::from_secs(1)).await;
-        self.restart_stopped().await;
         self.tell("all is mended");
     }
 
