@@ -315,7 +315,7 @@ CODES = [
     "forbidden", "unauthenticated", "no-space", "resource-exhausted", "storage", "network",
     "timeout", "cancelled", "unavailable", "cursor-too-old", "slow-reader", "closed", "internal",
     "memory-full", "rate-limited", "too-many-connections", "too-many-watches", "over-budget",
-    "outcome-unknown",
+    "outcome-unknown", "change-too-large",
 ]
 
 # ---- Frames ----

@@ -77,7 +77,8 @@ impl Exit {
             | Code::RateLimited
             | Code::TooManyConnections
             | Code::TooManyWatches
-            | Code::OverBudget => Self::Limit,
+            | Code::OverBudget
+            | Code::ChangeTooLarge => Self::Limit,
             Code::Network
             | Code::Timeout
             | Code::Cancelled

@@ -157,6 +157,9 @@ fn hint_for(code: Code, outcome: Outcome) -> Option<&'static str> {
         Code::Version | Code::Unsupported => {
             "this program and the server are of different versions; update the older one"
         }
+        Code::ChangeTooLarge => {
+            "begin again with --content, or raise --watch-budget-bytes of the server"
+        }
         Code::CursorTooOld => "begin again without --since; --content prints what is there",
         _ => return None,
     })

@@ -345,8 +345,9 @@ impl Watches {
     ) -> Ended {
         self.detach(slot, joining);
         let watch = &mut self.slots[slot];
-        let too_old = error.code == Code::CursorTooOld && watch.request.cursor.is_some();
-        if too_old {
+        // Neither is told by going on: what there is by then tells the difference.
+        let passed_over = matches!(error.code, Code::CursorTooOld | Code::ChangeTooLarge);
+        if passed_over && watch.request.cursor.is_some() {
             watch.request.cursor = None;
             watch.request.content = true;
             watch.shown = true;

@@ -36,6 +36,7 @@ const CODES = [
   "too-many-watches",
   "over-budget",
   "outcome-unknown",
+  "change-too-large",
 ] as const;
 
 /** Every failure of a call. */

@@ -92,6 +92,8 @@ codes! {
     OverBudget = 25, "over-budget", true;
     /// The write may have been applied before, and the server no longer remembers.
     OutcomeUnknown = 26, "outcome-unknown", false;
+    /// One revision changed more of a watch's range than the watch may be told of at once.
+    ChangeTooLarge = 27, "change-too-large", false;
 }
 
 /// What became of the request's effect.

@@ -229,6 +229,19 @@ fn slow_reader_is_resumed_without_a_gap() {
 }
 
 #[test]
+fn change_too_large_to_be_told_is_told_by_the_content() {
+    let mut pair = Pair::ready();
+    let watch = pair.watch_with(b"", true, Resync::Reset);
+    set(&mut pair, "a", "1");
+    pair.run();
+    story(&mut pair, watch);
+    pair.server.cut_watches(Code::ChangeTooLarge);
+    set(&mut pair, "b", "1");
+    pair.pass(100);
+    assert_eq!(story(&mut pair, watch), ["reset", "content a b", "caught up 2"]);
+}
+
+#[test]
 fn watch_that_is_cut_again_and_again_spares_the_server() {
     let mut pair = Pair::ready();
     let (watch, _other) = (pair.watch(b"", false), pair.watch(b"b", false));

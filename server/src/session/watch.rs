@@ -205,7 +205,8 @@ pub(super) fn too_old(message: &'static str) -> Refusal {
 }
 
 fn too_much() -> Refusal {
-    too_old("one revision changed more than fits a message; begin again with the content")
+    let message = "one revision changed more than the watch may be told of at once; begin again with the content";
+    Refusal::new(Code::ChangeTooLarge, message)
 }
 
 pub(super) fn slow_reader() -> Refusal {

@@ -171,6 +171,25 @@ fn one_revision_is_one_message_however_long() {
 }
 
 #[test]
+fn a_revision_over_the_watchs_budget_ends_it_with_a_code_of_its_own() {
+    let server = TestServer::with(|config| config.budgets.watch_bytes = 16 << 10);
+    let (mut writer, mut watcher) = (server.client(), server.client());
+    fill(&mut writer, 30);
+    let request = Watch { previous: true, ..watch(everything(), WatchFrom::Now) };
+    watcher.ask(WATCH, &request);
+    let mut seen = Seen::default();
+    seen.take(&watcher.answer());
+    writer.call(1, &DeleteRange { range: scan_all().range, limit: 0 });
+    let frame = watcher.answer();
+    assert_eq!((frame.id, frame.code()), (WATCH, Code::ChangeTooLarge));
+    watcher.ask(WATCH, &watch(everything(), WatchFrom::Content));
+    let mut anew = Seen::default();
+    anew.read_until(&mut watcher, 31);
+    assert_eq!((anew.content.len(), anew.caught_up), (0, 1));
+    watcher.is_well();
+}
+
+#[test]
 fn who_was_away_gets_the_latest_of_each_key_in_one_message() {
     let server = TestServer::start();
     let mut client = server.client();
