@@ -54,7 +54,7 @@ pub(crate) struct WatchArgs {
     #[arg(long)]
     latest: bool,
     /// Begin behind this cursor of an earlier watch
-    #[arg(long, value_name = "CURSOR", value_parser = parse_cursor)]
+    #[arg(long, value_name = "CURSOR", value_parser = parse_cursor, allow_hyphen_values = true)]
     since: Option<Cursor>,
     /// End after this many changes
     #[arg(long, short = 'n', value_name = "N")]

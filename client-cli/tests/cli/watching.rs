@@ -130,6 +130,14 @@ fn a_cursor_goes_on_where_an_earlier_watch_ended() {
 }
 
 #[test]
+fn a_cursor_may_begin_with_a_dash() {
+    let store = Store::start(&[]);
+    let of_another_store = "-6Gy77Dh6vAsAQA";
+    let watching = Watching::start(store.command(), &["--since", of_another_store, "-o", "json"]);
+    assert_eq!(watching.json()["type"], "reset");
+}
+
+#[test]
 fn exact_means_the_key_alone_and_count_ends_the_watch() {
     let store = Store::start(&[]);
     let mut watching = Watching::start(store.command(), &["k", "--exact", "-n", "1", "-o", "json"]);
