@@ -58,7 +58,7 @@ impl Beside {
             tokio::select! {
                 ended = self.child.wait() => {
                     let ended = ended?;
-                    if descendants::count(Reach::Session) > 0 {
+                    if self.is_left(Reach::Session) {
                         note("the command is done; what it left running is ended");
                         self.end(Reach::Session).await;
                     }
@@ -115,8 +115,10 @@ impl Beside {
     /// Whether there are processes that have not ended. Those that have are taken note of.
     fn is_left(&mut self, reach: Reach) -> bool {
         let child = matches!(self.child.try_wait(), Ok(None));
+        // Counted first: what ends after that is found next time, and nothing stays behind as a zombie.
+        let left = descendants::count(reach) > 0;
         descendants::reap(self.own.filter(|_| child));
-        child || descendants::count(reach) > 0
+        child || left
     }
 }
 

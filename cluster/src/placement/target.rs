@@ -128,7 +128,8 @@ fn work_out(
     let too_few = TargetRefused::TooFewNodes { nodes: nodes.len(), replicas };
     let zone_most = replicas_per_zone(&nodes, replicas).ok_or(too_few)?;
     let shares = shares(&nodes, groups as u16, replicas).ok_or(too_few)?;
-    let held = Held { table, candidates: &candidates };
+    let ranks = (0..groups).map(|group| score::ranks(GroupId(group as u16), &nodes)).collect();
+    let held = Held { table, candidates: &candidates, ranks };
     let mut choice = Choice {
         replicas,
         zone_most,
@@ -172,15 +173,16 @@ fn check(replicas: usize, candidates: &[Candidate]) -> Result<(), TargetRefused>
 struct Held<'a> {
     table: Option<&'a Table>,
     candidates: &'a [Candidate],
+    /// For each group its nodes' places in its order of preference.
+    ranks: Vec<Vec<usize>>,
 }
 
 impl Held<'_> {
     /// For each node what a replica of `group` on it costs.
     fn replica_costs(&self, group: usize, nodes: &[&Node]) -> Vec<Option<i64>> {
         let row = self.table.map(|table| &table.rows()[group]);
-        let ranks = score::ranks(GroupId(group as u16), nodes);
-        let costs =
-            nodes.iter().zip(self.candidates).zip(ranks).map(|((node, candidate), rank)| {
+        let costs = nodes.iter().zip(self.candidates).zip(&self.ranks[group]).map(
+            |((node, candidate), rank)| {
                 let moved = match row {
                     Some(row) if row.has_voter(node.id) => 0,
                     // A move that has begun is half done.
@@ -188,8 +190,9 @@ impl Held<'_> {
                     _ if candidate.up => MOVE,
                     _ => MOVE_TO_DOWN,
                 };
-                Some(moved + rank as i64)
-            });
+                Some(moved + *rank as i64)
+            },
+        );
         costs.collect()
     }
 
@@ -210,7 +213,7 @@ impl Held<'_> {
         });
         let costs = chosen.iter().enumerate().map(|(group, members)| {
             let leader = self.table.map(|table| table.rows()[group].leader);
-            let ranks = score::ranks(GroupId(group as u16), nodes);
+            let ranks = &self.ranks[group];
             let mut costs = vec![None; nodes.len()];
             for &node in members {
                 let stays = leader == Some(nodes[node].id);

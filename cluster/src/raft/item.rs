@@ -67,7 +67,7 @@ impl Item {
     /// The bytes of a group's item.
     pub(crate) fn encode(&self, group: u32) -> Vec<u8> {
         match self {
-            Self::Entry(entry) => encode(ENTRY, group, entry),
+            Self::Entry(entry) => encode_entry(group, entry),
             Self::Promise(promise) => encode(PROMISE, group, promise),
             Self::Truncate(last) => encode(TRUNCATE, group, last),
             Self::Coming => head(COMING, group, 0),
@@ -95,6 +95,11 @@ impl Item {
         };
         Ok((u32::from_le_bytes([a, b, c, d]), item))
     }
+}
+
+/// The bytes of a group's entry.
+pub(crate) fn encode_entry(group: u32, entry: &Entry) -> Vec<u8> {
+    encode(ENTRY, group, entry)
 }
 
 /// The bytes of a chunk of a group's state.

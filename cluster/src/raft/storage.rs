@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use tidekeep_log::{Frozen, Replica};
 
-use crate::raft::item::{Installed, Item, encode_chunk, encode_pieces};
+use crate::raft::item::{Installed, Item, encode_chunk, encode_entry, encode_pieces};
 use crate::raft::journal::Journal;
 use crate::raft::recovered::Recovered;
 use crate::raft::types::{Entry, LogId, Promise, Types};
@@ -112,7 +112,7 @@ impl Store {
         entries
             .into_iter()
             .filter(|entry| applied.is_none_or(|applied| entry.log_id.index > applied.index))
-            .try_for_each(|entry| give(&Item::Entry(entry).encode(self.group)))
+            .try_for_each(|entry| give(&encode_entry(self.group, &entry)))
     }
 
     fn read(&self, range: impl RangeBounds<u64>, bytes: usize) -> Vec<Entry> {
@@ -210,9 +210,7 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Entries<R> {
         let mut records = Vec::new();
         for entry in entries {
             debug_assert_eq!(entry.log_id.index, kept.first() + kept.entries.len() as u64);
-            let item = Item::Entry(entry);
-            records.push(item.encode(self.store.group));
-            let Item::Entry(entry) = item else { unreachable!("it was just made") };
+            records.push(encode_entry(self.store.group, &entry));
             kept.entries.push_back(entry);
         }
         let done = Box::new(move |outcome| callback.io_completed(outcome));
