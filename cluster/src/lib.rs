@@ -12,6 +12,7 @@
 
 pub mod balance;
 mod link;
+pub mod meta;
 pub mod placement;
 mod raft;
 
