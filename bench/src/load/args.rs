@@ -7,6 +7,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::content::VALUE_BYTES_MIN;
 use crate::wire::Shape;
+use crate::wire::etcd::VALUE_BYTES_MAX;
 
 /// What the connections speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,6 +18,8 @@ pub enum Protocol {
     Native,
     /// Native frames in WebSocket messages
     Websocket,
+    /// gRPC, to etcd; values up to 16,000 bytes, and no lifetime
+    Etcd,
 }
 
 /// What is asked.
@@ -46,9 +49,9 @@ pub enum Operation {
 #[derive(Debug, Clone, Parser)]
 #[command(name = "tidekeep-load", version)]
 pub struct Args {
-    /// The server
-    #[arg(long, value_name = "HOST:PORT")]
-    pub address: SocketAddr,
+    /// The server, or several (comma-separated), which connections take in turn
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',', required = true)]
+    pub address: Vec<SocketAddr>,
     /// What the connections speak
     #[arg(long, value_enum, default_value = "resp")]
     pub protocol: Protocol,
@@ -97,15 +100,28 @@ pub struct Args {
     /// Which write of each key was acknowledged last: read at the start, kept at the end
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,
-    /// The server's process, whose CPU time over the measured time is reported
-    #[arg(long, value_name = "PID")]
-    pub server_pid: Option<u32>,
+    /// The server's process, or those of several, whose CPU time over the measured time is reported
+    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    pub server_pid: Vec<u32>,
     /// Where random draws begin
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }
 
 impl Args {
+    /// Where the connection with this number goes.
+    pub(super) fn server(&self, connection: u32) -> SocketAddr {
+        self.address[connection as usize % self.address.len()]
+    }
+
+    /// Why its protocol cannot do this, if it cannot.
+    pub(super) fn refusal(&self) -> Option<&'static str> {
+        let etcd = self.protocol == Protocol::Etcd;
+        let too_much = self.ttl_ms.is_some() || self.value_bytes > VALUE_BYTES_MAX;
+        (etcd && too_much)
+            .then_some("etcd's keys have no --ttl-ms, and values 16,000 bytes at most")
+    }
+
     /// What requests look like.
     pub(super) fn shape(&self) -> Shape {
         Shape { value_bytes: self.value_bytes as usize, ttl_ms: self.ttl_ms }

@@ -29,9 +29,9 @@ enum Phase {
 pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
     let mut poll = Poll::new()?;
     let mut connections = Vec::new();
-    for number in 0..args.connections as usize {
-        let token = Token(number);
-        connections.push(Connection::<W>::open(args.address, poll.registry(), token)?);
+    for number in 0..args.connections {
+        let (token, server) = (Token(number as usize), args.server(number));
+        connections.push(Connection::<W>::open(server, poll.registry(), token)?);
     }
     let mut desk = Desk::new::<W>(args.shape());
     let mut tally = Tally::new(args)?;
@@ -40,7 +40,7 @@ pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
 
     let sweep = matches!(args.operation, Operation::Fill | Operation::Check);
     let timed = !sweep && args.requests.is_none();
-    let mut marks = Marks::now(args.server_pid);
+    let mut marks = Marks::now(&args.server_pid);
     let mut phase = match timed {
         true => Phase::Warm(Instant::now() + Duration::from_secs_f64(args.warmup)),
         false => Phase::Measured(None),
@@ -75,7 +75,7 @@ pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
             match phase {
                 Phase::Warm(until) if now >= until => {
                     tally.restart();
-                    marks = Marks::now(args.server_pid);
+                    marks = Marks::now(&args.server_pid);
                     phase = Phase::Measured(Some(now + Duration::from_secs_f64(args.seconds)));
                 }
                 Phase::Measured(Some(until)) if now >= until => {

@@ -94,7 +94,7 @@ impl<W: Wire> Connection<W> {
                 self.wire.begin(out);
             }
             let before = out.len();
-            let id = self.asked.len() as u32 + 1;
+            let id = self.wire.id(self.asked.len() as u32 + 1);
             match ask {
                 Ask::Get(number) => desk.get.write(out, id, &key(number), |_| ()),
                 Ask::Set(number) => {

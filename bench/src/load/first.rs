@@ -18,7 +18,7 @@ const AGAIN: Duration = Duration::from_millis(1);
 
 pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
     let mut tally = Tally::new(args)?;
-    let marks = Marks::now(args.server_pid);
+    let marks = Marks::now(&args.server_pid);
     let began = Instant::now();
     while let Err(why) = attempt::<W>(args, &mut tally) {
         if began.elapsed() > LIMIT {
@@ -31,7 +31,7 @@ pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
 
 /// Fails as long as the server does not listen or refuses since it is loading.
 fn attempt<W: Wire>(args: &Args, tally: &mut Tally) -> Result<(), Broken> {
-    let mut stream = TcpStream::connect(args.address)?;
+    let mut stream = TcpStream::connect(args.server(0))?;
     stream.set_read_timeout(Some(LIMIT))?;
     let mut wire = W::open(&mut stream)?;
     let asked = Instant::now();
@@ -54,7 +54,8 @@ pub(super) fn get<W: Wire>(
 ) -> Result<(), Broken> {
     let mut out = Vec::new();
     wire.begin(&mut out);
-    W::get().write(&mut out, 1, &key(number), |_| ());
+    let id = wire.id(1);
+    W::get().write(&mut out, id, &key(number), |_| ());
     wire.end(&mut out, 0);
     stream.write_all(&out)?;
     let (mut input, mut used) = (Vec::new(), 0);

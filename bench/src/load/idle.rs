@@ -17,13 +17,13 @@ use crate::wire::{Broken, Step, Wire};
 const TURN: Duration = Duration::from_millis(100);
 
 pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
-    let marks = Marks::now(args.server_pid);
+    let marks = Marks::now(&args.server_pid);
     // A connection is an open file; what the system allows beyond its default is enough or refused.
     rlimit::increase_nofile_limit(u64::MAX)?;
     let mut poll = Poll::new()?;
     let mut connections = Vec::new();
     for number in 0..args.connections {
-        let mut stream = TcpStream::connect(args.address)?;
+        let mut stream = TcpStream::connect(args.server(number))?;
         let mut wire = W::open(&mut stream)?;
         // One that never asked anything would have no buffers yet.
         first::get(&mut stream, &mut wire, args.first, |_| Ok(()))?;

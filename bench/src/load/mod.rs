@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use crate::load::args::{Args, Operation, Protocol};
 use crate::load::report::Report;
+use crate::wire::etcd::Etcd;
 use crate::wire::native::Native;
 use crate::wire::resp::Resp;
 use crate::wire::websocket::WebSocket;
@@ -28,6 +29,7 @@ pub fn run(args: &Args) -> ExitCode {
         Protocol::Resp => of::<Resp>(args),
         Protocol::Native => of::<Native>(args),
         Protocol::Websocket => of::<WebSocket>(args),
+        Protocol::Etcd => of::<Etcd>(args),
     };
     match result {
         Ok(report) => {
@@ -42,6 +44,9 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn of<W: Wire>(args: &Args) -> Result<Report, Broken> {
+    if let Some(refusal) = args.refusal() {
+        return Err(Broken::Refused(refusal));
+    }
     match (&args.operation, args.rate) {
         (Operation::Idle, _) => idle::run::<W>(args),
         (Operation::First, _) => first::run::<W>(args),

@@ -19,9 +19,9 @@ const END_LIMIT: Duration = Duration::from_secs(20);
 pub(super) fn run<W: Wire>(args: &Args, rate: u32) -> Result<Report, Broken> {
     let mut poll = Poll::new()?;
     let mut connections = Vec::new();
-    for number in 0..args.connections as usize {
-        let token = Token(number);
-        connections.push(Connection::<W>::open(args.address, poll.registry(), token)?);
+    for number in 0..args.connections {
+        let (token, server) = (Token(number as usize), args.server(number));
+        connections.push(Connection::<W>::open(server, poll.registry(), token)?);
     }
     let mut free: Vec<usize> = (0..connections.len()).collect();
     let mut desk = Desk::new::<W>(args.shape());
@@ -39,7 +39,7 @@ pub(super) fn run<W: Wire>(args: &Args, rate: u32) -> Result<Report, Broken> {
         let now = Instant::now();
         if measured.is_none() && now >= warm_until {
             tally.restart();
-            measured = Some(Marks::now(args.server_pid));
+            measured = Some(Marks::now(&args.server_pid));
         }
         // What found no connection keeps its due time and goes first.
         while due <= now && due < end {
@@ -74,7 +74,7 @@ pub(super) fn run<W: Wire>(args: &Args, rate: u32) -> Result<Report, Broken> {
     } else if free.len() < connections.len() {
         tally.error(format!("{} requests stay unanswered", connections.len() - free.len()));
     }
-    let marks = measured.unwrap_or_else(|| Marks::now(args.server_pid));
+    let marks = measured.unwrap_or_else(|| Marks::now(&args.server_pid));
     let mut report = Report::of(&tally, &marks);
     report.slices = slices.done;
     report.end(&tally, args)

@@ -14,13 +14,16 @@ use crate::wire::Broken;
 pub(super) struct Marks {
     at: Instant,
     own_cpu: f64,
-    server: Option<(u32, f64)>,
+    /// The servers' processes, if any is watched, and what all of them took.
+    servers: (Vec<u32>, Option<f64>),
 }
 
 impl Marks {
-    pub(super) fn now(server_pid: Option<u32>) -> Self {
-        let server = server_pid.and_then(|pid| Some((pid, cpu_seconds(pid)?)));
-        Self { at: Instant::now(), own_cpu: own_cpu_seconds(), server }
+    pub(super) fn now(servers: &[u32]) -> Self {
+        // One that is gone makes the sum unknown; so does none.
+        let sum: Option<f64> = servers.iter().map(|pid| cpu_seconds(*pid)).sum();
+        let sum = sum.filter(|_| !servers.is_empty());
+        Self { at: Instant::now(), own_cpu: own_cpu_seconds(), servers: (servers.to_vec(), sum) }
     }
 }
 
@@ -37,7 +40,7 @@ pub(super) struct Report {
     pub(super) first_error: Option<String>,
     /// Share of one core that the generator took.
     pub(super) own_utilisation: f64,
-    /// CPU seconds of the server in the measured time, all threads.
+    /// CPU seconds of the servers in the measured time, all threads.
     pub(super) server_cpu_seconds: Option<f64>,
     /// Keys that have a value by the ledger, if there is one.
     pub(super) keys_written: Option<usize>,
@@ -83,12 +86,10 @@ impl Slice {
 impl Report {
     /// Of what was measured since `marks`.
     pub(super) fn of(tally: &Tally, marks: &Marks) -> Self {
-        let now = Marks::now(marks.server.map(|(pid, _)| pid));
+        let now = Marks::now(&marks.servers.0);
         let seconds = (now.at - marks.at).as_secs_f64();
-        let server_cpu_seconds = match (marks.server, now.server) {
-            (Some((_, before)), Some((_, after))) => Some(after - before),
-            _ => None,
-        };
+        let server_cpu_seconds =
+            now.servers.1.zip(marks.servers.1).map(|(after, before)| after - before);
         Self {
             operations: tally.replies,
             seconds,

@@ -1,6 +1,7 @@
 //! Requests and replies of each protocol. A request is a template with a hole for the key; a reply
 //! is read where it lies. Nothing here waits: the loops in [`crate::load`] move the bytes.
 
+pub mod etcd;
 pub mod native;
 pub mod resp;
 pub mod websocket;
@@ -21,6 +22,9 @@ pub enum Broken {
     /// The server said something that the protocol does not allow here.
     #[error("the server broke the protocol: {0}")]
     Protocol(String),
+    /// The protocol has no words for what was asked of the generator.
+    #[error("{0}")]
+    Refused(&'static str),
 }
 
 impl Broken {
@@ -86,6 +90,11 @@ pub trait Wire: Sized {
         usize::MAX
     }
 
+    /// The bytes by which the request at this place of its batch (the first is 1) is known.
+    fn id(&mut self, place: u32) -> [u8; 4] {
+        place.to_le_bytes()
+    }
+
     /// Called before the first request of a message.
     fn begin(&mut self, _out: &mut Vec<u8>) {}
 
@@ -103,14 +112,15 @@ pub trait Wire: Sized {
 pub struct Template {
     head: Vec<u8>,
     key_at: usize,
-    id_at: Option<usize>,
+    ids_at: Vec<usize>,
     tail: Vec<u8>,
 }
 
 impl Template {
     /// Finds the holes in a whole request: a key of [`KEY_BYTES`] times [`Template::KEY`] and,
-    /// if `value_bytes` is not 0, a value of so many times [`Template::VALUE`].
-    pub fn find(request: &[u8], value_bytes: usize, id_at: Option<usize>) -> Self {
+    /// if `value_bytes` is not 0, a value of so many times [`Template::VALUE`]. Its id stands at `ids_at`,
+    /// in the head.
+    pub fn find(request: &[u8], value_bytes: usize, ids_at: &[usize]) -> Self {
         let key_at = request
             .windows(KEY_BYTES)
             .position(|window| window == [Self::KEY; KEY_BYTES])
@@ -123,7 +133,8 @@ impl Template {
                 .expect("the request was made with a value in it"),
         };
         let (head, rest) = request.split_at(value_at);
-        Self { head: head.to_vec(), key_at, id_at, tail: rest[value_bytes..].to_vec() }
+        let tail = rest[value_bytes..].to_vec();
+        Self { head: head.to_vec(), key_at, ids_at: ids_at.to_vec(), tail }
     }
 
     /// What a key's hole is filled with.
@@ -136,15 +147,15 @@ impl Template {
     pub fn write(
         &self,
         out: &mut Vec<u8>,
-        id: u32,
+        id: [u8; 4],
         key: &[u8; KEY_BYTES],
         value: impl FnOnce(&mut Vec<u8>),
     ) {
         let start = out.len();
         out.extend_from_slice(&self.head);
         out[start + self.key_at..start + self.key_at + KEY_BYTES].copy_from_slice(key);
-        if let Some(id_at) = self.id_at {
-            out[start + id_at..start + id_at + 4].copy_from_slice(&id.to_le_bytes());
+        for id_at in &self.ids_at {
+            out[start + id_at..start + id_at + 4].copy_from_slice(&id);
         }
         value(out);
         out.extend_from_slice(&self.tail);

@@ -42,7 +42,7 @@ impl Wire for Native {
         let mut request = Vec::new();
         let get = Get { key: &[Template::KEY; KEY_BYTES] };
         frame::write_value(&mut request, GET, 0, &get);
-        Template::find(&request, 0, Some(ID_AT))
+        Template::find(&request, 0, &[ID_AT])
     }
 
     fn set(shape: Shape) -> Template {
@@ -55,7 +55,7 @@ impl Wire for Native {
         };
         let mut request = Vec::new();
         frame::write_value(&mut request, PUT, 0, &put);
-        Template::find(&request, shape.value_bytes, Some(ID_AT))
+        Template::find(&request, shape.value_bytes, &[ID_AT])
     }
 
     fn next<'a>(&mut self, input: &'a [u8]) -> Result<Step<'a>, Broken> {
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn templates_become_whole_requests() {
         let mut out = Vec::new();
-        Native::get().write(&mut out, 7, KEY, |_| ());
+        Native::get().write(&mut out, Native.id(7), KEY, |_| ());
         let (frame, bytes) = Frame::decode(&out, FRAME_LIMIT).unwrap().unwrap();
         assert_eq!((frame.id, bytes), (7, out.len()));
         let get = Request::decode(frame.kind, frame.body).unwrap().unwrap();
@@ -144,7 +144,7 @@ mod tests {
 
         out.clear();
         let set = Native::set(Shape { value_bytes: 300, ttl_ms: Some(5) });
-        set.write(&mut out, 8, KEY, |out| out.extend_from_slice(&[b'v'; 300]));
+        set.write(&mut out, Native.id(8), KEY, |out| out.extend_from_slice(&[b'v'; 300]));
         let (frame, _) = Frame::decode(&out, FRAME_LIMIT).unwrap().unwrap();
         let Some(Ok(Request::Put(put))) = Request::decode(frame.kind, frame.body) else {
             unreachable!("a put is a put");

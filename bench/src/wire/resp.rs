@@ -14,7 +14,7 @@ impl Wire for Resp {
     }
 
     fn get() -> Template {
-        Template::find(&command(&[b"GET", &[Template::KEY; KEY_BYTES]]), 0, None)
+        Template::find(&command(&[b"GET", &[Template::KEY; KEY_BYTES]]), 0, &[])
     }
 
     fn set(shape: Shape) -> Template {
@@ -24,7 +24,7 @@ impl Wire for Resp {
         if let Some(ttl_ms) = &ttl_ms {
             words.extend([&b"PX"[..], ttl_ms.as_bytes()]);
         }
-        Template::find(&command(&words), shape.value_bytes, None)
+        Template::find(&command(&words), shape.value_bytes, &[])
     }
 
     fn next<'a>(&mut self, input: &'a [u8]) -> Result<Step<'a>, Broken> {
@@ -92,12 +92,12 @@ mod tests {
     #[test]
     fn requests_have_their_key_and_value() {
         let mut out = Vec::new();
-        Resp::get().write(&mut out, 1, b"0123456789abcdef", |_| ());
+        Resp::get().write(&mut out, [0; 4], b"0123456789abcdef", |_| ());
         assert_eq!(out, b"*2\r\n$3\r\nGET\r\n$16\r\n0123456789abcdef\r\n");
         out.clear();
         let shape = Shape { value_bytes: 2, ttl_ms: Some(5) };
         let set = Resp::set(shape);
-        set.write(&mut out, 1, b"0123456789abcdef", |out| out.extend_from_slice(b"ab"));
+        set.write(&mut out, [0; 4], b"0123456789abcdef", |out| out.extend_from_slice(b"ab"));
         let head = "*5\r\n$3\r\nSET\r\n$16\r\n0123456789abcdef\r\n";
         assert_eq!(out, format!("{head}$2\r\nab\r\n$2\r\nPX\r\n$1\r\n5\r\n").as_bytes());
     }
