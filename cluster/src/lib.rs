@@ -13,6 +13,7 @@
 pub mod balance;
 mod link;
 pub mod meta;
+pub mod peer;
 pub mod placement;
 mod raft;
 

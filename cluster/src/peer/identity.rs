@@ -1,0 +1,186 @@
+//! Who a node is: its cluster, its number, its key and certificate, and the cluster's authority. It is made
+//! once, by founding or by joining, and kept in the folder `cluster/` of the data directory.
+
+use std::path::Path;
+
+use pem::{EncodeConfig, LineEnding, Pem};
+use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+
+use super::certificates::{Authority, ClusterId, NodeKey, node_of};
+use super::folder::{Folder, FolderError};
+use super::join::JoinGrant;
+use super::tls;
+use crate::link::PeerAddress;
+use crate::placement::NodeId;
+
+const MEMBER: &str = "cluster.json";
+const AUTHORITY: &str = "ca.pem";
+const AUTHORITY_KEY: &str = "ca-key.pem";
+const CERTIFICATE: &str = "node.pem";
+const KEY: &str = "node-key.pem";
+
+const FORMAT: u32 = 1;
+/// The node that founds a cluster.
+const FIRST: NodeId = NodeId(1);
+
+/// Who a node is, and how it proves it.
+pub struct Identity {
+    node: NodeId,
+    address: PeerAddress,
+    authority: Authority,
+    certificate: CertificateDer<'static>,
+    key: NodeKey,
+}
+
+/// What `cluster.json` holds.
+#[derive(Serialize, Deserialize)]
+struct Membership {
+    format: u32,
+    /// 32 hexadecimal digits.
+    cluster: String,
+    node: u64,
+    /// Where other nodes find this one.
+    peer_address: String,
+}
+
+impl Identity {
+    /// The first node of a new cluster, with a new authority. `address` is where other nodes will find it.
+    ///
+    /// # Errors
+    /// A key or certificate cannot be made.
+    pub fn found(address: PeerAddress) -> Result<Self, FolderError> {
+        let (authority, key) = (Authority::make(ClusterId::random()?)?, NodeKey::make()?);
+        let certificate = CertificateDer::from(authority.sign(FIRST, &key.request()?)?);
+        Ok(Self { node: FIRST, address, authority, certificate, key })
+    }
+
+    /// What a node is after it joined with `key`, and under `address`.
+    ///
+    /// # Errors
+    /// The grant contradicts itself, or is for another key.
+    pub fn joined(
+        key: NodeKey,
+        address: PeerAddress,
+        grant: &JoinGrant,
+    ) -> Result<Self, FolderError> {
+        let authority = Authority::from_der(grant.cluster, &grant.authority, &grant.authority_key)?;
+        let certificate = CertificateDer::from(grant.certificate.clone());
+        let identity = Self { node: grant.node, address, authority, certificate, key };
+        identity.check().map_err(FolderError::Grant)?;
+        Ok(identity)
+    }
+
+    /// What the data directory says the node is, or none if it is no member of a cluster.
+    ///
+    /// # Errors
+    /// [`FolderError`]: the folder `cluster/` is there and cannot be used.
+    pub fn load(data_directory: &Path) -> Result<Option<Self>, FolderError> {
+        let folder = Folder::of(data_directory);
+        let Some(member) = folder.read(MEMBER)? else { return Ok(None) };
+        let member: Membership =
+            serde_json::from_slice(&member).map_err(|why| folder.damaged(MEMBER, why))?;
+        if member.format != FORMAT {
+            let why = format!("it is of format {}, and this version reads {FORMAT}", member.format);
+            return Err(folder.damaged(MEMBER, why));
+        }
+        let cluster = member.cluster.parse().map_err(|why| folder.damaged(MEMBER, why))?;
+        let (authority, authority_key) =
+            (folder.certificate(AUTHORITY)?, folder.key(AUTHORITY_KEY)?);
+        let authority = Authority::from_der(cluster, &authority, &authority_key)
+            .map_err(|why| folder.damaged(AUTHORITY, why))?;
+        let key = NodeKey::from_der(&folder.key(KEY)?).map_err(|why| folder.damaged(KEY, why))?;
+        let certificate = CertificateDer::from(folder.certificate(CERTIFICATE)?);
+        let address = PeerAddress { address: member.peer_address };
+        let identity = Self { node: NodeId(member.node), address, authority, certificate, key };
+        identity.check().map_err(|why| folder.damaged(CERTIFICATE, why))?;
+        Ok(Some(identity))
+    }
+
+    /// Keeps it in the data directory. It survives a power cut once this returns.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`]. What is there then is no member yet, and may be stored over.
+    pub fn store(&self, data_directory: &Path) -> Result<(), FolderError> {
+        let folder = Folder::of(data_directory);
+        let member = Membership {
+            format: FORMAT,
+            cluster: self.cluster().to_string(),
+            node: self.node.0,
+            peer_address: self.address.address.clone(),
+        };
+        let mut member =
+            serde_json::to_vec_pretty(&member).map_err(|why| folder.damaged(MEMBER, why))?;
+        member.push(b'\n');
+        folder.write(AUTHORITY, pem_of("CERTIFICATE", self.authority.certificate()).as_bytes())?;
+        folder.write(AUTHORITY_KEY, pem_of("PRIVATE KEY", self.authority.key()).as_bytes())?;
+        folder.write(CERTIFICATE, pem_of("CERTIFICATE", &self.certificate).as_bytes())?;
+        folder.write(KEY, pem_of("PRIVATE KEY", self.key.to_der()).as_bytes())?;
+        // From here on it is a member.
+        folder.write(MEMBER, &member)
+    }
+
+    /// Its cluster.
+    pub fn cluster(&self) -> ClusterId {
+        self.authority.cluster()
+    }
+
+    /// Its number.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Where other nodes find it.
+    pub fn address(&self) -> &PeerAddress {
+        &self.address
+    }
+
+    /// What signs certificates for nodes that join.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// What it shows, the authority's certificate with it: a joiner knows that by its fingerprint.
+    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        let authority = CertificateDer::from(self.authority.certificate().to_vec());
+        vec![self.certificate.clone(), authority]
+    }
+
+    pub(crate) fn key(&self) -> &NodeKey {
+        &self.key
+    }
+
+    /// Whether all parts belong together.
+    fn check(&self) -> Result<(), String> {
+        match node_of(&self.certificate) {
+            Some(named) if named == (self.cluster(), self.node) => {}
+            Some((cluster, node)) => {
+                return Err(format!("the certificate is {node}'s of the cluster {cluster}"));
+            }
+            None => return Err("the certificate names no node".into()),
+        }
+        tls::server(self).and_then(|_| tls::own(self)).map_err(|why| why.to_string())
+    }
+}
+
+impl NodeKey {
+    /// The key that a joiner keeps in its data directory, made when there is none: a joiner that is
+    /// interrupted asks again with the same key, and can be told from another.
+    ///
+    /// # Errors
+    /// [`FolderError`]: it cannot be read or written.
+    pub fn kept_in(data_directory: &Path) -> Result<Self, FolderError> {
+        let folder = Folder::of(data_directory);
+        if folder.read(KEY)?.is_some() {
+            return Self::from_der(&folder.key(KEY)?).map_err(|why| folder.damaged(KEY, why));
+        }
+        let key = Self::make()?;
+        folder.write(KEY, pem_of("PRIVATE KEY", key.to_der()).as_bytes())?;
+        Ok(key)
+    }
+}
+
+fn pem_of(kind: &str, der: &[u8]) -> String {
+    let lines = EncodeConfig::new().set_line_ending(LineEnding::LF);
+    pem::encode_config(&Pem::new(kind, der), lines)
+}

@@ -1,0 +1,4 @@
+//! The network between nodes over real connections on loopback: who may speak to whom, calls and what
+//! becomes of them when the other side dies, hangs or talks nonsense, and how a node joins.
+
+mod identity;
