@@ -1,5 +1,6 @@
-//! What a group costs on three members: puts that are confirmed when two of three disks have them, all in
-//! one process, with tokio, real files, and calls instead of a network. `cargo bench -p tidekeep-cluster`.
+//! What a group costs on three nodes: puts that are confirmed when two of three disks have them, and gets that
+//! see all that was confirmed; all in one process, with tokio, real files, and calls instead of a network.
+//! `cargo bench -p tidekeep-cluster`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,22 +11,21 @@ use std::time::{Duration, Instant};
 use openraft_rt_tokio::TokioRuntime;
 use parking_lot::Mutex;
 use tidekeep_cluster::{
-    Config, Journal, JournalOptions, Lane, Link, LinkFuture, Member, NodeId, PeerAddress,
-    Unreachable,
+    Config, FORWARD, Journal, JournalOptions, Lane, Link, LinkFuture, Member, NodeId, PeerAddress,
+    Replicated, ReplicatedOptions, Unreachable,
 };
+use tidekeep_log::clock::SystemClock;
 use tidekeep_log::disk::real::RealDisk;
-use tidekeep_log::{ReplicaOptions, Upkeep};
+use tidekeep_log::{Call, Identity, ReplicaOptions, Upkeep, collect};
 use tidekeep_protocol::condition::{Condition, Expiry};
-use tidekeep_protocol::op::{Put, Request};
-use tidekeep_store::apply::Stamp;
-use tidekeep_store::record;
+use tidekeep_protocol::op::{Get, Put, Request};
 
 const NODES: u64 = 3;
 const VALUE: [u8; 256] = [b'v'; 256];
 const WARM_UP: Duration = Duration::from_secs(1);
 const TIME: Duration = Duration::from_secs(3);
 
-type Groups = BTreeMap<u32, Arc<Member<TokioRuntime>>>;
+type Groups = BTreeMap<u32, Arc<Replicated<TokioRuntime>>>;
 
 /// Calls from node to node.
 #[derive(Clone, Default)]
@@ -41,10 +41,14 @@ impl Link for Calls {
         _limit: Duration,
     ) -> LinkFuture {
         let group = u32::from_le_bytes(*request.first_chunk().expect("a request names its group"));
-        let member = self.0.lock().get(&to).and_then(|groups| groups.get(&group)).cloned();
+        let groups = self.0.lock();
+        let there = groups.get(&to).and_then(|groups| groups.get(&(group & !FORWARD))).cloned();
         Box::pin(async move {
-            let member = member.ok_or_else(|| Unreachable("no such member".into()))?;
-            Ok(member.serve(&request).await)
+            let there = there.ok_or_else(|| Unreachable("no such member".into()))?;
+            Ok(match group & FORWARD {
+                0 => there.member().serve(&request).await,
+                _ => there.serve(&request).await,
+            })
         })
     }
 }
@@ -71,7 +75,15 @@ async fn start(directory: &Path, groups: u32) -> Vec<Groups> {
         for group in 0..groups {
             let config = Config::new(NodeId(node), group);
             let member = Member::start(config, &opened, Arc::new(calls.clone()), 0).await;
-            members.insert(group, Arc::new(member.expect("a member")));
+            let replicated = Replicated::new(
+                Arc::new(member.expect("a member")),
+                ReplicatedOptions {
+                    link: Arc::new(calls.clone()),
+                    clock: Arc::new(SystemClock),
+                    identity: Identity { store_id: [1; 16], incarnation: 1 },
+                },
+            );
+            members.insert(group, Arc::new(replicated));
         }
         calls.0.lock().insert(NodeId(node), members.clone());
         nodes.push(members);
@@ -79,47 +91,65 @@ async fn start(directory: &Path, groups: u32) -> Vec<Groups> {
     for group in 0..groups {
         let first = &nodes[(u64::from(group) % NODES) as usize][&group];
         let members = (1..=NODES).map(|node| (NodeId(node), PeerAddress::default())).collect();
-        first.found(members).await.expect("a new group");
+        first.member().found(members).await.expect("a new group");
+        while first.member().leader().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
     nodes
 }
 
-/// The record of puts of a client's own keys.
-fn puts(client: u64, round: u64, batch: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    record::begin(Stamp { now_ms: round, revision: 0 }, &mut out);
-    for number in 0..batch {
-        let key = format!("client {client} key {}", (round + number) % 1_000);
-        let (condition, expiry) = (Condition::Always, Expiry::Never);
-        let put = Put { key: key.as_bytes(), value: &VALUE, condition, expiry, previous: false };
-        record::push_decoded(&Request::Put(put), &mut out);
-    }
-    out
+/// Runs calls of a client's own keys, so many at once.
+async fn run(at: &Replicated<TokioRuntime>, client: u64, round: u64, depth: u64, gets: bool) {
+    let keys: Vec<_> = (0..depth)
+        .map(|number| format!("client {client} key {}", (round + number) % 1_000).into_bytes())
+        .collect();
+    let calls: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let (condition, expiry) = (Condition::Always, Expiry::Never);
+            let request = match gets {
+                true => Request::Get(Get { key }),
+                false => {
+                    Request::Put(Put { key, value: &VALUE, condition, expiry, previous: false })
+                }
+            };
+            Call { request, body: None, number: None }
+        })
+        .collect();
+    let answers = collect(at, &calls).await.expect("the store is there");
+    assert!(answers.iter().all(Result::is_ok), "{:?}", answers[0]);
 }
 
-/// Puts for a while by so many clients, each waiting for its record, which has `batch` puts.
-async fn measure(nodes: &[Groups], groups: u32, clients: u64, batch: u64) {
+/// Puts or gets for a while by so many clients, each waiting for its calls, of which it makes `depth` at
+/// once. They ask the node that leads, or all nodes in turn.
+async fn measure(
+    nodes: &[Groups],
+    groups: u32,
+    clients: u64,
+    depth: u64,
+    gets: bool,
+    spread: bool,
+) {
     let (done, ends) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let mut tasks = Vec::new();
     for client in 0..clients {
         let group = (client % u64::from(groups)) as u32;
-        let members: Vec<_> = nodes.iter().map(|node| Arc::clone(&node[&group])).collect();
+        let there: Vec<_> = nodes.iter().map(|node| Arc::clone(&node[&group])).collect();
         let (done, ends) = (Arc::clone(&done), Arc::clone(&ends));
         tasks.push(tokio::spawn(async move {
-            let (mut at, mut round, mut times) = (0, 0, Vec::new());
+            let leader = there[0].member().leader().expect("a leader");
+            let at = match spread {
+                true => &there[client as usize % there.len()],
+                false => &there[leader.0 as usize - 1],
+            };
+            let (mut round, mut times) = (0, Vec::new());
             while !ends.load(Ordering::Relaxed) {
                 round += 1;
                 let began = Instant::now();
-                match members[at].write(puts(client, round, batch)).await {
-                    Ok(_) => {
-                        times.push(began.elapsed());
-                        done.fetch_add(batch, Ordering::Relaxed);
-                    }
-                    Err(_) => {
-                        at = (at + 1) % members.len();
-                        tokio::time::sleep(Duration::from_millis(10)).await;
-                    }
-                }
+                run(at, client, round, depth, gets).await;
+                times.push(began.elapsed());
+                done.fetch_add(depth, Ordering::Relaxed);
             }
             times
         }));
@@ -136,7 +166,11 @@ async fn measure(nodes: &[Groups], groups: u32, clients: u64, batch: u64) {
     times.sort_unstable();
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
     let (median, p99) = (at(0.5), at(0.99));
-    println!("{groups:>6} {clients:>7} {batch:>5} {rate:>10.0} {median:>12.1?} {p99:>12.1?}");
+    let what = if gets { "get" } else { "put" };
+    let whom = if spread { "all" } else { "leader" };
+    println!(
+        "{groups:>6} {clients:>7} {depth:>5} {what:>4} {whom:>6} {rate:>10.0} {median:>12.1?} {p99:>12.1?}"
+    );
 }
 
 fn main() {
@@ -147,17 +181,19 @@ fn main() {
     let directory = tempfile::tempdir_in(".").expect("a directory on the disk");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     println!(
-        "{:>6} {:>7} {:>5} {:>10} {:>12} {:>12}",
-        "groups", "clients", "batch", "puts/s", "p50", "p99"
+        "{:>6} {:>7} {:>5} {:>4} {:>6} {:>10} {:>12} {:>12}",
+        "groups", "clients", "depth", "what", "whom", "calls/s", "p50", "p99"
     );
     runtime.block_on(async {
         for groups in [1, 16] {
             let nodes = start(directory.path(), groups).await;
-            for (clients, batch) in [(1, 1), (100, 1), (100, 16)] {
-                measure(&nodes, groups, clients, batch).await;
+            for (clients, depth) in [(1, 1), (100, 1), (100, 16)] {
+                for (gets, spread) in [(false, false), (true, false), (false, true), (true, true)] {
+                    measure(&nodes, groups, clients, depth, gets, spread).await;
+                }
             }
-            for member in nodes.iter().flat_map(BTreeMap::values) {
-                member.stop().await;
+            for store in nodes.iter().flat_map(BTreeMap::values) {
+                store.member().stop().await;
             }
         }
     });

@@ -16,10 +16,12 @@ pub mod meta;
 pub mod peer;
 pub mod placement;
 mod raft;
+mod replicated;
 
 pub use link::{Lane, Link, LinkFuture, PeerAddress, Unreachable};
 pub use placement::NodeId;
 pub use raft::{
-    Audit, Config, Journal, JournalOptions, Member, MembershipError, Opened, Read, Standing, Types,
-    WriteError,
+    Audit, Beside, Config, Journal, JournalOptions, Member, MembershipError, Opened, Proposed,
+    Read, Standing, Types, WriteError,
 };
+pub use replicated::{FORWARD, Replicated, ReplicatedOptions};

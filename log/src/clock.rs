@@ -53,7 +53,7 @@ const SLOW: u64 = 9;
 const FAST: u64 = 11;
 
 /// A clock that does not jump where the one behind it does.
-pub(crate) struct Monotone {
+pub struct Monotone {
     clock: Arc<dyn Clock>,
     latest: AtomicU64,
     /// Whether time goes by a pace of its own.
@@ -70,7 +70,7 @@ struct Anchor {
 
 impl Monotone {
     /// A clock that begins at `latest` at the earliest.
-    pub(crate) fn new(clock: Arc<dyn Clock>, latest: u64) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, latest: u64) -> Self {
         let now = clock.now_ms();
         let anchor = Anchor { told: now.max(latest), elapsed: clock.elapsed_ms().unwrap_or(0) };
         // However long ago the last run was, its end is no moment that the clock could be set since.
@@ -80,12 +80,12 @@ impl Monotone {
 
     /// Milliseconds since the Unix epoch, never fewer than anybody was told before.
     #[inline]
-    pub(crate) fn now_ms(&self) -> u64 {
+    pub fn now_ms(&self) -> u64 {
         self.at(self.clock.now_ms())
     }
 
     /// The time when the clock behind shows `now`.
-    pub(crate) fn at(&self, now: u64) -> u64 {
+    pub fn at(&self, now: u64) -> u64 {
         if planted::is_awake("time-goes-back") {
             return now;
         }
@@ -98,6 +98,16 @@ impl Monotone {
             None if now < latest => latest,
             None => self.at_least(now),
         }
+    }
+
+    /// Takes over the time of somebody else, who told it so far: from there it goes on, a little slower or
+    /// faster as long as the clock behind differs.
+    pub fn follow(&self, told: u64) {
+        let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms().unwrap_or(0));
+        let mut anchor = self.anchor.lock();
+        let told = self.latest.fetch_max(told, Ordering::Relaxed).max(told);
+        *anchor = Anchor { told, elapsed };
+        self.astray.store(now.abs_diff(told) > JUMP_MS, Ordering::Relaxed);
     }
 
     /// The time when the clock shows `now`, which is far from what was told last: time has passed, or

@@ -49,7 +49,7 @@ impl Call<'_> {
     }
 
     /// The body.
-    pub(crate) fn encoded(&self) -> Cow<'_, [u8]> {
+    pub fn encoded(&self) -> Cow<'_, [u8]> {
         self.body.map_or_else(
             || {
                 let mut body = Vec::new();

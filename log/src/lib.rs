@@ -36,6 +36,7 @@ mod envelope;
 mod error;
 mod eviction;
 mod expiry;
+mod figures;
 mod gets;
 mod group;
 #[cfg(all(test, loom))]
@@ -79,7 +80,7 @@ pub use manifest::Manifest;
 pub use memory::{Eviction, MemoryOptions};
 pub use options::{Durability, Options, Stats, Upkeep};
 pub use recover::{Recovery, Report};
-pub use replica::{Frozen, Replica, ReplicaOptions};
+pub use replica::{Applying, Frozen, Replica, ReplicaOptions};
 pub use snapshot::{Published, SnapshotInfo};
 pub use solo::{Solo, SoloOptions};
 pub use ticket::Ticket;

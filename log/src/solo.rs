@@ -252,39 +252,8 @@ impl Commit for Solo {
 
     fn figures(&self, each: &mut dyn FnMut(&'static str, u64)) {
         let group = &*self.group;
-        let (keys, entries) = group.size();
-        each("keys", keys);
-        each("keys_ending", group.ending());
-        let (index, history) = (group.index_bytes(), group.tail.held());
-        let buffers = group.memory.outside();
-        let (sessions, leases, table_bytes) = group.tables();
-        each("memory_bytes", entries + index + table_bytes as u64 + history + buffers);
-        each("memory_entries_bytes", entries);
-        each("memory_index_bytes", index);
-        each("memory_history_bytes", history);
-        each("memory_buffers_bytes", buffers);
-        each("memory_limit_bytes", group.memory.limit().unwrap_or(0));
-        each("memory_refused", group.memory.refused.load(Ordering::Relaxed));
-        each("evicted", group.memory.evicted.load(Ordering::Relaxed));
-        each("leases", leases as u64);
-        each("revision", group.revision.load(Ordering::Relaxed));
-        each("durable_revision", self.revision());
-        let (changes, bytes) = group.tail.size();
-        each("history_changes", changes);
-        each("history_bytes", bytes as u64);
-        each("sessions", sessions as u64);
-        each("sessions_bytes", table_bytes as u64);
-        let log = group.log();
-        let stats = log.stats();
-        each("log_records", stats.records);
-        each("log_bytes", stats.bytes);
-        each("log_writes", stats.writes);
-        each("log_syncs", stats.syncs);
-        each("log_sync_us", stats.sync_micros);
-        each("log_segments", stats.segments);
-        each("log_full", u64::from(stats.full));
-        each("log_stalled_ms", log.stalled().map_or(0, |stalled| stalled.as_millis() as u64));
-        each("log_bytes_since_snapshot", log.bytes_since_snapshot());
+        group.figures(each);
+        group.log().figures(each);
         let tally = &*self.background.tally;
         let at_ms = tally.snapshot_at_ms.load(Ordering::Relaxed);
         let age_ms = if at_ms == 0 { 0 } else { group.clock.now_ms().saturating_sub(at_ms) };
@@ -298,12 +267,7 @@ impl Commit for Solo {
         each("snapshot_revision", tally.snapshot_revision.load(Ordering::Relaxed));
         each("snapshot_age_ms", age_ms);
         each("expired", tally.expired.load(Ordering::Relaxed));
-        let mut lags = group.lags.lock();
-        let told = lags.tell(group.clock.now_ms());
-        each("expiry_lag_p50_ms", told.p50_ms);
-        each("expiry_lag_p99_ms", told.p99_ms);
-        each("expiry_lag_max_ms", told.max_ms);
-        each("expiry_lag_sum_ms", lags.total().1);
+        group.lag_figures(each);
     }
 
     fn failed(&self) -> Failed {

@@ -25,6 +25,7 @@
 extern crate alloc;
 
 mod access;
+mod answered;
 pub mod apply;
 pub mod approach;
 mod block;

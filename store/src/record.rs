@@ -5,14 +5,15 @@
 //! | version u8 = 2 | now_ms u64 | revision u64 | commands |
 //! command:  | kind u8 | length u32 | body |
 //! session:  | 0xE1 | 16 | session 16 bytes |: whose the numbered writes behind it are
-//! numbered: | 0xE2 | length u32 | sequence u64 | oldest u64 | changed u8 | kind u8 | body |
+//! numbered: | 0xE2 | length u32 | sequence u64 | oldest u64 | flags u8 | kind u8 | body |
 //! lease:    | 0xE3 | 8 | lease u64 |: its time is over
 //! expire:   | 0xE0 | length u32 | entries, each its key and its revision |: their time is over
 //! evict:    | 0xE4 | length u32 | entries, as above |: they make room
 //! ```
 //! Little-endian. `revision` is the group's before the record, and is checked when it is replayed.
 //! Version 1 knows requests and `expire` alone. A numbered write is kept even if it changed
-//! nothing: its answer must be the same when it comes again.
+//! nothing: its answer must be the same when it comes again. Its flags: 1, that it changed something; 2, that
+//! an earlier copy may have been run, of a record that is ordered before it is applied.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -44,6 +45,11 @@ const KIND_END_LEASE: u8 = 0xE3;
 
 /// Bytes of a numbered write before the request's body.
 const NUMBERED_BYTES: usize = Number::BYTES + 2;
+
+/// Flags of a numbered write, and all of them.
+const FLAG_CHANGED: u8 = 1;
+const FLAG_RETRY: u8 = 2;
+const FLAGS: u8 = FLAG_CHANGED | FLAG_RETRY;
 
 /// The kind of an evict command.
 const KIND_EVICT: u8 = 0xE4;
@@ -113,10 +119,20 @@ pub fn push_session(session: SessionId, out: &mut Vec<u8>) {
 
 /// Adds a client's numbered write: its frame's kind and body.
 pub fn push_numbered(number: Number, changed: bool, kind: u8, body: &[u8], out: &mut Vec<u8>) {
+    push_flagged(number, u8::from(changed), kind, body, out);
+}
+
+/// Adds a client's numbered write that is yet to be applied, behind its session.
+pub fn push_proposed(numbered: &Numbered, kind: u8, body: &[u8], out: &mut Vec<u8>) {
+    let flags = if numbered.retry { FLAG_RETRY } else { 0 };
+    push_flagged(numbered.number, flags, kind, body, out);
+}
+
+fn push_flagged(number: Number, flags: u8, kind: u8, body: &[u8], out: &mut Vec<u8>) {
     out.push(KIND_NUMBERED);
     out.extend_from_slice(&((NUMBERED_BYTES + body.len()) as u32).to_le_bytes());
     out.extend_from_slice(&number.to_bytes());
-    out.push(u8::from(changed));
+    out.push(flags);
     out.push(kind);
     out.extend_from_slice(body);
 }
@@ -264,11 +280,12 @@ fn command(kind: u8, body: &[u8], session: Option<SessionId>) -> Result<Command<
             let (head, body) = body.split_first_chunk::<NUMBERED_BYTES>().ok_or(BadRecord::Body)?;
             let number = Number::from_bytes(&head[..Number::BYTES]).ok_or(BadRecord::Body)?;
             let session = session.ok_or(BadRecord::Body)?;
-            let [changed @ 0..=1, kind] = head[Number::BYTES..] else {
+            let [flags @ 0..=FLAGS, kind] = head[Number::BYTES..] else {
                 return Err(BadRecord::Body);
             };
-            let numbered = Numbered { session, number, retry: false };
-            Ok(Command::Numbered { numbered, changed: changed == 1, request: request(kind, body)? })
+            let numbered = Numbered { session, number, retry: flags & FLAG_RETRY != 0 };
+            let changed = flags & FLAG_CHANGED != 0;
+            Ok(Command::Numbered { numbered, changed, request: request(kind, body)? })
         }
         _ => Ok(Command::Request(request(kind, body)?)),
     }

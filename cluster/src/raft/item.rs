@@ -150,7 +150,6 @@ fn decode<'b, T: Deserialize<'b>>(kind: u8, body: &'b [u8]) -> Result<T, BadItem
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
     use crate::placement::NodeId;
@@ -158,7 +157,7 @@ mod tests {
 
     fn items() -> Vec<Item> {
         let applied = LogId::new(LeaderId { term: 3, node_id: NodeId(9) }, 7);
-        let payload = Payload::Normal(Proposal(Arc::from(&b"record"[..])));
+        let payload = Payload::Normal(Proposal::new(b"record".to_vec()));
         vec![
             Item::Entry(Entry { log_id: applied, payload }),
             Item::Entry(Entry { log_id: applied, payload: Payload::Blank }),

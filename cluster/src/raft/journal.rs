@@ -228,6 +228,19 @@ impl Journal {
         Ok(())
     }
 
+    /// Gives each figure of the log by name.
+    pub fn figures(&self, each: &mut dyn FnMut(&'static str, u64)) {
+        self.log.figures(each);
+    }
+
+    /// Writes everything to disk and stops the log's threads. Blocks until that is done.
+    ///
+    /// # Errors
+    /// Why not everything is on disk.
+    pub fn close(&self) -> Result<(), String> {
+        self.log.close().map_err(|failure| failure.to_string())
+    }
+
     /// With [`Upkeep::Steps`], does one piece of the log's work; whether there was any.
     pub fn step(&self) -> bool {
         self.log.step()

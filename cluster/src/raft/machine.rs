@@ -11,11 +11,11 @@ use openraft::type_config::AsyncRuntime;
 use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 
-use tidekeep_log::Frozen;
+use tidekeep_log::{Answer, Applying, Frozen};
 
 use crate::raft::item::Installed;
 use crate::raft::storage::{Store, stopped};
-use crate::raft::types::{Applied, LogId, Membership, Types};
+use crate::raft::types::{Applied, Beside, LogId, Membership, Types};
 
 /// The state of a group, on its way to another node or from it.
 pub(crate) enum State {
@@ -59,7 +59,14 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for Machine<R> {
                 let answers = match entry.payload {
                     EntryPayload::Blank => Vec::new(),
                     EntryPayload::Normal(proposal) => {
-                        self.store.replica.apply(&proposal.0).map_err(io::Error::other)?
+                        // Without somebody who waits here it is like any other node's.
+                        let beside = proposal.beside.filter(|_| responder.is_some());
+                        let applying = self
+                            .store
+                            .replica
+                            .applying(&proposal.record)
+                            .map_err(io::Error::other)?;
+                        answers_of(applying, entry.log_id.index, beside.as_deref())
                     }
                     EntryPayload::Membership(membership) => {
                         installed.membership = Membership::new(Some(entry.log_id), membership);
@@ -125,6 +132,17 @@ impl<R: AsyncRuntime> RaftSnapshotBuilder<Types<R>> for Mark<R> {
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types<R>, State>> {
         let meta = meta::<R>(self.installed.clone());
         Ok(openraft::Snapshot { meta, snapshot: State::Unfrozen })
+    }
+}
+
+/// Applies a record; its answers, unless somebody else has taken them.
+fn answers_of(mut applying: Applying<'_>, index: u64, beside: Option<&dyn Beside>) -> Vec<Answer> {
+    match beside {
+        Some(beside) => {
+            beside.apply(index, applying);
+            Vec::new()
+        }
+        None => std::iter::from_fn(|| applying.next_write()).collect(),
     }
 }
 

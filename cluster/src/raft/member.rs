@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
+use openraft::impls::OneshotResponder;
+use openraft::raft::ClientWriteResult;
 use openraft::type_config::AsyncRuntime;
+use openraft::type_config::alias::OneshotReceiverOf;
 use openraft::{Instant, Raft, ReadPolicy, SnapshotPolicy};
 use parking_lot::Mutex;
 
@@ -24,7 +27,7 @@ use crate::raft::network::Network;
 use crate::raft::recovered::Recovered;
 use crate::raft::serving::Coming;
 use crate::raft::storage::{Entries, Store};
-use crate::raft::types::{Proposal, Types};
+use crate::raft::types::{Beside, Proposal, Types};
 
 /// How a member is made.
 #[derive(Debug, Clone)]
@@ -137,6 +140,28 @@ pub struct Audit {
     pub digest: u64,
 }
 
+/// A record that was handed over.
+pub struct Proposed<R: AsyncRuntime> {
+    outcome: OneshotReceiverOf<Types<R>, ClientWriteResult<Types<R>>>,
+}
+
+impl<R: AsyncRuntime> Proposed<R> {
+    /// Resolves with its place in the order, once it is applied here.
+    ///
+    /// # Errors
+    /// [`WriteError`] says whether it may have been ordered.
+    pub async fn ordered(self) -> Result<u64, WriteError> {
+        match self.outcome.await {
+            Ok(Ok(written)) => Ok(written.log_id.index),
+            Ok(Err(ClientWriteError::ForwardToLeader(to))) => {
+                Err(WriteError::NotLeader(leader_of(to)))
+            }
+            Ok(Err(error)) => Err(WriteError::Unknown(error.to_string())),
+            Err(_) => Err(WriteError::Unknown("the member has stopped".into())),
+        }
+    }
+}
+
 /// How a member stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -208,7 +233,7 @@ impl<R: AsyncRuntime> Member<R> {
         if bytes > most {
             return Err(WriteError::TooLong { bytes, most });
         }
-        let proposal = Proposal(Arc::from(record));
+        let proposal = Proposal::new(record);
         let patience = R::Instant::now() + self.config.election * 2;
         loop {
             match self.raft.client_write(proposal.clone()).await {
@@ -225,6 +250,27 @@ impl<R: AsyncRuntime> Member<R> {
                 Err(error) => return Err(WriteError::Unknown(error.to_string())),
             }
         }
+    }
+
+    /// Hands a record over to be ordered, behind all that were handed over before. Unlike
+    /// [`Self::write`] it does not wait for a leader.
+    ///
+    /// # Errors
+    /// [`WriteError`]: nothing was handed over.
+    pub async fn propose(
+        &self,
+        record: Vec<u8>,
+        beside: Arc<dyn Beside>,
+    ) -> Result<Proposed<R>, WriteError> {
+        let (bytes, most) = (record.len(), self.store.journal.proposal_max());
+        if bytes > most {
+            return Err(WriteError::TooLong { bytes, most });
+        }
+        let proposal = Proposal { beside: Some(beside), ..Proposal::new(record) };
+        let (responder, outcome) = OneshotResponder::new_pair();
+        let sent = self.raft.client_write_ff(proposal, Some(responder)).await;
+        sent.map_err(|error| WriteError::Unknown(error.to_string()))?;
+        Ok(Proposed { outcome })
     }
 
     /// Resolves once [`Self::replica`] may be read.
@@ -270,6 +316,47 @@ impl<R: AsyncRuntime> Member<R> {
         let seen = wait.applied_index_at_least(Some(index), "what the leader has committed");
         let applied = seen.await;
         applied.map(drop).map_err(|_| elsewhere())
+    }
+
+    /// Resolves once an entry is applied here; whether it was within `limit`.
+    pub async fn applied(&self, index: u64, limit: Duration) -> bool {
+        let wait = self.raft.wait(Some(limit));
+        wait.applied_index_at_least(Some(index), "what another node was told of").await.is_ok()
+    }
+
+    /// The node.
+    pub fn node(&self) -> NodeId {
+        self.config.node
+    }
+
+    /// The group.
+    pub fn group(&self) -> u32 {
+        self.config.group
+    }
+
+    /// Who leads, as far as this member knows.
+    pub fn leader(&self) -> Option<NodeId> {
+        self.raft.metrics().borrow_watched().current_leader
+    }
+
+    /// Where a node of the group is found, as the group's membership says it.
+    pub fn address_of(&self, node: NodeId) -> Option<PeerAddress> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().get_node(&node).cloned()
+    }
+
+    /// Resolves with the reason, once the member has stopped.
+    pub async fn stopped(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_watched().running_state {
+                return fatal.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "the member has ended".into();
+            }
+        }
     }
 
     /// The state, as far as it is applied here. Ask [`Self::read`] before, unless anything will do.

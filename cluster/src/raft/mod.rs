@@ -16,6 +16,6 @@ mod storage;
 mod types;
 
 pub use journal::{Journal, JournalOptions, Opened};
-pub use member::{Audit, Config, Member, Read, Standing, WriteError};
+pub use member::{Audit, Config, Member, Proposed, Read, Standing, WriteError};
 pub use membership::MembershipError;
-pub use types::Types;
+pub use types::{Beside, Types};

@@ -96,7 +96,6 @@ impl Recovered {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
     use crate::placement::NodeId;
@@ -108,7 +107,7 @@ mod tests {
 
     fn entry(index: u64) -> Entry {
         let log_id = LogId::new(LeaderId { term: 1, node_id: NodeId(1) }, index);
-        Entry { log_id, payload: Payload::Normal(Proposal(Arc::from(&b""[..]))) }
+        Entry { log_id, payload: Payload::Normal(Proposal::new(Vec::new())) }
     }
 
     fn indexes(recovered: &Recovered) -> Vec<u64> {

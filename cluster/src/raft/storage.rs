@@ -141,7 +141,7 @@ impl Store {
 /// About how many bytes an entry takes.
 fn size(entry: &Entry) -> usize {
     match &entry.payload {
-        openraft::EntryPayload::Normal(proposal) => proposal.0.len() + ENTRY_BYTES,
+        openraft::EntryPayload::Normal(proposal) => proposal.record.len() + ENTRY_BYTES,
         openraft::EntryPayload::Blank | openraft::EntryPayload::Membership(_) => ENTRY_BYTES,
     }
 }

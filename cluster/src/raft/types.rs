@@ -12,7 +12,7 @@ use openraft::impls::{BoxedErrorSource, OneshotResponder, Vote, leader_id_adv};
 use openraft::type_config::AsyncRuntime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use tidekeep_log::Answer;
+use tidekeep_log::{Answer, Applying};
 
 use crate::link::PeerAddress;
 use crate::placement::NodeId;
@@ -97,12 +97,36 @@ impl<R> Ord for Types<R> {
 }
 
 /// A record of `store` on its way into a group's order. Many clients' writes share one.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Proposal(pub(crate) Arc<[u8]>);
+#[derive(Clone)]
+pub struct Proposal {
+    pub(crate) record: Arc<[u8]>,
+    /// What becomes of it on the node that ordered it. It does not travel.
+    pub(crate) beside: Option<Arc<dyn Beside>>,
+}
+
+/// Takes part in the applying of a record on the node that ordered it for its clients.
+pub trait Beside: Send + Sync {
+    /// The record is about to be applied, behind entry `index - 1`.
+    fn apply(&self, index: u64, applying: Applying<'_>);
+}
+
+impl Proposal {
+    pub(crate) fn new(record: Vec<u8>) -> Self {
+        Self { record: Arc::from(record), beside: None }
+    }
+}
+
+impl PartialEq for Proposal {
+    fn eq(&self, other: &Self) -> bool {
+        self.record == other.record
+    }
+}
+
+impl Eq for Proposal {}
 
 impl fmt::Debug for Proposal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "record of {} bytes", self.0.len())
+        write!(f, "record of {} bytes", self.record.len())
     }
 }
 
@@ -114,14 +138,14 @@ impl fmt::Display for Proposal {
 
 impl Serialize for Proposal {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.0)
+        serializer.serialize_bytes(&self.record)
     }
 }
 
 impl<'de> Deserialize<'de> for Proposal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes: &serde_bytes::Bytes = Deserialize::deserialize(deserializer)?;
-        Ok(Self(Arc::from(&**bytes)))
+        Ok(Self { record: Arc::from(&**bytes), beside: None })
     }
 }
 

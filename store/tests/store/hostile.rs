@@ -99,6 +99,15 @@ fn stamp() -> impl Strategy<Value = u64> {
     prop_oneof![3 => 0_u64..100, 1 => any::<u64>(), 1 => Just(u64::MAX)]
 }
 
+/// Whoever asked for it on another node's behalf has the same answer.
+pub(crate) fn comes_back(request: &Request<'_>, reply: &Reply) {
+    let (mut body, mut again) = (Vec::new(), Vec::new());
+    reply.encode(&mut body);
+    let back = Reply::decode(request, reply.shows(), &body).expect("an answer comes back");
+    back.encode(&mut again);
+    assert_eq!((body, reply.shows()), (again, back.shows()), "{request:?}: {reply:?}");
+}
+
 /// The reply's own type reads what the reply wrote, and writes it again.
 fn reads_back(reply: &Reply) {
     let mut body = Vec::new();
@@ -152,6 +161,7 @@ proptest! {
             let Some(Ok(request)) = Request::decode(*kind, body) else { continue };
             if let Some(reply) = group.read(&request, limits, *now) {
                 reads_back(&reply);
+                comes_back(&request, &reply);
                 continue;
             }
             if let Ok((reply, _)) = group.apply(*now, &Command::Request(request)) {

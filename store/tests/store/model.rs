@@ -20,6 +20,7 @@ use tidekeep_store::shards::Spread;
 use tidekeep_store::view::View;
 
 use crate::group::Group;
+use crate::hostile::comes_back;
 use crate::naive::{Happened, Kept, Naive};
 use crate::wire::{self, Write};
 
@@ -181,6 +182,7 @@ impl Run {
                 reply.encode(&mut body);
                 assert_eq!(Ok(&body), expected.as_ref(), "{request:?}: {reply:?}");
                 assert!(body.len() <= reply.body_bytes(), "{reply:?}");
+                comes_back(request, &reply);
                 assert!(reply.shows() <= self.group.revision, "{reply:?}");
                 self.changed(before, change.as_ref(), &happened);
             }

@@ -2,33 +2,36 @@
 //! ordered, each at the time that the record bears, and keeps no log. Whoever decides the order (the crate
 //! `cluster`) keeps the records, and gives back the state of [`Frozen`] before a start or to who lags behind.
 
+mod applying;
+mod reading;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidekeep_protocol::limits::Limits;
-use tidekeep_protocol::op::Class;
 use tidekeep_store::apply::Stamp;
 use tidekeep_store::history;
 use tidekeep_store::recent::Run;
-use tidekeep_store::record::{self, BadRecord, Expired, Record};
+use tidekeep_store::record::{self, BadRecord, Expired};
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::Spread;
 
 use crate::clock::Clock;
-use crate::commit::{Answer, Answers, Call, Changes, TooOld};
+use crate::commit::Answer;
 use crate::disk::memory::MemoryDisk;
 use crate::envelope::MAX_PAYLOAD;
 use crate::error::{BoxError, OpenError};
 use crate::group::{Cut, Group};
 use crate::load::Settings;
-use crate::log::Permit;
 use crate::memory::MemoryOptions;
 use crate::options::{Durability, Options, Upkeep};
 use crate::pace::Pace;
 use crate::recover::Recovery;
 use crate::state::State;
 use crate::tail::Tail;
-use crate::turn::Turn;
+use applying::permit;
+
+pub use applying::Applying;
 
 /// How a replica is made.
 #[derive(Debug, Clone)]
@@ -52,7 +55,7 @@ impl ReplicaOptions {
 
 /// The state of a group on one of its nodes.
 pub struct Replica {
-    group: Group,
+    group: Arc<Group>,
     time: Arc<OrderedTime>,
     history_bytes: usize,
 }
@@ -96,7 +99,7 @@ impl Replica {
         };
         let state = State::new(Spread::new(seed, options.shards), Shard::new);
         let group = settings.group(state, Tail::new(0, options.history_bytes), log);
-        Ok(Self { group, time, history_bytes: options.history_bytes })
+        Ok(Self { group: Arc::new(group), time, history_bytes: options.history_bytes })
     }
 
     /// Applies the next record of the order. Gives the answers to its clients' commands, in their order,
@@ -106,30 +109,25 @@ impl Replica {
     /// [`BadRecord`]: nothing of it was applied. A node that cannot read what the others applied must
     /// not go on.
     pub fn apply(&self, record: &[u8]) -> Result<Vec<Answer>, BadRecord> {
-        let record = Record::decode(record)?;
-        let commands = record.commands().collect::<Result<Vec<_>, _>>()?;
-        self.time.0.fetch_max(record.stamp.now_ms, Ordering::AcqRel);
-        let permit = self.permit();
-        let mut turn = Turn::begin(&self.group);
-        let answers = commands.into_iter().filter_map(|command| turn.command(command)).collect();
-        turn.finish(permit);
-        Ok(answers)
+        let mut applying = self.applying(record)?;
+        Ok(std::iter::from_fn(|| applying.next_write()).collect())
     }
 
-    /// Answers reads, of one moment: that of the newest record. A write among them is refused.
-    pub fn read(&self, calls: &[Call<'_>], answers: &mut dyn Answers) {
-        let moment = self.group.moment();
-        let (mut at, mut shows) = (0, 0);
-        while let Some(call) = calls.get(at) {
-            debug_assert_eq!(call.request.spec().class, Class::Read);
-            match self.group.get_all(&calls[at..], &moment, &mut shows, answers) {
-                0 => {
-                    self.group.read(&call.request, &moment, &mut shows, answers);
-                    at += 1;
-                }
-                some => at += some,
-            }
-        }
+    /// Begins to apply the next record of the order, to run reads between its commands.
+    ///
+    /// # Errors
+    /// [`BadRecord`]: nothing of it was applied.
+    pub fn applying<'r>(&'r self, record: &'r [u8]) -> Result<Applying<'r>, BadRecord> {
+        Applying::begin(self, record)
+    }
+
+    /// Makes the newest record's time at least this.
+    pub(crate) fn reach(&self, now_ms: u64) {
+        self.time.0.fetch_max(now_ms, Ordering::AcqRel);
+    }
+
+    pub(crate) fn group(&self) -> &Arc<Group> {
+        &self.group
     }
 
     /// A record that ends some of the leases and entries whose time is over at `now_ms`; none if there
@@ -160,35 +158,6 @@ impl Replica {
         self.group.next_due()
     }
 
-    /// The time of the newest record, in milliseconds since 1970.
-    pub fn now_ms(&self) -> u64 {
-        self.time.now_ms()
-    }
-
-    /// The newest revision.
-    pub fn revision(&self) -> u64 {
-        self.group.positions.safe()
-    }
-
-    /// The changes after a revision, oldest first: at most `bytes` of memory, but at least one if there
-    /// is one.
-    ///
-    /// # Errors
-    /// [`TooOld`]: some of them have been forgotten.
-    pub fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
-        self.group.tail.read(after, self.revision(), bytes)
-    }
-
-    /// A sum over all entries: equal replicas have equal digests.
-    pub fn digest(&self) -> u64 {
-        self.group.digest()
-    }
-
-    /// How many keys are kept, those included whose time is over and that are yet to be removed.
-    pub fn keys(&self) -> u64 {
-        self.group.size().0
-    }
-
     /// The whole state behind the last record. Writes go on beside it, and copy what they change.
     pub fn freeze(&self) -> Frozen {
         let cut = self.group.cut();
@@ -206,18 +175,12 @@ impl Replica {
         chunks.into_iter().try_for_each(|chunk| state.take(chunk))?;
         let tail = state.begin_tail(self.history_bytes)?;
         let (revision, now_ms) = (state.revision, state.now_ms);
-        let permit = self.permit();
+        let permit = permit(&self.group);
         self.group.replace(state, tail);
         self.time.0.fetch_max(now_ms, Ordering::AcqRel);
         self.group.positions.note(revision);
         self.group.log().append_one(permit, &[]);
         Ok(())
-    }
-
-    /// Room in a log that keeps nothing.
-    fn permit(&self) -> Permit<'_> {
-        let admitted = self.group.log().admit(1, 0);
-        admitted.unwrap_or_else(|_| unreachable!("it keeps nothing, and nobody closes it"))
     }
 }
 

@@ -1,0 +1,236 @@
+//! Calls that outlive the buffers they came in: they wait for their turn here, or travel to the node that
+//! leads.
+//!
+//! ```text
+//! | count u32 | calls: | kind u8 | flags u8 | session 16 bytes, number 16 bytes, if flags & 1 | length u32 | body |
+//! ```
+//! Little-endian. Flags: 1, that the write has a number; 2, that an earlier copy may have been run.
+
+use tidekeep_log::{Call, Numbered};
+use tidekeep_protocol::op::{Class, Request};
+use tidekeep_protocol::session::{Number, SessionId};
+use tidekeep_store::record;
+
+const NUMBERED: u8 = 1;
+const RETRY: u8 = 2;
+
+/// Calls in their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Calls {
+    bodies: Vec<u8>,
+    calls: Vec<Kept>,
+    writes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kept {
+    kind: u8,
+    /// Where its body ends.
+    end: usize,
+    sort: Sort,
+    number: Option<Numbered>,
+}
+
+/// What a call asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Write,
+    /// Of one key: quickly done.
+    Get,
+    /// Of anything longer.
+    Page,
+}
+
+impl Sort {
+    fn of(request: &Request<'_>) -> Self {
+        match request {
+            Request::Get(_) => Self::Get,
+            request if request.spec().class == Class::Write => Self::Write,
+            _ => Self::Page,
+        }
+    }
+}
+
+impl Calls {
+    pub(crate) fn push(&mut self, call: &Call<'_>) {
+        self.bodies.extend_from_slice(&call.encoded());
+        self.note(call.request.spec().kind, Sort::of(&call.request), call.number);
+    }
+
+    fn note(&mut self, kind: u8, sort: Sort, number: Option<Numbered>) {
+        self.writes += usize::from(sort == Sort::Write);
+        self.calls.push(Kept { kind, end: self.bodies.len(), sort, number });
+    }
+
+    /// Adds all calls of `other`.
+    pub(crate) fn append(&mut self, other: &Self) {
+        let start = self.bodies.len();
+        self.bodies.extend_from_slice(&other.bodies);
+        self.writes += other.writes;
+        let moved = other.calls.iter().map(|call| Kept { end: start + call.end, ..call.clone() });
+        self.calls.extend(moved);
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Bytes of all bodies.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bodies.len()
+    }
+
+    /// How many of them write.
+    pub(crate) fn writes(&self) -> usize {
+        self.writes
+    }
+
+    /// Whether something in it takes longer than a key does.
+    pub(crate) fn has_page(&self) -> bool {
+        self.calls.iter().any(|call| call.sort == Sort::Page)
+    }
+
+    /// Whether all of it may be run again although it may have been run.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.calls.iter().all(|call| call.sort != Sort::Write || call.number.is_some())
+    }
+
+    /// Notes that its writes may have been run.
+    pub(crate) fn set_retry(&mut self) {
+        self.calls
+            .iter_mut()
+            .filter_map(|call| call.number.as_mut())
+            .for_each(|it| it.retry = true);
+    }
+
+    /// What each of them asks for, in order.
+    pub(crate) fn sorts(&self) -> impl Iterator<Item = Sort> {
+        self.calls.iter().map(|call| call.sort)
+    }
+
+    fn bodies(&self) -> impl Iterator<Item = (&Kept, &[u8])> {
+        let mut start = 0;
+        self.calls.iter().map(move |call| {
+            let body = &self.bodies[start..call.end];
+            start = call.end;
+            (call, body)
+        })
+    }
+
+    /// The calls, as they came.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Call<'_>> {
+        self.bodies().map(|(call, body)| {
+            let request = Request::decode(call.kind, body).and_then(Result::ok);
+            let request = request.unwrap_or_else(|| unreachable!("it was a request when it came"));
+            Call { request, body: Some(body), number: call.number }
+        })
+    }
+
+    /// Adds its writes to a record, in which those before are of `session`.
+    pub(crate) fn write(&self, session: &mut Option<SessionId>, out: &mut Vec<u8>) {
+        for (call, body) in self.bodies().filter(|(call, _)| call.sort == Sort::Write) {
+            let Some(numbered) = &call.number else {
+                record::push_request(call.kind, body, out);
+                continue;
+            };
+            if session.replace(numbered.session) != Some(numbered.session) {
+                record::push_session(numbered.session, out);
+            }
+            record::push_proposed(numbered, call.kind, body, out);
+        }
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(self.calls.len() as u32).to_le_bytes());
+        for (call, body) in self.bodies() {
+            out.push(call.kind);
+            match &call.number {
+                None => out.push(0),
+                Some(Numbered { session, number, retry }) => {
+                    out.push(if *retry { NUMBERED | RETRY } else { NUMBERED });
+                    out.extend_from_slice(&session.0);
+                    out.extend_from_slice(&number.to_bytes());
+                }
+            }
+            out.extend_from_slice(&(body.len() as u32).to_le_bytes());
+            out.extend_from_slice(body);
+        }
+    }
+
+    /// Reads calls of another node; none if these are none.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (count, mut rest) = bytes.split_first_chunk()?;
+        let mut calls = Self::default();
+        for _ in 0..u32::from_le_bytes(*count) {
+            let (&[kind, flags], tail) = rest.split_first_chunk()?;
+            rest = tail;
+            let mut number = None;
+            if flags & NUMBERED != 0 {
+                let (session, tail) = rest.split_first_chunk()?;
+                let (bytes, tail) = tail.split_at_checked(Number::BYTES)?;
+                rest = tail;
+                let (session, retry) = (SessionId(*session), flags & RETRY != 0);
+                number = Some(Numbered { session, number: Number::from_bytes(bytes)?, retry });
+            }
+            let (length, tail) = rest.split_first_chunk()?;
+            let (body, tail) = tail.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            rest = tail;
+            let sort = Sort::of(&Request::decode(kind, body)?.ok()?);
+            calls.bodies.extend_from_slice(body);
+            calls.note(kind, sort, number);
+        }
+        rest.is_empty().then_some(calls)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidekeep_protocol::condition::{Condition, Expiry};
+    use tidekeep_protocol::op::{Get, Put};
+    use tidekeep_store::record::{Command, Record};
+
+    use super::*;
+
+    fn some() -> Calls {
+        let (condition, expiry) = (Condition::Always, Expiry::Never);
+        let put = Put { key: b"key", value: b"value", condition, expiry, previous: false };
+        let session = SessionId([7; 16]);
+        let number = Number { sequence: 9, oldest: 4 };
+        let mut calls = Calls::default();
+        calls.push(&Call { request: Request::Put(put), body: None, number: None });
+        calls.push(&Call { request: Request::Get(Get { key: b"key" }), body: None, number: None });
+        for retry in [false, true] {
+            let number = Some(Numbered { session, number, retry });
+            calls.push(&Call { request: Request::Put(put), body: None, number });
+        }
+        calls
+    }
+
+    #[test]
+    fn calls_come_back_from_their_bytes() {
+        let (calls, mut bytes) = (some(), Vec::new());
+        calls.encode(&mut bytes);
+        assert_eq!(Calls::decode(&bytes).as_ref(), Some(&calls));
+        for end in 0..bytes.len() {
+            assert_eq!(Calls::decode(&bytes[..end]), None);
+        }
+        bytes.push(0);
+        assert_eq!(Calls::decode(&bytes), None);
+    }
+
+    #[test]
+    fn a_record_has_the_writes_with_all_that_makes_them_safe_to_send_again() {
+        let (calls, mut bytes) = (some(), Vec::new());
+        record::begin(tidekeep_store::apply::Stamp { now_ms: 1, revision: 0 }, &mut bytes);
+        calls.write(&mut None, &mut bytes);
+        let commands: Vec<_> = Record::decode(&bytes).unwrap().commands().flatten().collect();
+        let retry = |command: &Command<'_>| match command {
+            Command::Numbered { numbered, .. } => Some(numbered.retry),
+            _ => None,
+        };
+        let retries: Vec<_> = commands.iter().map(retry).collect();
+        assert_eq!(retries, [None, Some(false), Some(true)]);
+        assert_eq!((calls.count(), calls.writes(), calls.is_repeatable()), (4, 3, false));
+    }
+}

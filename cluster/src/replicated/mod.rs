@@ -1,0 +1,244 @@
+//! [`Commit`] on a member of a group: what the server is built on where several nodes keep the store. Calls
+//! wait in [`queue`], [`sequencer`] has them ordered or passes them on, [`record`] answers them when they are
+//! applied.
+//!
+//! ```text
+//! submit ─▶ piece ─▶ queue ─┬─▶ record ─▶ Member::propose ─▶ applied here ─▶ answers
+//!                           ├─▶ another node leads: passed on, answered, applied here too
+//!                           └─▶ reads: who leads? ─▶ replica
+//! ```
+
+mod answers;
+mod calls;
+mod ending;
+mod piece;
+mod queue;
+mod record;
+mod sequencer;
+
+use std::sync::Arc;
+
+use openraft::type_config::AsyncRuntime;
+use tidekeep_log::clock::{Clock, Monotone};
+use tidekeep_log::{
+    Answer, Answers, Backup, Call, Changed, Changes, Commit, Entry, Failed as StorageFailed,
+    Identity, Lost, Pending, PendingBackup, PendingView, Promise, Standing, TooOld, View,
+};
+use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_protocol::range::KeyRange;
+use tokio::sync::oneshot;
+
+use crate::link::Link;
+use crate::raft::Member;
+use calls::{Calls, Sort};
+use piece::{Done, Failed, Look, Piece, Read};
+use sequencer::Sequencer;
+
+pub use sequencer::FORWARD;
+
+/// How a group's [`Commit`] is made.
+pub struct ReplicatedOptions {
+    /// The way to the node that leads.
+    pub link: Arc<dyn Link>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Which store, and which history of it: the same on every node.
+    pub identity: Identity,
+}
+
+/// A store that several nodes keep, as one of them serves it.
+pub struct Replicated<R: AsyncRuntime> {
+    sequencer: Arc<Sequencer<R>>,
+    identity: Identity,
+}
+
+/// Bytes of calls that are run together at most, unless a single one has more.
+const PIECE_BYTES: usize = 1 << 20;
+
+impl<R: AsyncRuntime> Replicated<R> {
+    /// Serves a member's group. Call it where tasks can be spawned.
+    pub fn new(member: Arc<Member<R>>, options: ReplicatedOptions) -> Self {
+        let ReplicatedOptions { link, clock, identity } = options;
+        let clock = Monotone::new(clock, member.replica().now_ms());
+        let sequencer = Sequencer::start(member, link, clock);
+        ending::start(&sequencer);
+        Self { sequencer, identity }
+    }
+
+    /// The member.
+    pub fn member(&self) -> &Arc<Member<R>> {
+        &self.sequencer.member
+    }
+
+    /// Runs calls that another node has passed on, if this one leads.
+    pub async fn serve(&self, request: &[u8]) -> Vec<u8> {
+        self.sequencer.serve(request).await
+    }
+
+    /// Runs `look` on the newest state.
+    fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&tidekeep_log::Replica) -> T + Send + 'static,
+    ) -> Promise<Result<T, Lost>> {
+        let (tell, seen) = oneshot::channel();
+        let look: Look = Box::new(move |replica| {
+            // Nobody may be waiting any more.
+            let _ = tell.send(replica.map(look));
+        });
+        self.sequencer.read(Read::Look(look));
+        Promise::later(async move {
+            let seen = seen.await.ok().flatten();
+            seen.ok_or_else(|| Lost::new("no node leads the group now"))
+        })
+    }
+}
+
+impl<R: AsyncRuntime> Commit for Replicated<R> {
+    fn submit(&self, calls: &[Call<'_>], _: &mut dyn Answers) -> Pending {
+        let outcomes: Vec<_> = pieces_of(calls)
+            .into_iter()
+            .map(|calls| {
+                let asked: Vec<Sort> = calls.sorts().collect();
+                let reads_only = calls.writes() == 0;
+                let (piece, outcome) = Piece::new(calls, false);
+                match reads_only {
+                    true => self.sequencer.read(Read::Calls(piece)),
+                    false => self.sequencer.order(piece),
+                }
+                (asked, outcome)
+            })
+            .collect();
+        Promise::later(async move {
+            let mut answers = Vec::new();
+            for (asked, outcome) in outcomes {
+                match outcome.await.unwrap_or(Err(Failed::NotLeader)) {
+                    Ok(done) if answers.is_empty() => answers = done.answers,
+                    Ok(Done { answers: more, .. }) => answers.extend(more),
+                    Err(failed) => answers.extend(asked.iter().map(|sort| refusal(*sort, &failed))),
+                }
+            }
+            Ok(answers)
+        })
+    }
+
+    fn peek(&self, key: &[u8]) -> Option<Entry> {
+        self.member().replica().peek(key)
+    }
+
+    fn sample(&self, random: u64) -> Option<Entry> {
+        self.member().replica().sample(random)
+    }
+
+    fn fingerprint(&self, key: &[u8]) -> u64 {
+        self.member().replica().fingerprint(key)
+    }
+
+    fn with_fingerprint(&self, fingerprint: u64) -> Vec<Entry> {
+        self.member().replica().with_fingerprint(fingerprint)
+    }
+
+    fn keys(&self) -> u64 {
+        self.member().replica().keys()
+    }
+
+    fn view(&self, range: &KeyRange) -> PendingView {
+        let range = range.clone();
+        self.look(move |replica| -> View { replica.view(&range) })
+    }
+
+    fn backup(&self) -> PendingBackup {
+        let store_id = self.identity.store_id;
+        self.look(move |replica| -> Backup { replica.backup(store_id) })
+    }
+
+    fn time_at(&self, unix_ms: u64) -> u64 {
+        self.sequencer.clock.at(unix_ms).max(self.member().replica().now_ms())
+    }
+
+    fn revision(&self) -> u64 {
+        self.member().replica().revision()
+    }
+
+    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
+        self.member().replica().changes(after, bytes)
+    }
+
+    fn changed(&self, after: u64) -> Changed {
+        self.member().replica().changed(after)
+    }
+
+    fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    fn standing(&self) -> Standing {
+        let standing = self.member().standing();
+        match (standing.stopped, standing.leader) {
+            (Some(why), _) => Standing::Failed(why),
+            (None, None) => Standing::ReadOnly(leaderless()),
+            (None, Some(_)) => Standing::Ready,
+        }
+    }
+
+    fn figures(&self, each: &mut dyn FnMut(&'static str, u64)) {
+        let member = self.member();
+        member.replica().figures(each);
+        member.journal().figures(each);
+        let standing = member.standing();
+        each("cluster_leads", u64::from(standing.leads));
+        each("cluster_leader", standing.leader.map_or(0, |leader| leader.0));
+        each("cluster_term", standing.term);
+        each("cluster_voters", standing.voters.len() as u64);
+        each("cluster_learners", standing.learners.len() as u64);
+        each("cluster_applied_entry", standing.applied.unwrap_or(0));
+        each("cluster_last_entry", standing.last.unwrap_or(0));
+    }
+
+    fn failed(&self) -> StorageFailed {
+        let member = Arc::clone(self.member());
+        Promise::later(async move { member.stopped().await })
+    }
+
+    fn close(&self) -> Result<(), String> {
+        self.sequencer.close();
+        self.member().journal().close()
+    }
+}
+
+impl<R: AsyncRuntime> Drop for Replicated<R> {
+    fn drop(&mut self) {
+        self.sequencer.close();
+    }
+}
+
+/// The calls, in parts that a record takes.
+fn pieces_of(calls: &[Call<'_>]) -> Vec<Calls> {
+    let mut pieces: Vec<Calls> = Vec::with_capacity(1);
+    for call in calls {
+        let fits = |piece: &&mut Calls| piece.bytes() + call.body_bytes() <= PIECE_BYTES;
+        match pieces.last_mut().filter(fits) {
+            Some(piece) => piece.push(call),
+            None => {
+                let mut piece = Calls::default();
+                piece.push(call);
+                pieces.push(piece);
+            }
+        }
+    }
+    pieces
+}
+
+/// What a call is told that was not run, or of which that is not known.
+fn refusal(sort: Sort, failed: &Failed) -> Answer {
+    Err(match (sort, failed) {
+        (Sort::Write, Failed::Unknown(why)) => Refusal::new(
+            Code::OutcomeUnknown,
+            format!("the node that led has not said what became of the write: {why}"),
+        ),
+        _ => leaderless(),
+    })
+}
+
+fn leaderless() -> Refusal {
+    Refusal::new(Code::Unavailable, "no node leads the store now; try again in a moment")
+}

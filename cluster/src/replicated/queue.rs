@@ -1,0 +1,276 @@
+//! What waits, in stages: the calls of a stage are run together, and a stage begins when those before it
+//! allow it, so that each connection's calls run in the order in which they came.
+//!
+//! ```text
+//! stage of order: writes, and gets among them, which one record carries
+//! stage of reads: reads alone, which one look at who leads lets see the newest state
+//! ```
+//! Several stages of order are under way at once; they are applied in their order. Stages of reads are
+//! under way together, but not beside those of order. Gets join a stage of order that waits anyway.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::replicated::piece::{Piece, Read};
+
+/// Calls of a stage of order at most, and bytes of their bodies unless a single one has more.
+const CALLS_MAX: usize = 4096;
+const BYTES_MAX: usize = 1 << 20;
+
+/// Stages of reads that are under way at once.
+const READS_MAX: usize = 2;
+
+/// Calls that are run together.
+pub(crate) enum Stage {
+    Order(Order),
+    Reads(Vec<Read>),
+}
+
+/// A stage of order.
+pub(crate) struct Order {
+    /// Its place among all such stages; it keeps it when it comes back.
+    pub(crate) number: u64,
+    pub(crate) pieces: Vec<Piece>,
+    calls: usize,
+    bytes: usize,
+}
+
+/// The stages that wait, and how many are under way.
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: VecDeque<Stage>,
+    /// Stages of order that came back, by their numbers: they go first.
+    returned: BTreeMap<u64, Order>,
+    orders: usize,
+    reads: usize,
+    /// Stages of order that there were.
+    orders_made: u64,
+}
+
+impl Order {
+    fn has_room_for(&self, piece: &Piece) -> bool {
+        self.calls + piece.calls.count() <= CALLS_MAX
+            && self.bytes + piece.calls.bytes() <= BYTES_MAX
+    }
+
+    fn push(&mut self, piece: Piece) {
+        self.calls += piece.calls.count();
+        self.bytes += piece.calls.bytes();
+        self.pieces.push(piece);
+    }
+}
+
+impl Queue {
+    /// Adds calls of which some write, or that are to be ordered among writes.
+    pub(crate) fn order(&mut self, piece: Piece) {
+        if let Some(reads) = self.waiting.pop_back_if(is_quick).and_then(reads_of) {
+            reads.into_iter().filter_map(calls_of).for_each(|piece| self.order_behind(piece));
+        }
+        self.order_behind(piece);
+    }
+
+    fn order_behind(&mut self, piece: Piece) {
+        if let Some(Stage::Order(order)) = self.waiting.back_mut()
+            && order.has_room_for(&piece)
+        {
+            return order.push(piece);
+        }
+        self.orders_made += 1;
+        let (calls, bytes) = (piece.calls.count(), piece.calls.bytes());
+        let order = Order { number: self.orders_made, pieces: vec![piece], calls, bytes };
+        self.waiting.push_back(Stage::Order(order));
+    }
+
+    /// Adds a read.
+    pub(crate) fn read(&mut self, read: Read) {
+        match (self.waiting.back_mut(), read) {
+            (Some(Stage::Reads(reads)), read) => reads.push(read),
+            (Some(Stage::Order(order)), Read::Calls(piece))
+                if !piece.calls.has_page() && order.has_room_for(&piece) =>
+            {
+                order.push(piece);
+            }
+            (_, read) => self.waiting.push_back(Stage::Reads(vec![read])),
+        }
+    }
+
+    /// The next stage, if it may begin: at most `window` stages of order are under way at once.
+    pub(crate) fn next(&mut self, window: usize) -> Option<Stage> {
+        let stage = if self.returned.is_empty() {
+            let may_begin = match self.waiting.front()? {
+                Stage::Order(_) => self.reads == 0 && self.orders < window,
+                Stage::Reads(_) => self.orders == 0 && self.reads < READS_MAX,
+            };
+            may_begin.then(|| self.waiting.pop_front()).flatten()?
+        } else {
+            // All that is under way may come back; what came first goes first.
+            if self.orders > 0 || self.reads > 0 {
+                return None;
+            }
+            Stage::Order(self.returned.pop_first()?.1)
+        };
+        match &stage {
+            Stage::Order(_) => self.orders += 1,
+            Stage::Reads(_) => self.reads += 1,
+        }
+        Some(stage)
+    }
+
+    /// A stage of order has ended.
+    pub(crate) fn ordered(&mut self) {
+        self.orders -= 1;
+    }
+
+    /// A stage of order is to be tried again, with what is left of it.
+    pub(crate) fn returned(&mut self, number: u64, pieces: Vec<Piece>) {
+        self.orders -= 1;
+        let (calls, bytes) = (CALLS_MAX, BYTES_MAX);
+        self.returned.insert(number, Order { number, pieces, calls, bytes });
+    }
+
+    /// A stage of reads has ended.
+    pub(crate) fn read_through(&mut self) {
+        self.reads -= 1;
+    }
+
+    /// Everything that waits.
+    pub(crate) fn drain(&mut self) -> Vec<Stage> {
+        let returned = std::mem::take(&mut self.returned).into_values().map(Stage::Order);
+        returned.chain(self.waiting.drain(..)).collect()
+    }
+}
+
+/// Whether a stage has reads of single keys alone.
+fn is_quick(stage: &mut Stage) -> bool {
+    match stage {
+        Stage::Order(_) => false,
+        Stage::Reads(reads) => {
+            reads.iter().all(|read| matches!(read, Read::Calls(piece) if !piece.calls.has_page()))
+        }
+    }
+}
+
+fn reads_of(stage: Stage) -> Option<Vec<Read>> {
+    match stage {
+        Stage::Reads(reads) => Some(reads),
+        Stage::Order(_) => None,
+    }
+}
+
+fn calls_of(read: Read) -> Option<Piece> {
+    match read {
+        Read::Calls(piece) => Some(piece),
+        Read::Look(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidekeep_log::Call;
+    use tidekeep_protocol::condition::{Condition, Expiry};
+    use tidekeep_protocol::op::{Children, Get, Put, Request};
+
+    use super::*;
+    use crate::replicated::calls::Calls;
+
+    fn piece(requests: &[Request<'_>]) -> Piece {
+        let mut calls = Calls::default();
+        for request in requests {
+            calls.push(&Call { request: request.clone(), body: None, number: None });
+        }
+        Piece::new(calls, false).0
+    }
+
+    fn put() -> Piece {
+        let (condition, expiry) = (Condition::Always, Expiry::Never);
+        let put = Put { key: b"k", value: b"v", condition, expiry, previous: false };
+        piece(&[Request::Put(put)])
+    }
+
+    fn get() -> Read {
+        Read::Calls(piece(&[Request::Get(Get { key: b"k" })]))
+    }
+
+    fn page() -> Read {
+        let children = Children { prefix: b"", delimiter: b"/", after: None, limit: 0 };
+        Read::Calls(piece(&[Request::Children(children)]))
+    }
+
+    fn told(stage: Option<Stage>) -> String {
+        match stage {
+            None => "nothing".into(),
+            Some(Stage::Order(order)) => format!("order of {}", order.pieces.len()),
+            Some(Stage::Reads(reads)) => format!("reads of {}", reads.len()),
+        }
+    }
+
+    #[test]
+    fn gets_ride_with_the_writes_around_them_and_pages_do_not() {
+        let mut queue = Queue::default();
+        queue.read(get());
+        queue.order(put());
+        queue.read(get());
+        queue.read(page());
+        queue.order(put());
+        assert_eq!(told(queue.next(8)), "order of 3");
+        assert_eq!(told(queue.next(8)), "nothing");
+        queue.ordered();
+        assert_eq!(told(queue.next(8)), "reads of 1");
+        assert_eq!(told(queue.next(8)), "nothing");
+        queue.read_through();
+        assert_eq!(told(queue.next(8)), "order of 1");
+    }
+
+    #[test]
+    fn as_many_records_are_under_way_as_may_be() {
+        let mut queue = Queue::default();
+        for _ in 0..3 {
+            queue.order(put());
+            assert_eq!(
+                told(queue.next(2)),
+                if queue.orders <= 2 && queue.waiting.is_empty() {
+                    "order of 1"
+                } else {
+                    "nothing"
+                }
+            );
+        }
+        assert_eq!(queue.orders, 2);
+        queue.ordered();
+        assert_eq!(told(queue.next(2)), "order of 1");
+    }
+
+    #[test]
+    fn what_came_back_goes_first_and_one_by_one() {
+        let mut queue = Queue::default();
+        let mut begin = || {
+            queue.order(put());
+            match queue.next(8) {
+                Some(Stage::Order(order)) => order.number,
+                _ => 0,
+            }
+        };
+        let (first, second) = (begin(), begin());
+        queue.order(put());
+        queue.returned(second, vec![put()]);
+        assert_eq!(told(queue.next(8)), "nothing", "the first may come back too");
+        queue.returned(first, vec![put(), put()]);
+        assert_eq!(told(queue.next(8)), "order of 2");
+        assert_eq!(told(queue.next(8)), "nothing");
+        queue.returned(first, vec![put(), put()]);
+        assert_eq!(told(queue.next(8)), "order of 2", "it keeps its place");
+        queue.ordered();
+        assert_eq!(told(queue.next(8)), "order of 1");
+        queue.ordered();
+        assert_eq!(told(queue.next(8)), "order of 1");
+    }
+
+    #[test]
+    fn a_stage_ends_where_a_record_does() {
+        let mut queue = Queue::default();
+        for _ in 0..=CALLS_MAX {
+            queue.order(put());
+        }
+        assert_eq!(told(queue.next(8)), format!("order of {CALLS_MAX}"));
+        assert_eq!(told(queue.next(8)), "order of 1");
+    }
+}

@@ -1,0 +1,298 @@
+//! Begins what waits, as soon as it may: orders records where this node leads, passes calls on where
+//! another one does, and looks who leads before reads. What was refused is tried again, and so is what may
+//! have been run, where every write of it has a number.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use openraft::Instant;
+use openraft::type_config::AsyncRuntime;
+use parking_lot::Mutex;
+use tidekeep_log::clock::Monotone;
+use tidekeep_log::{Answer, Call};
+use tokio::sync::Notify;
+
+use crate::link::{Lane, Link};
+use crate::placement::NodeId;
+use crate::raft::{Member, Read as Freshness, WriteError};
+use crate::replicated::answers;
+use crate::replicated::calls::Calls;
+use crate::replicated::piece::{Done, Failed, Piece, Read};
+use crate::replicated::queue::{Order, Queue, Stage};
+use crate::replicated::record::{UnderWay, build};
+
+/// Records of this node that are under way at once.
+const WINDOW: usize = 4;
+
+/// Time for a record to be ordered and applied, or for calls that were passed on to be answered.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Time after which calls that nobody would order are refused.
+const LEADERLESS: Duration = Duration::from_secs(10);
+
+/// Between two tries while nobody leads.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// What marks calls that a node passes on: a request to another node begins with it and the group's number in
+/// the bits below, where one of a member begins with the number alone.
+pub const FORWARD: u32 = 0x8000_0000;
+
+/// Runs calls against a member.
+pub(crate) struct Sequencer<R: AsyncRuntime> {
+    pub(crate) member: Arc<Member<R>>,
+    link: Arc<dyn Link>,
+    /// The time that records are stamped with.
+    pub(crate) clock: Monotone,
+    queue: Mutex<Queue>,
+    wake: Notify,
+    closed: AtomicBool,
+    /// Since when nothing was ordered although something waits.
+    stuck: Mutex<Option<R::Instant>>,
+}
+
+impl<R: AsyncRuntime> Sequencer<R> {
+    /// Its tasks end with it.
+    pub(crate) fn start(member: Arc<Member<R>>, link: Arc<dyn Link>, clock: Monotone) -> Arc<Self> {
+        let sequencer = Arc::new(Self {
+            member,
+            link,
+            clock,
+            queue: Mutex::default(),
+            wake: Notify::new(),
+            closed: AtomicBool::new(false),
+            stuck: Mutex::new(None),
+        });
+        let running = Arc::clone(&sequencer);
+        let _ends_by_itself = R::spawn(async move { running.run().await });
+        sequencer
+    }
+
+    /// Adds calls behind all that came before.
+    pub(crate) fn order(&self, piece: Piece) {
+        self.add(|queue| queue.order(piece));
+    }
+
+    /// Adds a read behind all that came before.
+    pub(crate) fn read(&self, read: Read) {
+        self.add(|queue| queue.read(read));
+    }
+
+    fn add(&self, add: impl FnOnce(&mut Queue)) {
+        let mut queue = self.queue.lock();
+        add(&mut queue);
+        let stages = if self.is_closed() { queue.drain() } else { Vec::new() };
+        drop(queue);
+        stages.into_iter().for_each(refuse);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Refuses what waits, and all that comes.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.add(|_| ());
+    }
+
+    async fn run(self: Arc<Self>) {
+        while !self.is_closed() {
+            let leader = self.member.leader();
+            // Only what this node orders itself is sure to be ordered as it was handed over.
+            let window = if leader == Some(self.member.node()) { WINDOW } else { 1 };
+            let stage = self.queue.lock().next(window);
+            match stage {
+                Some(Stage::Order(order)) => self.begin_order(order, leader).await,
+                Some(Stage::Reads(reads)) => {
+                    let this = Arc::clone(&self);
+                    let _ends_by_itself = R::spawn(async move {
+                        this.read_all(reads).await;
+                        this.queue.lock().read_through();
+                        this.wake.notify_one();
+                    });
+                }
+                None => self.wake.notified().await,
+            }
+        }
+    }
+
+    async fn begin_order(self: &Arc<Self>, order: Order, leader: Option<NodeId>) {
+        let Order { number, mut pieces, .. } = order;
+        let this = Arc::clone(self);
+        if let Some(other) = leader.filter(|leader| *leader != self.member.node()) {
+            let refused: Vec<_> = pieces.extract_if(.., |piece| piece.passed_on).collect();
+            refused.into_iter().for_each(|piece| piece.fail(Failed::NotLeader));
+            let _ends_by_itself = R::spawn(async move {
+                let left = this.pass_on(other, pieces).await;
+                this.end_order(number, left);
+            });
+            return;
+        }
+        let record = build(&pieces, self.stamp());
+        let under_way = Arc::new(UnderWay::new(pieces));
+        // Handed over here and not in a task of its own: records are ordered as they begin.
+        let proposed = self.member.propose(record, Arc::clone(&under_way) as _).await;
+        let _ends_by_itself = R::spawn(async move {
+            let outcome = match proposed {
+                Ok(proposed) => {
+                    R::timeout(PATIENCE, proposed.ordered()).await.unwrap_or_else(|_| {
+                        Err(WriteError::Unknown("it was not ordered in time".into()))
+                    })
+                }
+                Err(error) => Err(error),
+            };
+            let left = match outcome {
+                Ok(_) => {
+                    *this.stuck.lock() = None;
+                    Vec::new()
+                }
+                Err(WriteError::NotLeader(_)) => this.wait_for_leader(under_way.take()).await,
+                Err(WriteError::TooLong { .. }) => {
+                    under_way.take().into_iter().for_each(|piece| piece.fail(Failed::NotLeader));
+                    Vec::new()
+                }
+                Err(WriteError::Unknown(why)) => repeatable(under_way.take(), &why),
+            };
+            this.end_order(number, left);
+        });
+    }
+
+    fn end_order(&self, number: u64, left: Vec<Piece>) {
+        {
+            let mut queue = self.queue.lock();
+            match left.is_empty() {
+                true => queue.ordered(),
+                false => queue.returned(number, left),
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    /// The time of a record that begins now.
+    pub(crate) fn stamp(&self) -> u64 {
+        self.clock.now_ms().max(self.member.replica().now_ms())
+    }
+
+    /// Waits a little, as long as somebody may lead soon; else nothing is left.
+    async fn wait_for_leader(&self, pieces: Vec<Piece>) -> Vec<Piece> {
+        let since = *self.stuck.lock().get_or_insert_with(R::Instant::now);
+        if R::Instant::now() - since > LEADERLESS || self.is_closed() {
+            pieces.into_iter().for_each(|piece| piece.fail(Failed::NotLeader));
+            return Vec::new();
+        }
+        R::sleep(RETRY).await;
+        pieces
+    }
+
+    /// Has the node that leads run the pieces; what is left to be tried again.
+    async fn pass_on(&self, to: NodeId, pieces: Vec<Piece>) -> Vec<Piece> {
+        if pieces.is_empty() {
+            return pieces;
+        }
+        let Some(at) = self.member.address_of(to) else {
+            return self.wait_for_leader(pieces).await;
+        };
+        let mut calls = Calls::default();
+        pieces.iter().for_each(|piece| calls.append(&piece.calls));
+        let mut request = (FORWARD | self.member.group()).to_le_bytes().to_vec();
+        calls.encode(&mut request);
+        let reply = self.link.call(to, &at, Lane::Entries, request, PATIENCE).await;
+        let outcome = match reply {
+            Ok(reply) => answers::decode(&calls, &reply).unwrap_or_else(|| {
+                Err(Failed::Unknown("the leader's reply cannot be read".into()))
+            }),
+            Err(unreachable) => Err(Failed::Unknown(unreachable.to_string())),
+        };
+        match outcome {
+            Ok(Done { index, answers }) => {
+                *self.stuck.lock() = None;
+                // Whoever looks here next sees what it was told of. If that takes too long, reads that must
+                // see it wait for themselves.
+                let _ = self.member.applied(index, PATIENCE).await;
+                let mut answers = answers.into_iter();
+                for piece in pieces {
+                    let answers = answers.by_ref().take(piece.calls.count()).collect();
+                    // Nobody may be waiting any more.
+                    let _ = piece.done.send(Ok(Done { index, answers }));
+                }
+                Vec::new()
+            }
+            Err(Failed::NotLeader) => self.wait_for_leader(pieces).await,
+            Err(Failed::Unknown(why)) => self.wait_for_leader(repeatable(pieces, &why)).await,
+        }
+    }
+
+    /// Runs calls that another node has passed on.
+    pub(crate) async fn serve(&self, request: &[u8]) -> Vec<u8> {
+        let calls = request.get(size_of::<u32>()..).and_then(Calls::decode);
+        let Some(calls) = calls else {
+            return answers::encode(&Err(Failed::Unknown("the calls cannot be read".into())));
+        };
+        let reads_only = calls.writes() == 0;
+        let (piece, outcome) = Piece::new(calls, true);
+        match reads_only {
+            true => self.read(Read::Calls(piece)),
+            false => self.order(piece),
+        }
+        answers::encode(&outcome.await.unwrap_or(Err(Failed::NotLeader)))
+    }
+
+    async fn read_all(&self, reads: Vec<Read>) {
+        let seen = self.see_newest().await;
+        let replica = self.member.replica();
+        for read in reads {
+            match (read, &seen) {
+                (Read::Calls(piece), Ok(())) => {
+                    let calls: Vec<Call<'_>> = piece.calls.iter().collect();
+                    let mut answers: Vec<Answer> = Vec::with_capacity(calls.len());
+                    replica.read(&calls, &mut answers);
+                    drop(calls);
+                    // Nobody may be waiting any more.
+                    let _ = piece.done.send(Ok(Done { index: 0, answers }));
+                }
+                (Read::Calls(piece), Err(why)) => piece.fail(why.clone()),
+                (Read::Look(look), seen) => look(seen.is_ok().then_some(replica)),
+            }
+        }
+    }
+
+    /// Resolves once the state here has all that was confirmed by now.
+    async fn see_newest(&self) -> Result<(), Failed> {
+        let began = R::Instant::now();
+        loop {
+            match R::timeout(PATIENCE, self.member.read(Freshness::Linearizable)).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(WriteError::NotLeader(_))) | Err(_)
+                    if R::Instant::now() - began < LEADERLESS && !self.is_closed() =>
+                {
+                    R::sleep(RETRY).await;
+                }
+                Ok(Err(_)) | Err(_) => return Err(Failed::NotLeader),
+            }
+        }
+    }
+}
+
+/// Those of the pieces that may be run again; the others are told that nobody knows.
+fn repeatable(pieces: Vec<Piece>, why: &str) -> Vec<Piece> {
+    let (mut again, lost): (Vec<_>, Vec<_>) =
+        pieces.into_iter().partition(|piece| piece.calls.is_repeatable());
+    again.iter_mut().for_each(|piece| piece.calls.set_retry());
+    lost.into_iter().for_each(|piece| piece.fail(Failed::Unknown(why.to_owned())));
+    again
+}
+
+/// Refuses what never began.
+fn refuse(stage: Stage) {
+    match stage {
+        Stage::Order(order) => {
+            order.pieces.into_iter().for_each(|piece| piece.fail(Failed::NotLeader));
+        }
+        Stage::Reads(reads) => reads.into_iter().for_each(|read| match read {
+            Read::Calls(piece) => piece.fail(Failed::NotLeader),
+            Read::Look(look) => look(None),
+        }),
+    }
+}

@@ -1,0 +1,76 @@
+//! A record on its way into a replica's state, command by command: on the node that ordered it for its
+//! clients, their reads run in between, each at its place in the order.
+
+use tidekeep_protocol::op::Request;
+use tidekeep_store::record::{BadRecord, Command, Record};
+
+use crate::commit::{Answer, Answers, Call};
+use crate::group::Group;
+use crate::log::Permit;
+use crate::replica::Replica;
+use crate::replica::reading::read;
+use crate::turn::Turn;
+
+/// A record that is being applied. What is left of it when it is dropped is applied then.
+pub struct Applying<'r> {
+    replica: &'r Replica,
+    commands: std::vec::IntoIter<Command<'r>>,
+    turn: Option<Turn<'r>>,
+}
+
+impl<'r> Applying<'r> {
+    pub(crate) fn begin(replica: &'r Replica, record: &'r [u8]) -> Result<Self, BadRecord> {
+        let record = Record::decode(record)?;
+        let commands = record.commands().collect::<Result<Vec<_>, _>>()?;
+        replica.reach(record.stamp.now_ms);
+        Ok(Self { replica, commands: commands.into_iter(), turn: None })
+    }
+
+    /// Applies commands up to and with the next one of a client; its answer, if there is one left.
+    pub fn next_write(&mut self) -> Option<Answer> {
+        loop {
+            let command = self.commands.next()?;
+            let group = self.replica.group();
+            let turn = self.turn.get_or_insert_with(|| Turn::begin(group));
+            if let Some(answer) = turn.command(command) {
+                return Some(answer);
+            }
+        }
+    }
+
+    /// Answers reads, which see all that was applied so far. A write among them is refused.
+    pub fn read(&mut self, calls: &[Call<'_>], answers: &mut dyn Answers) {
+        if calls.is_empty() {
+            return;
+        }
+        // A page is read on its own: it looks at what a turn holds.
+        if calls.iter().any(|call| !matches!(call.request, Request::Get(_))) {
+            self.end_turn();
+        }
+        let group = self.replica.group();
+        let moment = match &self.turn {
+            Some(turn) => turn.moment(),
+            None => group.moment(),
+        };
+        read(group, calls, &moment, answers);
+    }
+
+    fn end_turn(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            turn.finish(permit(self.replica.group()));
+        }
+    }
+}
+
+impl Drop for Applying<'_> {
+    fn drop(&mut self) {
+        while self.next_write().is_some() {}
+        self.end_turn();
+    }
+}
+
+/// Room in a log that keeps nothing.
+pub(crate) fn permit(group: &Group) -> Permit<'_> {
+    let admitted = group.log().admit(1, 0);
+    admitted.unwrap_or_else(|_| unreachable!("it keeps nothing, and nobody closes it"))
+}
