@@ -2,6 +2,7 @@
 //! each row whether it reaches its target. What was measured is kept below the target directory, so
 //! that rows can be measured one at a time; `--write` renders all of it into docs/.
 
+mod cluster;
 mod connections;
 mod curve;
 mod figures;
@@ -50,7 +51,7 @@ pub(crate) struct Options {
     /// Measure nothing; with --write, render what earlier runs measured
     #[arg(long)]
     stored: bool,
-    /// Try the bench itself: small stores, a fraction of a second each, no Redis, nothing kept
+    /// Try the bench itself: small stores, a fraction of a second each, no Redis or etcd, nothing kept
     #[arg(long)]
     quick: bool,
     /// Run servers and load before all other work of this machine (root). For a look while other work
@@ -67,7 +68,8 @@ pub(crate) struct Options {
 }
 
 /// What the bench is tried with: each kind of scene, and every protocol.
-const SMOKE: [&str; 6] = ["get-16", "set-16-always", "idle", "start", "snapshot", "expiry"];
+const SMOKE: [&str; 7] =
+    ["get-16", "set-16-always", "idle", "start", "snapshot", "expiry", "cluster-put"];
 
 /// Measures the rows that were asked for; says whether all of them could be measured.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {

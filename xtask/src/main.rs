@@ -72,7 +72,7 @@ enum Command {
     },
     /// Check the house rules that no compiler checks
     Tidy,
-    /// Measure Tidekeep beside Redis and a bare store on this machine
+    /// Measure Tidekeep beside Redis, etcd and a bare store on this machine
     Bench(bench::Options),
     /// Put server, CLI, npm package and checksums into dist/
     Dist,

@@ -2,6 +2,7 @@
 //! When nothing is missing it only probes, in well under a second.
 
 mod apt;
+mod etcd;
 mod node;
 mod peers;
 mod redis_clients;
@@ -100,6 +101,16 @@ pub(crate) fn coverage(workspace: &Workspace) -> bool {
 /// Finds or installs the Redis that Tidekeep is measured against.
 pub(crate) fn redis(workspace: &Workspace) -> Result<()> {
     peers::redis(workspace, &Teller(Talk::Actions))
+}
+
+/// Finds or fetches the etcd that clusters are measured against.
+pub(crate) fn etcd(workspace: &Workspace) -> Result<PathBuf> {
+    etcd::prepare(workspace, &Teller(Talk::Actions))
+}
+
+/// The version of that one.
+pub(crate) fn etcd_version(program: &Path) -> Option<String> {
+    etcd::version(program)
 }
 
 /// Binaryen's optimiser: that of the npm package `binaryen`, which comes with what the package is

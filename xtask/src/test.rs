@@ -98,7 +98,7 @@ const STEPS: [Step; 17] = [
     Step { name: "e2e", what: "real servers, killed and cut off", bare: false, run: end_to_end },
     Step {
         name: "bench",
-        what: "the bench itself, on small stores and without Redis",
+        what: "the bench itself, on small stores and without its peers",
         bare: true,
         run: try_bench,
     },

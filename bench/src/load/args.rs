@@ -39,6 +39,9 @@ pub enum Operation {
     First,
     /// Open the connections, ask once on each, and hold them until standard input ends
     Idle,
+    /// Write 50 times a second to each server, whatever becomes of it, and tell which writes were
+    /// acknowledged, until standard input ends
+    Probe,
 }
 
 /// Loads a store by one thread and checks every reply; prints one line of JSON.

@@ -52,10 +52,22 @@ pub(super) fn get<W: Wire>(
     number: u32,
     told: impl FnOnce(Answer<'_>) -> Result<(), Broken>,
 ) -> Result<(), Broken> {
+    let get = |wire: &mut W, out: &mut Vec<u8>| {
+        W::get().write(out, wire.id(1), &key(number), |_| ());
+    };
+    ask(stream, wire, get, told)
+}
+
+/// Sends the one request that `request` appends and waits for the answer, which `told` is given.
+pub(super) fn ask<W: Wire>(
+    stream: &mut TcpStream,
+    wire: &mut W,
+    request: impl FnOnce(&mut W, &mut Vec<u8>),
+    told: impl FnOnce(Answer<'_>) -> Result<(), Broken>,
+) -> Result<(), Broken> {
     let mut out = Vec::new();
     wire.begin(&mut out);
-    let id = wire.id(1);
-    W::get().write(&mut out, id, &key(number), |_| ());
+    request(wire, &mut out);
     wire.end(&mut out, 0);
     stream.write_all(&out)?;
     let (mut input, mut used) = (Vec::new(), 0);

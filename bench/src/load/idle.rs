@@ -70,7 +70,7 @@ fn answer<W: Wire>(stream: &mut mio::net::TcpStream, wire: &mut W) -> Result<(),
 }
 
 /// Sends when whoever started this has closed its end.
-fn standard_input_ends() -> mpsc::Receiver<()> {
+pub(super) fn standard_input_ends() -> mpsc::Receiver<()> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         // What comes before the end says nothing, and an error is an end.

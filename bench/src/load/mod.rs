@@ -1,6 +1,6 @@
 //! The generator: one thread, many connections, every reply checked. `args` are its flags, `closed`
 //! and `paced` its two loops, `first` waits for a server that starts, `idle` only holds connections,
-//! `tally` is the verdict.
+//! `probe` watches for outages, `tally` is the verdict.
 
 pub mod args;
 mod closed;
@@ -8,6 +8,7 @@ mod connection;
 mod first;
 mod idle;
 mod paced;
+mod probe;
 pub mod process;
 mod report;
 mod tally;
@@ -50,6 +51,7 @@ fn of<W: Wire>(args: &Args) -> Result<Report, Broken> {
     match (&args.operation, args.rate) {
         (Operation::Idle, _) => idle::run::<W>(args),
         (Operation::First, _) => first::run::<W>(args),
+        (Operation::Probe, _) => probe::run::<W>(args),
         (_, None) => closed::run::<W>(args),
         (_, Some(rate)) => paced::run::<W>(args, rate),
     }

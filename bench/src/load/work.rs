@@ -24,7 +24,7 @@ impl Work {
         let numbers = args.first..args.first.saturating_add(args.keys);
         match args.operation {
             Operation::Fill => Self::Sweep { numbers, ask: Ask::Set },
-            Operation::Check | Operation::First | Operation::Idle => {
+            Operation::Check | Operation::First | Operation::Idle | Operation::Probe => {
                 Self::Sweep { numbers, ask: Ask::Get }
             }
             operation @ (Operation::Get | Operation::Set | Operation::Mixed) => {

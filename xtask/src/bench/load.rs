@@ -1,5 +1,6 @@
 //! Runs the load generator on its core and reads what it found.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -17,6 +18,18 @@ const CONNECTIONS: u32 = 50;
 
 /// How long a slice of a load with a fixed rate is.
 pub(super) const SLICE_MS: u64 = 100;
+
+/// Whom a run goes to.
+pub(super) struct Target {
+    /// `HOST:PORT`, one or several, which connections take in turn.
+    pub(super) addresses: Vec<String>,
+    pub(super) pids: Vec<u32>,
+    pub(super) ledger: PathBuf,
+    /// What the run's writes bear.
+    pub(super) generation: u8,
+    /// The generator's. It sleeps while it waits, unless it has a core of its own.
+    pub(super) cores: Cores,
+}
 
 /// What a run asks for; see `tidekeep-load --help`.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +88,12 @@ impl Found {
 impl Load {
     /// Runs it to the end.
     pub(super) fn run(&self, plan: &Plan<'_>, server: &mut Server) -> Result<Found> {
-        let mut command = self.command(plan, server);
+        self.run_on(plan, &target(server))
+    }
+
+    /// The same, on whatever is to be loaded.
+    pub(super) fn run_on(&self, plan: &Plan<'_>, target: &Target) -> Result<Found> {
+        let mut command = self.command_on(plan, target);
         let line = process::shown(&command);
         let output = command.output().with_context(|| format!("cannot start `{line}`"))?;
         found(&output.stdout).with_context(|| {
@@ -85,14 +103,19 @@ impl Load {
 
     /// The generator, ready to start.
     pub(super) fn command(&self, plan: &Plan<'_>, server: &mut Server) -> Command {
-        let mut command = plan.command(Cores::One(CORE), &plan.program("tidekeep-load"));
-        command.args(["--address", &server.address, "--protocol", self.protocol]);
+        self.command_on(plan, &target(server))
+    }
+
+    /// The same, for whatever is to be loaded.
+    pub(super) fn command_on(&self, plan: &Plan<'_>, target: &Target) -> Command {
+        let mut command = plan.command(target.cores, &plan.program("tidekeep-load"));
+        command.args(["--address", &target.addresses.join(","), "--protocol", self.protocol]);
         command.args(["--op", self.operation]);
         // Keys that end by themselves are held against no ledger.
         if self.ttl_ms.is_none() {
-            command.arg("--ledger").arg(server.ledger());
+            command.arg("--ledger").arg(&target.ledger);
         }
-        let run = server.next_generation().to_string();
+        let run = target.generation.to_string();
         command.args(["--seed", &run, "--generation", &run]);
         for (flag, value) in [
             ("--connections", u64::from(self.connections)),
@@ -100,14 +123,16 @@ impl Load {
             ("--value-bytes", u64::from(self.value_bytes)),
             ("--keys", u64::from(self.keys)),
             ("--first", u64::from(self.first)),
-            ("--server-pid", u64::from(server.pid())),
         ] {
             command.args([flag, &value.to_string()]);
         }
+        let pids: Vec<String> = target.pids.iter().map(u32::to_string).collect();
+        command.args(["--server-pid", &pids.join(",")]);
         if let Some(ttl_ms) = self.ttl_ms {
             command.args(["--ttl-ms", &ttl_ms.to_string()]);
         }
-        if plan.spin && ["get", "set"].contains(&self.operation) {
+        let own_core = matches!(target.cores, Cores::One(_));
+        if plan.spin && own_core && ["get", "set"].contains(&self.operation) {
             command.arg("--spin");
         }
         if let Some(requests) = self.requests {
@@ -159,6 +184,17 @@ impl Load {
             bail!("the store has {told:?} keys, {known:?} were written");
         }
         Ok(())
+    }
+}
+
+/// A server by itself, loaded from the core beside its own.
+fn target(server: &mut Server) -> Target {
+    Target {
+        addresses: vec![server.address.clone()],
+        pids: vec![server.pid()],
+        ledger: server.ledger(),
+        generation: server.next_generation(),
+        cores: Cores::One(CORE),
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn measure(plan: &Plan<'_>, parts: &[Part], results: &mut Results) ->
             results.clear(&format!("{}/{side}", part.name()));
         }
     }
-    if parts.contains(&Part::Start) && plan.with_redis() {
+    if parts.contains(&Part::Start) && plan.with_peers() {
         failures.extend(redis(plan, results).err());
     }
     match tidekeep(plan) {

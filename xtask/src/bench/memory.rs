@@ -17,7 +17,7 @@ pub(super) fn measure(plan: &Plan<'_>, results: &mut Results) -> Vec<Error> {
     ];
     for (name, kind, durability) in sides {
         results.clear(name);
-        if kind == Kind::Redis && !plan.with_redis() {
+        if kind == Kind::Redis && !plan.with_peers() {
             continue;
         }
         for _ in 0..plan.scale.rounds {

@@ -11,5 +11,5 @@ pub(super) fn prepare(workspace: &Workspace, plan: &Plan<'_>) -> Result<()> {
     if !cfg!(target_os = "linux") {
         bail!("the bench reads /proc and pins processes to cores: it runs on Linux only");
     }
-    if plan.with_redis() { setup::redis(workspace) } else { Ok(()) }
+    if plan.with_peers() { setup::redis(workspace) } else { Ok(()) }
 }

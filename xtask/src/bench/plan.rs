@@ -12,7 +12,7 @@ use crate::bench::results::Results;
 use crate::bench::row::Row;
 use crate::bench::scene::Scene;
 use crate::bench::server::Cores;
-use crate::bench::{connections, curve, many, memory, throughput};
+use crate::bench::{cluster, connections, curve, many, memory, throughput};
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -35,6 +35,11 @@ pub(super) struct Scale {
     pub(super) rounds: u32,
     pub(super) seconds: f64,
     pub(super) warmup: f64,
+    /// Keys of a cluster, and measured seconds of each of its runs.
+    pub(super) cluster_keys: u32,
+    pub(super) cluster_seconds: f64,
+    /// Leaders that are killed.
+    pub(super) failovers: u32,
     /// Seconds of fixed load before, and at most within, what disturbs it.
     pub(super) calm_seconds: f64,
     pub(super) disturbed_seconds: f64,
@@ -54,6 +59,9 @@ impl Scale {
             rounds,
             seconds,
             warmup: 0.5,
+            cluster_keys: 100_000,
+            cluster_seconds: 5.0,
+            failovers: 50,
             calm_seconds: 8.0,
             disturbed_seconds: 20.0,
         }
@@ -72,6 +80,9 @@ impl Scale {
             rounds: 1,
             seconds: 0.2,
             warmup: 0.1,
+            cluster_keys: 1_000,
+            cluster_seconds: 0.2,
+            failovers: 1,
             calm_seconds: 1.0,
             disturbed_seconds: 4.0,
         }
@@ -93,7 +104,7 @@ pub(super) enum Priority {
 pub(super) struct Plan<'a> {
     pub(super) workspace: &'a Workspace,
     pub(super) scale: Scale,
-    /// Without Redis, and without a core for each.
+    /// Without Redis and etcd, and without a core for each.
     pub(super) quick: bool,
     pub(super) priority: Priority,
     /// The generator never sleeps.
@@ -101,8 +112,8 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Whether there is a Redis to measure.
-    pub(super) fn with_redis(&self) -> bool {
+    /// Whether there are a Redis and an etcd to measure.
+    pub(super) fn with_peers(&self) -> bool {
         !self.quick
     }
 
@@ -131,7 +142,7 @@ impl Plan<'_> {
     }
 
     /// Where the numbers come from.
-    fn conditions(&self) -> String {
+    fn conditions(&self, scene: &Scene) -> String {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpuinfo
@@ -146,16 +157,20 @@ impl Plan<'_> {
             .map_or(std::env::consts::OS, |name| name.trim_matches('"'));
         let redis = process::probe("redis-server", &["--version"]).unwrap_or_default();
         let version = redis.split_whitespace().find_map(|word| word.strip_prefix("v="));
-        let Scale { rounds, seconds, .. } = self.scale;
+        let version = version.unwrap_or("absent");
+        let Scale { rounds, seconds, cluster_seconds, .. } = self.scale;
+        let (peer, seconds) = match scene {
+            Scene::Cluster(_) => (cluster::peer(self), cluster_seconds),
+            _ => (format!("Redis {version}"), seconds),
+        };
         let ahead = match self.priority {
             Priority::Usual => "",
             Priority::RealTime | Priority::Favoured => ", before all other work",
         };
         let spin = if self.spin { "" } else { ", by a generator that sleeps while it waits" };
         format!(
-            "{cores} cores ({model}), {system}, Redis {}, medians of {rounds} rounds of \
-             {seconds} s{ahead}{spin}",
-            version.unwrap_or("absent")
+            "{cores} cores ({model}), {system}, {peer}, medians of {rounds} rounds of \
+             {seconds} s{ahead}{spin}"
         )
     }
 
@@ -170,9 +185,8 @@ impl Plan<'_> {
         }
         let progress = progress(scenes.len());
         let mut failures = Vec::new();
-        let conditions = self.conditions();
         for scene in &scenes {
-            results.state_conditions(&scene.name(), &conditions);
+            results.state_conditions(&scene.name(), &self.conditions(scene));
             progress.set_message(scene.name());
             // Without a terminal there is no bar.
             if progress.is_hidden() {
@@ -186,6 +200,7 @@ impl Plan<'_> {
                 Scene::Memory => memory::measure(self, results),
                 Scene::Connections => connections::measure(self, results),
                 Scene::Curve => curve::measure(self, results),
+                Scene::Cluster(parts) => cluster::measure(self, parts, results),
                 Scene::Many(parts) => {
                     let priority = match self.priority {
                         Priority::RealTime => Priority::Favoured,

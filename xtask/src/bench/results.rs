@@ -85,6 +85,13 @@ impl Results {
         self.series.entry(name.to_owned()).or_default().push(value);
     }
 
+    /// Gives a series another name, too.
+    pub(super) fn copy(&mut self, from: &str, to: &str) {
+        if let Some(series) = self.series.get(from).cloned() {
+            self.series.insert(to.to_owned(), series);
+        }
+    }
+
     pub(super) fn spread(&self, name: &str) -> Option<Spread> {
         spread(self.series.get(name)?)
     }

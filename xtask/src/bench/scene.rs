@@ -1,6 +1,7 @@
 //! What can be measured at once: a load on several servers, or one of the special scenes. Rows name
 //! the scenes that they need; one that several rows need is measured once.
 
+use crate::bench::cluster;
 use crate::bench::server::Durability;
 use crate::bench::throughput::Arm;
 
@@ -23,6 +24,8 @@ pub(super) enum Scene {
     Curve,
     /// The store with ten million entries, and what is done with it.
     Many(Vec<Part>),
+    /// Several nodes that keep one store.
+    Cluster(Vec<cluster::Part>),
 }
 
 /// What is measured on the large store.
@@ -60,6 +63,7 @@ impl Scene {
             Self::Connections => "connections".into(),
             Self::Curve => "keys".into(),
             Self::Many(_) => "ten million entries".into(),
+            Self::Cluster(_) => "cluster".into(),
         }
     }
 
@@ -76,6 +80,7 @@ impl Scene {
                 arms.dedup();
             }
             (Self::Many(parts), Self::Many(more)) => parts.extend(more),
+            (Self::Cluster(parts), Self::Cluster(more)) => parts.extend(more),
             _ => {}
         }
     }

@@ -168,21 +168,16 @@ impl Server {
     /// Waits until what it does behind its replies is done, so that it is no part of the next run.
     pub(super) fn wait_until_quiet(&self) -> Result<()> {
         let deadline = Instant::now() + QUIET_LIMIT;
-        let mut before = self.cpu_ticks()?;
+        let mut before = cpu_ticks_of(self.pid())?;
         loop {
             thread::sleep(QUIET);
-            let now = self.cpu_ticks()?;
+            let now = cpu_ticks_of(self.pid())?;
             // One tick of ten milliseconds may be its clock's or a timer's.
             if now <= before + 1 || Instant::now() > deadline {
                 return Ok(());
             }
             before = now;
         }
-    }
-
-    fn cpu_ticks(&self) -> Result<u64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
-        cpu_ticks(&stat).context("no CPU time in /proc")
     }
 
     /// How many keys it says it has; the bare store does not say.
@@ -276,6 +271,12 @@ fn resident(status: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1_024.0)
+}
+
+/// Hundredths of a second that all threads of a process took.
+pub(super) fn cpu_ticks_of(pid: u32) -> Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    cpu_ticks(&stat).context("no CPU time in /proc")
 }
 
 /// User's and system's time; the second field is a name that may hold anything.

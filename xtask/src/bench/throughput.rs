@@ -98,7 +98,7 @@ pub(super) fn measure(
     arms: &[Arm],
     results: &mut Results,
 ) -> Vec<Error> {
-    let wanted = |arm: &&Arm| plan.with_redis() || **arm != Arm::Redis;
+    let wanted = |arm: &&Arm| plan.with_peers() || **arm != Arm::Redis;
     let arms: Vec<Arm> = arms.iter().filter(wanted).copied().collect();
     let Some(first) = workloads.first() else { return Vec::new() };
     let fill = Load::sweep(plan, keys, first.value_bytes);

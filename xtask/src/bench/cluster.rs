@@ -1,0 +1,65 @@
+//! Several nodes on this machine that keep one store: Tidekeep beside etcd, under the same load and the
+//! same faults. `nodes` are the processes; each other file is something that is measured.
+
+mod etcd;
+mod idle;
+mod nodes;
+mod outage;
+mod throughput;
+mod tidekeep;
+
+use anyhow::{Error, Result};
+
+use crate::bench::cluster::nodes::{Cluster, Kind};
+use crate::bench::plan::Plan;
+use crate::bench::results::Results;
+use crate::setup;
+
+/// What is measured of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// Puts and gets each second.
+    Load,
+    /// Leaders that are killed, or hand over.
+    Outage,
+    /// Nothing to do.
+    Idle,
+}
+
+/// Measures each part; one that fails does not end the others.
+pub(super) fn measure(plan: &Plan<'_>, parts: &[Part], results: &mut Results) -> Vec<Error> {
+    let mut failures = Vec::new();
+    for part in [Part::Load, Part::Outage, Part::Idle] {
+        if parts.contains(&part) {
+            let measured = measure_part(plan, part, results);
+            failures.extend(measured.err().map(|error| error.context(format!("{part:?}"))));
+        }
+    }
+    failures
+}
+
+/// Whose nodes Tidekeep's are held against, and their version.
+pub(super) fn peer(plan: &Plan<'_>) -> String {
+    let program = plan.with_peers().then(|| setup::etcd(plan.workspace).ok()).flatten();
+    let version = program.and_then(|program| setup::etcd_version(&program));
+    format!("etcd {}", version.as_deref().unwrap_or("absent"))
+}
+
+fn measure_part(plan: &Plan<'_>, part: Part, results: &mut Results) -> Result<()> {
+    match part {
+        Part::Load => {
+            let kinds: &[Kind] =
+                if plan.with_peers() { &[Kind::Etcd, Kind::Alone] } else { &[Kind::Alone] };
+            let clusters = kinds.iter().map(|kind| Cluster::start(plan, *kind));
+            throughput::measure(plan, &mut clusters.collect::<Result<Vec<_>>>()?, results)
+        }
+        Part::Outage => each(plan, |cluster| outage::measure(plan, cluster, results)),
+        Part::Idle => each(plan, |cluster| idle::measure(plan, cluster, results)),
+    }
+}
+
+/// One cluster after the other, so that none shares the machine.
+fn each(plan: &Plan<'_>, mut measure: impl FnMut(&mut Cluster) -> Result<()>) -> Result<()> {
+    let kinds: &[Kind] = if plan.with_peers() { &[Kind::Etcd] } else { &[] };
+    kinds.iter().try_for_each(|kind| measure(&mut Cluster::start(plan, *kind)?))
+}

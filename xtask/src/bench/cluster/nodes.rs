@@ -1,0 +1,204 @@
+//! The nodes of a cluster under measure, as processes on loopback with their data on the same disk:
+//! started, killed, started again, and asked who leads.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use crate::bench::cluster::{etcd, tidekeep};
+use crate::bench::load::Target;
+use crate::bench::plan::Plan;
+use crate::bench::server::{self, Cores};
+use crate::process;
+
+const POLL: Duration = Duration::from_millis(20);
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Whose nodes they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Etcd,
+    /// One Tidekeep by itself: what replication costs is told against it.
+    Alone,
+}
+
+impl Kind {
+    /// In the names of series.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::Alone => "alone",
+        }
+    }
+
+    /// What the generator speaks.
+    pub(super) fn protocol(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::Alone => "native",
+        }
+    }
+
+    fn nodes(self) -> usize {
+        match self {
+            Self::Etcd => 3,
+            Self::Alone => 1,
+        }
+    }
+}
+
+/// All nodes of one cluster.
+pub(super) struct Cluster {
+    kind: Kind,
+    pub(super) nodes: Vec<Node>,
+    /// Deleted when the nodes are gone; fields are dropped in the order in which they stand here.
+    data: TempDir,
+    generation: u8,
+}
+
+/// One of them. Dropping it ends the process.
+pub(super) struct Node {
+    command: Command,
+    child: Child,
+    /// `HOST:PORT` for clients.
+    pub(super) address: String,
+}
+
+/// Where a node listens, before it is started.
+pub(super) struct Place {
+    /// For clients, and for the other nodes.
+    pub(super) client: String,
+    pub(super) peer: String,
+}
+
+impl Cluster {
+    /// Starts all nodes and waits until one leads.
+    pub(super) fn start(plan: &Plan<'_>, kind: Kind) -> Result<Self> {
+        let parent = plan.workspace.target().join("bench/data");
+        fs::create_dir_all(&parent)?;
+        let data = tempfile::Builder::new().prefix("cluster-").tempdir_in(&parent)?;
+        let places: Vec<Place> =
+            (0..kind.nodes()).map(|_| Place::free()).collect::<Result<Vec<_>>>()?;
+        let mut nodes = Vec::new();
+        for (number, place) in places.iter().enumerate() {
+            let mut command = match kind {
+                Kind::Etcd => etcd::command(plan, number, &places, data.path())?,
+                Kind::Alone => tidekeep::alone(plan, place, data.path()),
+            };
+            let log = File::create(data.path().join(format!("{number}.log")))?;
+            command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+            let child = spawn(&mut command)?;
+            nodes.push(Node { command, child, address: place.client.clone() });
+        }
+        let mut cluster = Self { kind, nodes, data, generation: 0 };
+        cluster.wait_until_whole()?;
+        Ok(cluster)
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Which node leads.
+    pub(super) fn leader(&self) -> Result<usize> {
+        match self.kind {
+            Kind::Etcd => etcd::leader(&self.nodes),
+            Kind::Alone => tidekeep::serves(&self.nodes[0]).map(|()| 0),
+        }
+    }
+
+    /// Waits until all nodes answer, follow one leader and have what it has.
+    pub(super) fn wait_until_whole(&mut self) -> Result<usize> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            for node in &mut self.nodes {
+                if let Some(status) = node.child.try_wait()? {
+                    bail!("a node of {} ended by itself ({status})", self.kind.name());
+                }
+            }
+            match self.leader() {
+                Ok(leader) => return Ok(leader),
+                Err(why) if Instant::now() > deadline => {
+                    let log = fs::read_to_string(self.data.path().join("0.log"));
+                    let log = log.unwrap_or_default();
+                    let last = log.lines().last().unwrap_or_default();
+                    return Err(why.context(format!("{} does not form: {last}", self.kind.name())));
+                }
+                Err(_) => thread::sleep(POLL),
+            }
+        }
+    }
+
+    /// Hands the leadership from one node to another.
+    pub(super) fn transfer(&self, from: usize, to: usize) -> Result<()> {
+        match self.kind {
+            Kind::Etcd => etcd::transfer(&self.nodes[from], &self.nodes[to]),
+            Kind::Alone => bail!("one node has nobody to hand over to"),
+        }
+    }
+
+    /// A run of the generator on these nodes, beside them on all cores.
+    pub(super) fn target(&mut self, nodes: &[usize]) -> Target {
+        self.generation = self.generation.checked_add(1).unwrap_or(1);
+        Target {
+            addresses: nodes.iter().map(|node| self.nodes[*node].address.clone()).collect(),
+            pids: self.nodes.iter().map(|node| node.child.id()).collect(),
+            ledger: self.data.path().join("bench.ledger"),
+            generation: self.generation,
+            cores: Cores::All,
+        }
+    }
+
+    /// The numbers of all nodes.
+    pub(super) fn all(&self) -> Vec<usize> {
+        (0..self.nodes.len()).collect()
+    }
+
+    /// Seconds of CPU time that the nodes took so far.
+    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+        let ticks = self.nodes.iter().map(|node| server::cpu_ticks_of(node.child.id()));
+        Ok(ticks.sum::<Result<u64>>()? as f64 / 100.0)
+    }
+}
+
+impl Node {
+    /// Ends it without a warning, as a crash would.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Begins it again on what it left; does not wait for it.
+    pub(super) fn start_again(&mut self) -> Result<()> {
+        self.child = spawn(&mut self.command)?;
+        Ok(())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nothing to save in its data.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Place {
+    /// Two loopback ports that were free a moment ago.
+    fn free() -> Result<Self> {
+        let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+        let [client, peer] = listeners.map(|listener| listener.local_addr());
+        Ok(Self { client: client?.to_string(), peer: peer?.to_string() })
+    }
+}
+
+fn spawn(command: &mut Command) -> Result<Child> {
+    let line = process::shown(command);
+    command.spawn().with_context(|| format!("cannot start `{line}`"))
+}
