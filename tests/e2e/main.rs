@@ -1,6 +1,7 @@
 //! What the product promises, tried on the real programs: one module for each promise.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod cluster_network;
 mod crash;
 mod cuts;
 mod disk_full;

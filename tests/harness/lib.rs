@@ -6,11 +6,13 @@ pub mod binaries;
 pub mod checker;
 pub mod command;
 pub mod deadline;
+pub mod network;
 pub mod port;
 pub mod proxy;
 pub mod server;
 
 pub use command::{Run, tidekeep};
 pub use deadline::{eventually, within};
+pub use network::Network;
 pub use proxy::Proxy;
 pub use server::ServerProcess;

@@ -72,7 +72,7 @@ pub struct Proxy {
 }
 
 struct Shared {
-    upstream: String,
+    upstream: Mutex<String>,
     armed: Mutex<VecDeque<Cut>>,
     cuts: AtomicU64,
 }
@@ -83,7 +83,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address").to_string();
         let shared = Arc::new(Shared {
-            upstream: upstream.to_owned(),
+            upstream: Mutex::new(upstream.to_owned()),
             armed: Mutex::default(),
             cuts: AtomicU64::new(0),
         });
@@ -122,6 +122,12 @@ impl Proxy {
         self.shared.armed().is_empty()
     }
 
+    /// Leads new connections to another server, and cuts those that there are.
+    pub fn lead_to(&self, upstream: &str) {
+        upstream.clone_into(&mut self.shared.upstream());
+        self.sever();
+    }
+
     /// Changes the weather, also for connections that are there.
     pub fn weather(&self, weather: Weather) {
         self.weather.send_replace(weather);
@@ -146,6 +152,10 @@ impl Drop for Proxy {
 }
 
 impl Shared {
+    fn upstream(&self) -> std::sync::MutexGuard<'_, String> {
+        self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn armed(&self) -> std::sync::MutexGuard<'_, VecDeque<Cut>> {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,7 +179,8 @@ enum Fate {
 impl Connection {
     async fn carry(mut self, mut client: TcpStream) {
         self.severing.mark_unchanged();
-        let Ok(mut server) = TcpStream::connect(&self.shared.upstream).await else { return };
+        let upstream = self.shared.upstream().clone();
+        let Ok(mut server) = TcpStream::connect(&upstream).await else { return };
         let shared = Arc::clone(&self.shared);
         let mut severing = self.severing.clone();
         let fate = tokio::select! {
@@ -320,7 +331,7 @@ mod tests {
         let ((mut client, mut inner), (mut outer, mut server)) = (pair().await, pair().await);
         let (severed, severing) = watch::channel(0);
         let (_weather, weather) = watch::channel(Weather::default());
-        let (upstream, armed) = (String::new(), Mutex::default());
+        let (upstream, armed) = (Mutex::default(), Mutex::default());
         let shared = Arc::new(Shared { upstream, armed, cuts: AtomicU64::new(0) });
         let mut connection = Connection { shared, weather, severing, rng: Rng::with_seed(1) };
         severed.send_modify(|times| *times += 1);

@@ -24,7 +24,7 @@ impl ServerProcess {
 
     /// The same on a disk of which each sync takes this much longer.
     pub fn start_with_slow_syncs(data: &Path, arguments: &[&str], delay: Duration) -> Self {
-        let server = command(data, port::free(), arguments);
+        let server = Self::command(data, &format!("127.0.0.1:{}", port::free()), arguments);
         let mut traced = Command::new("strace");
         // Traced from aside, so that the server's process is the child; nothing but its syncs is stopped.
         traced.args([
@@ -52,10 +52,12 @@ impl ServerProcess {
 
     /// Starts a server on `data` and this port, and waits until it serves.
     pub fn start_on(port: u16, data: &Path, arguments: &[&str]) -> Self {
-        Self::spawn(command(data, port, arguments))
+        Self::spawn(Self::command(data, &format!("127.0.0.1:{port}"), arguments))
     }
 
-    fn spawn(mut command: Command) -> Self {
+    /// Starts a server by a command that is [`ServerProcess::command`] or runs it, and waits until it
+    /// serves.
+    pub fn spawn(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -74,7 +76,7 @@ impl ServerProcess {
 
     /// Runs a server that is expected to give up; its exit status and what it said.
     pub fn refuse(data: &Path, port: u16, arguments: &[&str]) -> (ExitStatus, String) {
-        let mut child = command(data, port, arguments)
+        let mut child = Self::command(data, &format!("127.0.0.1:{port}"), arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -83,6 +85,16 @@ impl ServerProcess {
         let mut said = String::new();
         child.stderr.take().expect("stderr is piped").read_to_string(&mut said).expect("text");
         (status, said)
+    }
+
+    /// The server, to be started on `data` and listening at this `HOST:PORT`.
+    pub fn command(data: &Path, listen: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binaries::server());
+        command.args(["--listen", listen, "--data"]).arg(data).args(arguments);
+        for variable in ["KV_HOST", "KV_PORT", "KV_VERBOSE"] {
+            command.env_remove(variable);
+        }
+        command
     }
 
     /// `HOST:PORT`.
@@ -135,15 +147,6 @@ impl Drop for ServerProcess {
             let _ = self.child.wait();
         }
     }
-}
-
-fn command(data: &Path, port: u16, arguments: &[&str]) -> Command {
-    let mut command = Command::new(binaries::server());
-    command.args(["--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(data).args(arguments);
-    for variable in ["KV_HOST", "KV_PORT", "KV_VERBOSE"] {
-        command.env_remove(variable);
-    }
-    command
 }
 
 fn wait(child: &mut Child) -> ExitStatus {
