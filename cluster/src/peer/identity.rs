@@ -2,9 +2,11 @@
 //! once, by founding or by joining, and kept in the folder `cluster/` of the data directory.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ServerConfig};
 use serde::{Deserialize, Serialize};
 
 use super::certificates::{Authority, ClusterId, NodeKey, node_of};
@@ -31,6 +33,8 @@ pub struct Identity {
     authority: Authority,
     certificate: CertificateDer<'static>,
     key: NodeKey,
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
 }
 
 /// What `cluster.json` holds.
@@ -52,7 +56,7 @@ impl Identity {
     pub fn found(address: PeerAddress) -> Result<Self, FolderError> {
         let (authority, key) = (Authority::make(ClusterId::random()?)?, NodeKey::make()?);
         let certificate = CertificateDer::from(authority.sign(FIRST, &key.request()?)?);
-        Ok(Self { node: FIRST, address, authority, certificate, key })
+        Self::of(FIRST, address, authority, certificate, key).map_err(FolderError::Grant)
     }
 
     /// What a node is after it joined with `key`, and under `address`.
@@ -66,9 +70,7 @@ impl Identity {
     ) -> Result<Self, FolderError> {
         let authority = Authority::from_der(grant.cluster, &grant.authority, &grant.authority_key)?;
         let certificate = CertificateDer::from(grant.certificate.clone());
-        let identity = Self { node: grant.node, address, authority, certificate, key };
-        identity.check().map_err(FolderError::Grant)?;
-        Ok(identity)
+        Self::of(grant.node, address, authority, certificate, key).map_err(FolderError::Grant)
     }
 
     /// What the data directory says the node is, or none if it is no member of a cluster.
@@ -92,9 +94,9 @@ impl Identity {
         let key = NodeKey::from_der(&folder.key(KEY)?).map_err(|why| folder.damaged(KEY, why))?;
         let certificate = CertificateDer::from(folder.certificate(CERTIFICATE)?);
         let address = PeerAddress { address: member.peer_address };
-        let identity = Self { node: NodeId(member.node), address, authority, certificate, key };
-        identity.check().map_err(|why| folder.damaged(CERTIFICATE, why))?;
-        Ok(Some(identity))
+        Self::of(NodeId(member.node), address, authority, certificate, key)
+            .map(Some)
+            .map_err(|why| folder.damaged(CERTIFICATE, why))
     }
 
     /// Keeps it in the data directory. It survives a power cut once this returns.
@@ -140,26 +142,34 @@ impl Identity {
         &self.authority
     }
 
-    /// What it shows, the authority's certificate with it: a joiner knows that by its fingerprint.
-    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
-        let authority = CertificateDer::from(self.authority.certificate().to_vec());
-        vec![self.certificate.clone(), authority]
+    /// How it answers.
+    pub(crate) fn server(&self) -> &Arc<ServerConfig> {
+        &self.server
     }
 
-    pub(crate) fn key(&self) -> &NodeKey {
-        &self.key
+    /// How it calls.
+    pub(crate) fn client(&self) -> &Arc<ClientConfig> {
+        &self.client
     }
 
-    /// Whether all parts belong together.
-    fn check(&self) -> Result<(), String> {
-        match node_of(&self.certificate) {
-            Some(named) if named == (self.cluster(), self.node) => {}
+    /// Puts the parts together, if they belong together.
+    fn of(
+        node: NodeId,
+        address: PeerAddress,
+        authority: Authority,
+        certificate: CertificateDer<'static>,
+        key: NodeKey,
+    ) -> Result<Self, String> {
+        match node_of(&certificate) {
+            Some(named) if named == (authority.cluster(), node) => {}
             Some((cluster, node)) => {
                 return Err(format!("the certificate is {node}'s of the cluster {cluster}"));
             }
             None => return Err("the certificate names no node".into()),
         }
-        tls::server(self).and_then(|_| tls::own(self)).map_err(|why| why.to_string())
+        let terms = tls::terms(&authority, node, &certificate, &key);
+        let (server, client) = terms.map_err(|why| why.to_string())?;
+        Ok(Self { node, address, authority, certificate, key, server, client })
     }
 }
 

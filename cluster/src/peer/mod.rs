@@ -1,5 +1,5 @@
-//! The network between nodes: who a node is ([`Identity`]), how it finds into a cluster (`join`), how it
-//! calls others (`PeerNetwork`, a [`crate::Link`]) and answers them ([`Serve`]).
+//! The network between nodes: who a node is ([`Identity`]), how it finds into a cluster ([`join()`]), how it
+//! calls others ([`PeerNetwork`], a [`crate::Link`]) and answers them ([`serve`]).
 //!
 //! ```text
 //! Member ─▶ PeerNetwork ─▶ one connection per node and lane ═ TLS, both sides known ═▶ serve ─▶ Serve
@@ -10,16 +10,25 @@
 //! (`frame.rs`); the protocol's name in the handshake tells peers from joiners, and one version from another.
 
 mod certificates;
+mod connection;
+mod explain;
 mod folder;
+mod frame;
 mod identity;
 mod join;
 mod listener;
+mod network;
+mod session;
 mod tls;
 mod token;
+mod way;
 
-pub use self::certificates::{Authority, CertificateError, ClusterId, Fingerprint, NodeKey};
+pub use self::certificates::{
+    Authority, CertificateError, ClusterId, Fingerprint, MalformedClusterId, NodeKey,
+};
 pub use self::folder::FolderError;
 pub use self::identity::Identity;
-pub use self::join::{JoinGrant, JoinRefused, JoinRequest};
-pub use self::listener::Serve;
+pub use self::join::{JoinError, JoinGrant, JoinRefused, JoinRequest, join};
+pub use self::listener::{ListenerOptions, Serve, serve};
+pub use self::network::{PeerNetwork, PeerOptions};
 pub use self::token::{JoinToken, Secret, TokenError};
