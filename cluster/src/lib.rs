@@ -13,6 +13,7 @@
 pub mod balance;
 mod link;
 pub mod meta;
+pub mod node;
 pub mod peer;
 pub mod placement;
 mod raft;
@@ -21,7 +22,7 @@ mod replicated;
 pub use link::{Lane, Link, LinkFuture, PeerAddress, Unreachable};
 pub use placement::NodeId;
 pub use raft::{
-    Audit, Beside, Config, Journal, JournalOptions, Member, MembershipError, Opened, Proposed,
-    Read, Standing, Types, WriteError,
+    Audit, Beside, Config, Instant, Journal, JournalOptions, Member, MembershipError, Opened,
+    Proposed, Read, Runtime, Standing, Types, WriteError,
 };
 pub use replicated::{FORWARD, Replicated, ReplicatedOptions};

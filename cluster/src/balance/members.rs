@@ -1,6 +1,7 @@
 //! Which nodes may hold replicas: all that are in the cluster, but for those that drain and those that
 //! have been away for too long. Time is an argument.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::placement::{Candidate, Node, NodeId};
@@ -17,7 +18,7 @@ pub struct Member {
 }
 
 /// Why a node cannot be drained. Nothing has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum DrainRefused {
     /// The cluster has no such node.
     #[error("{node} is not in the cluster")]

@@ -15,7 +15,7 @@ mod values;
 mod view;
 
 pub use edit::{Edit, EditError};
-pub use values::{BadValue, ClusterId, ClusterRecord, NodeRecord, NodeState, TokenRecord};
+pub use values::{BadValue, ClusterRecord, NodeRecord, NodeState, TokenRecord};
 pub use view::{View, ViewError};
 
 /// The meta group's number among the groups of a node's log; data groups count from 0.

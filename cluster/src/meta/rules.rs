@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::meta::edit::EditError;
-    use crate::meta::values::ClusterId;
+    use crate::peer::ClusterId;
 
     const SECRET: SecretHash = [5; 32];
 

@@ -7,13 +7,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::link::PeerAddress;
+use crate::peer::ClusterId;
 use crate::placement::{Node, NodeId};
 
 const FORMAT: u8 = 1;
-
-/// Names a cluster for good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ClusterId(pub [u8; 16]);
 
 /// The cluster as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,12 +85,6 @@ impl NodeRecord {
     #[must_use]
     pub fn in_state(&self, state: NodeState, now_ms: u64) -> Self {
         Self { state, since_ms: now_ms, let_in_by: None, ..self.clone() }
-    }
-}
-
-impl fmt::Display for ClusterId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

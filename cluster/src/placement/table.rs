@@ -118,16 +118,17 @@ impl Table {
             voters: goal.replicas.clone(),
             learner: None,
             leader: goal.leader,
-            epoch: 1,
+            epoch: Row::FIRST_EPOCH,
         };
         let rows = target.goals().iter().map(row).collect();
-        Self { epoch: 1, replicas: target.replicas() as u8, rows }
+        Self { epoch: Row::FIRST_EPOCH, replicas: target.replicas() as u8, rows }
     }
 
     /// The table of a store on one node that is to become a cluster.
     pub fn solo(groups: GroupCount, node: NodeId) -> Self {
-        let row = Row { voters: vec![node], learner: None, leader: node, epoch: 1 };
-        Self { epoch: 1, replicas: 1, rows: vec![row; usize::from(groups.get())] }
+        let epoch = Row::FIRST_EPOCH;
+        let row = Row { voters: vec![node], learner: None, leader: node, epoch };
+        Self { epoch, replicas: 1, rows: vec![row; usize::from(groups.get())] }
     }
 
     /// Grows by one with each change.
@@ -205,6 +206,9 @@ impl Table {
 }
 
 impl Row {
+    /// The epoch of a row that has not changed since the table was made.
+    pub const FIRST_EPOCH: u64 = 1;
+
     /// Whether `node` votes in the group.
     pub fn has_voter(&self, node: NodeId) -> bool {
         self.voters.binary_search(&node).is_ok()

@@ -11,6 +11,7 @@
 //! 0xC6 chunk      of a state that is coming, or the last piece of one
 //! 0xC7 installed  postcard: the place and the membership of the state whose chunks came before
 //! 0xC8 captured   u64: the last record whose items are in what follows; of snapshots alone
+//! 0xC9 forgotten  nothing: the node takes no part in the group any more, and keeps nothing of it
 //! ```
 //! A record of a store that runs alone begins with its version, which is below 0x80.
 
@@ -26,6 +27,7 @@ const PIECE: u8 = 0xC5;
 const CHUNK: u8 = 0xC6;
 const INSTALLED: u8 = 0xC7;
 const CAPTURED: u8 = 0xC8;
+const FORGOTTEN: u8 = 0xC9;
 
 /// Bytes before an item's body.
 const HEAD: usize = 5;
@@ -50,6 +52,7 @@ pub(crate) enum Item {
     Chunk(Vec<u8>),
     Installed(Installed),
     Captured(u64),
+    Forgotten,
 }
 
 /// Bytes that are no item.
@@ -75,6 +78,7 @@ impl Item {
             Self::Chunk(chunk) => encode_chunk(group, chunk),
             Self::Installed(installed) => encode(INSTALLED, group, installed),
             Self::Captured(index) => encode(CAPTURED, group, &index.to_le_bytes()),
+            Self::Forgotten => head(FORGOTTEN, group, 0),
         }
     }
 
@@ -86,7 +90,8 @@ impl Item {
             PROMISE => Self::Promise(decode(kind, body)?),
             TRUNCATE => Self::Truncate(decode(kind, body)?),
             COMING if body.is_empty() => Self::Coming,
-            COMING => return Err(BadItem::Body(kind)),
+            FORGOTTEN if body.is_empty() => Self::Forgotten,
+            COMING | FORGOTTEN => return Err(BadItem::Body(kind)),
             PIECE => Self::Piece(body.to_vec()),
             CHUNK => Self::Chunk(body.to_vec()),
             INSTALLED => Self::Installed(decode(kind, body)?),
@@ -168,6 +173,7 @@ mod tests {
             Item::Piece(b"piece".to_vec()),
             Item::Captured(u64::MAX),
             Item::Coming,
+            Item::Forgotten,
             Item::Installed(Installed { applied: Some(applied), ..Installed::default() }),
         ]
     }

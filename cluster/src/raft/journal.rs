@@ -260,6 +260,13 @@ fn take(
     bytes: &[u8],
 ) -> Result<(), BoxError> {
     let (group, item) = Item::decode(bytes)?;
+    if item == Item::Forgotten {
+        // A snapshot that has this record may have the group anew, from behind it.
+        if groups.get(&group).is_some_and(|there| !there.has(index)) {
+            groups.remove(&group);
+        }
+        return Ok(());
+    }
     let recovered = match groups.entry(group) {
         std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
         std::collections::btree_map::Entry::Vacant(free) => free.insert(Recovered::new(replica)?),
@@ -268,6 +275,11 @@ fn take(
 }
 
 impl Opened {
+    /// The groups that the log holds something of and that no member was started for.
+    pub fn groups(&self) -> Vec<u32> {
+        self.recovered.lock().keys().copied().collect()
+    }
+
     /// Starts the tasks that the log needs beside its threads. They end with the journal.
     pub fn run<R: AsyncRuntime>(&self) {
         let Some(mut ends) = self.ends.lock().take() else { return };

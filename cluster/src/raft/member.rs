@@ -14,6 +14,7 @@ use openraft::type_config::AsyncRuntime;
 use openraft::type_config::alias::OneshotReceiverOf;
 use openraft::{Instant, Raft, ReadPolicy, SnapshotPolicy};
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use tidekeep_log::{Answer, Replica};
 
@@ -26,7 +27,7 @@ use crate::raft::message::{Reply, Request, decode_reply, encode_request};
 use crate::raft::network::Network;
 use crate::raft::recovered::Recovered;
 use crate::raft::serving::Coming;
-use crate::raft::storage::{Entries, Store};
+use crate::raft::storage::{Entries, Store, stopped};
 use crate::raft::types::{Beside, Proposal, Types};
 
 /// How a member is made.
@@ -93,7 +94,7 @@ const RETRY: Duration = Duration::from_millis(2);
 pub struct Member<R: AsyncRuntime> {
     pub(crate) config: Config,
     pub(crate) raft: Raft<Types<R>, Machine<R>>,
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     link: Arc<dyn Link>,
     /// The state that is coming.
     pub(crate) coming: Mutex<Coming>,
@@ -163,7 +164,7 @@ impl<R: AsyncRuntime> Proposed<R> {
 }
 
 /// How a member stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// Whether it leads, as far as it knows.
     pub leads: bool,
@@ -405,6 +406,16 @@ impl<R: AsyncRuntime> Member<R> {
     pub async fn stop(&self) {
         // It has ended in any case.
         let _ = self.raft.shutdown().await;
+    }
+
+    /// Ends this node's part in the group for good: nothing of it comes back at a start. The group must
+    /// have taken the node out before, and everybody must know it.
+    ///
+    /// # Errors
+    /// The log has failed: a start may bring it back.
+    pub async fn forget(&self) -> io::Result<()> {
+        self.stop().await;
+        self.store.forget().await.unwrap_or_else(|_| Err(stopped()))
     }
 }
 

@@ -8,7 +8,8 @@ use openraft::type_config::AsyncRuntime;
 
 use crate::link::PeerAddress;
 use crate::placement::NodeId;
-use crate::raft::member::Member;
+use crate::raft::member::{Member, Read, Standing};
+use crate::raft::types::Membership;
 
 /// A change of who takes part that was not made, or not confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +41,40 @@ impl<R: AsyncRuntime> Member<R> {
             )));
         }
         self.change(ChangeMembers::AddVoterIds(BTreeSet::from([node]))).await
+    }
+
+    /// How this member stands as the leader, with members that are committed: what is seen of them cannot
+    /// be taken back. A change that another leader left half done is brought to its end before.
+    ///
+    /// # Errors
+    /// It does not lead, or a change is under way.
+    pub async fn settled(&self) -> Result<Standing, MembershipError> {
+        self.confirm_leading().await?;
+        if self.committed().membership().get_joint_config().len() > 1 {
+            self.change(ChangeMembers::AddVoterIds(BTreeSet::new())).await?;
+        }
+        let standing = self.standing();
+        let committed = self.committed();
+        let voters: BTreeSet<NodeId> = committed.voter_ids().collect();
+        let nodes = committed.nodes().map(|(node, _)| *node);
+        let learners: BTreeSet<NodeId> = nodes.filter(|node| !voters.contains(node)).collect();
+        match (&standing.voters, &standing.learners) == (&voters, &learners) {
+            true => Ok(standing),
+            false => Err(MembershipError("a change of the group's members is under way".into())),
+        }
+    }
+
+    async fn confirm_leading(&self) -> Result<(), MembershipError> {
+        // A follower would ask the leader whether the leader leads.
+        let leads = self.standing().leads && self.read(Read::Linearizable).await.is_ok();
+        match leads && self.standing().leads {
+            true => Ok(()),
+            false => Err(MembershipError("this node does not lead the group".into())),
+        }
+    }
+
+    fn committed(&self) -> Membership {
+        self.store.installed.lock().membership.clone()
     }
 
     /// Takes a node out of the group.

@@ -66,12 +66,20 @@ pub(crate) enum Refused {
     NotLeader,
     #[error("the member has stopped: {0}")]
     Stopped(String),
+    #[error("the node that asks was removed from the cluster")]
+    Removed,
 }
 
 /// The bytes of a request to a group.
 pub(crate) fn encode_request<R: AsyncRuntime>(group: u32, request: &Request<R>) -> Vec<u8> {
     let out = group.to_le_bytes().to_vec();
     postcard::to_extend(request, out).unwrap_or_else(|_| unreachable!("{MEMORY}"))
+}
+
+/// The bytes of a reply that refuses. They are the same whatever the runtime.
+pub(crate) fn refusal(refused: Refused) -> Vec<u8> {
+    let reply: Result<(), Refused> = Err(refused);
+    postcard::to_extend(&reply, Vec::new()).unwrap_or_else(|_| unreachable!("{MEMORY}"))
 }
 
 /// The group that a request is for, if it names one.

@@ -15,7 +15,11 @@ mod serving;
 mod storage;
 mod types;
 
+pub use openraft::Instant;
+pub use openraft::type_config::AsyncRuntime as Runtime;
+
 pub use journal::{Journal, JournalOptions, Opened};
 pub use member::{Audit, Config, Member, Proposed, Read, Standing, WriteError};
 pub use membership::MembershipError;
+pub(crate) use message::{Refused, group_of, refusal};
 pub use types::{Beside, Types};

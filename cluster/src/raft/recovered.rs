@@ -36,9 +36,14 @@ impl Recovered {
         })
     }
 
+    /// Whether the snapshot that it began with has what this record of the log did.
+    pub(crate) fn has(&self, index: Option<u64>) -> bool {
+        index.is_some_and(|index| index <= self.captured)
+    }
+
     /// Takes in the next item: of the log, with its record's index, or of a snapshot.
     pub(crate) fn take(&mut self, index: Option<u64>, item: Item) -> Result<(), BoxError> {
-        if index.is_some_and(|index| index <= self.captured) {
+        if self.has(index) {
             return Ok(());
         }
         match item {
@@ -69,6 +74,8 @@ impl Recovered {
                 self.entries.retain(|entry| entry.log_id.index < stays);
             }
             Item::Entry(entry) => self.push(entry)?,
+            // Of the group as a whole: whoever keeps the groups has done it.
+            Item::Forgotten => {}
         }
         Ok(())
     }

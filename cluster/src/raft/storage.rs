@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tidekeep_log::{Frozen, Replica};
 
 use crate::raft::item::{Installed, Item, encode_chunk, encode_entry, encode_pieces};
-use crate::raft::journal::Journal;
+use crate::raft::journal::{Done, Journal};
 use crate::raft::recovered::Recovered;
 use crate::raft::types::{Entry, LogId, Promise, Types};
 
@@ -29,6 +29,9 @@ pub(crate) struct Store {
     /// Where the replica is; locked while an entry is applied.
     pub(crate) installed: Mutex<Installed>,
     pub(crate) replica: Replica,
+    /// Whether the node takes no part in the group any more; locked while a record is appended, so that
+    /// none comes behind the one that says so.
+    forgotten: Mutex<bool>,
 }
 
 /// What openraft keeps.
@@ -63,10 +66,36 @@ impl Store {
         let Recovered { promise, entries, installed, replica, .. } = recovered;
         let kept = Kept { promise, purged: installed.applied, entries };
         let (kept, installed) = (Mutex::new(kept), Mutex::new(installed));
-        let store =
-            Arc::new(Self { group, journal: Arc::clone(&journal), kept, installed, replica });
+        let store = Self {
+            group,
+            journal: Arc::clone(&journal),
+            kept,
+            installed,
+            replica,
+            forgotten: Mutex::new(false),
+        };
+        let store = Arc::new(store);
         journal.register(group, &store);
         store
+    }
+
+    /// Puts records of the group into the node's log, unless nothing of the group is kept any more.
+    fn put(&self, records: Vec<Vec<u8>>, done: Done) {
+        let forgotten = self.forgotten.lock();
+        match *forgotten {
+            false => drop(self.journal.append(records, done)),
+            true => done(Err(stopped())),
+        }
+    }
+
+    /// Keeps nothing of the group from now on; resolves when a start will know that.
+    pub(crate) fn forget(&self) -> oneshot::Receiver<io::Result<()>> {
+        let (done, safe) = oneshot::channel();
+        let mut forgotten = self.forgotten.lock();
+        *forgotten = true;
+        let record = Item::Forgotten.encode(self.group);
+        self.journal.append(vec![record], Box::new(move |outcome| drop(done.send(outcome))));
+        safe
     }
 
     /// The state behind the last entry that was applied, and which that is.
@@ -88,7 +117,7 @@ impl Store {
             std::iter::once(coming).chain(chunks.iter().flat_map(pieces)).collect();
         records.push(Item::Installed(installed).encode(self.group));
         let (done, safe) = oneshot::channel();
-        self.journal.append(records, Box::new(move |outcome| drop(done.send(outcome))));
+        self.put(records, Box::new(move |outcome| drop(done.send(outcome))));
         safe
     }
 
@@ -96,6 +125,10 @@ impl Store {
     pub(crate) fn capture<E>(&self, mut give: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let (promise, entries, at) = {
             let kept = self.kept.lock();
+            let forgotten = self.forgotten.lock();
+            if *forgotten {
+                return Ok(());
+            }
             (kept.promise, kept.entries.clone(), self.journal.last())
         };
         // Later than the entries: what is applied by now is at least what was then.
@@ -196,7 +229,7 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Entries<R> {
             kept.promise = Some(*promise);
             let record = Item::Promise(*promise).encode(self.store.group);
             let done = Box::new(move |outcome| drop(done.send(outcome)));
-            self.store.journal.append(vec![record], done);
+            self.store.put(vec![record], done);
         }
         safe.await.unwrap_or_else(|_| Err(stopped()))
     }
@@ -214,7 +247,7 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Entries<R> {
             kept.entries.push_back(entry);
         }
         let done = Box::new(move |outcome| callback.io_completed(outcome));
-        self.store.journal.append(records, done);
+        self.store.put(records, done);
         Ok(())
     }
 
@@ -224,7 +257,7 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Entries<R> {
         kept.entries.truncate(stays);
         let record = Item::Truncate(last.map(|last| last.index)).encode(self.store.group);
         // Whoever appends behind it is told after it.
-        self.store.journal.append(vec![record], Box::new(drop));
+        self.store.put(vec![record], Box::new(drop));
         Ok(())
     }
 

@@ -1,0 +1,158 @@
+//! A node follows what the meta group says: where the other nodes are, which groups it holds, and whether it
+//! is still one of them.
+//!
+//! A member of a group is started when the table gives the group to this node, and forgotten when it has
+//! given it to others. The table may be older here than elsewhere, so before anything is forgotten the meta
+//! group is asked twice, the second time when the member has stopped answering: what it told its leader
+//! by then belongs to a membership that is over. [`Request::IsVacant`](super::control::Request) lets the
+//! coordinator wait for that before it gives the group to this node again.
+
+use tidekeep_protocol::slot::GroupId;
+
+use crate::meta::View;
+use crate::meta::rules::introduce;
+use crate::node::admin::Command;
+use crate::node::control::{ControlError, Request};
+use crate::node::running::{Life, Node};
+use crate::placement::Row;
+use crate::raft::{Read, Runtime};
+
+impl<R: Runtime> Node<R> {
+    /// Follows until the node's life ends.
+    pub(super) async fn follow(self) {
+        let mut spoke_ms = 0;
+        while self.life() == Life::Serving {
+            if self.look_at_meta() {
+                self.start_given().await;
+                self.forget_taken().await;
+            }
+            if self.view().is_removed(self.id()) {
+                return self.be_removed().await;
+            }
+            let look_ms = self.timing().look.as_millis() as u64;
+            if self.running_ms() >= spoke_ms + look_ms {
+                spoke_ms = self.running_ms();
+                if self.is_cut_off() && self.hears_of_removal().await {
+                    return self.be_removed().await;
+                }
+                self.introduce_itself().await;
+            }
+            R::sleep(self.timing().follow).await;
+        }
+    }
+
+    /// Reads what the meta group says, as far as it is applied here; whether it can be read.
+    fn look_at_meta(&self) -> bool {
+        let replica = self.meta().replica();
+        if replica.revision() == self.view().revision {
+            return true;
+        }
+        match View::read(replica) {
+            Ok(view) => {
+                self.learn(view);
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "this node cannot follow its cluster");
+                false
+            }
+        }
+    }
+
+    /// Whether the table gives a group to this node.
+    fn is_given(&self, group: u32) -> bool {
+        let view = self.view();
+        let group = u16::try_from(group).ok().map(GroupId);
+        let row = view.table.as_ref().zip(group).and_then(|(table, group)| table.row(group));
+        row.is_some_and(|row| row.has_voter(self.id()) || row.learner == Some(self.id()))
+    }
+
+    /// Whether a group is given to this node, and has no member here yet.
+    pub(super) fn must_start(&self, group: GroupId) -> bool {
+        self.is_given(u32::from(group.0)) && self.member(group).is_none()
+    }
+
+    /// Whether a group was this node's when the cluster was founded, and has not changed since.
+    fn was_first(&self, row: &Row) -> bool {
+        row.epoch == Row::FIRST_EPOCH && row.voters == [self.id()]
+    }
+
+    async fn start_given(&self) {
+        let view = self.view();
+        let groups = view.table.iter().flat_map(|table| table.groups());
+        for (group, row) in groups {
+            if self.must_start(group) {
+                let group = u32::from(group.0);
+                match self.start_member(group).await {
+                    Ok(member) => {
+                        tracing::info!(group, "this node holds the group from now on");
+                        if self.was_first(row) {
+                            self.found_alone(&member).await;
+                        }
+                    }
+                    Err(error) => tracing::error!(group, %error, "a group cannot be started"),
+                }
+            }
+        }
+    }
+
+    async fn forget_taken(&self) {
+        let taken = self.members().into_keys().filter(|&group| !self.is_given(group));
+        for group in taken.collect::<Vec<_>>() {
+            if !self.is_surely_taken(group).await {
+                continue;
+            }
+            let Some(member) = self.take_member(group) else { continue };
+            if !self.is_surely_taken(group).await {
+                self.put_back(group, member);
+                continue;
+            }
+            match member.forget().await {
+                Ok(()) => tracing::info!(group, "this node does not hold the group any more"),
+                Err(error) => tracing::error!(group, %error, "a group was not forgotten"),
+            }
+        }
+    }
+
+    /// Whether the table does not give a group to this node, as of now.
+    async fn is_surely_taken(&self, group: u32) -> bool {
+        if self.view().table.is_none() {
+            return false;
+        }
+        let read = R::timeout(self.timing().look, self.meta().read(Read::Linearizable)).await;
+        matches!(read, Ok(Ok(()))) && self.look_at_meta() && !self.is_given(group)
+    }
+
+    /// Whether this node hears of no leader of the meta group.
+    fn is_cut_off(&self) -> bool {
+        self.meta().standing().leader.is_none()
+    }
+
+    /// Asks the others whether this node was removed while it did not hear it.
+    async fn hears_of_removal(&self) -> bool {
+        let others = self.directory().nodes().into_iter().map(|(node, _)| node);
+        let asked = others.filter(|&node| node != self.id()).map(|node| {
+            let node_itself = self.clone();
+            async move { node_itself.ask(node, Request::Report, self.timing().look).await }
+        });
+        let replies = futures_util::future::join_all(asked).await;
+        replies.contains(&Err(ControlError::Removed))
+    }
+
+    /// Lets the meta group know what has changed of this node while it was not running.
+    async fn introduce_itself(&self) {
+        let (view, is) = (self.view(), self.introduction());
+        if introduce(&view, self.id(), is, self.now_ms()).is_empty() {
+            return;
+        }
+        let command = Command::Introduce { node: self.id(), is: is.clone() };
+        if let Err(error) = self.order(command).await {
+            tracing::debug!(%error, "this node could not introduce itself yet");
+        }
+    }
+
+    async fn be_removed(&self) {
+        tracing::warn!("this node was removed from its cluster, and stops serving");
+        self.end(Life::Removed).await;
+    }
+}

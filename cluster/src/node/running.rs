@@ -1,0 +1,257 @@
+//! The node itself: what it owns, and how it starts and ends.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+use tidekeep_log::clock::Clock;
+use tidekeep_protocol::slot::GroupId;
+use tokio::sync::watch;
+
+use crate::link::{Link, PeerAddress};
+use crate::meta::rules::Introduction;
+use crate::meta::{META_GROUP, View};
+use crate::node::directory::Directory;
+use crate::node::hearing::Picture;
+use crate::node::options::{NodeOptions, Timing};
+use crate::node::serving::Forward;
+use crate::peer::ClusterId;
+use crate::placement::NodeId;
+use crate::raft::{Config, Instant, Journal, Member, Opened, Runtime};
+
+/// A node of a cluster. Cheap to clone: all clones are the same node.
+pub struct Node<R: Runtime>(Arc<Shared<R>>);
+
+struct Shared<R: Runtime> {
+    id: NodeId,
+    cluster: ClusterId,
+    is: Introduction,
+    opened: Opened,
+    directory: Arc<Directory>,
+    transfers: u64,
+    clock: Arc<dyn Clock>,
+    config: Config,
+    timing: Timing,
+    began: R::Instant,
+    meta: Arc<Member<R>>,
+    /// Members of data groups, by their groups' numbers.
+    members: Mutex<BTreeMap<u32, Arc<Member<R>>>>,
+    /// What the meta group says, as far as it is known here.
+    view: Mutex<Arc<View>>,
+    life: watch::Sender<Life>,
+    forward: OnceLock<Arc<dyn Forward>>,
+    /// What the coordinator saw last, while it is here.
+    picture: Mutex<Option<Arc<Picture>>>,
+}
+
+/// Whether a node takes part in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It does.
+    Serving,
+    /// It was removed from the cluster: it holds nothing that counts, and nobody asks it any more. Its data
+    /// directory can be deleted.
+    Removed,
+    /// It was stopped.
+    Stopped,
+}
+
+impl<R: Runtime> Clone for Node<R> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<R: Runtime> Node<R> {
+    /// Starts a node on what its log holds: its part in the meta group, and in each data group that the log
+    /// knows of. A node that has just joined has an empty log; it is given its part by the others. It
+    /// runs until [`Self::stop`].
+    ///
+    /// # Errors
+    /// A member cannot start on what the log holds.
+    pub async fn start(options: NodeOptions) -> io::Result<Self> {
+        let NodeOptions { id, cluster, is, opened, link, transfers, clock, member, timing } =
+            options;
+        opened.run::<R>();
+        let directory = Directory::new(link);
+        let known = opened.groups();
+        let config = Config { node: id, group: META_GROUP, ..member };
+        let link = Arc::clone(&directory) as Arc<dyn Link>;
+        let meta = Arc::new(Member::start(config.clone(), &opened, link, transfers).await?);
+        let node = Self(Arc::new(Shared {
+            id,
+            cluster,
+            is,
+            opened,
+            directory,
+            transfers,
+            clock,
+            config,
+            timing,
+            began: R::Instant::now(),
+            meta,
+            members: Mutex::default(),
+            view: Mutex::default(),
+            life: watch::Sender::new(Life::Serving),
+            forward: OnceLock::new(),
+            picture: Mutex::default(),
+        }));
+        for group in known.into_iter().filter(|&group| group != META_GROUP) {
+            node.start_member(group).await?;
+        }
+        // Both end with the node's life.
+        let _following = R::spawn(node.clone().follow());
+        let _coordinating = R::spawn(node.clone().coordinate());
+        Ok(node)
+    }
+
+    /// Starts an empty member of a data group, or one on what the log holds of it.
+    pub(super) async fn start_member(&self, group: u32) -> io::Result<Arc<Member<R>>> {
+        let shared = &self.0;
+        let config = Config { group, ..shared.config.clone() };
+        let link = Arc::clone(&shared.directory) as Arc<dyn Link>;
+        let member = Member::start(config, &shared.opened, link, shared.transfers).await?;
+        let member = Arc::new(member);
+        shared.members.lock().insert(group, Arc::clone(&member));
+        Ok(member)
+    }
+
+    /// Ends the node's part in everything; what it has is still on its disk.
+    pub async fn stop(&self) {
+        self.end(Life::Stopped).await;
+    }
+
+    pub(super) async fn end(&self, life: Life) {
+        self.0.life.send_if_modified(|now| {
+            let first = *now == Life::Serving;
+            if first {
+                *now = life;
+            }
+            first
+        });
+        let members = std::mem::take(&mut *self.0.members.lock());
+        for member in members.into_values() {
+            member.stop().await;
+        }
+        self.0.meta.stop().await;
+    }
+
+    /// Its id.
+    pub fn id(&self) -> NodeId {
+        self.0.id
+    }
+
+    /// The cluster that it belongs to.
+    pub fn cluster(&self) -> ClusterId {
+        self.0.cluster
+    }
+
+    /// Whether it takes part.
+    pub fn life(&self) -> Life {
+        *self.0.life.borrow()
+    }
+
+    /// Resolves when it takes part no longer, with why.
+    pub async fn ended(&self) -> Life {
+        let mut life = self.0.life.subscribe();
+        let ended = life.wait_for(|life| *life != Life::Serving).await;
+        // The sender is this node's own.
+        ended.map_or(Life::Stopped, |life| *life)
+    }
+
+    /// Its member of a data group, if it holds the group.
+    pub fn member(&self, group: GroupId) -> Option<Arc<Member<R>>> {
+        self.member_of(u32::from(group.0))
+    }
+
+    /// What the meta group says, as far as it is known here.
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.0.view.lock())
+    }
+
+    /// Where other nodes find a node, as far as it is known here.
+    pub fn address(&self, node: NodeId) -> Option<PeerAddress> {
+        self.0.directory.address(node)
+    }
+
+    /// The log that all its groups share.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.0.opened.journal
+    }
+
+    /// The way to the other nodes, by the addresses that they have now.
+    pub fn link(&self) -> Arc<dyn Link> {
+        Arc::clone(&self.0.directory) as Arc<dyn Link>
+    }
+
+    /// Who answers clients' commands that other nodes forward. It is set once, before any come.
+    pub fn set_forward(&self, forward: Arc<dyn Forward>) {
+        // The first one stays.
+        let _ = self.0.forward.set(forward);
+    }
+
+    pub(super) fn forward(&self) -> Option<&Arc<dyn Forward>> {
+        self.0.forward.get()
+    }
+
+    pub(super) fn member_of(&self, group: u32) -> Option<Arc<Member<R>>> {
+        self.0.members.lock().get(&group).cloned()
+    }
+
+    pub(super) fn members(&self) -> BTreeMap<u32, Arc<Member<R>>> {
+        self.0.members.lock().clone()
+    }
+
+    /// Serves a group no longer.
+    pub(super) fn take_member(&self, group: u32) -> Option<Arc<Member<R>>> {
+        self.0.members.lock().remove(&group)
+    }
+
+    /// Serves it again.
+    pub(super) fn put_back(&self, group: u32, member: Arc<Member<R>>) {
+        self.0.members.lock().insert(group, member);
+    }
+
+    /// Its member of the meta group.
+    pub(super) fn meta(&self) -> &Arc<Member<R>> {
+        &self.0.meta
+    }
+
+    pub(super) fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    pub(super) fn introduction(&self) -> &Introduction {
+        &self.0.is
+    }
+
+    pub(super) fn timing(&self) -> &Timing {
+        &self.0.timing
+    }
+
+    /// The time of day, in milliseconds since 1970.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.0.clock.now_ms()
+    }
+
+    /// How long it has been running, in milliseconds.
+    pub(super) fn running_ms(&self) -> u64 {
+        (R::Instant::now() - self.0.began).as_millis() as u64
+    }
+
+    /// Takes in what the meta group says.
+    pub(super) fn learn(&self, view: View) {
+        self.0.directory.learn(&view);
+        *self.0.view.lock() = Arc::new(view);
+    }
+
+    /// What the coordinator saw last, if it is here.
+    pub(super) fn picture(&self) -> Option<Arc<Picture>> {
+        self.0.picture.lock().clone()
+    }
+
+    pub(super) fn set_picture(&self, picture: Option<Arc<Picture>>) {
+        *self.0.picture.lock() = picture;
+    }
+}
