@@ -5,19 +5,21 @@
 //! `TIDEKEEP_HISTORIES` says how many histories, 10 unless it does; `TIDEKEEP_HISTORY_SEED` makes
 //! one again, as far as real processes let it.
 
-mod clients;
+pub(crate) mod clients;
 mod nemesis;
+pub(crate) mod sum;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidekeep_tests::checker::{self, Call, End, Recorder, Verdict};
+use tidekeep_tests::checker::{self, Call, Recorder, Verdict};
 use tidekeep_tests::{Proxy, ServerProcess, port, within};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::clients::{Doubt, Worker};
 use self::nemesis::Nemesis;
+use self::sum::Sum;
 use crate::small_disk::SmallDisk;
 
 const HISTORIES: u64 = 10;
@@ -50,7 +52,7 @@ async fn histories_of_real_processes_have_an_order() {
     while let Some(done) = running.join_next().await {
         sum += done.unwrap();
     }
-    println!("{sum}");
+    println!("suite: {sum}");
     assert!(sum.operations > 100 * sum.histories, "too little happened: {sum}");
     assert!(sum.faults >= 10 * sum.histories, "too little broke: {sum}");
 }
@@ -70,13 +72,7 @@ async fn writes_that_a_server_may_lose_are_missed() {
 /// Makes a history and checks it.
 async fn history(seed: u64) -> Sum {
     let (history, faults) = record(seed, SAFE, Doubt::AtDeadline).await;
-    let unknown = history.iter().filter(|call| call.end == End::Unknown).count() as u64;
-    let operations = history.len() as u64;
-    match tokio::task::spawn_blocking(move || checker::check(&history)).await.unwrap() {
-        Verdict::Linearizable { nodes } => Sum { histories: 1, operations, faults, unknown, nodes },
-        Verdict::Violation(violation) => panic!("history {seed} has no order: {violation}"),
-        Verdict::Undecided => panic!("history {seed} could not be decided"),
-    }
+    Sum::of(seed, history, faults).await
 }
 
 /// Lets clients and nemesis loose on a new server, and collects what the clients were told.
@@ -111,31 +107,4 @@ async fn record(seed: u64, arguments: Arguments, doubt: Doubt) -> (Vec<Call>, u6
     }
     let recorder = Arc::into_inner(recorder).expect("the clients are gone");
     (recorder.into_history(), faults)
-}
-
-#[derive(Default)]
-struct Sum {
-    histories: u64,
-    operations: u64,
-    faults: u64,
-    unknown: u64,
-    nodes: usize,
-}
-
-impl std::ops::AddAssign for Sum {
-    fn add_assign(&mut self, other: Self) {
-        self.histories += other.histories;
-        self.operations += other.operations;
-        self.faults += other.faults;
-        self.unknown += other.unknown;
-        self.nodes += other.nodes;
-    }
-}
-
-impl std::fmt::Display for Sum {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { histories, operations, faults, unknown, nodes } = self;
-        write!(f, "suite: histories: {histories}, operations: {operations}, faults: {faults}, ")?;
-        write!(f, "unknown: {unknown}, violations: 0 ({nodes} nodes searched)")
-    }
 }

@@ -4,13 +4,16 @@
 pub mod binaries;
 #[path = "../checker/mod.rs"]
 pub mod checker;
+pub mod cluster;
 pub mod command;
 pub mod deadline;
 pub mod network;
 pub mod port;
 pub mod proxy;
 pub mod server;
+pub mod standing;
 
+pub use cluster::Cluster;
 pub use command::{Run, tidekeep};
 pub use deadline::{eventually, within};
 pub use network::Network;

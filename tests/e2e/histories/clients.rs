@@ -26,14 +26,14 @@ const PAUSE_MS: u64 = 12;
 
 /// When a call may end in doubt.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doubt {
+pub(crate) enum Doubt {
     /// Only when its time is over.
     AtDeadline,
     /// At once, too, when the server begins another history because it may have lost some of this.
     AtLoss,
 }
 
-pub(super) struct Worker {
+pub(crate) struct Worker {
     doubt: Doubt,
     name: u32,
     client: Client,
@@ -46,7 +46,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(
+    pub(crate) fn new(
         name: u32,
         seed: u64,
         address: &str,
@@ -64,7 +64,7 @@ impl Worker {
         Self { doubt, name, client, deadline, recorder, rng, writes: 0, seen }
     }
 
-    pub(super) async fn work_until(mut self, stop: watch::Receiver<bool>) {
+    pub(crate) async fn work_until(mut self, stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
             let operation = self.operation();
             let invoked = self.recorder.tick();
