@@ -28,6 +28,8 @@ pub(crate) struct Piece {
     pub(crate) calls: Calls,
     /// Whether another node passed them on to this one.
     pub(crate) passed_on: bool,
+    /// Why it may have been run already.
+    pub(crate) doubt: Option<String>,
     /// Whoever waited may have gone.
     pub(crate) done: oneshot::Sender<Result<Done, Failed>>,
 }
@@ -39,7 +41,13 @@ impl Piece {
         passed_on: bool,
     ) -> (Self, oneshot::Receiver<Result<Done, Failed>>) {
         let (done, outcome) = oneshot::channel();
-        (Self { calls, passed_on, done }, outcome)
+        (Self { calls, passed_on, doubt: None, done }, outcome)
+    }
+
+    /// Ends the tries.
+    pub(crate) fn give_up(mut self) {
+        let why = self.doubt.take().map_or(Failed::NotLeader, Failed::Unknown);
+        self.fail(why);
     }
 
     pub(crate) fn fail(self, why: Failed) {

@@ -123,7 +123,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
         let this = Arc::clone(self);
         if let Some(other) = leader.filter(|leader| *leader != self.member.node()) {
             let refused: Vec<_> = pieces.extract_if(.., |piece| piece.passed_on).collect();
-            refused.into_iter().for_each(|piece| piece.fail(Failed::NotLeader));
+            refused.into_iter().for_each(Piece::give_up);
             let _ends_by_itself = R::spawn(async move {
                 let left = this.pass_on(other, pieces).await;
                 this.end_order(number, left);
@@ -150,10 +150,12 @@ impl<R: AsyncRuntime> Sequencer<R> {
                 }
                 Err(WriteError::NotLeader(_)) => this.wait_for_leader(under_way.take()).await,
                 Err(WriteError::TooLong { .. }) => {
-                    under_way.take().into_iter().for_each(|piece| piece.fail(Failed::NotLeader));
+                    under_way.take().into_iter().for_each(Piece::give_up);
                     Vec::new()
                 }
-                Err(WriteError::Unknown(why)) => repeatable(under_way.take(), &why),
+                Err(WriteError::Unknown(why)) => {
+                    this.wait_for_leader(repeatable(under_way.take(), &why)).await
+                }
             };
             this.end_order(number, left);
         });
@@ -177,9 +179,12 @@ impl<R: AsyncRuntime> Sequencer<R> {
 
     /// Waits a little, as long as somebody may lead soon; else nothing is left.
     async fn wait_for_leader(&self, pieces: Vec<Piece>) -> Vec<Piece> {
+        if pieces.is_empty() {
+            return pieces;
+        }
         let since = *self.stuck.lock().get_or_insert_with(R::Instant::now);
         if R::Instant::now() - since > LEADERLESS || self.is_closed() {
-            pieces.into_iter().for_each(|piece| piece.fail(Failed::NotLeader));
+            pieces.into_iter().for_each(Piece::give_up);
             return Vec::new();
         }
         R::sleep(RETRY).await;
@@ -279,6 +284,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
 fn repeatable(pieces: Vec<Piece>, why: &str) -> Vec<Piece> {
     let (mut again, lost): (Vec<_>, Vec<_>) =
         pieces.into_iter().partition(|piece| piece.calls.is_repeatable());
+    again.iter_mut().for_each(|piece| piece.doubt = Some(why.to_owned()));
     again.iter_mut().for_each(|piece| piece.calls.set_retry());
     lost.into_iter().for_each(|piece| piece.fail(Failed::Unknown(why.to_owned())));
     again
@@ -288,7 +294,7 @@ fn repeatable(pieces: Vec<Piece>, why: &str) -> Vec<Piece> {
 fn refuse(stage: Stage) {
     match stage {
         Stage::Order(order) => {
-            order.pieces.into_iter().for_each(|piece| piece.fail(Failed::NotLeader));
+            order.pieces.into_iter().for_each(Piece::give_up);
         }
         Stage::Reads(reads) => reads.into_iter().for_each(|read| match read {
             Read::Calls(piece) => piece.fail(Failed::NotLeader),

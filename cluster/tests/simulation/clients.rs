@@ -1,5 +1,5 @@
-//! Clients: each asks for one thing after the other, of whatever node it thinks leads, and asks again with
-//! the same number until it is answered.
+//! Clients: each asks for one thing after the other, of one node or another, and asks again with the same
+//! number until it is answered.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use openraft::type_config::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use tidekeep_cluster::{Member, Read, WriteError};
-use tidekeep_log::{Answer, Call, Reply};
+use tidekeep_cluster::Member;
+use tidekeep_log::{Answer, Call, Numbered, Reply, collect};
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{Get, Increment, Put, Request};
 use tidekeep_protocol::session::{Number, SessionId};
@@ -65,83 +65,78 @@ impl Client {
         SimRuntime::sleep(Duration::from_millis(self.random.u64(ms))).await;
     }
 
+    /// Adds one to a counter, now and then with a look at it before and behind, sent together.
     async fn increment(&mut self, key: u8) {
         self.sequence += 1;
+        let looks = self.random.u8(0..4) == 0;
         let since = self.oracle.begin_increment(key);
+        let read_since = self.oracle.begin_read(key);
+        let mut retry = false;
         loop {
-            if let Some((node, member)) = self.ask() {
-                let record = self.record(key, self.clock.shown_ms(node.skew_ms));
-                let written = SimRuntime::timeout(PATIENCE, member.write(record)).await;
-                match written {
-                    Ok(Ok(answers)) => {
-                        let value = value_of(&answers);
-                        return self.oracle.incremented(key, since, value, self.clock.now_us());
-                    }
-                    Ok(Err(error)) => self.follow(&error),
-                    Err(_) => self.at = self.random.usize(..),
+            let name = [key];
+            let number = Number { sequence: self.sequence, oldest: self.sequence };
+            let number = Some(Numbered { session: self.session(), number, retry });
+            let request = Request::Increment(Increment { key: &name, by: 1, expiry: Expiry::Keep });
+            let increment = Call { request, body: None, number };
+            let get =
+                || Call { request: Request::Get(Get { key: &name }), body: None, number: None };
+            let calls = if looks { vec![get(), increment, get()] } else { vec![increment] };
+            match self.ask(&calls).await.as_deref() {
+                Some([Ok(Reply::Increment(reply))]) => {
+                    let (value, now_us) = (reply.value, self.clock.now_us());
+                    return self.oracle.incremented(key, since, value, now_us);
                 }
+                Some([Ok(before), Ok(Reply::Increment(reply)), Ok(behind)]) => {
+                    let (before, value, behind) =
+                        (number_in(before), reply.value, number_in(behind));
+                    let now_us = self.clock.now_us();
+                    let shows = format!("client {} read {before}, {value}, {behind}", self.number);
+                    // A copy that came before may have been the one that counted.
+                    assert!(before < value || retry, "{shows}");
+                    assert!(before <= behind && value <= behind, "{shows}");
+                    self.oracle.incremented(key, since, value, now_us);
+                    return self.oracle.read(key, read_since, behind, now_us);
+                }
+                _ => {}
             }
+            retry = true;
             self.pause(1..80).await;
         }
     }
 
     async fn read(&mut self, key: u8) {
         let since = self.oracle.begin_read(key);
+        let call = Call { request: Request::Get(Get { key: &[key] }), body: None, number: None };
         loop {
-            if let Some((_, member)) = self.ask() {
-                match SimRuntime::timeout(PATIENCE, member.read(Read::Linearizable)).await {
-                    Ok(Ok(())) => {
-                        let value = counter(&member, key);
-                        return self.oracle.read(key, since, value, self.clock.now_us());
-                    }
-                    Ok(Err(error)) => self.follow(&error),
-                    Err(_) => self.at = self.random.usize(..),
-                }
+            if let Some([Ok(reply)]) = self.ask(std::slice::from_ref(&call)).await.as_deref() {
+                let value = number_in(reply);
+                return self.oracle.read(key, since, value, self.clock.now_us());
             }
             self.pause(1..80).await;
         }
     }
 
-    /// The node that is asked now, if it runs.
-    fn ask(&mut self) -> Option<(Arc<Node>, Arc<Member<SimRuntime>>)> {
-        // Reads of followers, and what a client does that knows nothing yet.
-        if self.random.u8(0..8) == 0 {
+    /// Asks a node; none if it does not run, or says nothing for too long.
+    async fn ask(&mut self, calls: &[Call<'_>]) -> Option<Vec<Answer>> {
+        if self.random.u8(0..4) == 0 {
             self.at = self.random.usize(..);
         }
-        let node = Arc::clone(&self.nodes[self.at % self.nodes.len()]);
-        match node.member() {
-            Some(member) => Some((node, member)),
-            None => {
-                self.at = self.random.usize(..);
-                None
-            }
-        }
-    }
-
-    fn follow(&mut self, error: &WriteError) {
-        let leader = match error {
-            WriteError::NotLeader(Some((leader, _))) => {
-                self.nodes.iter().position(|node| node.id == *leader)
-            }
-            WriteError::NotLeader(None) | WriteError::Unknown(_) => None,
-            WriteError::TooLong { .. } => panic!("{error}"),
+        let store = self.nodes[self.at % self.nodes.len()].store();
+        let answers = match store {
+            Some(store) => SimRuntime::timeout(PATIENCE, collect(&*store, calls)).await.ok(),
+            None => None,
         };
-        self.at = leader.unwrap_or_else(|| self.random.usize(..));
+        let answers = answers.and_then(Result::ok).filter(|it| it.iter().all(Result::is_ok));
+        if answers.is_none() {
+            self.at = self.random.usize(..);
+        }
+        answers
     }
 
-    /// The record of the increment that is under way.
-    fn record(&self, key: u8, now_ms: u64) -> Vec<u8> {
+    fn session(&self) -> SessionId {
         let mut session = [0; 16];
         session[..8].copy_from_slice(&self.number.to_le_bytes());
-        let mut record = Vec::new();
-        record::begin(Stamp { now_ms, revision: 0 }, &mut record);
-        record::push_session(SessionId(session), &mut record);
-        let request = Request::Increment(Increment { key: &[key], by: 1, expiry: Expiry::Keep });
-        let mut body = Vec::new();
-        request.encode(&mut body);
-        let number = Number { sequence: self.sequence, oldest: self.sequence };
-        record::push_numbered(number, false, request.spec().kind, &body, &mut record);
-        record
+        SessionId(session)
     }
 }
 
@@ -160,20 +155,20 @@ pub(crate) fn put_of(key: &str, value: &[u8]) -> Vec<u8> {
     record
 }
 
-fn value_of(answers: &[Answer]) -> i64 {
-    match answers {
-        [Ok(Reply::Increment(reply))] => reply.value,
-        other => panic!("an increment was answered by {other:?}"),
-    }
-}
-
 /// The value of a counter as a member has it.
 pub(crate) fn counter(member: &Member<SimRuntime>, key: u8) -> i64 {
     let request = Request::Get(Get { key: &[key] });
     let mut answers: Vec<Answer> = Vec::new();
     member.replica().read(&[Call { request, body: None, number: None }], &mut answers);
     match &answers[..] {
-        [Ok(Reply::Get(found))] => found.entry.as_ref().map_or(0, |entry| {
+        [Ok(reply)] => number_in(reply),
+        other => panic!("a get was answered by {other:?}"),
+    }
+}
+
+fn number_in(reply: &Reply) -> i64 {
+    match reply {
+        Reply::Get(found) => found.entry.as_ref().map_or(0, |entry| {
             let text = std::str::from_utf8(entry.value()).expect("a counter is text");
             text.parse().expect("a counter is a number")
         }),

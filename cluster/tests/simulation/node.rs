@@ -1,14 +1,19 @@
-//! A node: its disk, which outlives it, and its member of the group while it runs.
+//! A node: its disk and its clock, which outlive it, and its part in the group while it runs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::Instant;
 use openraft::type_config::AsyncRuntime;
+use openraft_rt_sim::SimInstant;
 use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
-use tidekeep_cluster::{Config, Journal, JournalOptions, Member, NodeId};
+use tidekeep_cluster::{
+    Config, Journal, JournalOptions, Member, NodeId, Replicated, ReplicatedOptions,
+};
+use tidekeep_log::clock::Clock;
 use tidekeep_log::disk::faulty::{Crash, Fault, FaultyDisk, seeded};
-use tidekeep_log::{ReplicaOptions, Upkeep};
+use tidekeep_log::{Identity, ReplicaOptions, Upkeep};
 use tokio::sync::Notify;
 
 use crate::wire::{Plug, Wire};
@@ -18,10 +23,27 @@ const SEGMENT_BYTES: u64 = 32 << 10;
 
 pub(crate) struct Node {
     pub(crate) id: NodeId,
-    /// What its clock is ahead of the true time, in milliseconds.
-    pub(crate) skew_ms: i64,
+    clock: NodeClock,
     wire: Wire,
     state: Mutex<State>,
+}
+
+/// A clock that is ahead of the true time by some milliseconds.
+#[derive(Clone, Copy)]
+struct NodeClock {
+    began: SimInstant,
+    skew_ms: i64,
+}
+
+impl Clock for NodeClock {
+    fn now_ms(&self) -> u64 {
+        let passed = SimInstant::now() - self.began;
+        (1_700_000_000_000 + passed.as_millis() as u64).saturating_add_signed(self.skew_ms)
+    }
+
+    fn elapsed_ms(&self) -> Option<u64> {
+        Some((SimInstant::now() - self.began).as_millis() as u64)
+    }
 }
 
 struct State {
@@ -33,7 +55,7 @@ struct State {
 
 #[derive(Clone)]
 struct Running {
-    member: Arc<Member<SimRuntime>>,
+    store: Arc<Replicated<SimRuntime>>,
     journal: Arc<Journal>,
     /// While it is set, no disk call returns.
     stuck: Arc<Mutex<bool>>,
@@ -42,11 +64,17 @@ struct Running {
 impl Node {
     pub(crate) fn new(id: NodeId, seed: u64, skew_ms: i64, wire: Wire) -> Arc<Self> {
         let state = State { disk: FaultyDisk::new(seed), starts: 0, seed, running: None };
-        Arc::new(Self { id, skew_ms, wire, state: Mutex::new(state) })
+        let clock = NodeClock { began: SimInstant::now(), skew_ms };
+        Arc::new(Self { id, clock, wire, state: Mutex::new(state) })
     }
 
     pub(crate) fn member(&self) -> Option<Arc<Member<SimRuntime>>> {
-        self.state.lock().running.as_ref().map(|running| Arc::clone(&running.member))
+        self.store().map(|store| Arc::clone(store.member()))
+    }
+
+    /// The group's store, as this node serves it while it runs.
+    pub(crate) fn store(&self) -> Option<Arc<Replicated<SimRuntime>>> {
+        self.state.lock().running.as_ref().map(|running| Arc::clone(&running.store))
     }
 
     /// Starts on what is on the disk.
@@ -75,11 +103,16 @@ impl Node {
         turn(&journal, Arc::clone(&stuck), appended, seed);
         let config = Config { entries_kept: 20, entries_between: 50, ..Config::new(self.id, 0) };
         let plug = Arc::new(Plug { node: self.id, wire: self.wire.clone() });
-        let member = Member::start(config, &opened, plug, seed).await;
-        let member =
-            Arc::new(member.unwrap_or_else(|why| panic!("{} cannot join: {why}", self.id)));
-        self.wire.plug(self.id, &member);
-        self.state.lock().running = Some(Running { member, journal, stuck });
+        let member = Member::start(config, &opened, Arc::clone(&plug) as _, seed).await;
+        let member = member.unwrap_or_else(|why| panic!("{} cannot join: {why}", self.id));
+        let options = ReplicatedOptions {
+            link: plug,
+            clock: Arc::new(self.clock),
+            identity: Identity { store_id: [1; 16], incarnation: 1 },
+        };
+        let store = Arc::new(Replicated::new(Arc::new(member), options));
+        self.wire.plug(self.id, &store);
+        self.state.lock().running = Some(Running { store, journal, stuck });
     }
 
     /// Ends without a word; what was not synced is lost as `crash` says.
@@ -95,7 +128,7 @@ impl Node {
         };
         self.wire.unplug(self.id);
         *running.stuck.lock() = false;
-        running.member.stop().await;
+        running.store.member().stop().await;
     }
 
     /// Writes a snapshot of the log.

@@ -89,7 +89,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Virtual time, and what the nodes' clocks show then.
+/// Virtual time.
 #[derive(Clone)]
 pub(crate) struct Clock(pub(crate) SimInstant);
 
@@ -100,11 +100,6 @@ impl Clock {
 
     pub(crate) fn now_us(&self) -> u64 {
         self.now().as_micros() as u64
-    }
-
-    /// What a clock shows that is so much ahead.
-    pub(crate) fn shown_ms(&self, skew_ms: i64) -> u64 {
-        (1_700_000_000_000 + self.now().as_millis() as u64).saturating_add_signed(skew_ms)
     }
 }
 

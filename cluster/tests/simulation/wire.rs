@@ -8,14 +8,16 @@ use std::time::Duration;
 use openraft::type_config::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
-use tidekeep_cluster::{Lane, Link, LinkFuture, Member, NodeId, PeerAddress, Unreachable};
+use tidekeep_cluster::{
+    FORWARD, Lane, Link, LinkFuture, NodeId, PeerAddress, Replicated, Unreachable,
+};
 
 /// The network.
 #[derive(Clone)]
 pub(crate) struct Wire(Arc<Mutex<State>>);
 
 struct State {
-    members: BTreeMap<NodeId, Arc<Member<SimRuntime>>>,
+    stores: BTreeMap<NodeId, Arc<Replicated<SimRuntime>>>,
     /// Ways that nothing comes through.
     cut: BTreeSet<(NodeId, NodeId)>,
     random: fastrand::Rng,
@@ -26,16 +28,16 @@ struct State {
 impl Wire {
     pub(crate) fn new(seed: u64, lost: u32) -> Self {
         let random = fastrand::Rng::with_seed(seed);
-        let (members, cut) = (BTreeMap::new(), BTreeSet::new());
-        Self(Arc::new(Mutex::new(State { members, cut, random, lost })))
+        let (stores, cut) = (BTreeMap::new(), BTreeSet::new());
+        Self(Arc::new(Mutex::new(State { stores, cut, random, lost })))
     }
 
-    pub(crate) fn plug(&self, node: NodeId, member: &Arc<Member<SimRuntime>>) {
-        self.0.lock().members.insert(node, Arc::clone(member));
+    pub(crate) fn plug(&self, node: NodeId, store: &Arc<Replicated<SimRuntime>>) {
+        self.0.lock().stores.insert(node, Arc::clone(store));
     }
 
     pub(crate) fn unplug(&self, node: NodeId) {
-        self.0.lock().members.remove(&node);
+        self.0.lock().stores.remove(&node);
     }
 
     pub(crate) fn cut(&self, from: NodeId, to: NodeId) {
@@ -56,8 +58,8 @@ impl Wire {
         (!lost && !is_cut).then(|| Duration::from_micros(delay + late))
     }
 
-    fn member(&self, node: NodeId) -> Option<Arc<Member<SimRuntime>>> {
-        self.0.lock().members.get(&node).cloned()
+    fn store(&self, node: NodeId) -> Option<Arc<Replicated<SimRuntime>>> {
+        self.0.lock().stores.get(&node).cloned()
     }
 }
 
@@ -80,10 +82,15 @@ impl Link for Plug {
         let exchange = async move {
             let there = wire.passes(from, to)?;
             SimRuntime::sleep(there).await;
-            let member = wire.member(to)?;
+            let store = wire.store(to)?;
             // Whoever asked may have given up: what arrived is done all the same.
-            let served = SimRuntime::spawn(async move { member.serve(&request).await });
-            let reply = served.await.ok()?;
+            let served = SimRuntime::spawn(async move {
+                match FORWARD & u32::from_le_bytes(*request.first_chunk()?) {
+                    0 => Some(store.member().serve(&request).await),
+                    _ => Some(store.serve(&request).await),
+                }
+            });
+            let reply = served.await.ok().flatten()?;
             SimRuntime::sleep(wire.passes(to, from)?).await;
             Some(reply)
         };
