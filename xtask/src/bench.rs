@@ -2,6 +2,7 @@
 //! each row whether it reaches its target. What was measured is kept below the target directory, so
 //! that rows can be measured one at a time; `--write` renders all of it into docs/.
 
+mod background;
 mod cluster;
 mod connections;
 mod curve;
@@ -28,7 +29,7 @@ use clap::Args;
 use crate::bench::plan::{Plan, Priority, Scale};
 use crate::bench::results::Results;
 use crate::bench::row::Row;
-use crate::bench::rows::ROWS;
+use crate::bench::rows::every_row;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -120,19 +121,20 @@ pub(crate) fn smoke(workspace: &Workspace) -> Result<usize> {
 /// Rows by their names, or by a part that several share.
 fn selected(only: &[String]) -> Result<Vec<&'static Row>> {
     for name in only {
-        if !ROWS.iter().any(|row| row.is_called(name)) {
+        if !every_row().any(|row| row.is_called(name)) {
             bail!("there is no row `{name}`; `cargo xtask bench --list` names them");
         }
     }
     let wanted = |row: &&Row| only.is_empty() || only.iter().any(|name| row.is_called(name));
-    Ok(ROWS.iter().filter(wanted).collect())
+    Ok(every_row().filter(wanted).collect())
 }
 
 /// One profile for all that is measured.
 fn build(workspace: &Workspace) -> Result<()> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--quiet", "--release"]);
-    cargo.args(["--package", "tidekeep-server", "--package", "tidekeep-bench"]);
+    cargo.args(["--package", "tidekeep-server", "--package", "tidekeep-cli"]);
+    cargo.args(["--package", "tidekeep-bench"]);
     process::loud(cargo.current_dir(workspace.root()))
 }
 

@@ -1,6 +1,7 @@
 //! The loop in which requests leave at fixed times, whatever the server does. A reply's time counts
 //! from when its request was due, so a server that stalls does not hide those that had to wait.
 
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
@@ -13,6 +14,8 @@ use crate::load::tally::{Tally, histogram};
 use crate::load::work::Work;
 use crate::wire::{Broken, Wire};
 
+/// Where requests are further apart than this, the core is left to others meanwhile.
+const NAP: Duration = Duration::from_micros(100);
 /// Replies that are still out when the time is over may take this long.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
@@ -51,8 +54,11 @@ pub(super) fn run<W: Wire>(args: &Args, rate: u32) -> Result<Report, Broken> {
         if (due >= end && free.len() == connections.len()) || now > end + END_LIMIT {
             break;
         }
-        // Sleeping would take longer than requests are apart.
+        // To wait for what comes, or for the next request, would take longer than requests are apart.
         poll.poll(&mut events, Some(Duration::ZERO))?;
+        if events.is_empty() && interval > NAP {
+            thread::sleep(NAP);
+        }
         for event in &events {
             let number = event.token().0;
             let connection = &mut connections[number];

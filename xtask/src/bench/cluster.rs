@@ -2,17 +2,19 @@
 //! same faults. `nodes` are the processes; each other file is something that is measured.
 
 mod etcd;
+mod growth;
 mod idle;
 mod nodes;
 mod outage;
 mod throughput;
 mod tidekeep;
 
-use anyhow::{Error, Result};
+use anyhow::{Context, Error, Result};
 
 use crate::bench::cluster::nodes::{Cluster, Kind};
 use crate::bench::plan::Plan;
 use crate::bench::results::Results;
+use crate::process;
 use crate::setup;
 
 /// What is measured of a cluster.
@@ -22,6 +24,8 @@ pub(super) enum Part {
     Load,
     /// Leaders that are killed, or hand over.
     Outage,
+    /// An empty node that joins.
+    Growth,
     /// Nothing to do.
     Idle,
 }
@@ -29,7 +33,7 @@ pub(super) enum Part {
 /// Measures each part; one that fails does not end the others.
 pub(super) fn measure(plan: &Plan<'_>, parts: &[Part], results: &mut Results) -> Vec<Error> {
     let mut failures = Vec::new();
-    for part in [Part::Load, Part::Outage, Part::Idle] {
+    for part in [Part::Load, Part::Outage, Part::Growth, Part::Idle] {
         if parts.contains(&part) {
             let measured = measure_part(plan, part, results);
             failures.extend(measured.err().map(|error| error.context(format!("{part:?}"))));
@@ -48,18 +52,38 @@ pub(super) fn peer(plan: &Plan<'_>) -> String {
 fn measure_part(plan: &Plan<'_>, part: Part, results: &mut Results) -> Result<()> {
     match part {
         Part::Load => {
-            let kinds: &[Kind] =
-                if plan.with_peers() { &[Kind::Etcd, Kind::Alone] } else { &[Kind::Alone] };
-            let clusters = kinds.iter().map(|kind| Cluster::start(plan, *kind));
+            let kinds = [Kind::Etcd, Kind::Tidekeep, Kind::Groups, Kind::Alone];
+            let clusters = present(plan, &kinds).map(|kind| Cluster::start(plan, kind));
             throughput::measure(plan, &mut clusters.collect::<Result<Vec<_>>>()?, results)
         }
-        Part::Outage => each(plan, |cluster| outage::measure(plan, cluster, results)),
-        Part::Idle => each(plan, |cluster| idle::measure(plan, cluster, results)),
+        Part::Outage => each(plan, &[Kind::Etcd, Kind::Tidekeep], |kind| {
+            outage::measure(plan, &mut Cluster::start(plan, kind)?, results)
+        }),
+        Part::Growth => {
+            each(plan, &[Kind::Etcd, Kind::Tidekeep], |kind| growth::measure(plan, kind, results))
+        }
+        Part::Idle => each(plan, &[Kind::Etcd, Kind::Groups], |kind| {
+            idle::measure(plan, &mut Cluster::start(plan, kind)?, results)
+        }),
     }
 }
 
 /// One cluster after the other, so that none shares the machine.
-fn each(plan: &Plan<'_>, mut measure: impl FnMut(&mut Cluster) -> Result<()>) -> Result<()> {
-    let kinds: &[Kind] = if plan.with_peers() { &[Kind::Etcd] } else { &[] };
-    kinds.iter().try_for_each(|kind| measure(&mut Cluster::start(plan, *kind)?))
+fn each(
+    plan: &Plan<'_>,
+    kinds: &[Kind],
+    mut measure: impl FnMut(Kind) -> Result<()>,
+) -> Result<()> {
+    present(plan, kinds).try_for_each(|kind| measure(kind).context(kind.name()))
+}
+
+/// Those that can be started here.
+fn present(plan: &Plan<'_>, kinds: &[Kind]) -> impl Iterator<Item = Kind> {
+    let forms = process::probe(plan.program("tidekeep-server"), &["cluster", "--help"]).is_some();
+    let peers = plan.with_peers();
+    kinds.iter().copied().filter(move |kind| match kind {
+        Kind::Etcd => peers,
+        Kind::Tidekeep | Kind::Groups => forms,
+        Kind::Alone => true,
+    })
 }

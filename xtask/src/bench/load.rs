@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::bench::figures::quantile;
 use crate::bench::plan::{Plan, Scale};
 use crate::bench::server::{Cores, Kind, Server};
 use crate::process;
@@ -82,6 +83,15 @@ impl Found {
     pub(super) fn server_micros(&self) -> Option<f64> {
         let seconds = self.server_cpu_seconds.filter(|seconds| *seconds > 0.0)?;
         (self.operations > 0.0).then(|| seconds * 1e6 / self.operations)
+    }
+}
+
+impl Found {
+    /// The p99 of what was answered in this time, in microseconds; both ends since the Unix epoch.
+    pub(super) fn p99_between(&self, from_ms: u64, to_ms: u64) -> Option<u64> {
+        let within = |slice: &&Slice| (from_ms..to_ms).contains(&slice.ended_ms);
+        let slices = self.slices.iter().filter(within);
+        quantile(slices.flat_map(|slice| slice.counts.iter().copied()), 0.99)
     }
 }
 

@@ -2,15 +2,15 @@
 //! and a wave of expiring keys do to the answers of a load that goes on.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, bail};
 
+use crate::bench::background::{Background, now_ms};
 use crate::bench::figures::quantile;
-use crate::bench::load::{self, Found, Load, Slice};
+use crate::bench::load::{self, Found, Load};
 use crate::bench::plan::Plan;
 use crate::bench::results::Results;
 use crate::bench::scene::Part;
@@ -145,7 +145,7 @@ fn snapshot(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Resu
     let own = plan.scale.calm_seconds * f64::from(plan.scale.rate) / 2.0 * RECORD_BYTES;
     approach_snapshot(plan, server, own)?;
     let (temp, known) = (server.data.path().join("snapshot.tmp"), snapshots(server)?);
-    let mut child = Background::start(plan, server, fixed(plan))?;
+    let mut child = Background::start(fixed(plan).command(plan, server), server.data.path())?;
     let (mut began, mut ended) = (None, None);
     while child.is_running()? {
         let (writing, written) = (temp.exists(), snapshots(server)? != known);
@@ -251,7 +251,7 @@ fn expiry(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Result
     expiring.fill(plan, server)?;
     let last_end = now_ms() + ttl.as_millis() as u64;
     let known = snapshots(server)?;
-    let mut child = Background::start(plan, server, fixed(plan))?;
+    let mut child = Background::start(fixed(plan).command(plan, server), server.data.path())?;
     let mut gone = None;
     while child.is_running()? {
         if gone.is_none() && now_ms() > first_end && server.figure("keys")? <= base {
@@ -268,11 +268,7 @@ fn expiry(plan: &Plan<'_>, server: &mut Server, results: &mut Results) -> Result
 
 /// The p99 of what came before `began` and of what came up to `ended`.
 fn compare(name: &str, found: &Found, began: u64, ended: u64, results: &mut Results) -> Result<()> {
-    let p99 = |from: u64, to: u64| {
-        let within = |slice: &&Slice| (from..to).contains(&slice.ended_ms);
-        let slices = found.slices.iter().filter(within);
-        quantile(slices.flat_map(|slice| slice.counts.iter().copied()), 0.99)
-    };
+    let p99 = |from, to| found.p99_between(from, to);
     let start = found.slices.first().map_or(0, |slice| slice.ended_ms);
     for (side, p99) in
         [("before", p99(start, began)), ("during", p99(began, ended + load::SLICE_MS))]
@@ -288,41 +284,4 @@ fn compare(name: &str, found: &Found, began: u64, ended: u64, results: &mut Resu
     results.set_curve(&format!("{name}/p99"), points.collect());
     results.set_curve(&format!("{name}/span"), vec![(seconds(began), 0.0), (seconds(ended), 0.0)]);
     Ok(())
-}
-
-/// A load that runs beside what this process looks at.
-struct Background {
-    child: Child,
-    /// Its line is longer than a pipe holds, and nobody reads while it runs.
-    line: PathBuf,
-}
-
-impl Background {
-    fn start(plan: &Plan<'_>, server: &mut Server, load: Load) -> Result<Self> {
-        let line = server.data.path().join("bench.load");
-        let child = load.command(plan, server).stdout(fs::File::create(&line)?).spawn()?;
-        Ok(Self { child, line })
-    }
-
-    fn is_running(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_none())
-    }
-
-    fn found(mut self) -> Result<Found> {
-        self.child.wait()?;
-        load::found(&fs::read(&self.line)?)
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        // It has ended, unless what looked at it failed.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

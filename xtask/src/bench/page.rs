@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::bench::plot;
 use crate::bench::results::Results;
 use crate::bench::row::Row;
-use crate::bench::rows::ROWS;
+use crate::bench::rows::every_row;
 use crate::workspace::Workspace;
 
 const PAGE: &str = "docs/benchmarks.md";
@@ -19,7 +19,7 @@ const END: &str = "<!-- bench:end -->";
 
 /// Writes the table of all rows and the plots.
 pub(super) fn write(workspace: &Workspace, results: &Results) -> Result<()> {
-    let rows: Vec<&Row> = ROWS.iter().collect();
+    let rows: Vec<&Row> = every_row().collect();
     let mut text = format!("{}\n\n{}", results.conditions(), table(&rows, results));
     let folder = workspace.path(PLOTS);
     fs::create_dir_all(&folder)?;
@@ -93,10 +93,10 @@ mod tests {
         let mut results = Results::unkept();
         results.add("memory/tidekeep", 3e8);
         results.add("memory/redis", 1e8);
-        let rows: Vec<&Row> = ROWS.iter().filter(|row| row.is_called("memory")).collect();
+        let rows: Vec<&Row> = every_row().filter(|row| row.is_called("memory")).collect();
         let text = table(&rows, &results);
         assert!(text.contains("| 3.00× | **no** | Tidekeep 300 MB, Redis 100 MB |"), "{text}");
-        let start: Vec<&Row> = ROWS.iter().filter(|row| row.is_called("start")).collect();
+        let start: Vec<&Row> = every_row().filter(|row| row.is_called("start")).collect();
         assert!(table(&start, &results).contains("| not measured | | |"));
     }
 }

@@ -38,6 +38,9 @@ pub(super) struct Scale {
     /// Keys of a cluster, and measured seconds of each of its runs.
     pub(super) cluster_keys: u32,
     pub(super) cluster_seconds: f64,
+    /// Bytes that a cluster has when an empty node joins, and requests each second meanwhile.
+    pub(super) joined_bytes: u32,
+    pub(super) cluster_rate: u32,
     /// Leaders that are killed.
     pub(super) failovers: u32,
     /// Seconds of fixed load before, and at most within, what disturbs it.
@@ -61,6 +64,8 @@ impl Scale {
             warmup: 0.5,
             cluster_keys: 100_000,
             cluster_seconds: 5.0,
+            joined_bytes: 1 << 30,
+            cluster_rate: 1_000,
             failovers: 50,
             calm_seconds: 8.0,
             disturbed_seconds: 20.0,
@@ -82,6 +87,8 @@ impl Scale {
             warmup: 0.1,
             cluster_keys: 1_000,
             cluster_seconds: 0.2,
+            joined_bytes: 1 << 20,
+            cluster_rate: 200,
             failovers: 1,
             calm_seconds: 1.0,
             disturbed_seconds: 4.0,

@@ -1,6 +1,7 @@
-//! Every row of the table, with its target.
+//! Every row of the table, with its target: those of one server here, those of several in `cluster`.
 
-use crate::bench::cluster;
+mod cluster;
+
 use crate::bench::figures::Unit;
 use crate::bench::row::{Bound, Compare, Named, Row};
 use crate::bench::scene::{Part, Scene, Workload};
@@ -72,25 +73,13 @@ const fn keys(id: &'static str, what: &'static str, of: Named, to: Named) -> Row
     Row { id, what, compare, bound: Bound::Told }
 }
 
-/// Of a cluster under load: the better of clients spread over its nodes and clients at its leader.
-const fn cluster(id: &'static str, what: &'static str, unit: Unit, of: Named, to: Named) -> Row {
-    let scene = || Scene::Cluster(vec![cluster::Part::Load]);
-    Row { id, what, compare: Compare::Series { scene, unit, of, to }, bound: Bound::Told }
-}
-
-/// Of etcd's nodes alone.
-const fn etcd(
-    id: &'static str,
-    what: &'static str,
-    scene: fn() -> Scene,
-    unit: Unit,
-    of: &'static str,
-) -> Row {
-    Row { id, what, compare: Compare::Value { scene, unit, of }, bound: Bound::Told }
-}
-
 /// Every row, in the table's order.
-pub(super) static ROWS: [Row; 47] = [
+pub(super) fn every_row() -> impl Iterator<Item = &'static Row> {
+    SERVER.iter().chain(&cluster::ROWS)
+}
+
+/// Those of one server.
+static SERVER: [Row; 39] = [
     arms(
         "resp-get-16",
         "RESP GET, pipeline 16, against Redis",
@@ -345,61 +334,5 @@ pub(super) static ROWS: [Row; 47] = [
         "native SET, pipeline 16, 20 M keys, against 1 M",
         ("20 M", "keys-set-large/native/per_core"),
         ("1 M", "keys-set-usual/native/per_core"),
-    ),
-    cluster(
-        "cluster-put",
-        "puts of 256 bytes by 100 clients, of one Tidekeep against three of etcd",
-        Unit::PerSecond,
-        ("Tidekeep", "cluster-put/alone/per_second"),
-        ("etcd", "cluster-put/etcd/per_second"),
-    ),
-    cluster(
-        "cluster-put-p50",
-        "the median put of that",
-        Unit::Micros,
-        ("Tidekeep", "cluster-put/alone/p50"),
-        ("etcd", "cluster-put/etcd/p50"),
-    ),
-    cluster(
-        "cluster-put-p99",
-        "the slowest put of a hundred of that",
-        Unit::Micros,
-        ("Tidekeep", "cluster-put/alone/p99"),
-        ("etcd", "cluster-put/etcd/p99"),
-    ),
-    cluster(
-        "cluster-put-cpu",
-        "CPU time of all nodes for such a put",
-        Unit::Micros,
-        ("Tidekeep", "cluster-put/alone/micros"),
-        ("etcd", "cluster-put/etcd/micros"),
-    ),
-    cluster(
-        "cluster-get",
-        "linearizable gets of 256 bytes by 100 clients, of one Tidekeep against three of etcd",
-        Unit::PerSecond,
-        ("Tidekeep", "cluster-get/alone/per_second"),
-        ("etcd", "cluster-get/etcd/per_second"),
-    ),
-    etcd(
-        "cluster-failover",
-        "from `kill -9` of the leader to the next acknowledged write, etcd",
-        || Scene::Cluster(vec![cluster::Part::Outage]),
-        Unit::Seconds,
-        "cluster-failover/etcd",
-    ),
-    etcd(
-        "cluster-transfer",
-        "longest time without an acknowledged write while the leader hands over, etcd",
-        || Scene::Cluster(vec![cluster::Part::Outage]),
-        Unit::Micros,
-        "cluster-transfer/etcd",
-    ),
-    etcd(
-        "cluster-idle",
-        "CPU time of an idle cluster each second, etcd",
-        || Scene::Cluster(vec![cluster::Part::Idle]),
-        Unit::Micros,
-        "cluster-idle/etcd",
     ),
 ];

@@ -44,6 +44,30 @@ pub(super) fn command(
     Ok(command)
 }
 
+/// Whether a node founds a cluster with the others, or joins one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum State {
+    New,
+    Existing,
+}
+
+impl State {
+    /// What a node's first start is told beside the rest.
+    pub(super) fn words(self) -> Vec<String> {
+        let state = match self {
+            Self::New => "new",
+            Self::Existing => "existing",
+        };
+        vec!["--initial-cluster-state".to_owned(), state.to_owned()]
+    }
+}
+
+/// Makes room for a node that will listen there.
+pub(super) fn add(through: &Node, place: &Place) -> Result<()> {
+    let peers = json!({ "peerURLs": [format!("http://{}", place.peer)] });
+    call(through, "/v3/cluster/member/add", &peers).map(drop)
+}
+
 fn name(number: usize) -> String {
     format!("etcd-{number}")
 }

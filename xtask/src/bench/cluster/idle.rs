@@ -10,7 +10,11 @@ use crate::bench::plan::Plan;
 use crate::bench::results::Results;
 
 /// Measures it for a while, after the cluster has come to rest.
-pub(super) fn measure(plan: &Plan<'_>, cluster: &mut Cluster, results: &mut Results) -> Result<()> {
+pub(super) fn measure(
+    plan: &Plan<'_>,
+    cluster: &mut Cluster<'_>,
+    results: &mut Results,
+) -> Result<()> {
     let series = format!("cluster-idle/{}", cluster.kind().name());
     results.clear(&series);
     cluster.wait_until_whole()?;

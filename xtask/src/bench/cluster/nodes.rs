@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Etcd,
+    Tidekeep,
+    /// Tidekeep with its keys in sixteen groups.
+    Groups,
     /// One Tidekeep by itself: what replication costs is told against it.
     Alone,
 }
@@ -32,6 +36,8 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
+            Self::Tidekeep => "tidekeep",
+            Self::Groups => "groups",
             Self::Alone => "alone",
         }
     }
@@ -40,64 +46,101 @@ impl Kind {
     pub(super) fn protocol(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
-            Self::Alone => "native",
+            Self::Tidekeep | Self::Groups | Self::Alone => "native",
         }
     }
 
     fn nodes(self) -> usize {
         match self {
-            Self::Etcd => 3,
+            Self::Etcd | Self::Tidekeep | Self::Groups => 3,
             Self::Alone => 1,
         }
     }
 }
 
 /// All nodes of one cluster.
-pub(super) struct Cluster {
+pub(super) struct Cluster<'a> {
+    plan: &'a Plan<'a>,
     kind: Kind,
     pub(super) nodes: Vec<Node>,
+    places: Vec<Place>,
     /// Deleted when the nodes are gone; fields are dropped in the order in which they stand here.
-    data: TempDir,
+    pub(super) data: TempDir,
     generation: u8,
 }
 
 /// One of them. Dropping it ends the process.
 pub(super) struct Node {
+    /// Starts it again on what it left.
     command: Command,
     child: Child,
     /// `HOST:PORT` for clients.
     pub(super) address: String,
 }
 
-/// Where a node listens, before it is started.
+/// Where a node listens.
 pub(super) struct Place {
     /// For clients, and for the other nodes.
     pub(super) client: String,
     pub(super) peer: String,
 }
 
-impl Cluster {
+impl<'a> Cluster<'a> {
     /// Starts all nodes and waits until one leads.
-    pub(super) fn start(plan: &Plan<'_>, kind: Kind) -> Result<Self> {
+    pub(super) fn start(plan: &'a Plan<'a>, kind: Kind) -> Result<Self> {
+        Self::start_with(plan, kind, kind.nodes())
+    }
+
+    /// The same with another number of nodes.
+    pub(super) fn start_with(plan: &'a Plan<'a>, kind: Kind, nodes: usize) -> Result<Self> {
         let parent = plan.workspace.target().join("bench/data");
         fs::create_dir_all(&parent)?;
         let data = tempfile::Builder::new().prefix("cluster-").tempdir_in(&parent)?;
-        let places: Vec<Place> =
-            (0..kind.nodes()).map(|_| Place::free()).collect::<Result<Vec<_>>>()?;
-        let mut nodes = Vec::new();
-        for (number, place) in places.iter().enumerate() {
-            let mut command = match kind {
-                Kind::Etcd => etcd::command(plan, number, &places, data.path())?,
-                Kind::Alone => tidekeep::alone(plan, place, data.path()),
-            };
-            let log = File::create(data.path().join(format!("{number}.log")))?;
-            command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-            let child = spawn(&mut command)?;
-            nodes.push(Node { command, child, address: place.client.clone() });
+        let places = (0..nodes).map(|_| Place::free()).collect::<Result<Vec<_>>>()?;
+        let mut cluster = Self { plan, kind, nodes: Vec::new(), places, data, generation: 0 };
+        for number in 0..nodes {
+            cluster.begin(number, etcd::State::New)?;
         }
-        let mut cluster = Self { kind, nodes, data, generation: 0 };
         cluster.wait_until_whole()?;
         Ok(cluster)
+    }
+
+    /// Lets an empty node join; does not wait until it has what it should.
+    pub(super) fn grow(&mut self) -> Result<()> {
+        let place = Place::free()?;
+        if self.kind == Kind::Etcd {
+            etcd::add(&self.nodes[0], &place)?;
+        }
+        self.places.push(place);
+        self.begin(self.places.len() - 1, etcd::State::Existing)
+    }
+
+    /// Starts a node for the first time.
+    fn begin(&mut self, number: usize, state: etcd::State) -> Result<()> {
+        let (plan, data, place) = (self.plan, self.data.path(), &self.places[number]);
+        let (mut command, first) = match self.kind {
+            Kind::Etcd => (etcd::command(plan, number, &self.places, data)?, state.words()),
+            Kind::Alone => (tidekeep::alone(plan, place, data), Vec::new()),
+            Kind::Tidekeep | Kind::Groups => {
+                let groups = if self.kind == Kind::Groups { 16 } else { 1 };
+                let words = match self.nodes.first() {
+                    None => tidekeep::founding(groups),
+                    Some(node) => {
+                        wait(|| tidekeep::serves(node))?;
+                        tidekeep::joining(plan, node, &self.places[0])?
+                    }
+                };
+                (tidekeep::member(plan, number, place, data), words)
+            }
+        };
+        let log = data.join(format!("{number}.log"));
+        let mut begin = Command::new(command.get_program());
+        begin.args(command.get_args()).args(first);
+        let child = spawn(&mut begin, &log)?;
+        let log = File::options().append(true).open(log)?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.nodes.push(Node { command, child, address: place.client.clone() });
+        Ok(())
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -109,6 +152,7 @@ impl Cluster {
         match self.kind {
             Kind::Etcd => etcd::leader(&self.nodes),
             Kind::Alone => tidekeep::serves(&self.nodes[0]).map(|()| 0),
+            Kind::Tidekeep | Kind::Groups => tidekeep::leader(self.plan, &self.nodes),
         }
     }
 
@@ -138,6 +182,9 @@ impl Cluster {
     pub(super) fn transfer(&self, from: usize, to: usize) -> Result<()> {
         match self.kind {
             Kind::Etcd => etcd::transfer(&self.nodes[from], &self.nodes[to]),
+            Kind::Tidekeep | Kind::Groups => {
+                tidekeep::transfer(self.plan, &self.nodes[from], &self.nodes[to])
+            }
             Kind::Alone => bail!("one node has nobody to hand over to"),
         }
     }
@@ -176,7 +223,8 @@ impl Node {
 
     /// Begins it again on what it left; does not wait for it.
     pub(super) fn start_again(&mut self) -> Result<()> {
-        self.child = spawn(&mut self.command)?;
+        let line = process::shown(&self.command);
+        self.child = self.command.spawn().with_context(|| format!("cannot start `{line}`"))?;
         Ok(())
     }
 }
@@ -198,7 +246,21 @@ impl Place {
     }
 }
 
-fn spawn(command: &mut Command) -> Result<Child> {
-    let line = process::shown(command);
+/// Starts a node whose output goes into a new file.
+fn spawn(command: &mut Command, log: &Path) -> Result<Child> {
+    let (log, line) = (File::create(log)?, process::shown(command));
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().with_context(|| format!("cannot start `{line}`"))
+}
+
+/// Asks until it is so.
+fn wait(mut ask: impl FnMut() -> Result<()>) -> Result<()> {
+    let deadline = Instant::now() + LIMIT;
+    while let Err(why) = ask() {
+        if Instant::now() > deadline {
+            return Err(why);
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
 }

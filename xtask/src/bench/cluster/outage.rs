@@ -27,7 +27,11 @@ const FIRST_KEY: u32 = 1 << 30;
 const KEYS: u32 = 1_000;
 
 /// Kills leaders, then hands over.
-pub(super) fn measure(plan: &Plan<'_>, cluster: &mut Cluster, results: &mut Results) -> Result<()> {
+pub(super) fn measure(
+    plan: &Plan<'_>,
+    cluster: &mut Cluster<'_>,
+    results: &mut Results,
+) -> Result<()> {
     let name = cluster.kind().name();
     let [killed, passed] = ["failover", "transfer"].map(|what| format!("cluster-{what}/{name}"));
     results.clear(&killed);
@@ -66,7 +70,7 @@ struct Write {
 }
 
 impl Probe {
-    fn start(plan: &Plan<'_>, cluster: &mut Cluster) -> Result<Self> {
+    fn start(plan: &Plan<'_>, cluster: &mut Cluster<'_>) -> Result<Self> {
         let load = Load {
             protocol: cluster.kind().protocol(),
             operation: "probe",

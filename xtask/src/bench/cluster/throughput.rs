@@ -34,7 +34,7 @@ impl Way {
 /// Measures all clusters by turns.
 pub(super) fn measure(
     plan: &Plan<'_>,
-    clusters: &mut [Cluster],
+    clusters: &mut [Cluster<'_>],
     results: &mut Results,
 ) -> Result<()> {
     for cluster in clusters.iter_mut() {
@@ -75,7 +75,7 @@ fn load(plan: &Plan<'_>, kind: Kind, operation: &'static str) -> Load {
     }
 }
 
-fn run(plan: &Plan<'_>, cluster: &mut Cluster, way: Way, load: Load) -> Result<Found> {
+fn run(plan: &Plan<'_>, cluster: &mut Cluster<'_>, way: Way, load: Load) -> Result<Found> {
     let nodes = match way {
         Way::Spread => cluster.all(),
         Way::Leader => vec![cluster.leader()?],

@@ -1,14 +1,19 @@
-//! Tidekeep's nodes: how they are started, by their defaults (every write synced), and what they say.
+//! Tidekeep's nodes: how they are started, by their defaults (every write synced), formed into a cluster
+//! as an operator does it, and what `tidekeep cluster status` says.
 
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::bench::cluster::nodes::{Node, Place};
 use crate::bench::plan::Plan;
 use crate::bench::server::Cores;
+
+/// Entries that a replica may be behind under load.
+const LAG: u64 = 1_000;
 
 /// Starts a server by itself.
 pub(super) fn alone(plan: &Plan<'_>, place: &Place, data: &Path) -> Command {
@@ -17,8 +22,69 @@ pub(super) fn alone(plan: &Plan<'_>, place: &Place, data: &Path) -> Command {
     command
 }
 
+/// Starts a node again as the member that it is.
+pub(super) fn member(plan: &Plan<'_>, number: usize, place: &Place, data: &Path) -> Command {
+    let mut command = plan.command(Cores::All, &plan.program("tidekeep-server"));
+    command.args(["--listen", &place.client, "--node-listen", &place.peer]);
+    command.arg("--data").arg(data.join(format!("node-{number}")));
+    command
+}
+
+/// Words behind the command of the first node, which founds the cluster.
+pub(super) fn founding(groups: u32) -> Vec<String> {
+    ["cluster", "init", "--groups", &groups.to_string()].map(str::to_owned).to_vec()
+}
+
+/// Words behind that of each other one, which joins by a new token.
+pub(super) fn joining(plan: &Plan<'_>, first: &Node, at: &Place) -> Result<Vec<String>> {
+    let token = ask(plan, first, &["cluster", "token"])?;
+    Ok(["cluster", "join", &at.peer, "--token", token.trim()].map(str::to_owned).to_vec())
+}
+
 /// It listens once it can answer.
 pub(super) fn serves(node: &Node) -> Result<()> {
     TcpStream::connect(&node.address)?;
     Ok(())
+}
+
+/// Which node leads the first group, once every group has a leader and its voters have nearly all that it
+/// has.
+pub(super) fn leader(plan: &Plan<'_>, nodes: &[Node]) -> Result<usize> {
+    let json = ask(plan, &nodes[0], &["cluster", "status", "--output", "json"])?;
+    let status: Value = serde_json::from_str(&json).context("the cluster's status is no JSON")?;
+    let groups = status["groups"].as_array().context("the cluster has no groups")?;
+    let voters = |group: &Value| {
+        let replicas = group["replicas"].as_array().map_or(&[][..], Vec::as_slice).iter();
+        let near = |it: &&Value| it["lag"].as_u64().is_some_and(|lag| lag <= LAG);
+        replicas.filter(|it| it["votes"] == true).filter(near).count()
+    };
+    let whole = |group: &Value| !group["leader"].is_null() && voters(group) == nodes.len().min(3);
+    if groups.is_empty() || !groups.iter().all(whole) {
+        bail!("not all replicas are there yet");
+    }
+    let known = status["nodes"].as_array().context("the cluster has no nodes")?;
+    let leads = |node: &&Value| node["node"] == groups[0]["leader"];
+    let address = known.iter().find(leads).and_then(|node| node["client"].as_str());
+    nodes.iter().position(|node| Some(node.address.as_str()) == address).context("nobody leads")
+}
+
+/// Hands the first group over to the node that listens there.
+pub(super) fn transfer(plan: &Plan<'_>, through: &Node, to: &Node) -> Result<()> {
+    let json = ask(plan, through, &["cluster", "status", "--output", "json"])?;
+    let status: Value = serde_json::from_str(&json).context("the cluster's status is no JSON")?;
+    let known = status["nodes"].as_array().context("the cluster has no nodes")?;
+    let node = known.iter().find(|node| node["client"] == *to.address);
+    let node = node.and_then(|node| node["node"].as_u64()).context("that is no node")?;
+    ask(plan, through, &["cluster", "transfer", "0", &node.to_string()]).map(drop)
+}
+
+/// Runs `tidekeep` at a node; what it printed.
+fn ask(plan: &Plan<'_>, node: &Node, words: &[&str]) -> Result<String> {
+    let mut command = Command::new(plan.program("tidekeep"));
+    command.env("TIDEKEEP_SERVER", &node.address).args(words);
+    let output = command.output().context("cannot start tidekeep")?;
+    if !output.status.success() {
+        bail!("`tidekeep {}`: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8(output.stdout)?)
 }

@@ -1,0 +1,123 @@
+//! The rows of several nodes that keep one store. What a cluster takes under load is the better of two
+//! ways: clients spread over its nodes, and all clients at its leader.
+
+use crate::bench::cluster::Part;
+use crate::bench::figures::Unit;
+use crate::bench::row::{Bound, Compare, Named, Row};
+use crate::bench::scene::Scene;
+
+const LOAD: fn() -> Scene = || Scene::Cluster(vec![Part::Load]);
+const OUTAGE: fn() -> Scene = || Scene::Cluster(vec![Part::Outage]);
+const GROWTH: fn() -> Scene = || Scene::Cluster(vec![Part::Growth]);
+const IDLE: fn() -> Scene = || Scene::Cluster(vec![Part::Idle]);
+
+const fn row(
+    id: &'static str,
+    what: &'static str,
+    (scene, unit): (fn() -> Scene, Unit),
+    of: Named,
+    to: Named,
+) -> Row {
+    Row { id, what, compare: Compare::Series { scene, unit, of, to }, bound: Bound::Told }
+}
+
+pub(super) static ROWS: [Row; 14] = [
+    row(
+        "cluster-put",
+        "puts of 256 bytes by 100 clients, three nodes, against etcd",
+        (LOAD, Unit::PerSecond),
+        ("Tidekeep", "cluster-put/tidekeep/per_second"),
+        ("etcd", "cluster-put/etcd/per_second"),
+    ),
+    row(
+        "cluster-put-p50",
+        "the median of these puts, against etcd",
+        (LOAD, Unit::Micros),
+        ("Tidekeep", "cluster-put/tidekeep/p50"),
+        ("etcd", "cluster-put/etcd/p50"),
+    ),
+    row(
+        "cluster-put-p99",
+        "the p99 of these puts, against etcd",
+        (LOAD, Unit::Micros),
+        ("Tidekeep", "cluster-put/tidekeep/p99"),
+        ("etcd", "cluster-put/etcd/p99"),
+    ),
+    row(
+        "cluster-put-cpu",
+        "CPU time of all nodes for such a put, against etcd",
+        (LOAD, Unit::Micros),
+        ("Tidekeep", "cluster-put/tidekeep/micros"),
+        ("etcd", "cluster-put/etcd/micros"),
+    ),
+    row(
+        "cluster-put-alone",
+        "these puts, against one Tidekeep by itself",
+        (LOAD, Unit::PerSecond),
+        ("Tidekeep", "cluster-put/tidekeep/per_second"),
+        ("alone", "cluster-put/alone/per_second"),
+    ),
+    row(
+        "cluster-put-groups",
+        "these puts with 16 groups, against one",
+        (LOAD, Unit::PerSecond),
+        ("16 groups", "cluster-put/groups/per_second"),
+        ("one", "cluster-put/tidekeep/per_second"),
+    ),
+    row(
+        "cluster-get",
+        "linearizable gets of 256 bytes by 100 clients, three nodes, against etcd",
+        (LOAD, Unit::PerSecond),
+        ("Tidekeep", "cluster-get/tidekeep/per_second"),
+        ("etcd", "cluster-get/etcd/per_second"),
+    ),
+    row(
+        "cluster-get-p99",
+        "the p99 of these gets, against etcd",
+        (LOAD, Unit::Micros),
+        ("Tidekeep", "cluster-get/tidekeep/p99"),
+        ("etcd", "cluster-get/etcd/p99"),
+    ),
+    row(
+        "cluster-get-cpu",
+        "CPU time of all nodes for such a get, against etcd",
+        (LOAD, Unit::Micros),
+        ("Tidekeep", "cluster-get/tidekeep/micros"),
+        ("etcd", "cluster-get/etcd/micros"),
+    ),
+    row(
+        "cluster-failover",
+        "from `kill -9` of the leader to the next acknowledged write, against etcd",
+        (OUTAGE, Unit::Seconds),
+        ("Tidekeep", "cluster-failover/tidekeep"),
+        ("etcd", "cluster-failover/etcd"),
+    ),
+    row(
+        "cluster-transfer",
+        "longest time without an acknowledged write while the leader hands over, against etcd",
+        (OUTAGE, Unit::Micros),
+        ("Tidekeep", "cluster-transfer/tidekeep"),
+        ("etcd", "cluster-transfer/etcd"),
+    ),
+    row(
+        "cluster-join",
+        "until an empty node has what two others have, 1 GiB, and votes, against etcd",
+        (GROWTH, Unit::Seconds),
+        ("Tidekeep", "cluster-join/tidekeep"),
+        ("etcd", "cluster-join/etcd"),
+    ),
+    row(
+        "cluster-join-p99",
+        "p99 of 1,000 requests a second meanwhile, against before",
+        (GROWTH, Unit::Micros),
+        ("during", "cluster-join-during/tidekeep"),
+        ("before", "cluster-join-before/tidekeep"),
+    ),
+    row(
+        "cluster-idle",
+        "CPU time each second of three idle nodes with 16 groups, against etcd",
+        (IDLE, Unit::Micros),
+        ("Tidekeep", "cluster-idle/groups"),
+        ("etcd", "cluster-idle/etcd"),
+    ),
+];
