@@ -5,6 +5,7 @@ mod calls;
 mod failures;
 mod identity;
 mod joining;
+mod members;
 
 mod nodes;
 mod strangers;
