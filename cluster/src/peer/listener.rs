@@ -91,21 +91,29 @@ struct Door {
 
 /// Answers other nodes until `shutdown` resolves; then all connections are closed, and what is being served
 /// is left where it is.
-pub async fn serve(
+pub fn serve<S>(
     listener: TcpListener,
     identity: &Identity,
     service: Arc<dyn Serve>,
     options: ListenerOptions,
-    shutdown: impl Future<Output = ()> + Send,
-) {
-    let door = Arc::new(Door {
+    shutdown: S,
+) -> impl Future<Output = ()> + Send + use<S>
+where
+    S: Future<Output = ()> + Send,
+{
+    let door = Door {
         cluster: identity.cluster(),
         tls: TlsAcceptor::from(Arc::clone(identity.server())),
         service,
         strangers: Arc::new(Semaphore::new(options.strangers)),
         connections: Arc::new(Semaphore::new(options.connections)),
         options,
-    });
+    };
+    accept(listener, Arc::new(door), shutdown)
+}
+
+async fn accept(listener: TcpListener, door: Arc<Door>, shutdown: impl Future<Output = ()>) {
+    // Ends with its tasks.
     let mut open = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
