@@ -16,6 +16,8 @@ pub enum Protocol {
     Resp,
     /// Native frames over TCP
     Native,
+    /// The same as clients send them: in a session, by which no write is applied twice
+    Numbered,
     /// Native frames in WebSocket messages
     Websocket,
     /// gRPC, to etcd; values up to 16,000 bytes, and no lifetime

@@ -104,6 +104,7 @@ impl<W: Wire> Connection<W> {
                     desk.set.write(out, id, &key, value);
                 }
             }
+            self.wire.seal(&mut out[before..]);
             self.asked.push(Some(ask));
             // A message that would be too long with this request ends before it.
             if out.len() - start > self.wire.message_bytes() && before > start {

@@ -67,7 +67,9 @@ pub(super) fn ask<W: Wire>(
 ) -> Result<(), Broken> {
     let mut out = Vec::new();
     wire.begin(&mut out);
+    let before = out.len();
     request(wire, &mut out);
+    wire.seal(&mut out[before..]);
     wire.end(&mut out, 0);
     stream.write_all(&out)?;
     let (mut input, mut used) = (Vec::new(), 0);

@@ -20,6 +20,7 @@ use crate::load::args::{Args, Operation, Protocol};
 use crate::load::report::Report;
 use crate::wire::etcd::Etcd;
 use crate::wire::native::Native;
+use crate::wire::numbered::Numbered;
 use crate::wire::resp::Resp;
 use crate::wire::websocket::WebSocket;
 use crate::wire::{Broken, Wire};
@@ -29,6 +30,7 @@ pub fn run(args: &Args) -> ExitCode {
     let result = match args.protocol {
         Protocol::Resp => of::<Resp>(args),
         Protocol::Native => of::<Native>(args),
+        Protocol::Numbered => of::<Numbered>(args),
         Protocol::Websocket => of::<WebSocket>(args),
         Protocol::Etcd => of::<Etcd>(args),
     };

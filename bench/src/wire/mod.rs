@@ -3,6 +3,7 @@
 
 pub mod etcd;
 pub mod native;
+pub mod numbered;
 pub mod resp;
 pub mod websocket;
 
@@ -97,6 +98,9 @@ pub trait Wire: Sized {
 
     /// Called before the first request of a message.
     fn begin(&mut self, _out: &mut Vec<u8>) {}
+
+    /// Called with each request once it is whole.
+    fn seal(&mut self, _request: &mut [u8]) {}
 
     /// Called behind its last request; the message began at `start`.
     fn end(&mut self, _out: &mut Vec<u8>, _start: usize) {}

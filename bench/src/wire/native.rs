@@ -14,7 +14,7 @@ use super::{Answer, Broken, Shape, Step, Template, Wire};
 use crate::content::KEY_BYTES;
 
 /// Where a frame's id stands.
-const ID_AT: usize = 8;
+pub(super) const ID_AT: usize = 8;
 /// Nothing that is asked for here is longer.
 const FRAME_LIMIT: u32 = 8 << 20;
 
@@ -28,13 +28,7 @@ pub struct Native;
 
 impl Wire for Native {
     fn open(stream: &mut TcpStream) -> Result<Self, Broken> {
-        stream.write_all(&greeting())?;
-        let mut length = [0; LENGTH_BYTES];
-        stream.read_exact(&mut length)?;
-        let mut bytes = length.to_vec();
-        bytes.resize(LENGTH_BYTES + u32::from_le_bytes(length).min(FRAME_LIMIT) as usize, 0);
-        stream.read_exact(&mut bytes[LENGTH_BYTES..])?;
-        welcome(&bytes)?;
+        greet(stream, &[])?;
         Ok(Self)
     }
 
@@ -46,15 +40,9 @@ impl Wire for Native {
     }
 
     fn set(shape: Shape) -> Template {
-        let put = Put {
-            key: &[Template::KEY; KEY_BYTES],
-            value: &vec![Template::VALUE; shape.value_bytes],
-            condition: Condition::Always,
-            expiry: shape.ttl_ms.map_or(Expiry::Never, Expiry::After),
-            previous: false,
-        };
+        let value = vec![Template::VALUE; shape.value_bytes];
         let mut request = Vec::new();
-        frame::write_value(&mut request, PUT, 0, &put);
+        frame::write_value(&mut request, PUT, 0, &put(shape, &value));
         Template::find(&request, shape.value_bytes, &[ID_AT])
     }
 
@@ -71,12 +59,34 @@ impl Wire for Native {
     }
 }
 
+/// A put of `value`, as a template is made of.
+pub(super) fn put(shape: Shape, value: &[u8]) -> Put<'_> {
+    Put {
+        key: &[Template::KEY; KEY_BYTES],
+        value,
+        condition: Condition::Always,
+        expiry: shape.ttl_ms.map_or(Expiry::Never, Expiry::After),
+        previous: false,
+    }
+}
+
+/// Says hello with these extensions and waits to be welcome.
+pub(super) fn greet(stream: &mut TcpStream, extensions: &[(u8, &[u8])]) -> Result<(), Broken> {
+    stream.write_all(&greeting(extensions))?;
+    let mut length = [0; LENGTH_BYTES];
+    stream.read_exact(&mut length)?;
+    let mut bytes = length.to_vec();
+    bytes.resize(LENGTH_BYTES + u32::from_le_bytes(length).min(FRAME_LIMIT) as usize, 0);
+    stream.read_exact(&mut bytes[LENGTH_BYTES..])?;
+    welcome(&bytes).map(drop)
+}
+
 /// Preface and hello.
-pub(super) fn greeting() -> Vec<u8> {
+pub(super) fn greeting(extensions: &[(u8, &[u8])]) -> Vec<u8> {
     let mut out = PREFACE.to_vec();
     let software = concat!("tidekeep-load ", env!("CARGO_PKG_VERSION"));
     let hello = Hello { version_min: VERSION, version_max: VERSION, features: 0, software };
-    frame::write_value(&mut out, kind::HELLO, 0, &hello);
+    frame::write(&mut out, kind::HELLO, 0, 0, extensions, |out| codec::encode(&hello, out));
     out
 }
 

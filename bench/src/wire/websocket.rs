@@ -46,7 +46,7 @@ impl Wire for WebSocket {
         let mut this = Self { left: 0, masks: fastrand::Rng::with_seed(7) };
         let mut out = Vec::new();
         this.begin(&mut out);
-        out.extend_from_slice(&native::greeting());
+        out.extend_from_slice(&native::greeting(&[]));
         this.end(&mut out, 0);
         stream.write_all(&out)?;
         let mut head = [0; 2];

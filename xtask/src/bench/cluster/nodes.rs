@@ -46,7 +46,7 @@ impl Kind {
     pub(super) fn protocol(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
-            Self::Tidekeep | Self::Groups | Self::Alone => "native",
+            Self::Tidekeep | Self::Groups | Self::Alone => "numbered",
         }
     }
 
