@@ -12,6 +12,7 @@
 //! 0xC7 installed  postcard: the place and the membership of the state whose chunks came before
 //! 0xC8 captured   u64: the last record whose items are in what follows; of snapshots alone
 //! 0xC9 forgotten  nothing: the node takes no part in the group any more, and keeps nothing of it
+//! 0xCA adopted    postcard: the place and the membership of what a store that ran alone has left here
 //! ```
 //! A record of a store that runs alone begins with its version, which is below 0x80.
 
@@ -28,6 +29,7 @@ const CHUNK: u8 = 0xC6;
 const INSTALLED: u8 = 0xC7;
 const CAPTURED: u8 = 0xC8;
 const FORGOTTEN: u8 = 0xC9;
+const ADOPTED: u8 = 0xCA;
 
 /// Bytes before an item's body.
 const HEAD: usize = 5;
@@ -53,6 +55,7 @@ pub(crate) enum Item {
     Installed(Installed),
     Captured(u64),
     Forgotten,
+    Adopted(Installed),
 }
 
 /// Bytes that are no item.
@@ -79,6 +82,7 @@ impl Item {
             Self::Installed(installed) => encode(INSTALLED, group, installed),
             Self::Captured(index) => encode(CAPTURED, group, &index.to_le_bytes()),
             Self::Forgotten => head(FORGOTTEN, group, 0),
+            Self::Adopted(installed) => encode(ADOPTED, group, installed),
         }
     }
 
@@ -90,6 +94,7 @@ impl Item {
             PROMISE => Self::Promise(decode(kind, body)?),
             TRUNCATE => Self::Truncate(decode(kind, body)?),
             COMING if body.is_empty() => Self::Coming,
+            ADOPTED => Self::Adopted(decode(kind, body)?),
             FORGOTTEN if body.is_empty() => Self::Forgotten,
             COMING | FORGOTTEN => return Err(BadItem::Body(kind)),
             PIECE => Self::Piece(body.to_vec()),
@@ -175,6 +180,7 @@ mod tests {
             Item::Coming,
             Item::Forgotten,
             Item::Installed(Installed { applied: Some(applied), ..Installed::default() }),
+            Item::Adopted(Installed { applied: Some(applied), ..Installed::default() }),
         ]
     }
 

@@ -13,12 +13,11 @@ use tokio::sync::{Notify, mpsc};
 
 use tidekeep_log::disk::Disk;
 use tidekeep_log::{
-    BoxError, Durability, Log, MAX_PAYLOAD, OpenError, Options, Recovery, Refused, ReplicaOptions,
+    Durability, Identity, Log, MAX_PAYLOAD, OpenError, Options, Recovery, Refused, ReplicaOptions,
     SnapshotError, Ticket, Upkeep,
 };
 
-use crate::raft::item::Item;
-use crate::raft::recovered::Recovered;
+use crate::raft::opening::{Opened, Reading};
 use crate::raft::storage::Store;
 
 /// How a node's log is kept.
@@ -50,14 +49,6 @@ pub struct Journal {
     segment_bytes: u64,
 }
 
-/// A log that was opened, and what it holds of each group.
-pub struct Opened {
-    /// The log.
-    pub journal: Arc<Journal>,
-    pub(crate) recovered: Mutex<BTreeMap<u32, Recovered>>,
-    ends: Mutex<Option<mpsc::UnboundedReceiver<Told>>>,
-}
-
 struct Queue {
     /// Index of the last record that was given to the log or waits to be.
     last: u64,
@@ -74,7 +65,7 @@ struct Write {
 pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 
 /// Somebody to tell, when a ticket resolves.
-type Told = (Ticket, Done);
+pub(super) type Told = (Ticket, Done);
 
 /// Time between two looks at a full disk.
 const FULL_RETRY: Duration = Duration::from_millis(100);
@@ -99,11 +90,11 @@ impl Journal {
             ..Options::new(options.random)
         };
         let recovery = Recovery::begin(options.disk, log_options)?;
-        let mut groups = BTreeMap::new();
-        recovery.load_snapshot(|chunk| take(&mut groups, &replica, None, chunk))?;
-        let (log, report) =
-            recovery.replay(|index, record| take(&mut groups, &replica, Some(index), record))?;
+        let mut reading = Reading::new(&replica);
+        recovery.load_snapshot(|chunk| reading.chunk(chunk))?;
+        let (log, report) = recovery.replay(|index, record| reading.record(index, record))?;
         let (told, ends) = mpsc::unbounded_channel();
+        let found = reading.end(report.last_index)?;
         let journal = Self {
             log,
             appended: options.appended,
@@ -114,11 +105,7 @@ impl Journal {
             replica,
             segment_bytes: options.segment_bytes,
         };
-        Ok(Opened {
-            journal: Arc::new(journal),
-            recovered: Mutex::new(groups),
-            ends: Mutex::new(Some(ends)),
-        })
+        Ok(Opened::new(Arc::new(journal), found, ends))
     }
 
     /// Appends records behind all others; `done` is told when they are safe. Never waits. Gives the
@@ -206,6 +193,12 @@ impl Journal {
         &self.replica
     }
 
+    /// Which store the log was made as, and which history of it.
+    pub fn identity(&self) -> Identity {
+        let manifest = self.log.manifest();
+        Identity { store_id: manifest.store_id.to_be_bytes(), incarnation: manifest.incarnation }
+    }
+
     /// Bytes logged since the newest snapshot began.
     pub fn bytes_since_snapshot(&self) -> u64 {
         self.log.bytes_since_snapshot()
@@ -252,34 +245,7 @@ impl Journal {
     }
 }
 
-/// Takes in an item of the log, or one of a snapshot of it.
-fn take(
-    groups: &mut BTreeMap<u32, Recovered>,
-    replica: &ReplicaOptions,
-    index: Option<u64>,
-    bytes: &[u8],
-) -> Result<(), BoxError> {
-    let (group, item) = Item::decode(bytes)?;
-    if item == Item::Forgotten {
-        // A snapshot that has this record may have the group anew, from behind it.
-        if groups.get(&group).is_some_and(|there| !there.has(index)) {
-            groups.remove(&group);
-        }
-        return Ok(());
-    }
-    let recovered = match groups.entry(group) {
-        std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
-        std::collections::btree_map::Entry::Vacant(free) => free.insert(Recovered::new(replica)?),
-    };
-    recovered.take(index, item)
-}
-
 impl Opened {
-    /// The groups that the log holds something of and that no member was started for.
-    pub fn groups(&self) -> Vec<u32> {
-        self.recovered.lock().keys().copied().collect()
-    }
-
     /// Starts the tasks that the log needs beside its threads. They end with the journal.
     pub fn run<R: AsyncRuntime>(&self) {
         let Some(mut ends) = self.ends.lock().take() else { return };

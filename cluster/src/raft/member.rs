@@ -20,11 +20,12 @@ use tidekeep_log::{Answer, Replica};
 
 use crate::link::{Link, PeerAddress};
 use crate::placement::NodeId;
-use crate::raft::journal::{Journal, Opened};
+use crate::raft::journal::Journal;
 use crate::raft::machine::Machine;
 use crate::raft::membership::MembershipError;
 use crate::raft::message::{Reply, Request, decode_reply, encode_request};
 use crate::raft::network::Network;
+use crate::raft::opening::Opened;
 use crate::raft::recovered::Recovered;
 use crate::raft::serving::Coming;
 use crate::raft::storage::{Entries, Store, stopped};

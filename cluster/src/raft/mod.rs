@@ -10,6 +10,7 @@ mod member;
 mod membership;
 mod message;
 mod network;
+mod opening;
 mod recovered;
 mod serving;
 mod storage;
@@ -18,8 +19,9 @@ mod types;
 pub use openraft::Instant;
 pub use openraft::type_config::AsyncRuntime as Runtime;
 
-pub use journal::{Journal, JournalOptions, Opened};
+pub use journal::{Journal, JournalOptions};
 pub use member::{Audit, Config, Member, Proposed, Read, Standing, WriteError};
 pub use membership::MembershipError;
 pub(crate) use message::{Refused, group_of, refusal};
+pub use opening::Opened;
 pub use types::{Beside, Types};

@@ -69,6 +69,8 @@ impl Recovered {
                     self.entries.retain(|entry| entry.log_id.index > applied);
                 }
             }
+            // The replica has what was there before the cluster.
+            Item::Adopted(installed) => self.installed = installed,
             Item::Truncate(last) => {
                 let stays = last.map_or(0, |last| last + 1);
                 self.entries.retain(|entry| entry.log_id.index < stays);

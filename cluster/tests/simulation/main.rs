@@ -5,6 +5,7 @@
 //! `TIDEKEEP_CLUSTER_SEEDS=20000 cargo nextest run --release -p tidekeep-cluster -E 'binary(simulation)'`
 //! runs that many seeds; `TIDEKEEP_CLUSTER_SEED=17` runs one, and prints what happens.
 
+mod alone;
 mod clients;
 mod faults;
 mod node;

@@ -9,7 +9,7 @@ use openraft_rt_sim::SimInstant;
 use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
 use tidekeep_cluster::{
-    Config, Journal, JournalOptions, Member, NodeId, Replicated, ReplicatedOptions,
+    Config, Journal, JournalOptions, Member, NodeId, PeerAddress, Replicated, ReplicatedOptions,
 };
 use tidekeep_log::clock::Clock;
 use tidekeep_log::disk::faulty::{Crash, Fault, FaultyDisk, seeded};
@@ -63,7 +63,18 @@ struct Running {
 
 impl Node {
     pub(crate) fn new(id: NodeId, seed: u64, skew_ms: i64, wire: Wire) -> Arc<Self> {
-        let state = State { disk: FaultyDisk::new(seed), starts: 0, seed, running: None };
+        Self::on(FaultyDisk::new(seed), id, seed, skew_ms, wire)
+    }
+
+    /// One whose disk has something already.
+    pub(crate) fn on(
+        disk: FaultyDisk,
+        id: NodeId,
+        seed: u64,
+        skew_ms: i64,
+        wire: Wire,
+    ) -> Arc<Self> {
+        let state = State { disk, starts: 0, seed, running: None };
         let clock = NodeClock { began: SimInstant::now(), skew_ms };
         Arc::new(Self { id, clock, wire, state: Mutex::new(state) })
     }
@@ -97,6 +108,7 @@ impl Node {
             random: Box::new(seeded(seed)),
         });
         let opened = opened.unwrap_or_else(|why| panic!("{} cannot start: {why}", self.id));
+        opened.adopt(self.id, PeerAddress::default());
         opened.run::<SimRuntime>();
         let journal = Arc::clone(&opened.journal);
         let stuck = Arc::new(Mutex::new(false));
