@@ -18,6 +18,7 @@ pub mod peer;
 pub mod placement;
 mod raft;
 mod replicated;
+mod store;
 
 pub use link::{Lane, Link, LinkFuture, PeerAddress, Unreachable};
 pub use placement::NodeId;
@@ -26,3 +27,4 @@ pub use raft::{
     Proposed, Read, Runtime, Standing, Types, WriteError,
 };
 pub use replicated::{FORWARD, Replicated, ReplicatedOptions};
+pub use store::Store;

@@ -127,6 +127,11 @@ pub trait Commit: Send + Sync {
     /// The newest revision that is safe to show, and that a reply may have shown already.
     fn revision(&self) -> u64;
 
+    /// The newest revision that anybody may have been shown of this history: no cursor is behind it.
+    fn last_revision(&self) -> u64 {
+        self.revision()
+    }
+
     /// The changes after a revision that are safe to show, oldest first: at most `bytes` of memory,
     /// but at least one if there is one.
     ///

@@ -10,8 +10,8 @@ use std::time::Duration;
 use openraft_rt_tokio::TokioRuntime;
 use parking_lot::Mutex;
 use tidekeep_cluster::peer::{
-    Identity as NodeIdentity, JoinGrant, JoinRefused, JoinRequest, ListenerOptions, NodeKey,
-    PeerNetwork, PeerOptions, Serve, serve,
+    ClusterId, Identity as NodeIdentity, JoinGrant, JoinRefused, JoinRequest, ListenerOptions,
+    NodeKey, PeerNetwork, PeerOptions, Serve, serve,
 };
 use tidekeep_cluster::{
     Config, FORWARD, Journal, JournalOptions, Lane, Link, LinkFuture, Member, NodeId, Opened,
@@ -108,7 +108,8 @@ pub(crate) struct Running {
 pub(crate) async fn start(directory: &Path, way: Way, groups: u32) -> Running {
     let nodes: Arc<[Node]> = (1..=NODES).map(|_| Node::default()).collect();
     let calls: Arc<dyn Link> = Arc::new(Calls(Arc::clone(&nodes)));
-    let founder = NodeIdentity::found(PeerAddress::default()).expect("a cluster");
+    let founder =
+        NodeIdentity::found(ClusterId([1; 16]), PeerAddress::default()).expect("a cluster");
     let (mut addresses, mut doors, mut running) = (BTreeMap::new(), Vec::new(), Vec::new());
     for id in (1..=NODES).map(NodeId) {
         let node = &nodes[id.0 as usize - 1];

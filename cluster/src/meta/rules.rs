@@ -159,7 +159,8 @@ mod tests {
             let meta = Self(replica);
             let view = meta.view();
             assert_eq!(admit(&view, node("b"), SECRET, 9), Err(NotAdmitted::NotFounded));
-            let cluster = ClusterRecord { id: ClusterId([1; 16]), groups: 4, replicas: 3 };
+            let cluster =
+                ClusterRecord { id: ClusterId([1; 16]), groups: 4, replicas: 3, incarnation: 1 };
             let groups = GroupCount::new(4).unwrap();
             meta.make(&found(&view, &cluster, groups, node("a"), 10)).unwrap();
             let view = meta.view();
@@ -259,7 +260,8 @@ mod tests {
         };
         let replica = Replica::new(&ReplicaOptions { limits, ..ReplicaOptions::new(1) }).unwrap();
         let meta = Meta(replica);
-        let cluster = ClusterRecord { id: ClusterId([1; 16]), groups: 1, replicas: 3 };
+        let cluster =
+            ClusterRecord { id: ClusterId([1; 16]), groups: 1, replicas: 3, incarnation: 1 };
         let all = found(&meta.view(), &cluster, GroupCount::ONE, node("a"), 10);
         meta.make(&all).unwrap();
         for hash in 0..20 {

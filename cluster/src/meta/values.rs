@@ -21,6 +21,8 @@ pub struct ClusterRecord {
     pub groups: u16,
     /// How many replicas a group is to have once there are nodes enough.
     pub replicas: u8,
+    /// Tells this history of the store from others: a part of watches' cursors.
+    pub incarnation: u64,
 }
 
 /// A node of the cluster.

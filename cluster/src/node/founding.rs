@@ -69,7 +69,8 @@ impl<R: Runtime> Node<R> {
             Some(_) => {}
             None => {
                 let id = self.cluster();
-                let cluster = ClusterRecord { id, groups: groups.get(), replicas };
+                let incarnation = self.journal().identity().incarnation;
+                let cluster = ClusterRecord { id, groups: groups.get(), replicas, incarnation };
                 let first = self.introduction().clone();
                 let edit = rules::found(&view, &cluster, groups, first, self.now_ms());
                 let changed = self.change(&edit).await;

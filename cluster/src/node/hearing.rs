@@ -140,7 +140,8 @@ mod tests {
             version: "1".into(),
         };
         let replica = Replica::new(&ReplicaOptions::new(1)).unwrap();
-        let cluster = ClusterRecord { id: ClusterId([1; 16]), groups: 1, replicas: 3 };
+        let cluster =
+            ClusterRecord { id: ClusterId([1; 16]), groups: 1, replicas: 3, incarnation: 1 };
         let edit = rules::found(&View::default(), &cluster, GroupCount::ONE, is, 1);
         Edit::outcome(&replica.apply(&edit.record(1)).unwrap()).unwrap();
         View::read(&replica).unwrap()

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
+use futures_util::future::{Either, select};
 use parking_lot::Mutex;
 use tidekeep_log::clock::Clock;
 use tidekeep_protocol::slot::GroupId;
@@ -158,6 +160,23 @@ impl<R: Runtime> Node<R> {
         let ended = life.wait_for(|life| *life != Life::Serving).await;
         // The sender is this node's own.
         ended.map_or(Life::Stopped, |life| *life)
+    }
+
+    /// Resolves with the reason, once it cannot go on: it was removed, its disk failed, or its part in the meta
+    /// group has stopped.
+    pub async fn failed(&self) -> String {
+        let removed = async {
+            match self.ended().await {
+                Life::Removed => "this node was removed from its cluster".to_owned(),
+                Life::Serving | Life::Stopped => std::future::pending().await,
+            }
+        };
+        let (removed, disk, meta) =
+            (pin!(removed), pin!(self.journal().failed()), pin!(self.0.meta.stopped()));
+        match select(removed, select(disk, meta)).await {
+            Either::Left((why, _))
+            | Either::Right((Either::Left((why, _)) | Either::Right((why, _)), _)) => why,
+        }
     }
 
     /// Its member of a data group, if it holds the group.

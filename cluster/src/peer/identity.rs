@@ -49,12 +49,13 @@ struct Membership {
 }
 
 impl Identity {
-    /// The first node of a new cluster, with a new authority. `address` is where other nodes will find it.
+    /// The first node of a new cluster of this name, with a new authority. `address` is where other nodes
+    /// will find it.
     ///
     /// # Errors
     /// A key or certificate cannot be made.
-    pub fn found(address: PeerAddress) -> Result<Self, FolderError> {
-        let (authority, key) = (Authority::make(ClusterId::random()?)?, NodeKey::make()?);
+    pub fn found(cluster: ClusterId, address: PeerAddress) -> Result<Self, FolderError> {
+        let (authority, key) = (Authority::make(cluster)?, NodeKey::make()?);
         let certificate = CertificateDer::from(authority.sign(FIRST, &key.request()?)?);
         Self::of(FIRST, address, authority, certificate, key).map_err(FolderError::Grant)
     }

@@ -226,6 +226,14 @@ impl Journal {
         self.log.figures(each);
     }
 
+    /// Resolves with the reason, once the disk has failed for good.
+    pub async fn failed(&self) -> String {
+        match self.log.until_failure().await {
+            Err(failure) => failure.to_string(),
+            Ok(()) => std::future::pending().await,
+        }
+    }
+
     /// Writes everything to disk and stops the log's threads. Blocks until that is done.
     ///
     /// # Errors

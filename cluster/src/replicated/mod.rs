@@ -10,7 +10,9 @@
 
 mod answers;
 mod calls;
+mod elsewhere;
 mod ending;
+mod passing;
 mod piece;
 mod queue;
 mod record;
@@ -34,7 +36,8 @@ use calls::{Calls, Sort};
 use piece::{Done, Failed, Look, Piece, Read};
 use sequencer::Sequencer;
 
-pub use sequencer::FORWARD;
+pub(crate) use elsewhere::Elsewhere;
+pub use passing::FORWARD;
 
 /// How a group's [`Commit`] is made.
 pub struct ReplicatedOptions {
@@ -95,29 +98,9 @@ impl<R: AsyncRuntime> Replicated<R> {
 
 impl<R: AsyncRuntime> Commit for Replicated<R> {
     fn submit(&self, calls: &[Call<'_>], _: &mut dyn Answers) -> Pending {
-        let outcomes: Vec<_> = pieces_of(calls)
-            .into_iter()
-            .map(|calls| {
-                let asked: Vec<Sort> = calls.sorts().collect();
-                let reads_only = calls.writes() == 0;
-                let (piece, outcome) = Piece::new(calls, false);
-                match reads_only {
-                    true => self.sequencer.read(Read::Calls(piece)),
-                    false => self.sequencer.order(piece),
-                }
-                (asked, outcome)
-            })
-            .collect();
-        Promise::later(async move {
-            let mut answers = Vec::new();
-            for (asked, outcome) in outcomes {
-                match outcome.await.unwrap_or(Err(Failed::NotLeader)) {
-                    Ok(done) if answers.is_empty() => answers = done.answers,
-                    Ok(Done { answers: more, .. }) => answers.extend(more),
-                    Err(failed) => answers.extend(asked.iter().map(|sort| refusal(*sort, &failed))),
-                }
-            }
-            Ok(answers)
+        submit_by(calls, |piece| match piece.calls.writes() {
+            0 => self.sequencer.read(Read::Calls(piece)),
+            _ => self.sequencer.order(piece),
         })
     }
 
@@ -157,6 +140,11 @@ impl<R: AsyncRuntime> Commit for Replicated<R> {
 
     fn revision(&self) -> u64 {
         self.member().replica().revision()
+    }
+
+    fn last_revision(&self) -> u64 {
+        // Another node may have shown one that is still on its way here.
+        u64::MAX
     }
 
     fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
@@ -211,6 +199,35 @@ impl<R: AsyncRuntime> Drop for Replicated<R> {
     }
 }
 
+/// What another node is told that passes calls on to where no replica is.
+pub(crate) fn not_here() -> Vec<u8> {
+    answers::encode(&Err(Failed::NotLeader))
+}
+
+/// Hands calls over in pieces, and promises their answers.
+pub(crate) fn submit_by(calls: &[Call<'_>], mut hand_over: impl FnMut(Piece)) -> Pending {
+    let outcomes: Vec<_> = pieces_of(calls)
+        .into_iter()
+        .map(|calls| {
+            let asked: Vec<Sort> = calls.sorts().collect();
+            let (piece, outcome) = Piece::new(calls, false);
+            hand_over(piece);
+            (asked, outcome)
+        })
+        .collect();
+    Promise::later(async move {
+        let mut answers = Vec::new();
+        for (asked, outcome) in outcomes {
+            match outcome.await.unwrap_or(Err(Failed::NotLeader)) {
+                Ok(done) if answers.is_empty() => answers = done.answers,
+                Ok(Done { answers: more, .. }) => answers.extend(more),
+                Err(failed) => answers.extend(asked.iter().map(|sort| refusal(*sort, &failed))),
+            }
+        }
+        Ok(answers)
+    })
+}
+
 /// The calls, in parts that a record takes.
 fn pieces_of(calls: &[Call<'_>]) -> Vec<Calls> {
     let mut pieces: Vec<Calls> = Vec::with_capacity(1);
@@ -239,6 +256,6 @@ fn refusal(sort: Sort, failed: &Failed) -> Answer {
     })
 }
 
-fn leaderless() -> Refusal {
+pub(crate) fn leaderless() -> Refusal {
     Refusal::new(Code::Unavailable, "no node leads the store now; try again in a moment")
 }

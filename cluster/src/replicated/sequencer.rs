@@ -13,11 +13,12 @@ use tidekeep_log::clock::Monotone;
 use tidekeep_log::{Answer, Call};
 use tokio::sync::Notify;
 
-use crate::link::{Lane, Link};
+use crate::link::Link;
 use crate::placement::NodeId;
 use crate::raft::{Member, Read as Freshness, WriteError};
 use crate::replicated::answers;
 use crate::replicated::calls::Calls;
+use crate::replicated::passing::{pass_on, repeatable, share_out};
 use crate::replicated::piece::{Done, Failed, Piece, Read};
 use crate::replicated::queue::{Order, Queue, Stage};
 use crate::replicated::record::{UnderWay, build};
@@ -25,7 +26,7 @@ use crate::replicated::record::{UnderWay, build};
 /// Records of this node that are under way at once.
 const WINDOW: usize = 4;
 
-/// Time for a record to be ordered and applied, or for calls that were passed on to be answered.
+/// Time for a record to be ordered and applied, and for what was passed on to be applied here too.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Time after which calls that nobody would order are refused.
@@ -33,10 +34,6 @@ const LEADERLESS: Duration = Duration::from_secs(10);
 
 /// Between two tries while nobody leads.
 const RETRY: Duration = Duration::from_millis(5);
-
-/// What marks calls that a node passes on: a request to another node begins with it and the group's number in
-/// the bits below, where one of a member begins with the number alone.
-pub const FORWARD: u32 = 0x8000_0000;
 
 /// Runs calls against a member.
 pub(crate) struct Sequencer<R: AsyncRuntime> {
@@ -199,29 +196,13 @@ impl<R: AsyncRuntime> Sequencer<R> {
         let Some(at) = self.member.address_of(to) else {
             return self.wait_for_leader(pieces).await;
         };
-        let mut calls = Calls::default();
-        pieces.iter().for_each(|piece| calls.append(&piece.calls));
-        let mut request = (FORWARD | self.member.group()).to_le_bytes().to_vec();
-        calls.encode(&mut request);
-        let reply = self.link.call(to, &at, Lane::Entries, request, PATIENCE).await;
-        let outcome = match reply {
-            Ok(reply) => answers::decode(&calls, &reply).unwrap_or_else(|| {
-                Err(Failed::Unknown("the leader's reply cannot be read".into()))
-            }),
-            Err(unreachable) => Err(Failed::Unknown(unreachable.to_string())),
-        };
-        match outcome {
-            Ok(Done { index, answers }) => {
+        match pass_on(&*self.link, self.member.group(), to, &at, &pieces).await {
+            Ok(done) => {
                 *self.stuck.lock() = None;
                 // Whoever looks here next sees what it was told of. If that takes too long, reads that must
                 // see it wait for themselves.
-                let _ = self.member.applied(index, PATIENCE).await;
-                let mut answers = answers.into_iter();
-                for piece in pieces {
-                    let answers = answers.by_ref().take(piece.calls.count()).collect();
-                    // Nobody may be waiting any more.
-                    let _ = piece.done.send(Ok(Done { index, answers }));
-                }
+                let _ = self.member.applied(done.index, PATIENCE).await;
+                share_out(done, pieces);
                 Vec::new()
             }
             Err(Failed::NotLeader) => self.wait_for_leader(pieces).await,
@@ -278,16 +259,6 @@ impl<R: AsyncRuntime> Sequencer<R> {
             }
         }
     }
-}
-
-/// Those of the pieces that may be run again; the others are told that nobody knows.
-fn repeatable(pieces: Vec<Piece>, why: &str) -> Vec<Piece> {
-    let (mut again, lost): (Vec<_>, Vec<_>) =
-        pieces.into_iter().partition(|piece| piece.calls.is_repeatable());
-    again.iter_mut().for_each(|piece| piece.doubt = Some(why.to_owned()));
-    again.iter_mut().for_each(|piece| piece.calls.set_retry());
-    lost.into_iter().for_each(|piece| piece.fail(Failed::Unknown(why.to_owned())));
-    again
 }
 
 /// Refuses what never began.

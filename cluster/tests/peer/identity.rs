@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use tidekeep_cluster::peer::{FolderError, Identity, JoinGrant, NodeKey};
+use tidekeep_cluster::peer::{ClusterId, FolderError, Identity, JoinGrant, NodeKey};
 use tidekeep_cluster::{NodeId, PeerAddress};
 
 fn address(text: &str) -> PeerAddress {
@@ -12,7 +12,7 @@ fn address(text: &str) -> PeerAddress {
 }
 
 fn founded() -> Identity {
-    Identity::found(address("10.0.0.1:9081")).expect("a new cluster")
+    Identity::found(ClusterId([9; 16]), address("10.0.0.1:9081")).expect("a new cluster")
 }
 
 fn grant(by: &Identity, node: NodeId, key: &NodeKey) -> JoinGrant {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidekeep_cluster::peer::{
-    Identity, JoinGrant, JoinRefused, JoinRequest, ListenerOptions, NodeKey, PeerNetwork,
-    PeerOptions, Secret, Serve, serve,
+    ClusterId, Identity, JoinGrant, JoinRefused, JoinRequest, ListenerOptions, NodeKey,
+    PeerNetwork, PeerOptions, Secret, Serve, serve,
 };
 use tidekeep_cluster::{Lane, Link, NodeId, PeerAddress, Unreachable};
 use tokio::net::TcpListener;
@@ -33,7 +33,11 @@ pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
 
 /// A new cluster's first node.
 pub(crate) fn founded() -> Identity {
-    Identity::found(PeerAddress { address: "127.0.0.1:0".into() }).expect("a cluster")
+    Identity::found(
+        ClusterId::random().expect("chance"),
+        PeerAddress { address: "127.0.0.1:0".into() },
+    )
+    .expect("a cluster")
 }
 
 /// What a node is given that joins with a key.

@@ -129,7 +129,7 @@ impl Watches {
         let (stage, after) = match request.from {
             WatchFrom::Now | WatchFrom::Content => (Stage::Opening, newest),
             WatchFrom::Cursor(bytes) => {
-                (Stage::Behind { fresh: true }, self.resume_after(bytes, newest)?)
+                (Stage::Behind { fresh: true }, self.resume_after(bytes, commit.last_revision())?)
             }
         };
         let (previous, delivery) = (request.previous, request.delivery);
@@ -157,11 +157,11 @@ impl Watches {
         Ok(start)
     }
 
-    fn resume_after(&self, bytes: &[u8], newest: u64) -> Result<u64, Refusal> {
+    fn resume_after(&self, bytes: &[u8], last: u64) -> Result<u64, Refusal> {
         let cursor = Cursor::from_bytes(bytes)
             .map_err(|_| Refusal::new(Code::InvalidInput, "the cursor is none of a watch"))?;
         match cursor.revisions[..] {
-            [revision] if cursor.incarnation == self.incarnation && revision <= newest => {
+            [revision] if cursor.incarnation == self.incarnation && revision <= last => {
                 Ok(revision)
             }
             _ => Err(too_old("the cursor is of another history")),

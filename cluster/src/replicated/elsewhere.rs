@@ -1,0 +1,107 @@
+//! A group of which this node has no replica: all calls for it go to the nodes that have one, in the order in
+//! which they came.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::link::{Link, PeerAddress};
+use crate::placement::NodeId;
+use crate::raft::{Instant, Runtime};
+use crate::replicated::passing::{pass_on, repeatable, share_out};
+use crate::replicated::piece::{Failed, Piece};
+use crate::replicated::queue::{Order, Queue, Stage};
+
+/// Time after which calls that nobody would run are refused.
+const LEADERLESS: Duration = Duration::from_secs(10);
+
+/// Between two tries.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// The nodes that have a replica, the one first that should lead.
+pub(crate) type Holders = Box<dyn Fn() -> Vec<(NodeId, PeerAddress)> + Send + Sync>;
+
+/// Passes calls on.
+pub(crate) struct Elsewhere {
+    group: u32,
+    link: Arc<dyn Link>,
+    holders: Holders,
+    queue: Mutex<Queue>,
+    wake: Notify,
+    closed: AtomicBool,
+}
+
+impl Elsewhere {
+    /// Its task ends with [`Self::close`].
+    pub(crate) fn start<R: Runtime>(
+        group: u32,
+        link: Arc<dyn Link>,
+        holders: Holders,
+    ) -> Arc<Self> {
+        let closed = AtomicBool::new(false);
+        let (queue, wake) = (Mutex::default(), Notify::new());
+        let this = Arc::new(Self { group, link, holders, queue, wake, closed });
+        let running = Arc::clone(&this);
+        let _ends_by_itself = R::spawn(async move { running.run::<R>().await });
+        this
+    }
+
+    /// Adds calls behind all that came before.
+    pub(crate) fn add(&self, piece: Piece) {
+        if self.closed.load(Ordering::Acquire) {
+            return piece.give_up();
+        }
+        self.queue.lock().order(piece);
+        self.wake.notify_one();
+    }
+
+    /// Refuses what comes.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    async fn run<R: Runtime>(&self) {
+        while !self.closed.load(Ordering::Acquire) {
+            let stage = self.queue.lock().next(1);
+            match stage {
+                Some(Stage::Order(Order { pieces, .. })) => {
+                    self.have_run::<R>(pieces).await;
+                    self.queue.lock().ordered();
+                }
+                // Reads are ordered among writes here.
+                Some(Stage::Reads(_)) => self.queue.lock().read_through(),
+                None => self.wake.notified().await,
+            }
+        }
+        for stage in self.queue.lock().drain() {
+            if let Stage::Order(order) = stage {
+                order.pieces.into_iter().for_each(Piece::give_up);
+            }
+        }
+    }
+
+    /// Asks one holder after the other until the pieces are answered, or it has taken too long.
+    async fn have_run<R: Runtime>(&self, mut pieces: Vec<Piece>) {
+        let began = R::Instant::now();
+        let mut turn = 0;
+        while !pieces.is_empty() {
+            let holders = (self.holders)();
+            if R::Instant::now() - began > LEADERLESS || self.closed.load(Ordering::Acquire) {
+                return pieces.into_iter().for_each(Piece::give_up);
+            }
+            if let Some((to, at)) = holders.get(turn % holders.len().max(1)) {
+                match pass_on(&*self.link, self.group, *to, at, &pieces).await {
+                    Ok(done) => return share_out(done, pieces),
+                    Err(Failed::NotLeader) => {}
+                    Err(Failed::Unknown(why)) => pieces = repeatable(pieces, &why),
+                }
+            }
+            turn += 1;
+            R::sleep(RETRY).await;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Calls on their way to the node that leads, and their answers back to those who made them.
+//!
+//! ```text
+//! request: | FORWARD | group u32 | calls |    reply: what became of them
+//! ```
+
+use std::time::Duration;
+
+use crate::link::{Lane, Link, PeerAddress};
+use crate::placement::NodeId;
+use crate::replicated::answers;
+use crate::replicated::calls::Calls;
+use crate::replicated::piece::{Done, Failed, Piece};
+
+/// What marks calls that a node passes on: a request to another node begins with it and the group's number in
+/// the bits below, where one of a member begins with the number alone.
+pub const FORWARD: u32 = 0x8000_0000;
+
+/// Time for calls that were passed on to be answered.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Has another node run the pieces' calls.
+pub(crate) async fn pass_on(
+    link: &dyn Link,
+    group: u32,
+    to: NodeId,
+    at: &PeerAddress,
+    pieces: &[Piece],
+) -> Result<Done, Failed> {
+    let mut calls = Calls::default();
+    pieces.iter().for_each(|piece| calls.append(&piece.calls));
+    let mut request = (FORWARD | group).to_le_bytes().to_vec();
+    calls.encode(&mut request);
+    match link.call(to, at, Lane::Entries, request, PATIENCE).await {
+        Ok(reply) => answers::decode(&calls, &reply)
+            .unwrap_or_else(|| Err(Failed::Unknown("the leader's reply cannot be read".into()))),
+        Err(unreachable) => Err(Failed::Unknown(unreachable.to_string())),
+    }
+}
+
+/// Tells each piece its answers.
+pub(crate) fn share_out(done: Done, pieces: Vec<Piece>) {
+    let Done { index, answers } = done;
+    let mut answers = answers.into_iter();
+    for piece in pieces {
+        let answers = answers.by_ref().take(piece.calls.count()).collect();
+        // Nobody may be waiting any more.
+        let _ = piece.done.send(Ok(Done { index, answers }));
+    }
+}
+
+/// Those of the pieces that may be run again; the others are told that nobody knows.
+pub(crate) fn repeatable(pieces: Vec<Piece>, why: &str) -> Vec<Piece> {
+    let (mut again, lost): (Vec<_>, Vec<_>) =
+        pieces.into_iter().partition(|piece| piece.calls.is_repeatable());
+    for piece in &mut again {
+        piece.doubt = Some(why.to_owned());
+        piece.calls.set_retry();
+    }
+    lost.into_iter().for_each(|piece| piece.fail(Failed::Unknown(why.to_owned())));
+    again
+}
