@@ -24,7 +24,9 @@ pub(super) const CONTROL: u32 = u32::MAX - 1;
 /// What a node asks of another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// What it is and how its groups stand.
+    /// Whether whoever asks is still of the cluster; one that was removed is told so.
+    AmIPresent,
+    /// What it is and how its groups stand, for the coordinator.
     Report,
     /// Whether it keeps nothing of a group, so that it may be filled anew.
     IsVacant { group: u32 },
@@ -39,6 +41,7 @@ pub(super) enum Request {
 /// What the other one says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Reply {
+    YouArePresent,
     Report(Report),
     IsVacant(bool),
     Settled(Standing),

@@ -32,11 +32,6 @@ impl Directory {
     pub(super) fn address(&self, node: NodeId) -> Option<PeerAddress> {
         self.known.lock().get(&node).cloned()
     }
-
-    /// All nodes that are known.
-    pub(super) fn nodes(&self) -> Vec<(NodeId, PeerAddress)> {
-        self.known.lock().iter().map(|(&node, at)| (node, at.clone())).collect()
-    }
 }
 
 impl Link for Directory {

@@ -2,10 +2,12 @@
 //! is still one of them.
 //!
 //! A member of a group is started when the table gives the group to this node, and forgotten when it has
-//! given it to others. The table may be older here than elsewhere, so before anything is forgotten the meta
-//! group is asked twice, the second time when the member has stopped answering: what it told its leader
+//! given it to others. The table may be older here than elsewhere, so the meta group is asked before; and before
+//! anything is forgotten it is asked twice, the second time when the member has stopped answering: what it told its leader
 //! by then belongs to a membership that is over. [`Request::IsVacant`](super::control::Request) lets the
 //! coordinator wait for that before it gives the group to this node again.
+
+use std::collections::BTreeSet;
 
 use tidekeep_protocol::slot::GroupId;
 
@@ -14,7 +16,7 @@ use crate::meta::rules::introduce;
 use crate::node::admin::Command;
 use crate::node::control::{ControlError, Request};
 use crate::node::running::{Life, Node};
-use crate::placement::Row;
+use crate::placement::{NodeId, Row};
 use crate::raft::{Read, Runtime};
 
 impl<R: Runtime> Node<R> {
@@ -79,6 +81,12 @@ impl<R: Runtime> Node<R> {
 
     async fn start_given(&self) {
         let view = self.view();
+        let mut groups = view.table.iter().flat_map(|table| table.groups());
+        // At a start an old table may be there first.
+        if !groups.any(|(group, _)| self.must_start(group)) || !self.is_up_to_date().await {
+            return;
+        }
+        let view = self.view();
         let groups = view.table.iter().flat_map(|table| table.groups());
         for (group, row) in groups {
             if self.must_start(group) {
@@ -119,21 +127,29 @@ impl<R: Runtime> Node<R> {
         if self.view().table.is_none() {
             return false;
         }
-        let read = R::timeout(self.timing().look, self.meta().read(Read::Linearizable)).await;
-        matches!(read, Ok(Ok(()))) && self.look_at_meta() && !self.is_given(group)
+        self.is_up_to_date().await && !self.is_given(group)
     }
 
-    /// Whether this node hears of no leader of the meta group.
+    /// Reads what the meta group says as of now; whether that was possible.
+    async fn is_up_to_date(&self) -> bool {
+        let read = R::timeout(self.timing().look, self.meta().read(Read::Linearizable)).await;
+        matches!(read, Ok(Ok(()))) && self.look_at_meta()
+    }
+
+    /// Whether no coordinator has looked at this node for long.
     fn is_cut_off(&self) -> bool {
-        self.meta().standing().leader.is_none()
+        let down_ms = self.timing().down.as_millis() as u64;
+        self.running_ms() >= self.looked_at_ms() + down_ms
     }
 
     /// Asks the others whether this node was removed while it did not hear it.
     async fn hears_of_removal(&self) -> bool {
-        let others = self.directory().nodes().into_iter().map(|(node, _)| node);
-        let asked = others.filter(|&node| node != self.id()).map(|node| {
+        // At a start the meta group's state may be yet to come, but not who was in it.
+        let mut others: BTreeSet<NodeId> = self.meta().peers().into_keys().collect();
+        others.extend(self.view().present().map(|(node, _)| node));
+        let asked = others.into_iter().filter(|&node| node != self.id()).map(|node| {
             let node_itself = self.clone();
-            async move { node_itself.ask(node, Request::Report, self.timing().look).await }
+            async move { node_itself.ask(node, Request::AmIPresent, self.timing().look).await }
         });
         let replies = futures_util::future::join_all(asked).await;
         replies.contains(&Err(ControlError::Removed))

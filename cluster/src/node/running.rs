@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use futures_util::future::{Either, select};
@@ -43,6 +44,8 @@ struct Shared<R: Runtime> {
     view: Mutex<Arc<View>>,
     life: watch::Sender<Life>,
     forward: OnceLock<Arc<dyn Forward>>,
+    /// When a coordinator looked at it last, in milliseconds of its running.
+    looked_at_ms: AtomicU64,
     /// What the coordinator saw last, while it is here.
     picture: Mutex<Option<Arc<Picture>>>,
 }
@@ -97,6 +100,7 @@ impl<R: Runtime> Node<R> {
             view: Mutex::default(),
             life: watch::Sender::new(Life::Serving),
             forward: OnceLock::new(),
+            looked_at_ms: AtomicU64::new(0),
             picture: Mutex::default(),
         }));
         for group in known.into_iter().filter(|&group| group != META_GROUP) {
@@ -191,7 +195,7 @@ impl<R: Runtime> Node<R> {
 
     /// Where other nodes find a node, as far as it is known here.
     pub fn address(&self, node: NodeId) -> Option<PeerAddress> {
-        self.0.directory.address(node)
+        self.0.directory.address(node).or_else(|| self.0.meta.peers().remove(&node))
     }
 
     /// The log that all its groups share.
@@ -257,6 +261,15 @@ impl<R: Runtime> Node<R> {
     /// How long it has been running, in milliseconds.
     pub(super) fn running_ms(&self) -> u64 {
         (R::Instant::now() - self.0.began).as_millis() as u64
+    }
+
+    /// When a coordinator looked at it last, in milliseconds of its running.
+    pub(super) fn looked_at_ms(&self) -> u64 {
+        self.0.looked_at_ms.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_looked_at(&self) {
+        self.0.looked_at_ms.store(self.running_ms(), Ordering::Relaxed);
     }
 
     /// Takes in what the meta group says.

@@ -56,7 +56,11 @@ impl<R: Runtime> Node<R> {
     /// Answers what is asked of the node itself.
     pub(super) async fn answer(&self, request: Request) -> Result<Reply, ControlError> {
         match request {
-            Request::Report => Ok(Reply::Report(self.report())),
+            Request::AmIPresent => Ok(Reply::YouArePresent),
+            Request::Report => {
+                self.note_looked_at();
+                Ok(Reply::Report(self.report()))
+            }
             Request::IsVacant { group } => {
                 let known = self.member_of(group).is_some();
                 Ok(Reply::IsVacant(!known))

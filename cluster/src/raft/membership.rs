@@ -1,9 +1,10 @@
 //! Who takes part in a group: nodes follow without a vote first, and get one when they have what the others
 //! have.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver;
 use openraft::type_config::AsyncRuntime;
 
 use crate::link::PeerAddress;
@@ -71,6 +72,13 @@ impl<R: AsyncRuntime> Member<R> {
             true => Ok(()),
             false => Err(MembershipError("this node does not lead the group".into())),
         }
+    }
+
+    /// The group's members, and where they were when they became that; none of a member that is empty.
+    pub fn peers(&self) -> BTreeMap<NodeId, PeerAddress> {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let membership = metrics.membership_config.membership();
+        membership.nodes().map(|(&node, at)| (node, at.clone())).collect()
     }
 
     fn committed(&self) -> Membership {

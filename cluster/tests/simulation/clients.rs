@@ -9,11 +9,9 @@ use openraft::type_config::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use tidekeep_cluster::Member;
 use tidekeep_log::{Answer, Call, Numbered, Reply, collect};
-use tidekeep_protocol::condition::{Condition, Expiry};
-use tidekeep_protocol::op::{Get, Increment, Put, Request};
+use tidekeep_protocol::condition::Expiry;
+use tidekeep_protocol::op::{Get, Increment, Request};
 use tidekeep_protocol::session::{Number, SessionId};
-use tidekeep_store::apply::Stamp;
-use tidekeep_store::record;
 
 use crate::node::Node;
 use crate::oracle::Oracle;
@@ -138,21 +136,6 @@ impl Client {
         session[..8].copy_from_slice(&self.number.to_le_bytes());
         SessionId(session)
     }
-}
-
-/// The record of a put without a number.
-pub(crate) fn plain_put(key: &str) -> Vec<u8> {
-    put_of(key, b"value")
-}
-
-/// The same with a value.
-pub(crate) fn put_of(key: &str, value: &[u8]) -> Vec<u8> {
-    let mut record = Vec::new();
-    record::begin(Stamp { now_ms: 1, revision: 0 }, &mut record);
-    let (condition, expiry) = (Condition::Always, Expiry::Never);
-    let put = Put { key: key.as_bytes(), value, condition, expiry, previous: false };
-    record::push_decoded(&Request::Put(put), &mut record);
-    record
 }
 
 /// The value of a counter as a member has it.

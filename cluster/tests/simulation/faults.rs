@@ -11,7 +11,7 @@ use tidekeep_log::disk::faulty::Crash;
 
 use crate::node::Node;
 use crate::run::Clock;
-use crate::wire::Wire;
+use crate::simulated::wire::Wire;
 
 pub(crate) struct Faults {
     pub(crate) nodes: Vec<Arc<Node>>,

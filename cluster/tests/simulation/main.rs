@@ -11,8 +11,9 @@ mod faults;
 mod node;
 mod oracle;
 mod run;
+#[path = "../simulated/mod.rs"]
+mod simulated;
 mod surprises;
-mod wire;
 
 use run::{Plan, run};
 

@@ -1,22 +1,22 @@
 //! A node: its disk and its clock, which outlive it, and its part in the group while it runs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use openraft::Instant;
-use openraft::type_config::AsyncRuntime;
 use openraft_rt_sim::SimInstant;
 use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
 use tidekeep_cluster::{
-    Config, Journal, JournalOptions, Member, NodeId, PeerAddress, Replicated, ReplicatedOptions,
+    Config, FORWARD, Journal, JournalOptions, Member, NodeId, PeerAddress, Replicated,
+    ReplicatedOptions,
 };
 use tidekeep_log::clock::Clock;
 use tidekeep_log::disk::faulty::{Crash, Fault, FaultyDisk, seeded};
 use tidekeep_log::{Identity, ReplicaOptions, Upkeep};
 use tokio::sync::Notify;
 
-use crate::wire::{Plug, Wire};
+use crate::simulated::disk::turn;
+use crate::simulated::wire::{Door, Plug, Wire};
 
 /// Small, so that segments follow each other.
 const SEGMENT_BYTES: u64 = 32 << 10;
@@ -123,7 +123,7 @@ impl Node {
             identity: Identity { store_id: [1; 16], incarnation: 1 },
         };
         let store = Arc::new(Replicated::new(Arc::new(member), options));
-        self.wire.plug(self.id, &store);
+        self.wire.plug(self.id, door(&store));
         self.state.lock().running = Some(Running { store, journal, stuck });
     }
 
@@ -177,25 +177,17 @@ impl Node {
     }
 }
 
-/// Does the disk's work, each call of which takes a while.
-fn turn(journal: &Arc<Journal>, stuck: Arc<Mutex<bool>>, appended: Arc<Notify>, seed: u64) {
-    let journal = Arc::downgrade(journal);
-    let mut random = fastrand::Rng::with_seed(seed);
-    let _turning = SimRuntime::spawn(async move {
-        loop {
-            // Whether it was woken or not, it looks.
-            let _ = SimRuntime::timeout(Duration::from_millis(500), appended.notified()).await;
-            loop {
-                SimRuntime::sleep(Duration::from_micros(random.u64(100..2_000))).await;
-                if *stuck.lock() {
-                    SimRuntime::sleep(Duration::from_millis(20)).await;
-                    continue;
-                }
-                let Some(journal) = journal.upgrade() else { return };
-                if !journal.step() {
-                    break;
-                }
+/// Lets a store answer what arrives: what its member is asked, and calls that are passed on.
+fn door(store: &Arc<Replicated<SimRuntime>>) -> Door {
+    let store = Arc::clone(store);
+    Arc::new(move |_, request| {
+        let store = Arc::clone(&store);
+        Box::pin(async move {
+            let head = request.first_chunk().map_or(0, |head| u32::from_le_bytes(*head));
+            match FORWARD & head {
+                0 => store.member().serve(&request).await,
+                _ => store.serve(&request).await,
             }
-        }
-    });
+        })
+    })
 }

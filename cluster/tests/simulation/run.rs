@@ -20,7 +20,7 @@ use crate::clients::{Client, counter};
 use crate::faults::Faults;
 use crate::node::Node;
 use crate::oracle::Oracle;
-use crate::wire::Wire;
+use crate::simulated::wire::Wire;
 
 /// Keys that the clients share.
 pub(crate) const KEYS: u8 = 3;

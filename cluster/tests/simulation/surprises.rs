@@ -10,10 +10,10 @@ use openraft_rt_sim::{SimInstant, SimRuntime};
 use tidekeep_cluster::{NodeId, PeerAddress, WriteError};
 use tidekeep_log::disk::faulty::Crash;
 
-use crate::clients::{plain_put, put_of};
 use crate::node::Node;
 use crate::run::{found, settle};
-use crate::wire::Wire;
+use crate::simulated::records::put_of;
+use crate::simulated::wire::Wire;
 
 const NEWCOMER: NodeId = NodeId(4);
 
@@ -71,6 +71,11 @@ impl Cluster {
     fn others(&self, one: NodeId) -> Vec<NodeId> {
         self.nodes.iter().map(|node| node.id).filter(|&id| id != one).collect()
     }
+}
+
+/// The record of a put of some value.
+fn plain_put(key: &str) -> Vec<u8> {
+    put_of(key, b"value")
 }
 
 fn simulate(test: impl Future<Output = ()>) {

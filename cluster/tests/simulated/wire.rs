@@ -2,22 +2,28 @@
 //! while, and some of it is lost, be it the request or its reply.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::type_config::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
-use tidekeep_cluster::{
-    FORWARD, Lane, Link, LinkFuture, NodeId, PeerAddress, Replicated, Unreachable,
-};
+use tidekeep_cluster::{Lane, Link, LinkFuture, NodeId, PeerAddress, Unreachable};
+
+/// Who answers what arrives at a node: from whom it is, and what.
+pub(crate) type Door = Arc<dyn Fn(NodeId, Vec<u8>) -> Answer + Send + Sync>;
+
+/// An answer, once it is there.
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
 
 /// The network.
 #[derive(Clone)]
 pub(crate) struct Wire(Arc<Mutex<State>>);
 
 struct State {
-    stores: BTreeMap<NodeId, Arc<Replicated<SimRuntime>>>,
+    doors: BTreeMap<NodeId, Door>,
     /// Ways that nothing comes through.
     cut: BTreeSet<(NodeId, NodeId)>,
     random: fastrand::Rng,
@@ -28,16 +34,16 @@ struct State {
 impl Wire {
     pub(crate) fn new(seed: u64, lost: u32) -> Self {
         let random = fastrand::Rng::with_seed(seed);
-        let (stores, cut) = (BTreeMap::new(), BTreeSet::new());
-        Self(Arc::new(Mutex::new(State { stores, cut, random, lost })))
+        let (doors, cut) = (BTreeMap::new(), BTreeSet::new());
+        Self(Arc::new(Mutex::new(State { doors, cut, random, lost })))
     }
 
-    pub(crate) fn plug(&self, node: NodeId, store: &Arc<Replicated<SimRuntime>>) {
-        self.0.lock().stores.insert(node, Arc::clone(store));
+    pub(crate) fn plug(&self, node: NodeId, door: Door) {
+        self.0.lock().doors.insert(node, door);
     }
 
     pub(crate) fn unplug(&self, node: NodeId) {
-        self.0.lock().stores.remove(&node);
+        self.0.lock().doors.remove(&node);
     }
 
     pub(crate) fn cut(&self, from: NodeId, to: NodeId) {
@@ -58,8 +64,8 @@ impl Wire {
         (!lost && !is_cut).then(|| Duration::from_micros(delay + late))
     }
 
-    fn store(&self, node: NodeId) -> Option<Arc<Replicated<SimRuntime>>> {
-        self.0.lock().stores.get(&node).cloned()
+    fn door(&self, node: NodeId) -> Option<Door> {
+        self.0.lock().doors.get(&node).cloned()
     }
 }
 
@@ -82,15 +88,10 @@ impl Link for Plug {
         let exchange = async move {
             let there = wire.passes(from, to)?;
             SimRuntime::sleep(there).await;
-            let store = wire.store(to)?;
+            let door = wire.door(to)?;
             // Whoever asked may have given up: what arrived is done all the same.
-            let served = SimRuntime::spawn(async move {
-                match FORWARD & u32::from_le_bytes(*request.first_chunk()?) {
-                    0 => Some(store.member().serve(&request).await),
-                    _ => Some(store.serve(&request).await),
-                }
-            });
-            let reply = served.await.ok().flatten()?;
+            let served = SimRuntime::spawn(async move { door(from, request).await });
+            let reply = served.await.ok()?;
             SimRuntime::sleep(wire.passes(to, from)?).await;
             Some(reply)
         };

@@ -1,0 +1,144 @@
+//! A machine: its disk, which outlives what runs on it, and the node while it runs.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft_rt_sim::{SimInstant, SimRuntime};
+use parking_lot::Mutex;
+use tidekeep_cluster::meta::rules::Introduction;
+use tidekeep_cluster::node::{Node, NodeOptions, Timing};
+use tidekeep_cluster::peer::ClusterId;
+use tidekeep_cluster::{Config, Instant, Journal, JournalOptions, NodeId, PeerAddress};
+use tidekeep_log::clock::Clock;
+use tidekeep_log::disk::faulty::{Crash, FaultyDisk, seeded};
+use tidekeep_log::{ReplicaOptions, Upkeep};
+use tokio::sync::Notify;
+
+use crate::simulated::disk::turn;
+use crate::simulated::wire::{Door, Plug, Wire};
+
+const SEGMENT_BYTES: u64 = 64 << 10;
+const CLUSTER: ClusterId = ClusterId([7; 16]);
+
+/// A node that is down for so long is given up.
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Machine {
+    pub(crate) id: NodeId,
+    wire: Wire,
+    state: Mutex<State>,
+}
+
+struct State {
+    disk: FaultyDisk,
+    starts: u64,
+    seed: u64,
+    running: Option<Node<SimRuntime>>,
+}
+
+/// The time of day, which is the same everywhere.
+struct TimeOfDay(SimInstant);
+
+impl Clock for TimeOfDay {
+    fn now_ms(&self) -> u64 {
+        1_700_000_000_000 + (SimInstant::now() - self.0).as_millis() as u64
+    }
+}
+
+/// What a node says of itself.
+pub(crate) fn introduction(name: &str) -> Introduction {
+    Introduction {
+        peer: PeerAddress { address: format!("{name}:9081") },
+        client: format!("{name}:8081"),
+        zone: name.into(),
+        weight: NonZeroU16::MIN,
+        version: "1.0.0".into(),
+    }
+}
+
+impl Machine {
+    pub(crate) fn new(id: NodeId, seed: u64, wire: Wire) -> Arc<Self> {
+        let state = State { disk: FaultyDisk::new(seed), starts: 0, seed, running: None };
+        Arc::new(Self { id, wire, state: Mutex::new(state) })
+    }
+
+    /// Its name, which its addresses and its zone begin with.
+    pub(crate) fn name(&self) -> String {
+        format!("node-{}", self.id.0)
+    }
+
+    /// What runs on it.
+    pub(crate) fn node(&self) -> Option<Node<SimRuntime>> {
+        self.state.lock().running.clone()
+    }
+
+    /// Starts the node on what is on the disk.
+    pub(crate) async fn start(&self) -> Node<SimRuntime> {
+        let (disk, seed) = {
+            let mut state = self.state.lock();
+            assert!(state.running.is_none(), "{} runs", self.id);
+            state.starts += 1;
+            (state.disk.clone(), state.seed ^ (state.starts << 32))
+        };
+        let appended = Arc::new(Notify::new());
+        let replica =
+            ReplicaOptions { shards: 2, history_bytes: 4 << 10, ..ReplicaOptions::new(0) };
+        let opened = Journal::open(JournalOptions {
+            disk: Arc::new(disk),
+            segment_bytes: SEGMENT_BYTES,
+            upkeep: Upkeep::Steps,
+            appended: Some(Arc::clone(&appended)),
+            replica,
+            random: Box::new(seeded(seed)),
+        });
+        let opened = opened.unwrap_or_else(|why| panic!("{} cannot start: {why}", self.id));
+        turn(&opened.journal, Arc::default(), appended, seed);
+        let options = NodeOptions {
+            id: self.id,
+            cluster: CLUSTER,
+            is: introduction(&self.name()),
+            opened,
+            link: Arc::new(Plug { node: self.id, wire: self.wire.clone() }),
+            transfers: seed,
+            clock: Arc::new(TimeOfDay(SimInstant::now())),
+            member: Config { entries_kept: 20, entries_between: 50, ..Config::new(self.id, 0) },
+            timing: Timing { grace: GRACE, ..Timing::default() },
+        };
+        let node = Node::start(options).await;
+        let node = node.unwrap_or_else(|why| panic!("{} cannot start: {why}", self.id));
+        self.wire.plug(self.id, door(&node));
+        self.state.lock().running = Some(node.clone());
+        node
+    }
+
+    /// Ends without a word; what was not synced is lost.
+    pub(crate) async fn crash(&self) {
+        let node = {
+            let mut state = self.state.lock();
+            let Some(node) = state.running.take() else { return };
+            let left = state.disk.crash(Crash::Drop);
+            // Whatever the dead still does is done to no disk.
+            state.disk.cut_after(state.disk.calls());
+            state.disk = left;
+            node
+        };
+        self.wire.unplug(self.id);
+        node.stop().await;
+    }
+
+    /// Writes a snapshot of its log.
+    pub(crate) fn snapshot(&self) {
+        let node = self.node().expect("it runs");
+        node.journal().snapshot().expect("the disk takes it");
+    }
+}
+
+/// Lets a node answer what arrives.
+fn door(node: &Node<SimRuntime>) -> Door {
+    let node = node.clone();
+    Arc::new(move |from, request| {
+        let node = node.clone();
+        Box::pin(async move { node.serve(from, request).await })
+    })
+}

@@ -1,0 +1,12 @@
+//! Whole nodes in one thread and in virtual time: clusters that are founded, grow, shrink, and lose nodes,
+//! their coordinators, or all power at once. What must hold at the end is in `cluster`: every group has the
+//! replicas that it should, all of which are equal, and nobody keeps what he should not.
+
+mod cluster;
+mod failing;
+mod growing;
+mod leaving;
+mod machine;
+mod operators;
+#[path = "../simulated/mod.rs"]
+mod simulated;
