@@ -16,7 +16,7 @@ use tidekeep_protocol::session::{Number, SessionId};
 
 use crate::node::Node;
 use crate::run::settle;
-use crate::wire::Wire;
+use crate::simulated::wire::Wire;
 
 const KEYS: u8 = 100;
 const SESSION: SessionId = SessionId([3; 16]);
