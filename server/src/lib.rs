@@ -7,7 +7,7 @@
 //!        ◀─ edge (one write) ◀─────────── session (outbox, watches) ◀── tidekeep_log::Commit
 //! ```
 //! `conversation` is the same without sockets and runtime: bytes and time in, bytes out.
-//! `config` says how a server runs, `observe` what it says of itself, `drain` how it ends.
+//! `member` makes a server a node of a cluster. `config` says how a server runs, `observe` what it says of itself, `drain` how it ends.
 
 mod clock;
 pub mod config;
@@ -16,6 +16,7 @@ mod drain;
 mod edge;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod member;
 mod observe;
 mod resp_conversation;
 mod server;
@@ -23,5 +24,6 @@ mod service;
 mod session;
 
 pub use conversation::{Conversation, Host, Parting};
+pub use member::NodeError;
 pub use resp_conversation::RespConversation;
 pub use server::{Running, Server, StartError, Stopped, Stopper};

@@ -8,11 +8,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tidekeep_server::config::Config;
-use tidekeep_server::config::args::Args;
-use tidekeep_server::{Server, StartError, Stopped};
+use tidekeep_server::config::args::{Args, Command};
+use tidekeep_server::{NodeError, Server, StartError, Stopped};
 use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::error;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Entries come and go in every size for as long as the server runs: size classes keep that quick and
 /// the memory together. docs/benchmarks.md says what it gave.
@@ -26,6 +30,7 @@ mod exit {
     pub(crate) const DATA_DIRECTORY: u8 = 3;
     pub(crate) const DAMAGED: u8 = 4;
     pub(crate) const CANNOT_LISTEN: u8 = 5;
+    pub(crate) const NOT_TAKEN: u8 = 6;
     pub(crate) const STORAGE_FAILED: u8 = 7;
     /// As a shell reports a process that a signal ended.
     pub(crate) const IMPATIENT: u8 = 130;
@@ -33,7 +38,7 @@ mod exit {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(command) = &args.offline {
+    if let Some(Command::Offline(command)) = &args.command {
         return offline::run(command).into();
     }
     let config = match Config::resolve(args) {
@@ -105,6 +110,10 @@ fn start_code(error: &StartError) -> u8 {
     match error {
         StartError::Listen { .. } => exit::CANNOT_LISTEN,
         StartError::Open(error) => offline::code(error),
+        StartError::Config(_) => exit::USAGE,
+        StartError::Node(NodeError::Join(_) | NodeError::NotEmpty) => exit::NOT_TAKEN,
+        StartError::Node(NodeError::Folder(_)) => exit::DAMAGED,
+        StartError::Node(_) => exit::DATA_DIRECTORY,
     }
 }
 
@@ -120,10 +129,12 @@ fn stop_code(stopped: &Stopped) -> u8 {
 
 fn start_log(verbose: bool) {
     let level = if verbose { tracing::Level::DEBUG } else { tracing::Level::INFO };
+    // The engine tells every step of an election: what concerns who runs a cluster, its status says.
+    let levels = Targets::new().with_default(level).with_target("openraft", tracing::Level::ERROR);
     let stderr = std::io::stderr;
-    tracing_subscriber::fmt()
-        .with_max_level(level)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(stderr)
         .with_ansi(stderr().is_terminal())
-        .init();
+        .with_filter(levels);
+    tracing_subscriber::registry().with(lines).init();
 }

@@ -16,9 +16,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
 use crate::clock::{Clock, Moment, Wall};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::drain::Drain;
 use crate::edge::{self, Gate, Hosts};
+use crate::member::{Member, NodeError};
 use crate::observe::Metrics;
 use crate::service::{Facts, Owners, Service, Status};
 use crate::session::{House, Settings};
@@ -57,6 +58,12 @@ pub enum StartError {
     /// The data directory cannot be used, or the data in it are damaged.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// What was asked for does not go with a node of a cluster.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It cannot be a node of its cluster.
+    #[error(transparent)]
+    Node(#[from] NodeError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -97,6 +104,8 @@ pub struct Running {
     shared: Arc<Shared>,
     serving: JoinHandle<JoinSet<()>>,
     drain_time: Duration,
+    /// Its part in a cluster, if it has one.
+    member: Option<Member>,
 }
 
 impl Server {
@@ -107,6 +116,12 @@ impl Server {
     pub async fn start(config: Config) -> Result<Running, StartError> {
         // The address first: it is quickly told, while a large store takes a while to load.
         let listener = listen(&config.listen).await?;
+        let address = address_of(&listener, &config)?;
+        if let Some(member) = Member::start(&config, address).await? {
+            let store = Arc::clone(&member.store);
+            let running = Self::start_with(config, listener, store)?;
+            return Ok(Running { member: Some(member), ..running });
+        }
         let store = config.clone();
         let open = tokio::task::spawn_blocking(move || open_store(&store));
         let commit = match open.await {
@@ -125,13 +140,11 @@ impl Server {
         listener: TcpListener,
         commit: Arc<dyn Commit>,
     ) -> Result<Running, StartError> {
-        let address = listener
-            .local_addr()
-            .map_err(|source| StartError::Listen { address: config.listen.clone(), source })?;
+        let address = address_of(&listener, &config)?;
         let drain_time = Duration::from_millis(config.drain_ms);
         let shared = Arc::new(share(config, commit, address.port()));
         let serving = tokio::spawn(edge::serve(listener, Arc::clone(&shared)));
-        Ok(Running { address, shared, serving, drain_time })
+        Ok(Running { address, shared, serving, drain_time, member: None })
     }
 }
 
@@ -152,7 +165,7 @@ impl Running {
     }
 
     /// Waits until the server was drained or storage has failed; either way it is closed then.
-    pub async fn wait(self) -> Stopped {
+    pub async fn wait(mut self) -> Stopped {
         let commit = Arc::clone(&self.shared.service.commit);
         let failed = tokio::select! {
             () = self.shared.drain.begun() => None,
@@ -162,7 +175,14 @@ impl Running {
             warn!(reason, "storage failed");
         }
         self.shared.drain.begin();
+        let member = self.member.take();
+        if let (Some(member), None) = (&member, &failed) {
+            member.hand_over().await;
+        }
         self.finish_connections().await;
+        if let Some(member) = member {
+            member.stop().await;
+        }
         let closed = tokio::task::spawn_blocking(move || commit.close()).await;
         match (failed, closed) {
             (Some(reason), _) | (None, Ok(Err(reason))) => Stopped::StorageFailed(reason),
@@ -180,6 +200,11 @@ impl Running {
         }
         tasks.shutdown().await;
     }
+}
+
+fn address_of(listener: &TcpListener, config: &Config) -> Result<SocketAddr, StartError> {
+    let failed = |source| StartError::Listen { address: config.listen.clone(), source };
+    listener.local_addr().map_err(failed)
 }
 
 async fn listen(address: &str) -> Result<TcpListener, StartError> {

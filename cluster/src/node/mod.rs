@@ -29,6 +29,7 @@ mod founding;
 mod gate;
 mod hearing;
 mod joining;
+mod leaving;
 mod options;
 mod reconcile;
 mod running;

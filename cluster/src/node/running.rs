@@ -158,6 +158,11 @@ impl<R: Runtime> Node<R> {
         *self.0.life.borrow()
     }
 
+    /// Whether its cluster has other nodes that vote, and so was founded.
+    pub fn has_voting_peers(&self) -> bool {
+        self.0.meta.standing().voters.iter().any(|&voter| voter != self.0.id)
+    }
+
     /// Resolves when it takes part no longer, with why.
     pub async fn ended(&self) -> Life {
         let mut life = self.0.life.subscribe();

@@ -18,6 +18,7 @@ mod types;
 
 pub use openraft::Instant;
 pub use openraft::type_config::AsyncRuntime as Runtime;
+pub use openraft_rt_tokio::TokioRuntime;
 
 pub use journal::{Journal, JournalOptions};
 pub use member::{Audit, Config, Member, Proposed, Read, Standing, WriteError};

@@ -1,6 +1,7 @@
 //! Flags of `tidekeep-server`, each with an environment variable behind it. Nothing is checked
 //! here beyond its syntax; see [`super::Config::resolve`].
 
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
@@ -53,7 +54,49 @@ SIGTERM and SIGINT drain: no new connections, clients are told, what is in fligh
 and synced. A second signal ends the process at once.
 
 Exit codes: 0 drained, 2 wrong usage, 3 data directory in use or unreadable, 4 damaged data,
-5 cannot listen, 7 storage failed while running.";
+5 cannot listen, 6 the cluster does not take the node, 7 storage failed while running, or the node
+was removed from its cluster.";
+
+/// Something else than to serve the store in a data directory by oneself.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Work on a data directory that no server runs on.
+    #[command(flatten)]
+    Offline(Offline),
+
+    /// Make this server a node of a cluster, and serve
+    ///
+    /// From then on the data directory is that node's: started without a command, the server is the
+    /// node again. `tidekeep cluster --help` says what an operator can ask of a cluster.
+    #[command(subcommand)]
+    Cluster(Cluster),
+}
+
+/// How a server becomes a node of a cluster.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Cluster {
+    /// Found a cluster, of which this is the first node; what the data directory holds stays
+    ///
+    /// Exit codes: those of the server.
+    Init {
+        /// How many replicas each key has once there are as many nodes
+        #[arg(long, value_name = "N", default_value_t = default::REPLICAS)]
+        replicas: usize,
+    },
+
+    /// Join a cluster by a token of it, which `tidekeep cluster token` prints
+    ///
+    /// The data directory must be empty. Exit codes: those of the server, and 6 if the cluster does
+    /// not take the node.
+    Join {
+        /// Nodes of the cluster: their --node-listen, or --node-address
+        #[arg(value_name = "HOST:PORT", required = true)]
+        nodes: Vec<String>,
+        /// The token
+        #[arg(long, env = "TIDEKEEP_JOIN_TOKEN", hide_env_values = true)]
+        token: String,
+    },
+}
 
 /// What is done to a data directory instead of serving it.
 #[derive(Debug, Clone, Subcommand)]
@@ -115,9 +158,9 @@ pub enum Output {
 #[derive(Debug, Clone, Parser)]
 #[command(name = "tidekeep-server", version, after_help = AFTER_HELP)]
 pub struct Args {
-    /// Something else than serving.
+    /// Something else than serving a store alone.
     #[command(subcommand)]
-    pub offline: Option<Offline>,
+    pub command: Option<Command>,
 
     /// Where to listen; port 0 takes a free one [default: KV_HOST:KV_PORT, else 127.0.0.1:8080]
     ///
@@ -260,6 +303,32 @@ pub struct Args {
     /// Whether Redis clients (RESP) are served on the port, too
     #[arg(long, value_name = "ON|OFF", env = "TIDEKEEP_RESP", default_value = "on")]
     pub resp: Switch,
+
+    /// Where a node of a cluster listens for the other nodes [default: where it did before]
+    #[arg(long, value_name = "HOST:PORT", env = "TIDEKEEP_NODE_LISTEN")]
+    pub node_listen: Option<String>,
+
+    /// Where the other nodes find this one, if that is not --node-listen
+    #[arg(long, value_name = "HOST:PORT", env = "TIDEKEEP_NODE_ADDRESS")]
+    pub node_address: Option<String>,
+
+    /// Where clients find this node of a cluster, if that is not --listen
+    #[arg(long, value_name = "HOST:PORT", env = "TIDEKEEP_CLIENT_ADDRESS")]
+    pub client_address: Option<String>,
+
+    /// What fails together with a node of a cluster, such as a rack or a data centre: replicas are
+    /// spread over zones. Counts when the node joins
+    #[arg(long, value_name = "NAME", env = "TIDEKEEP_ZONE", default_value = "default")]
+    pub zone: String,
+
+    /// How much a node of a cluster should hold beside the others. Counts when the node joins
+    #[arg(long, value_name = "N", env = "TIDEKEEP_WEIGHT", default_value = "100")]
+    pub weight: NonZeroU16,
+
+    /// Time after which a node of a cluster that does not answer is replaced by others, where there
+    /// are enough
+    #[arg(long, value_name = "SECONDS", env = "TIDEKEEP_REPLACE_AFTER_S", default_value_t = default::REPLACE_AFTER_S)]
+    pub replace_after_s: u64,
 
     /// Log connections and requests that were refused, to stderr
     #[arg(long, env = "KV_VERBOSE", value_parser = FalseyValueParser::new())]

@@ -3,9 +3,12 @@
 
 pub mod args;
 mod bytes;
+mod node;
 mod origin;
 mod resolved;
 
+pub use node::NodeConfig;
 pub(crate) use origin::Authority;
 pub use origin::Origin;
+pub(crate) use resolved::default::REPLICAS;
 pub use resolved::{Budgets, Config, ConfigError};

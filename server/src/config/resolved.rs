@@ -8,7 +8,8 @@ use tidekeep_log::{Durability, Eviction, MemoryOptions};
 use tidekeep_protocol::limits::Limits;
 
 use super::Origin;
-use super::args::{Args, DurabilityMode, EvictionMode, Switch};
+use super::args::{Args, Command, DurabilityMode, EvictionMode, Switch};
+use super::node::NodeConfig;
 
 /// Values of the flags that are not given.
 pub(crate) mod default {
@@ -23,6 +24,8 @@ pub(crate) mod default {
     pub(crate) const SEGMENT_BYTES: u64 = 64 << 20;
     pub(crate) const SNAPSHOT_LOG_BYTES: u64 = 256 << 20;
     pub(crate) const HISTORY_BYTES: usize = 32 << 20;
+    pub(crate) const REPLICAS: usize = 3;
+    pub(crate) const REPLACE_AFTER_S: u64 = 600;
 }
 
 /// What a put takes in a frame beside its key and value, its condition's value left out.
@@ -79,6 +82,8 @@ pub struct Config {
     pub resp: bool,
     /// Whether connections and refusals are logged.
     pub verbose: bool,
+    /// What it is as a node of a cluster, if its data directory says that it is one, or it becomes one.
+    pub node: NodeConfig,
 }
 
 /// What one connection may have the server hold, and ask of it in a second.
@@ -110,6 +115,12 @@ impl Default for Budgets {
 #[error("{0}")]
 pub struct ConfigError(String);
 
+impl ConfigError {
+    pub(super) fn new(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
 impl Config {
     /// The defaults, for data in `data` and a free port of the loopback interface.
     pub fn local(data: impl Into<PathBuf>) -> Self {
@@ -133,6 +144,7 @@ impl Config {
             budgets: Budgets::default(),
             resp: true,
             verbose: false,
+            node: NodeConfig::default(),
         }
     }
 
@@ -192,6 +204,18 @@ impl Config {
             resp: args.resp == Switch::On,
             verbose: args.verbose,
             data: args.data,
+            node: NodeConfig {
+                listen: args.node_listen,
+                address: args.node_address,
+                client_address: args.client_address,
+                zone: args.zone,
+                weight: args.weight,
+                replace_after: Duration::from_secs(args.replace_after_s),
+                becomes: match args.command {
+                    Some(Command::Cluster(becomes)) => Some(becomes),
+                    Some(Command::Offline(_)) | None => None,
+                },
+            },
         };
         config.check()?;
         Ok(config)
@@ -233,6 +257,7 @@ impl Config {
             )));
         }
         self.check_budgets()?;
+        self.check_node()?;
         if self.output_bytes < limits.chunk_bytes as usize {
             return Err(ConfigError(format!(
                 "--output-buffer-bytes {} is less than one piece of a reply ({})",
@@ -322,6 +347,10 @@ mod tests {
             (&["--watch-budget-bytes", "10"], "--watch-budget-bytes"),
             (&["--allow-origin", "http://a.example/path"], "--allow-origin"),
             (&["--durability", "often"], "--durability"),
+            (&["cluster", "init"], "--node-listen"),
+            (&["--node-listen", "h:1", "--durability", "none", "cluster", "init"], "--durability"),
+            (&["--node-listen", "h:1", "--max-memory", "1GiB", "cluster", "init"], "--max-memory"),
+            (&["--node-listen", "h:1", "cluster", "join", "h:2"], "--token"),
         ] {
             let refused = resolve(flags).unwrap_err();
             assert!(refused.contains(named), "{flags:?}: {refused}");

@@ -1,0 +1,35 @@
+//! A node that is about to stop lets others lead first, so that nobody waits for an election.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::node::running::Node;
+use crate::raft::{Instant, Member, Runtime};
+
+/// Time for another to take over. An election takes about as long.
+const HAND_OVER: Duration = Duration::from_secs(2);
+
+impl<R: Runtime> Node<R> {
+    /// Lets other nodes lead the groups that this one leads, as far as there are others that have followed.
+    pub async fn retire(&self) {
+        let meta = std::iter::once(Arc::clone(self.meta()));
+        for member in self.members().into_values().chain(meta) {
+            self.retire_from(&member).await;
+        }
+    }
+
+    async fn retire_from(&self, member: &Member<R>) {
+        let standing = member.standing();
+        if !standing.leads {
+            return;
+        }
+        let others = standing
+            .followed
+            .iter()
+            .filter(|(node, _)| **node != self.id() && standing.voters.contains(node));
+        let Some((&to, _)) = others.max_by_key(|(_, followed)| **followed) else { return };
+        if let Err(error) = self.hand_over(member, to, R::Instant::now() + HAND_OVER).await {
+            tracing::debug!(%error, "nobody took over; the others will elect a leader");
+        }
+    }
+}
