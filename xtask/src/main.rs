@@ -2,6 +2,7 @@
 //! Each command is one file; every command first calls `setup` for the tools it needs.
 
 mod bench;
+mod cluster;
 mod dist;
 mod fingerprint;
 mod process;
@@ -58,6 +59,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Build everything and run a cluster of servers on this machine
+    Cluster(cluster::Options),
     /// Run every check: format, lints, tests, no_std, size, end to end, browser
     Test {
         /// Run one step instead of all (repeatable)
@@ -111,6 +114,7 @@ fn run(command: Command) -> Result<ExitCode> {
             let held = bench::run(&workspace, &options)?;
             return Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::Cluster(options) => cluster::run(&workspace, &options)?,
         Command::Dist => dist::run(&workspace)?,
         Command::Tidy => tidy::run(&workspace)?,
         Command::Serve { dev, args } => serve::run(&workspace, dev, &args)?,
