@@ -277,6 +277,28 @@ WATCH_MESSAGE = Enum(
 BACKUP = Struct(offset=U64)
 BACKUP_REPLY = Struct(
     revision=U64, keys=U64, size=U64, offset=U64, done=BOOL, bytes=BYTES)
+CLUSTER = Enum(
+    status=None, token=Struct(name=TEXT, lives_ms=U64, uses=U32), drain=Struct(node=U64),
+    keep=Struct(node=U64), remove=Struct(node=U64, force=BOOL), weigh=Struct(node=U64, weight=U16),
+    transfer=Struct(group=U16, to=U64),
+)
+NODE_STATUS = Struct(
+    node=U64, state=Enum(joining=None, active=None, draining=None, removed=None), since_ms=U64,
+    up=BOOL, heard_ms_ago=Option(U64), client=TEXT, peer=TEXT, zone=TEXT, weight=U16, version=TEXT,
+    replicas=U32, leads=U32,
+)
+GROUP_STATUS = Struct(
+    group=Option(U16), leader=Option(U64), preferred=Option(U64), term=U64, applied=Option(U64),
+    keys=U64,
+    replicas=List(Struct(node=U64, votes=BOOL, lag=Option(U64), stopped=Option(TEXT))),
+)
+STEP_CHANGE = Enum(add_learner=None, promote=None, transfer_leader=None, remove_replica=None)
+CLUSTER_STATUS = Struct(
+    cluster=TEXT, coordinator=U64, replicas=U16, replicas_wanted=U16, epoch=U64,
+    nodes=List(NODE_STATUS), meta=GROUP_STATUS, groups=List(GROUP_STATUS),
+    under_way=List(Struct(group=U16, change=STEP_CHANGE, node=U64)), waits_for=Option(TEXT),
+)
+CLUSTER_REPLY = Enum(changed=None, token=TEXT, status=CLUSTER_STATUS)
 STATUS_REPLY = Struct(software=TEXT, durability=TEXT, figures=List(Struct(name=TEXT, value=U64)))
 
 LEASE_GRANT = Struct(ttl_ms=U64)
@@ -308,6 +330,7 @@ KINDS = {
     0x1D: LEASE, 0x1D | REPLY: LEASE_REVOKE_REPLY,
     0x1E: LEASES, 0x1E | REPLY: LEASES_REPLY,
     0x20: BACKUP, 0x20 | REPLY: BACKUP_REPLY,
+    0x21: CLUSTER, 0x21 | REPLY: CLUSTER_REPLY,
 }
 
 CODES = [

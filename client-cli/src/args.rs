@@ -97,6 +97,7 @@ pub(crate) enum Verb {
     Backup(verb::backup::BackupArgs),
     Ping(verb::ping::PingArgs),
     Status(verb::status::StatusArgs),
+    Cluster(verb::cluster::ClusterArgs),
     Test(verb::test::TestArgs),
     Bench(verb::bench::BenchArgs),
     Shell(verb::shell::ShellArgs),

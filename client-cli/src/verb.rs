@@ -11,6 +11,7 @@ use crate::session::Session;
 
 pub(crate) mod backup;
 pub(crate) mod bench;
+pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod delete;
 pub(crate) mod export;
@@ -61,6 +62,7 @@ pub(crate) fn minds_interrupt(verb: &Verb) -> bool {
         | Verb::Export(_)
         | Verb::Backup(_)
         | Verb::Status(_)
+        | Verb::Cluster(_)
         | Verb::Shell(_)
         | Verb::Completions(_) => false,
     }
@@ -85,6 +87,7 @@ pub(crate) async fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failu
         Verb::Backup(args) => backup::run(args, session).await,
         Verb::Ping(args) => ping::run(args, session).await,
         Verb::Status(args) => status::run(args, session).await,
+        Verb::Cluster(args) => cluster::run(args, session).await,
         Verb::Test(args) => test::run(args, session).await,
         Verb::Bench(args) => bench::run(args, session).await,
         Verb::Shell(args) => shell::run(args, session).await,

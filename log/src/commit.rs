@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tidekeep_protocol::error::Refusal;
-use tidekeep_protocol::op::Request;
+use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_protocol::op::{Cluster, Request};
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
@@ -148,6 +148,13 @@ pub trait Commit: Send + Sync {
     /// What can be asked of it now.
     fn standing(&self) -> Standing;
 
+    /// Does what an operator asks of the cluster that this store is part of. The one answer has the
+    /// reply as [`Reply::Encoded`].
+    fn operate(&self, request: &Cluster<'_>) -> Pending {
+        let _ = request;
+        Promise::ready(Ok(vec![Err(Refusal::new(Code::Unsupported, ALONE))]))
+    }
+
     /// What is wrong although everything is served, in words for who runs it.
     fn warning(&self) -> Option<String> {
         None
@@ -166,6 +173,10 @@ pub trait Commit: Send + Sync {
     /// Why not everything is on disk.
     fn close(&self) -> Result<(), String>;
 }
+
+/// What an operator is told who takes a server that runs alone for a cluster.
+const ALONE: &str =
+    "this server runs alone; `tidekeep-server cluster init` makes it the first node of a cluster";
 
 /// That the answers given may be shown, with those to the calls behind, if there are any.
 pub type Pending = Promise<Result<Vec<Answer>, Lost>>;

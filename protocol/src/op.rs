@@ -9,6 +9,8 @@ use crate::limits::{Bounded, Limits};
 
 pub mod backup;
 pub mod children;
+pub mod cluster;
+pub mod cluster_status;
 pub mod delete;
 pub mod delete_range;
 pub mod get;
@@ -27,6 +29,7 @@ pub mod watch_walk;
 
 pub use backup::{Backup, BackupReply};
 pub use children::{Child, Children, ChildrenReply};
+pub use cluster::{Cluster, ClusterReply};
 pub use delete::Delete;
 pub use delete_range::{DeleteRange, DeleteRangeReply};
 pub use get::{Get, GetReply};
@@ -144,6 +147,7 @@ operations! {
     LeaseRevoke = 0x1D, "lease_revoke", Write => LeaseRevokeReply;
     Leases = 0x1E, "leases", Read => LeasesReply;
     Backup = 0x20, "backup", Server => BackupReply<'r>;
+    Cluster<'a> = 0x21, "cluster", Server => ClusterReply<'r>;
 }
 
 /// The row of the operation whose request has this frame kind.

@@ -221,7 +221,8 @@ fn run<G: DerefMut<Target = Shard>>(
         | Request::Watch(_)
         | Request::Leases(_)
         | Request::Status(_)
-        | Request::Backup(_) => Err(Refusal::new(Code::Internal, "a read is no command")),
+        | Request::Backup(_)
+        | Request::Cluster(_) => Err(Refusal::new(Code::Internal, "a read is no command")),
     }
 }
 

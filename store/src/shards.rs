@@ -105,6 +105,7 @@ impl Spread {
             Request::Watch(_)
             | Request::Status(_)
             | Request::Backup(_)
+            | Request::Cluster(_)
             | Request::LeaseGrant(_)
             | Request::LeaseKeepAlive(_)
             | Request::Leases(_) => Footprint::Some(Vec::new()),

@@ -2,7 +2,7 @@
 
 use crate::store::offline;
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "get",
     "put",
     "delete",
@@ -15,6 +15,7 @@ const VERBS: [&str; 16] = [
     "export",
     "ping",
     "status",
+    "cluster",
     "test",
     "bench",
     "shell",

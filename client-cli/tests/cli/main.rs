@@ -3,6 +3,7 @@
 
 mod bulk;
 mod bytes;
+mod cluster;
 mod failures;
 mod help;
 mod leases;

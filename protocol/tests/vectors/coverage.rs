@@ -46,13 +46,17 @@ fn every_variant_of_every_enum_has_a_vector() {
     }
     let seen = fields::seen();
     let enums = [
+        "Cluster",
+        "ClusterReply",
         "Condition",
         "Delivery",
         "Event",
         "Expiry",
+        "NodeState",
         "Order",
         "Outcome",
         "Projection",
+        "StepChange",
         "TxnOp",
         "TxnResult",
         "WatchFrom",

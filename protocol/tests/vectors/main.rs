@@ -19,10 +19,10 @@ use tidekeep_protocol::frame::{self, Frame, FrameError, kind};
 use tidekeep_protocol::hello::{self, GoingAway, Hello, Welcome};
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::op::{
-    Backup, BackupReply, Children, ChildrenReply, Delete, DeleteRange, DeleteRangeReply, Get,
-    GetReply, Increment, IncrementReply, LeaseGrant, LeaseKeepAlive, LeaseReply, LeaseRevoke,
-    LeaseRevokeReply, Leases, LeasesReply, Put, Request, Scan, ScanReply, Status, StatusReply,
-    Touch, TouchReply, Txn, TxnReply, Watch, WatchMessage, WriteReply,
+    Backup, BackupReply, Children, ChildrenReply, Cluster, ClusterReply, Delete, DeleteRange,
+    DeleteRangeReply, Get, GetReply, Increment, IncrementReply, LeaseGrant, LeaseKeepAlive,
+    LeaseReply, LeaseRevoke, LeaseRevokeReply, Leases, LeasesReply, Put, Request, Scan, ScanReply,
+    Status, StatusReply, Touch, TouchReply, Txn, TxnReply, Watch, WatchMessage, WriteReply,
 };
 
 /// The bound on the length field that the malformed vectors are written for.
@@ -72,6 +72,8 @@ macro_rules! with_body_of {
             0x9E => Some($call::<LeasesReply>($($argument),*)),
             0x20 => Some($call::<Backup>($($argument),*)),
             0xA0 => Some($call::<BackupReply<'_>>($($argument),*)),
+            0x21 => Some($call::<Cluster<'_>>($($argument),*)),
+            0xA1 => Some($call::<ClusterReply<'_>>($($argument),*)),
             _ => None,
         }
     };

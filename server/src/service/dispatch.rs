@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidekeep_log::{Commit, Pending, PendingView};
+use tidekeep_log::{Call, Commit, Pending, PendingView};
 use tidekeep_protocol::codec;
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Backup, Class, Request};
@@ -61,10 +61,16 @@ impl Service {
                 self.open_watches(batch, session, views);
                 None
             }
-            Class::Server => {
-                self.answer(batch, session, backup);
-                None
-            }
+            Class::Server => match &batch.calls[..] {
+                // It may take as long as a change of the cluster does.
+                [Call { request: Request::Cluster(cluster), .. }] => {
+                    session.ask(&batch.tickets, |_| self.commit.operate(cluster))
+                }
+                _ => {
+                    self.answer(batch, session, backup);
+                    None
+                }
+            },
         }
     }
 

@@ -29,6 +29,9 @@ const VERBS: [(&str, &str); 8] = [
 const SPECIAL_METHODS: [(&str, &str); 3] =
     [("lease_grant", "lease"), ("lease_keep_alive", "lease"), ("lease_revoke", "revoke")];
 
+/// Operations that nobody asks for from a browser, where every byte of the client is paid for.
+const NOT_IN_BROWSERS: [&str; 1] = ["cluster"];
+
 /// One row: the frame kind as written there, and the name.
 #[derive(Debug, PartialEq, Eq)]
 struct Row {
@@ -61,7 +64,7 @@ pub(super) fn check(root: &Path, findings: &mut Findings) -> Result<()> {
             missing(&format!("give it a verb in {verb}"));
         }
         let method = method(name);
-        if !has_method(&methods, &method) {
+        if !NOT_IN_BROWSERS.contains(&name.as_str()) && !has_method(&methods, &method) {
             missing(&format!("declare the method {method}() in {METHODS}"));
         }
     }
