@@ -14,6 +14,7 @@ pub mod balance;
 mod link;
 pub mod meta;
 pub mod node;
+pub mod operator;
 pub mod peer;
 pub mod placement;
 mod raft;

@@ -31,7 +31,7 @@ pub use self::table::{
 };
 pub use self::target::{Candidate, Goal, NODES_MAX, Target, TargetRefused, target};
 
-/// Names a node for good: a random number that is never given to another.
+/// Names a node for good: ids are given from 1 on, and never to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub u64);
 
@@ -49,6 +49,6 @@ pub struct Node {
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "node {:016x}", self.0)
+        write!(f, "node {}", self.0)
     }
 }
