@@ -33,7 +33,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The server: HOST:PORT, tcp://HOST:PORT, ws://HOST:PORT/ws or http://HOST:PORT
+    /// The server: HOST:PORT, tcp://HOST:PORT, ws://HOST:PORT/ws or http://HOST:PORT; several nodes
+    /// of a cluster with commas between them
     /// [default: KV_HOST:KV_PORT, else 127.0.0.1:8080]
     #[arg(long, short, global = true, value_name = "URL", env = "TIDEKEEP_SERVER")]
     #[arg(hide_env_values = true)]

@@ -60,7 +60,8 @@ export interface Subscription {
 
 /** Where an engine finds what it runs on. */
 export interface Parts {
-  url: string;
+  /** Servers with the same store: each connection goes to the next. */
+  urls: string[];
   options: ConnectOptions;
   module: Promise<WebAssembly.Module>;
   socket: Promise<WebSocketConstructor>;
@@ -72,6 +73,7 @@ export class Engine {
   state: ConnectionState = "idle";
   server: ServerInfo | undefined;
   readonly #parts: Parts;
+  #opened = 0;
   readonly #listeners: Listeners = {
     state: new Set(),
     disconnect: new Set(),
@@ -248,7 +250,8 @@ export class Engine {
     return {
       now: () => performance.now(),
       open: (protocol: string) => {
-        const socket = new WebSocket(this.#parts.url, protocol);
+        const { urls } = this.#parts;
+        const socket = new WebSocket(urls[this.#opened++ % urls.length] as string, protocol);
         // Every error is followed by a close; `ws` throws what nobody listens to.
         socket.addEventListener("error", () => {});
         this.#socket = socket;

@@ -13,12 +13,12 @@ let module: Promise<WebAssembly.Module> | undefined;
 
 /**
  * Connects to the server at `url`: `http://host:port`, `ws://host/ws`, or a path on the page's own
- * host. Returns at once; calls wait for the connection, and it mends itself when it breaks.
+ * host; or to one node of a cluster after the other, if several are given. Returns at once; calls wait for the connection, and it mends itself when it breaks.
  */
-export function connect(url: string | URL, options: ConnectOptions = {}): Client {
+export function connect(url: string | URL | (string | URL)[], options: ConnectOptions = {}): Client {
   module ??= compile();
   return new EngineClient({
-    url: endpoint(url),
+    urls: [url].flat().map(endpoint),
     options,
     module,
     socket: socketClass(options.WebSocket),

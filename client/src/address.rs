@@ -28,6 +28,11 @@ pub(crate) enum Way {
 }
 
 impl Address {
+    /// Reads one address, or several with commas between them.
+    pub(crate) fn parse_all(text: &str) -> Result<Vec<Self>, Error> {
+        text.split(',').map(|one| Self::parse(one.trim())).collect()
+    }
+
     /// Reads `host:port`, `tcp://host:port`, `ws://host:port/path` or `http://host:port`.
     pub(crate) fn parse(text: &str) -> Result<Self, Error> {
         let uri: Uri = text.parse().map_err(|_| refused(text, "it is no URL"))?;
@@ -95,6 +100,13 @@ mod tests {
         for (text, address) in good {
             assert_eq!(Address::parse(text).as_ref(), Ok(&address), "{text}");
         }
+    }
+
+    #[test]
+    fn the_nodes_of_a_cluster_are_given_together() {
+        let two = [tcp("a", 1), ws("b", 2, "ws://b:2/ws")];
+        assert_eq!(Address::parse_all("a:1, http://b:2"), Ok(two.to_vec()));
+        assert!(Address::parse_all("a:1,").is_err());
     }
 
     #[test]

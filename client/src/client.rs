@@ -50,6 +50,9 @@ impl Client {
     /// Connects to `host:port`, `tcp://host:port`, `ws://host:port/ws` or `http://host:port` (which
     /// means its WebSocket), and waits until the server has greeted. Needs a tokio runtime.
     ///
+    /// The nodes of a cluster are given together, with commas between them: the client keeps to one of
+    /// them for as long as it can, and goes on with another when that one is gone.
+    ///
     /// # Errors
     /// `invalid-input` for an address that is none; `network` when the server cannot be reached;
     /// `version` when it speaks no version that this client does; `protocol` when it is something
@@ -70,10 +73,10 @@ impl Client {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn lazy(url: &str, options: Options) -> Result<Self, Error> {
-        let address = Address::parse(url)?;
+        let addresses = Address::parse_all(url)?;
         let message_bytes = options.config.reply_bytes.saturating_add(MESSAGE_SLACK_BYTES);
         let shared = Arc::new(Shared::new(options));
-        let driver = Driver::new(Arc::clone(&shared), address, message_bytes);
+        let driver = Driver::new(Arc::clone(&shared), addresses, message_bytes);
         tokio::spawn(driver.run());
         Ok(Self { handle: Arc::new(Handle(shared)), timeout_ms: None })
     }

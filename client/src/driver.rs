@@ -21,19 +21,26 @@ const PIECE_BYTES: usize = 64 << 10;
 /// How long the end of a stream may take when the client is closed.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How long one of several servers is waited for before the next is tried.
+const ONE_OF_MANY: Duration = Duration::from_secs(1);
+
 /// How far a timer is set ahead when the core waits for nothing.
 const LONG: Duration = Duration::from_secs(3600);
 
 /// What drives one client until it is closed.
 pub(crate) struct Driver {
     shared: Arc<Shared>,
-    address: Address,
+    /// Servers with the same store.
+    addresses: Vec<Address>,
+    /// The one that it is connected to, or tries first.
+    at: usize,
     message_bytes: usize,
     carrier: Carrier,
     out: Outgoing,
 }
 
-type Opening = Pin<Box<dyn Future<Output = io::Result<Transport>> + Send>>;
+/// A transport, and to which of the addresses.
+type Opening = Pin<Box<dyn Future<Output = io::Result<(usize, Transport)>> + Send>>;
 
 /// The transport, if there is one.
 enum Carrier {
@@ -46,7 +53,7 @@ enum Carrier {
 enum Event {
     Woken,
     Tick,
-    Opened(Transport),
+    Opened(usize, Transport),
     Arrived,
     Written,
     Ended(String),
@@ -54,9 +61,9 @@ enum Event {
 
 impl Driver {
     /// `message_bytes` bounds the WebSocket messages that are taken.
-    pub(crate) fn new(shared: Arc<Shared>, address: Address, message_bytes: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, addresses: Vec<Address>, message_bytes: usize) -> Self {
         let out = Outgoing::default();
-        Self { shared, address, message_bytes, carrier: Carrier::None, out }
+        Self { shared, addresses, at: 0, message_bytes, carrier: Carrier::None, out }
     }
 
     /// Runs until the client is closed.
@@ -66,10 +73,10 @@ impl Driver {
         loop {
             match turn.transport {
                 Some(Move::Open) => {
-                    let opening = Transport::open(self.address.clone(), self.message_bytes);
+                    let opening = open(self.addresses.clone(), self.at, self.message_bytes);
                     self.carrier = Carrier::Opening(Box::pin(opening));
                 }
-                Some(Move::Drop) if !turn.over => self.carrier = Carrier::None,
+                Some(Move::Drop) if !turn.over => self.leave(),
                 Some(Move::Drop) | None => {}
             }
             if turn.over {
@@ -78,17 +85,24 @@ impl Driver {
             turn = match self.next_event(sleep.as_mut(), turn.wait).await {
                 Event::Woken | Event::Written => self.turn(None),
                 Event::Tick => self.turn(Some(Input::Tick)),
-                Event::Opened(transport) => {
+                Event::Opened(at, transport) => {
+                    self.at = at;
                     self.carrier = Carrier::Open(transport);
                     self.turn(Some(Input::Opened))
                 }
                 Event::Arrived => self.take_arrived(),
                 Event::Ended(why) => {
-                    self.carrier = Carrier::None;
+                    self.leave();
                     self.turn(Some(Input::Closed(&why)))
                 }
             };
         }
+    }
+
+    /// Gives the transport up; the next attempt begins with another server.
+    fn leave(&mut self) {
+        self.carrier = Carrier::None;
+        self.at = (self.at + 1) % self.addresses.len();
     }
 
     async fn next_event(&mut self, mut sleep: Pin<&mut Sleep>, wait: Option<Instant>) -> Event {
@@ -123,7 +137,7 @@ impl Driver {
     }
 
     fn piece_bytes(&self) -> Option<usize> {
-        match self.address.way {
+        match self.addresses[self.at].way {
             Way::Tcp => Some(PIECE_BYTES),
             Way::WebSocket { .. } => None,
         }
@@ -137,6 +151,29 @@ impl Driver {
     }
 }
 
+/// Opens a transport to the first of the servers that takes one, from the one at `first` on.
+async fn open(
+    addresses: Vec<Address>,
+    first: usize,
+    message_bytes: usize,
+) -> io::Result<(usize, Transport)> {
+    let mut failed = None;
+    for at in (first..addresses.len()).chain(0..first) {
+        let opening = Transport::open(addresses[at].clone(), message_bytes);
+        let opened = match addresses.len() {
+            1 => opening.await,
+            _ => timeout(ONE_OF_MANY, opening).await.unwrap_or_else(|_| {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the server does not answer"))
+            }),
+        };
+        match opened {
+            Ok(transport) => return Ok((at, transport)),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| io::Error::other("there is no address")))
+}
+
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.abandon();
@@ -148,7 +185,7 @@ impl Carrier {
         match self {
             Self::None => Poll::Pending,
             Self::Opening(opening) => opening.as_mut().poll(cx).map(|opened| match opened {
-                Ok(transport) => Event::Opened(transport),
+                Ok((at, transport)) => Event::Opened(at, transport),
                 Err(error) => Event::Ended(error.to_string()),
             }),
             Self::Open(transport) => {

@@ -2,6 +2,7 @@
 //! the verbs mean, and what a client lives through when the server is killed and started again.
 
 mod gap;
+mod nodes;
 mod restart;
 mod verbs;
 
