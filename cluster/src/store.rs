@@ -9,11 +9,14 @@ use tidekeep_log::{
     Answers, Call, Changed, Changes, Commit, Entry, Failed, Identity, Lost, Pending, PendingBackup,
     PendingView, Promise, Standing, TooOld,
 };
+use tidekeep_protocol::op::Cluster;
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_protocol::slot::GroupId;
 
 use crate::link::PeerAddress;
 use crate::node::{Forward, Forwarded, Life, Node};
+use crate::operator::{OwnedRequest, operate};
+use crate::peer::Fingerprint;
 use crate::placement::NodeId;
 use crate::raft::{Member, Runtime};
 use crate::replicated::{Elsewhere, Replicated, ReplicatedOptions, leaderless, submit_by};
@@ -24,6 +27,8 @@ const GROUP: GroupId = GroupId(0);
 /// A cluster's store on one of its nodes.
 pub struct Store<R: Runtime> {
     node: Node<R>,
+    /// The cluster's authority, which tokens name.
+    authority: Fingerprint,
     clock: Arc<dyn Clock>,
     time: Monotone,
     identity: Identity,
@@ -33,7 +38,12 @@ pub struct Store<R: Runtime> {
 
 impl<R: Runtime> Store<R> {
     /// Serves what a node's cluster keeps. `incarnation` is the cluster's.
-    pub fn new(node: Node<R>, clock: Arc<dyn Clock>, incarnation: u64) -> Arc<Self> {
+    pub fn new(
+        node: Node<R>,
+        authority: Fingerprint,
+        clock: Arc<dyn Clock>,
+        incarnation: u64,
+    ) -> Arc<Self> {
         let identity = Identity { store_id: node.cluster().0, incarnation };
         let asked = node.clone();
         let elsewhere = Elsewhere::start::<R>(
@@ -42,8 +52,8 @@ impl<R: Runtime> Store<R> {
             Box::new(move || holders(&asked)),
         );
         let time = Monotone::new(Arc::clone(&clock), 0);
-        let this =
-            Arc::new(Self { node, clock, time, identity, here: Mutex::default(), elsewhere });
+        let here = Mutex::default();
+        let this = Arc::new(Self { node, authority, clock, time, identity, here, elsewhere });
         this.node.set_forward(Arc::new(Passed(Arc::downgrade(&this))));
         this
     }
@@ -120,6 +130,12 @@ impl<R: Runtime> Commit for Store<R> {
             Some(here) => here.submit(calls, answers),
             None => submit_by(calls, |piece| self.elsewhere.add(piece)),
         }
+    }
+
+    fn operate(&self, request: &Cluster<'_>) -> Pending {
+        let (node, authority) = (self.node.clone(), self.authority);
+        let request = OwnedRequest::from(request);
+        Promise::later(async move { Ok(vec![operate(&node, authority, request).await]) })
     }
 
     fn peek(&self, key: &[u8]) -> Option<Entry> {

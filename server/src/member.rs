@@ -135,6 +135,7 @@ impl Member {
         if id == NodeId(1) {
             opened.adopt(id, peer.clone());
         }
+        let authority = identity.authority().fingerprint();
         let network = PeerNetwork::new(&identity, PeerOptions::default(), Handle::current());
         let clock = Arc::new(SystemClock);
         let node = Node::<TokioRuntime>::start(NodeOptions {
@@ -174,7 +175,7 @@ impl Member {
         };
         info!(node = %id, cluster = %cluster.id, "this server is a node of a cluster");
         tokio::spawn(write_snapshots(Arc::clone(node.journal()), config.snapshot_log_bytes));
-        let store = Store::new(node, clock, cluster.incarnation);
+        let store = Store::new(node, authority, clock, cluster.incarnation);
         Ok(Self { store, door })
     }
 
