@@ -13,6 +13,7 @@ use tidekeep_protocol::op::{Cluster, ClusterReply, Operation};
 use tidekeep_protocol::slot::GroupId;
 use tidekeep_store::reply::{Encoded, Reply};
 
+use crate::balance::DrainRefused;
 use crate::meta::NodeState;
 use crate::node::{AdminError, ClusterStatus, GroupStatus, Node, NodeStatus};
 use crate::peer::{Fingerprint, JoinToken};
@@ -152,8 +153,10 @@ fn refusal(error: &AdminError) -> Refusal {
     let code = match error {
         AdminError::NoLeader | AdminError::NotReady => Code::Unavailable,
         AdminError::Unknown(_) => Code::OutcomeUnknown,
-        AdminError::NoNode(_) | AdminError::NoGroup(_) => Code::NotFound,
-        AdminError::Drain(_)
+        AdminError::NoNode(_)
+        | AdminError::NoGroup(_)
+        | AdminError::Drain(DrainRefused::Unknown { .. }) => Code::NotFound,
+        AdminError::Drain(DrainRefused::TooFewNodes { .. })
         | AdminError::Holds { .. }
         | AdminError::WouldLose { .. }
         | AdminError::NotAdmitted(_)

@@ -2,6 +2,7 @@
 //! their coordinators, or all power at once. What must hold at the end is in `cluster`: every group has the
 //! replicas that it should, all of which are equal, and nobody keeps what he should not.
 
+mod asked;
 mod cluster;
 mod failing;
 mod growing;
