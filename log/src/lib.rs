@@ -80,7 +80,7 @@ pub use manifest::Manifest;
 pub use memory::{Eviction, MemoryOptions};
 pub use options::{Durability, Options, Stats, Upkeep};
 pub use recover::{Recovery, Report};
-pub use replica::{Applying, Frozen, Replica, ReplicaOptions};
+pub use replica::{Applying, Frozen, FrozenChunks, Replica, ReplicaOptions};
 pub use snapshot::{Published, SnapshotInfo};
 pub use solo::{Solo, SoloOptions};
 pub use ticket::Ticket;

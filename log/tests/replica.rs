@@ -95,6 +95,43 @@ fn a_number_is_applied_once() {
 }
 
 #[test]
+fn chunks_that_are_made_one_by_one_are_the_same() {
+    let replica = replica();
+    for key in 0..3_000 {
+        let (key, value) = (format!("key {key}"), "v".repeat(100));
+        replica.apply(&puts(1_000, &[(&key, &value, Expiry::Never)])).unwrap();
+    }
+    let (whole, one_by_one) = (chunks(&replica), replica.freeze().into_chunks());
+    assert!(whole.len() > 4, "{} chunks", whole.len());
+    let again = self::replica();
+    let one_by_one: Vec<_> = one_by_one.collect();
+    again.install(one_by_one.iter().map(Vec::as_slice)).unwrap();
+    assert_eq!(again.digest(), replica.digest());
+    assert_eq!(one_by_one.concat().len(), whole.concat().len());
+    assert_eq!(again.changes(2_990, usize::MAX).unwrap().changes.len(), 10);
+}
+
+#[test]
+fn reads_run_where_they_stand_among_the_writes() {
+    let replica = replica();
+    let record = puts(1_000, &[("k", "1", Expiry::Never), ("k", "2", Expiry::Never)]);
+    let mut applying = replica.applying(&record).unwrap();
+    let request = Request::Get(Get { key: b"k" });
+    let get = [Call { request, body: None, number: None }];
+    let mut seen: Vec<Answer> = Vec::new();
+    applying.read(&get, &mut seen);
+    while applying.next_write().is_some() {
+        applying.read(&get, &mut seen);
+    }
+    drop(applying);
+    let values = seen.iter().map(|answer| match answer {
+        Ok(Reply::Get(got)) => got.entry.as_ref().map(|entry| entry.value().to_vec()),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(values.collect::<Vec<_>>(), [None, Some(b"1".to_vec()), Some(b"2".to_vec())]);
+}
+
+#[test]
 fn a_frozen_state_takes_the_place_of_an_older_one() {
     let (ahead, behind) = (replica(), replica());
     for at in 0..200_u64 {

@@ -81,7 +81,8 @@ impl Config {
             max_payload_entries: 1_024,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.entries_between),
             max_in_snapshot_log_to_keep: self.entries_kept,
-            install_snapshot_timeout: 10_000,
+            // For the whole of a state, however large; its chunks have a time of their own.
+            install_snapshot_timeout: 3_600_000,
             ..openraft::Config::default()
         };
         config.validate().map(Arc::new).map_err(|error| error.to_string())

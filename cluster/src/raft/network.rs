@@ -25,6 +25,12 @@ use crate::raft::machine::State;
 use crate::raft::message::{Reply, Request, decode_reply, encode_request};
 use crate::raft::types::{Promise, Types};
 
+/// Time for a chunk of a state to be taken.
+const CHUNK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Time for a state to be taken over: all of it is read, and written to a disk.
+const INSTALL_LIMIT: Duration = Duration::from_secs(600);
+
 /// Makes the ways to the other members.
 pub(crate) struct Network<R> {
     group: u32,
@@ -138,9 +144,9 @@ impl<R: AsyncRuntime> RaftNetworkV2<Types<R>> for Way<R> {
         promise: Promise,
         snapshot: SnapshotOf<Types<R>, State>,
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<SnapshotResponse<Types<R>>, StreamingError<Types<R>>> {
-        let sending = std::pin::pin!(self.send_state(promise, snapshot, option.soft_ttl()));
+        let sending = std::pin::pin!(self.send_state(promise, snapshot));
         match select(sending, std::pin::pin!(cancel)).await {
             Either::Left((outcome, _)) => outcome.map_err(StreamingError::Unreachable),
             Either::Right((closed, _)) => Err(closed.into()),
@@ -166,39 +172,31 @@ impl<R: AsyncRuntime> Way<R> {
         &self,
         promise: Promise,
         snapshot: SnapshotOf<Types<R>, State>,
-        limit: Duration,
     ) -> Result<SnapshotResponse<Types<R>>, Unreachable<Types<R>>> {
         let chunks = chunks_of(snapshot.snapshot);
         let transfer = self.transfers.fetch_add(1, Ordering::Relaxed);
-        let count = chunks.len() as u32;
-        for (number, chunk) in (0..).zip(chunks) {
-            let request = Request::Chunk { transfer, number, chunk };
-            match self.call(Lane::Snapshots, &request, limit).await? {
-                Reply::Chunk => {}
+        let mut count = 0;
+        for chunk in chunks {
+            let request = Request::Chunk { transfer, number: count, chunk };
+            match self.call(Lane::Snapshots, &request, CHUNK_LIMIT).await? {
+                Reply::Chunk => count += 1,
                 _ => return Err(unlike()),
             }
         }
         let meta = snapshot.meta;
         let installed = Installed { applied: meta.last_log_id, membership: meta.last_membership };
         let request = Request::Install { transfer, chunks: count, promise, installed };
-        match self.call(Lane::Snapshots, &request, limit).await? {
+        match self.call(Lane::Snapshots, &request, INSTALL_LIMIT).await? {
             Reply::Install(response) => Ok(response),
             _ => Err(unlike()),
         }
     }
 }
 
-fn chunks_of(state: State) -> Vec<Vec<u8>> {
+fn chunks_of(state: State) -> Box<dyn Iterator<Item = Vec<u8>> + Send> {
     match state {
-        State::Frozen(frozen) => {
-            let mut chunks = Vec::new();
-            let Ok(()) = frozen.write(|chunk| {
-                chunks.push(chunk.to_vec());
-                Ok::<_, std::convert::Infallible>(())
-            });
-            chunks
-        }
-        State::Received(chunks) => chunks,
-        State::Unfrozen => Vec::new(),
+        State::Frozen(frozen) => Box::new(frozen.into_chunks()),
+        State::Received(chunks) => Box::new(chunks.into_iter()),
+        State::Unfrozen => Box::new(std::iter::empty()),
     }
 }

@@ -5,6 +5,8 @@
 mod applying;
 mod reading;
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +17,7 @@ use tidekeep_store::recent::Run;
 use tidekeep_store::record::{self, BadRecord, Expired};
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::Spread;
+use tidekeep_store::snapshot::Feed;
 
 use crate::clock::Clock;
 use crate::commit::Answer;
@@ -204,6 +207,17 @@ impl Frozen {
         self.cut.head.keys
     }
 
+    /// Its chunks, each made when it is asked for: whoever sends them need not hold them all.
+    pub fn into_chunks(self) -> FrozenChunks {
+        let Self { cut, changes } = self;
+        let mut ready = VecDeque::new();
+        let Ok(()) = cut.write_tables(Pace::giving_way(), |chunk| {
+            ready.push_back(chunk.to_vec());
+            Ok::<(), Infallible>(())
+        });
+        FrozenChunks { ready, feed: Feed::new(cut.view), changes: Some(changes) }
+    }
+
     /// Gives it chunk by chunk; stops at the first error of `use_chunk`.
     ///
     /// # Errors
@@ -211,5 +225,35 @@ impl Frozen {
     pub fn write<E>(&self, mut use_chunk: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         self.cut.write(Pace::giving_way(), &mut use_chunk)?;
         history::write(self.changes.changes(), use_chunk)
+    }
+}
+
+/// The chunks of a [`Frozen`].
+pub struct FrozenChunks {
+    ready: VecDeque<Vec<u8>>,
+    feed: Feed,
+    /// What comes behind the entries.
+    changes: Option<Run>,
+}
+
+impl Iterator for FrozenChunks {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        if let Some(chunk) = self.ready.pop_front() {
+            return Some(chunk);
+        }
+        let mut chunk = Vec::new();
+        if self.changes.is_some() {
+            self.feed.next_chunk(&mut chunk);
+        }
+        if !chunk.is_empty() {
+            return Some(chunk);
+        }
+        let Ok(()) = history::write(self.changes.take()?.changes(), |chunk| {
+            self.ready.push_back(chunk.to_vec());
+            Ok::<(), Infallible>(())
+        });
+        self.ready.pop_front()
     }
 }
