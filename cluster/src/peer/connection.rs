@@ -47,6 +47,8 @@ pub(crate) struct Driver {
     /// Since when an answer is overdue: nothing has been heard since.
     unheard: Option<Instant>,
     blocked: bool,
+    /// Whether it has let other tasks run since it last wrote.
+    yielded: bool,
     silence: Duration,
     idle: Duration,
     /// Whether any call was answered.
@@ -92,6 +94,7 @@ impl Connection {
             ticks,
             unheard: None,
             blocked: false,
+            yielded: false,
             silence: options.silence,
             idle: options.idle,
             proven: false,
@@ -177,11 +180,24 @@ impl Driver {
                 return Poll::Ready(ended);
             }
         }
-        let moved = self.read(cx).and_then(|()| self.write(cx));
-        match moved {
-            Ok(()) => Poll::Pending,
-            Err(why) => Poll::Ready(Ended::Broken(format!("the connection was lost: {why}"))),
+        if let Err(why) = self.read(cx).and_then(|()| self.write(cx)) {
+            return Poll::Ready(Ended::Broken(format!("the connection was lost: {why}")));
         }
+        Poll::Pending
+    }
+
+    /// Takes what is queued. With more calls under way than that, it first lets other tasks run, once: those
+    /// that were just answered are about to call again, and go with the same write.
+    fn take_queued(&mut self, cx: &mut Context<'_>) {
+        let mut state = self.connection.state.lock();
+        let queued = state.queue.len();
+        if queued > 0 && state.waiting.len() > queued && !self.yielded {
+            self.yielded = true;
+            cx.waker().wake_by_ref();
+            return;
+        }
+        self.yielded = false;
+        self.outbox.append(&mut state.queue);
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -209,10 +225,7 @@ impl Driver {
 
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
-            {
-                let mut state = self.connection.state.lock();
-                self.outbox.append(&mut state.queue);
-            }
+            self.take_queued(cx);
             if self.outbox.is_empty() && !self.blocked {
                 return Ok(());
             }

@@ -22,8 +22,6 @@ pub(crate) type Stream = tokio_rustls::TlsStream<BufReader<TcpStream>>;
 const HEADER_BYTES: usize = 13;
 /// Bytes that are encrypted and written at once.
 const BATCH_BYTES: usize = 128 << 10;
-/// What is reserved for a payload before any of it has come.
-const RESERVED_BYTES: usize = 64 << 10;
 /// Bytes that are read from the socket at once.
 const READ_BYTES: usize = 64 << 10;
 
@@ -184,7 +182,7 @@ impl Inbox {
         }
         self.kind = Kind::of(kind).ok_or_else(|| invalid(format!("no frame is of kind {kind}")))?;
         self.length = length;
-        self.payload = Vec::with_capacity(length.min(RESERVED_BYTES));
+        self.payload = Vec::with_capacity(length);
         Ok(())
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Session {
     inbox: Inbox,
     outbox: Outbox,
     serving: FuturesUnordered<Serving>,
+    /// Whether it has let other tasks run since it last wrote.
+    yielded: bool,
     /// Bytes of requests that are being served, and of replies that have not left.
     held_bytes: usize,
     held_bytes_max: usize,
@@ -61,6 +63,7 @@ impl Session {
             inbox: Inbox::new(options.frame_bytes),
             outbox: Outbox::default(),
             serving: FuturesUnordered::new(),
+            yielded: false,
             held_bytes: 0,
             held_bytes_max: options.held_bytes,
             requests_max: options.requests,
@@ -87,6 +90,10 @@ impl Session {
                 Err(why) => return Poll::Ready(why),
             };
             self.collect(cx);
+            if self.yields() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if let Poll::Ready(Err(why)) = self.write(cx) {
                 return Poll::Ready(why);
             }
@@ -95,6 +102,14 @@ impl Session {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether it lets other tasks run before it writes, once: requests that are still being served may be done
+    /// by then, and go with the same write.
+    fn yields(&mut self) -> bool {
+        let yields = !self.yielded && !self.outbox.is_empty() && !self.serving.is_empty();
+        self.yielded = yields;
+        yields
     }
 
     fn has_room(&self) -> bool {
