@@ -46,6 +46,8 @@ pub(crate) struct Driver {
     ticks: Interval,
     /// Since when an answer is overdue: nothing has been heard since.
     unheard: Option<Instant>,
+    /// Whether the other side was asked for a sign of life since it was heard.
+    pinged: bool,
     blocked: bool,
     /// Whether it has let other tasks run since it last wrote.
     yielded: bool,
@@ -53,6 +55,14 @@ pub(crate) struct Driver {
     idle: Duration,
     /// Whether any call was answered.
     pub(crate) proven: bool,
+}
+
+/// A call that has no reply.
+pub(crate) enum Failed {
+    /// The connection had ended before: here is the request again.
+    Unsent(Vec<u8>),
+    /// It may have arrived.
+    Lost(Unreachable),
 }
 
 /// Why a connection ended.
@@ -84,7 +94,8 @@ impl Connection {
             queued: AtomicWaker::new(),
             room: Semaphore::new(options.queue_bytes()),
         });
-        let mut ticks = interval(options.silence / 2);
+        let often = options.silence.min(options.idle) / 4;
+        let mut ticks = interval(often.max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let driver = Driver {
             connection: Arc::clone(&connection),
@@ -93,6 +104,7 @@ impl Connection {
             outbox: Outbox::default(),
             ticks,
             unheard: None,
+            pinged: false,
             blocked: false,
             yielded: false,
             silence: options.silence,
@@ -103,19 +115,18 @@ impl Connection {
     }
 
     /// Sends a request and resolves with its reply. It waits while too much is queued.
-    pub(crate) async fn call(&self, request: Vec<u8>) -> Result<Vec<u8>, Unreachable> {
+    pub(crate) async fn call(&self, request: Vec<u8>) -> Result<Vec<u8>, Failed> {
         let mut frame = Frame::new(0, Kind::Request, request);
         let weight = u32::try_from(frame.weight()).unwrap_or(u32::MAX);
         match self.room.acquire_many(weight).await {
             Ok(room) => room.forget(),
-            Err(_) => return Err(self.why()),
+            Err(_) => return Err(Failed::Unsent(frame.payload)),
         }
         let (send, reply) = oneshot::channel();
         let (number, was_empty) = {
             let mut state = self.state.lock();
             if state.ended.is_some() {
-                drop(state);
-                return Err(self.why());
+                return Err(Failed::Unsent(frame.payload));
             }
             let number = state.next;
             state.next += 1;
@@ -130,12 +141,10 @@ impl Connection {
         if was_empty {
             self.queued.wake();
         }
-        reply.await.map_err(|_| self.why())
-    }
-
-    fn why(&self) -> Unreachable {
-        let ended = self.state.lock().ended.clone();
-        Unreachable(ended.unwrap_or_else(|| "the connection has ended".into()))
+        reply.await.map_err(|_| {
+            let why = self.state.lock().ended.clone();
+            Failed::Lost(Unreachable(why.unwrap_or_else(|| "the connection has ended".into())))
+        })
     }
 
     fn end(&self, why: &str) {
@@ -203,7 +212,6 @@ impl Driver {
     fn read(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while let Poll::Ready(frame) = self.inbox.poll_next(cx, &mut self.stream) {
             let frame = frame?;
-            self.unheard = None;
             match frame.kind {
                 Kind::Reply => {
                     self.proven = true;
@@ -219,6 +227,9 @@ impl Driver {
                     return Err(io::Error::new(io::ErrorKind::InvalidData, why));
                 }
             }
+        }
+        if self.inbox.heard() {
+            (self.unheard, self.pinged) = (None, false);
         }
         Ok(())
     }
@@ -255,11 +266,20 @@ impl Driver {
             let silence = self.silence;
             return Some(Ended::Broken(format!("nothing was heard for {silence:?}")));
         }
-        let state = self.connection.state.lock();
-        if !state.waiting.is_empty() || self.unheard.is_some() {
-            self.outbox.push(Frame::new(0, Kind::Ping, Vec::new()));
+        let mut state = self.connection.state.lock();
+        let is_overdue = match self.unheard {
+            Some(since) => now - since >= self.silence / 2,
+            None => !state.waiting.is_empty(),
+        };
+        if is_overdue && !self.pinged {
+            self.pinged = true;
             self.unheard.get_or_insert(now);
-        } else if now - state.last_call >= self.idle {
+            self.outbox.push(Frame::new(0, Kind::Ping, Vec::new()));
+        }
+        let is_idle = state.waiting.is_empty() && state.queue.is_empty() && self.unheard.is_none();
+        if is_idle && now - state.last_call >= self.idle {
+            // Whoever calls from now on takes another connection.
+            state.ended = Some("nobody used the connection".into());
             return Some(Ended::Idle);
         }
         None

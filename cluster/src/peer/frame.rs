@@ -12,6 +12,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
@@ -24,6 +25,9 @@ const HEADER_BYTES: usize = 13;
 const BATCH_BYTES: usize = 128 << 10;
 /// Bytes that are read from the socket at once.
 const READ_BYTES: usize = 64 << 10;
+
+/// Bytes that the system may hold before it sends them.
+const UNSENT_BYTES: u32 = 256 << 10;
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +58,8 @@ pub(crate) struct Inbox {
     payload: Vec<u8>,
     length: usize,
     length_max: usize,
+    /// Whether anything has come since it was last asked.
+    heard: bool,
 }
 
 /// Frames on their way out.
@@ -72,10 +78,15 @@ pub(crate) fn buffered(socket: TcpStream) -> io::Result<BufReader<TcpStream>> {
     socket.set_nodelay(true)?;
     // Ends connections whose other side is gone without a word.
     let keepalive = socket2::TcpKeepalive::new()
-        .with_time(std::time::Duration::from_secs(15))
-        .with_interval(std::time::Duration::from_secs(5))
+        .with_time(Duration::from_secs(15))
+        .with_interval(Duration::from_secs(5))
         .with_retries(3);
-    socket2::SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
+    let terms = socket2::SockRef::from(&socket);
+    terms.set_tcp_keepalive(&keepalive)?;
+    // What the system has taken but not sent says nothing of whether the other side still reads.
+    terms.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    // Ends those to which something was sent that is never confirmed.
+    terms.set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
     Ok(BufReader::with_capacity(READ_BYTES, socket))
 }
 
@@ -134,7 +145,12 @@ impl Inbox {
     /// Takes payloads up to this length.
     pub(crate) fn new(length_max: usize) -> Self {
         let (header, payload) = ([0; HEADER_BYTES], Vec::new());
-        Self { header, filled: 0, kind: Kind::Ping, payload, length: 0, length_max }
+        Self { header, filled: 0, kind: Kind::Ping, payload, length: 0, length_max, heard: false }
+    }
+
+    /// Whether anything has come since this was last asked, be it a part of a frame.
+    pub(crate) fn heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
     }
 
     /// The next frame, or an error once the connection has ended.
@@ -151,6 +167,7 @@ impl Inbox {
             if bytes.is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
+            self.heard = true;
             let taken = self.take(bytes)?;
             Pin::new(&mut *stream).consume(taken);
         }

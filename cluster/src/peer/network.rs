@@ -133,11 +133,7 @@ impl Link for PeerNetwork {
         let way = self.way(to, at, lane);
         let runtime = self.0.runtime.clone();
         Box::pin(async move {
-            let reply = timeout(limit, async {
-                let connection = way.connection(&runtime).await?;
-                connection.call(request).await
-            });
-            match reply.await {
+            match timeout(limit, way.call(request, &runtime)).await {
                 Ok(Ok(reply)) => Ok(reply),
                 Ok(Err(why)) => Err(Unreachable(format!("{to} at {}: {why}", way.address()))),
                 Err(_) => {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::certificates::ClusterId;
-use super::connection::{Connection, Driver, Ended};
+use super::connection::{Connection, Driver, Ended, Failed};
 use super::explain::explain;
 use super::frame::{Inbox, Kind, Stream, buffered, next_frame};
 use super::network::PeerOptions;
@@ -70,16 +70,61 @@ impl Way {
         self.phase.send_replace(Phase::Closed);
     }
 
-    /// The connection, made if there is none.
-    pub(crate) async fn connection(
+    /// Sends a request over the connection, made if there is none, and resolves with its reply.
+    pub(crate) async fn call(
         self: &Arc<Self>,
+        mut request: Vec<u8>,
+        runtime: &Handle,
+    ) -> Result<Vec<u8>, Unreachable> {
+        let mut ended = None;
+        loop {
+            let connection = self.connection(ended.as_ref(), runtime).await?;
+            match connection.call(request).await {
+                Ok(reply) => return Ok(reply),
+                Err(Failed::Lost(why)) => return Err(why),
+                // It ended just now, and nothing was sent: another one will do.
+                Err(Failed::Unsent(again)) => request = again,
+            }
+            ended = Some(connection);
+        }
+    }
+
+    /// A connection that is not the one that has ended.
+    async fn connection(
+        self: &Arc<Self>,
+        ended: Option<&Arc<Connection>>,
         runtime: &Handle,
     ) -> Result<Arc<Connection>, Unreachable> {
-        if let Phase::Connected(connection) = &*self.phase.borrow() {
-            return Ok(Arc::clone(connection));
+        let has_ended = |it: &Arc<Connection>| ended.is_some_and(|ended| Arc::ptr_eq(it, ended));
+        let is_settled = |phase: &Phase| match phase {
+            Phase::Connecting => false,
+            Phase::Connected(connection) => !has_ended(connection),
+            Phase::Unconnected | Phase::InVain { .. } | Phase::Closed => true,
+        };
+        loop {
+            if let Phase::Connected(connection) = &*self.phase.borrow()
+                && !has_ended(connection)
+            {
+                return Ok(Arc::clone(connection));
+            }
+            self.connect(runtime);
+            let mut phases = self.phase.subscribe();
+            match phases.wait_for(is_settled).await.as_deref() {
+                Ok(Phase::Connected(connection)) => return Ok(Arc::clone(connection)),
+                Ok(Phase::InVain { why, .. }) => return Err(Unreachable(why.clone())),
+                // The one that had ended is cleared away now.
+                Ok(Phase::Unconnected | Phase::Connecting) => {}
+                Ok(Phase::Closed) | Err(_) => {
+                    return Err(Unreachable("the network is closed".into()));
+                }
+            }
         }
+    }
+
+    /// Begins to make a connection, if there is none and it may be tried.
+    fn connect(self: &Arc<Self>, runtime: &Handle) {
         let mut times = 0;
-        let is_mine = self.phase.send_if_modified(|phase| {
+        let begins = self.phase.send_if_modified(|phase| {
             match phase {
                 Phase::Unconnected => {}
                 Phase::InVain { times: before, until, .. } if *until <= Instant::now() => {
@@ -90,15 +135,8 @@ impl Way {
             *phase = Phase::Connecting;
             true
         });
-        if is_mine {
+        if begins {
             runtime.spawn(Arc::clone(self).keep(times));
-        }
-        let mut phases = self.phase.subscribe();
-        let phase = phases.wait_for(|phase| !matches!(phase, Phase::Connecting)).await;
-        match phase.as_deref() {
-            Ok(Phase::Connected(connection)) => Ok(Arc::clone(connection)),
-            Ok(Phase::InVain { why, .. }) => Err(Unreachable(why.clone())),
-            _ => Err(Unreachable("the connection has ended".into())),
         }
     }
 
@@ -111,13 +149,16 @@ impl Way {
         };
         let (connection, mut driver) = match connected {
             Ok((stream, inbox)) => Connection::new(stream, inbox, options),
-            Err(why) => return self.settle(self.in_vain(times, why)),
+            Err(why) => {
+                self.change(self.in_vain(times, why));
+                return;
+            }
         };
         if !self.change(Phase::Connected(connection)) {
             return;
         }
         let ended = self.drive(&mut driver).await;
-        self.settle(match ended {
+        self.change(match ended {
             None => return,
             Some(Ended::Broken(why)) if !driver.proven => self.in_vain(times, why),
             Some(Ended::Broken(_) | Ended::Idle) => Phase::Unconnected,
@@ -133,10 +174,6 @@ impl Way {
             futures_util::future::Either::Left((ended, _)) => Some(ended),
             futures_util::future::Either::Right(_) => None,
         }
-    }
-
-    fn settle(&self, phase: Phase) {
-        self.change(phase);
     }
 
     /// Whether it was not closed meanwhile.

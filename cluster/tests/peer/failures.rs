@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tidekeep_cluster::peer::{ListenerOptions, PeerNetwork};
+use tidekeep_cluster::peer::{ListenerOptions, PeerNetwork, PeerOptions};
 use tidekeep_cluster::{Lane, Link, NodeId, PeerAddress, Unreachable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::nodes::{Desk, PATIENCE, Running, call, echo, founded, member, network, run};
+use crate::nodes::{Desk, PATIENCE, Running, call, echo, founded, member, network, quick, run};
 
 /// Calls until it works.
 async fn until_it_works(network: &PeerNetwork, at: &PeerAddress) {
@@ -50,6 +51,23 @@ fn a_node_that_was_killed_and_comes_back_is_called_again() {
         assert!(began.elapsed() < PATIENCE / 4, "it took {:?}", began.elapsed());
         let _running = Running::start_at(&at.address, Arc::clone(&first), &desk, options).await;
         until_it_works(&network, &at).await;
+    });
+}
+
+#[test]
+fn a_connection_that_is_closed_for_want_of_use_costs_no_call() {
+    run(async {
+        let first = founded();
+        let options = PeerOptions { idle: Duration::from_millis(1), ..quick() };
+        let network = PeerNetwork::new(&member(&first, 2), options, Handle::current());
+        let first = Running::start(first, &Desk::new()).await;
+        for number in 0_u64..500 {
+            let request = number.to_string();
+            let reply = call(&network, 1, &first.at, request.clone()).await;
+            assert_eq!(reply, Ok(echo(2, request)));
+            // Pace: some come before the connection is closed, some behind, and some just then.
+            tokio::time::sleep(Duration::from_micros(number % 25 * 100)).await;
+        }
     });
 }
 
@@ -134,6 +152,43 @@ fn a_node_that_thinks_for_long_keeps_its_connection() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         desk.let_through(1);
         assert_eq!(thinking.await.expect("a call"), Ok(echo(2, "wait")));
+    });
+}
+
+/// A way to a node on which replies come a few bytes at a time.
+async fn slow(to: PeerAddress) -> PeerAddress {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let at = PeerAddress { address: listener.local_addr().expect("an address").to_string() };
+    tokio::spawn(async move {
+        let (near, _) = listener.accept().await.expect("a connection");
+        let far = TcpStream::connect(to.address).await.expect("a connection");
+        let ((mut from_near, mut to_near), (mut from_far, mut to_far)) =
+            (near.into_split(), far.into_split());
+        let requests = tokio::io::copy(&mut from_near, &mut to_far);
+        let replies = async {
+            let mut piece = vec![0; 16 << 10];
+            while let Ok(bytes @ 1..) = from_far.read(&mut piece).await
+                && to_near.write_all(&piece[..bytes]).await.is_ok()
+            {
+                // The line is slow.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        futures_util::future::join(requests, replies).await
+    });
+    at
+}
+
+#[test]
+fn a_reply_that_takes_longer_than_silence_may_last_arrives() {
+    run(async {
+        let first = founded();
+        let network = network(&member(&first, 2));
+        let first = Running::start(first, &Desk::new()).await;
+        let at = slow(first.at.clone()).await;
+        // 32 pieces: three times as long as nothing may be heard.
+        let request = vec![5; 512 << 10];
+        assert!(call(&network, 1, &at, request.clone()).await == Ok(echo(2, request)));
     });
 }
 
