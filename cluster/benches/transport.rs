@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tidekeep_cluster::peer::{
-    Identity, JoinGrant, JoinRefused, JoinRequest, ListenerOptions, PeerNetwork, PeerOptions,
-    Serve, serve,
+    ClusterId, Identity, JoinGrant, JoinRefused, JoinRequest, ListenerOptions, PeerNetwork,
+    PeerOptions, Serve, serve,
 };
 use tidekeep_cluster::{Lane, Link, NodeId, PeerAddress};
 use tokio::net::TcpListener;
@@ -89,7 +89,8 @@ fn main() {
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let identity = Identity::found(PeerAddress::default()).expect("a cluster");
+        let identity =
+            Identity::found(ClusterId([1; 16]), PeerAddress::default()).expect("a cluster");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = PeerAddress { address: listener.local_addr().expect("an address").to_string() };
         let (service, options) = (Arc::new(Short), ListenerOptions::default());
