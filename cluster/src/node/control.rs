@@ -53,6 +53,8 @@ pub(super) enum Reply {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Report {
     pub(super) is: Introduction,
+    /// Whether its disk hangs.
+    pub(super) hangs: bool,
     pub(super) groups: Vec<GroupReport>,
 }
 

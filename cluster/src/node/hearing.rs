@@ -56,6 +56,11 @@ impl Picture {
         self.heard_ms.contains_key(&node) && self.down_since_ms(node).is_none()
     }
 
+    /// Whether a node answers and its disk does not.
+    fn hangs(&self, node: NodeId) -> bool {
+        self.reports.get(&node).is_some_and(|report| report.hangs)
+    }
+
     /// The nodes that may hold replicas, or still do.
     pub(super) fn members(&self, view: &View) -> Vec<balance::Member> {
         let nodes = view.present().filter(|(_, record)| record.state != NodeState::Joining);
@@ -73,7 +78,9 @@ impl Picture {
         let mut health = Health::default();
         for (group, row) in table.groups() {
             let holders = row.voters.iter().chain(&row.learner);
-            health.down.extend(holders.copied().filter(|&node| !self.is_up(node)));
+            health
+                .down
+                .extend(holders.copied().filter(|&node| !self.is_up(node) || self.hangs(node)));
             let Some((leader, report)) = self.leader(u32::from(group.0)) else { continue };
             health.leaders.insert(group, leader);
             let standing = &report.standing;

@@ -1,7 +1,8 @@
 //! A node as a whole: its log, its part in the meta group and in each data group that the table gives it
 //! ([`running`], [`following`]), what other nodes ask of it ([`serving`], [`control`]), how a cluster begins and
 //! grows ([`founding`], [`joining`], [`gate`]), the coordinator that moves replicas to where they should be
-//! ([`coordinator`], [`hearing`], [`reconcile`], [`voters`], [`steps`]), and what an operator may
+//! ([`coordinator`], [`hearing`], [`reconcile`], [`voters`], [`steps`]), what it does about a disk that hangs
+//! ([`watchdog`]), and what an operator may
 //! ask for ([`admin`], [`commands`], [`status`]).
 //!
 //! ```text
@@ -37,6 +38,7 @@ mod serving;
 mod status;
 mod steps;
 mod voters;
+mod watchdog;
 
 pub use admin::AdminError;
 pub use founding::FoundingError;

@@ -48,6 +48,9 @@ pub struct Timing {
     pub grace: Duration,
     /// Time that one step of a group may take, and one change of the meta group.
     pub step: Duration,
+    /// A call to the disk that takes so long makes the node let others lead. Longer than any sync of a
+    /// disk that works.
+    pub hang: Duration,
     /// How many groups move at once. More of them take more of the network and the disks from clients.
     pub moves_max: usize,
 }
@@ -60,6 +63,7 @@ impl Default for Timing {
             down: Duration::from_secs(4),
             grace: Duration::from_millis(GRACE_MS_DEFAULT),
             step: Duration::from_secs(10),
+            hang: Duration::from_secs(2),
             moves_max: MOVES_MAX_DEFAULT,
         }
     }

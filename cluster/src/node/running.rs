@@ -106,9 +106,10 @@ impl<R: Runtime> Node<R> {
         for group in known.into_iter().filter(|&group| group != META_GROUP) {
             node.start_member(group).await?;
         }
-        // Both end with the node's life.
+        // They end with the node's life.
         let _following = R::spawn(node.clone().follow());
         let _coordinating = R::spawn(node.clone().coordinate());
+        let _watching = R::spawn(node.clone().watch_disk());
         Ok(node)
     }
 

@@ -82,7 +82,8 @@ impl<R: Runtime> Node<R> {
         let groups = self.members();
         let groups = groups.iter().map(|(&group, member)| report_of(group, member));
         let meta = report_of(META_GROUP, self.meta());
-        Report { is: self.introduction().clone(), groups: groups.chain([meta]).collect() }
+        let (is, hangs) = (self.introduction().clone(), self.disk_hangs());
+        Report { is, hangs, groups: groups.chain([meta]).collect() }
     }
 }
 
