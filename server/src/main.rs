@@ -32,6 +32,7 @@ mod exit {
     pub(crate) const CANNOT_LISTEN: u8 = 5;
     pub(crate) const NOT_TAKEN: u8 = 6;
     pub(crate) const STORAGE_FAILED: u8 = 7;
+    pub(crate) const REMOVED: u8 = 8;
     /// As a shell reports a process that a signal ended.
     pub(crate) const IMPATIENT: u8 = 130;
 }
@@ -123,6 +124,10 @@ fn stop_code(stopped: &Stopped) -> u8 {
         Stopped::StorageFailed(reason) => {
             eprintln!("error: storage failed: {reason}");
             exit::STORAGE_FAILED
+        }
+        Stopped::Removed => {
+            eprintln!("error: this node was removed from its cluster; its data can be deleted");
+            exit::REMOVED
         }
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidekeep_cluster::meta::rules::Introduction;
-use tidekeep_cluster::node::{FoundingError, Gate, Node, NodeOptions, Timing};
+use tidekeep_cluster::node::{FoundingError, Gate, Life, Node, NodeOptions, Timing};
 use tidekeep_cluster::peer::{
     Authority, CertificateError, ClusterId, FolderError, Identity, JoinError, JoinRequest,
     JoinToken, ListenerOptions, NodeKey, PeerNetwork, PeerOptions, TokenError, join, serve,
@@ -182,6 +182,11 @@ impl Member {
     /// Lets other nodes lead instead of this one.
     pub(crate) async fn hand_over(&self) {
         self.store.node().retire().await;
+    }
+
+    /// Whether it is a node of its cluster no longer.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.store.node().life() == Life::Removed
     }
 
     /// Ends its part in the cluster.

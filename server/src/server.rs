@@ -81,6 +81,8 @@ pub enum Stopped {
     Drained,
     /// Storage failed; what was not acknowledged may be lost.
     StorageFailed(String),
+    /// It is no node of its cluster any more.
+    Removed,
 }
 
 /// Tells a server to stop, from wherever it is needed.
@@ -171,8 +173,11 @@ impl Running {
             () = self.shared.drain.begun() => None,
             reason = commit.failed() => Some(reason),
         };
-        if let Some(reason) = &failed {
-            warn!(reason, "storage failed");
+        let removed = self.member.as_ref().is_some_and(Member::is_removed);
+        match &failed {
+            Some(_) if removed => info!("this node was removed from its cluster"),
+            Some(reason) => warn!(reason, "storage failed"),
+            None => {}
         }
         self.shared.drain.begin();
         let member = self.member.take();
@@ -185,6 +190,7 @@ impl Running {
         }
         let closed = tokio::task::spawn_blocking(move || commit.close()).await;
         match (failed, closed) {
+            _ if removed => Stopped::Removed,
             (Some(reason), _) | (None, Ok(Err(reason))) => Stopped::StorageFailed(reason),
             (None, Ok(Ok(()))) => Stopped::Drained,
             (None, Err(panicked)) => Stopped::StorageFailed(panicked.to_string()),

@@ -59,6 +59,24 @@ fn a_served_store_is_left_to_its_server() {
 }
 
 #[test]
+fn a_node_of_a_cluster_is_not_taken_for_a_damaged_store() {
+    let data = tempfile::tempdir().unwrap();
+    let nodes = format!("127.0.0.1:{}", port::free());
+    let server = ServerProcess::start(data.path(), &["--node-listen", &nodes, "cluster", "init"]);
+    assert_eq!(tidekeep(server.address(), &["put", "key", "value"], b"").code, 0);
+    assert_eq!(server.terminate().code(), Some(0));
+    for command in [&["verify"][..], &["repair", "--yes"]] {
+        let (code, said) = run(command, data.path());
+        assert_eq!(code, DATA_DIRECTORY, "{said}");
+        assert!(said.contains("a node of a cluster"), "{said}");
+    }
+    // Without a command, it is the node that it was.
+    let server = ServerProcess::start(data.path(), &["--node-listen", &nodes]);
+    assert_eq!(tidekeep(server.address(), &["get", "key"], b"").text(), "value");
+    assert_eq!(tidekeep(server.address(), &["cluster", "status"], b"").code, 0);
+}
+
+#[test]
 fn a_directory_without_a_store_is_said_to_be_one() {
     let data = tempfile::tempdir().unwrap();
     let (code, said) = run(&["verify"], data.path());

@@ -54,8 +54,8 @@ SIGTERM and SIGINT drain: no new connections, clients are told, what is in fligh
 and synced. A second signal ends the process at once.
 
 Exit codes: 0 drained, 2 wrong usage, 3 data directory in use or unreadable, 4 damaged data,
-5 cannot listen, 6 the cluster does not take the node, 7 storage failed while running, or the node
-was removed from its cluster.";
+5 cannot listen, 6 the cluster does not take the node, 7 storage failed while running, 8 the node was
+removed from its cluster.";
 
 /// Something else than to serve the store in a data directory by oneself.
 #[derive(Debug, Clone, Subcommand)]

@@ -18,8 +18,21 @@ use tidekeep_server::config::args::{Offline, Output};
 
 use crate::exit;
 
+/// What makes a data directory one of a cluster's node, whose log holds other records.
+const NODE: &str = "cluster/cluster.json";
+
 /// Runs a command to its exit code.
 pub(crate) fn run(command: &Offline) -> u8 {
+    if let Offline::Verify { path: dir, .. } | Offline::Repair { dir, .. } = command
+        && dir.join(NODE).exists()
+    {
+        eprintln!(
+            "error: {} is a node of a cluster: if it is damaged, remove the node and let it join anew, \
+             with an empty directory",
+            dir.display()
+        );
+        return exit::DATA_DIRECTORY;
+    }
     let done = match command {
         Offline::Verify { path, output } => verify::run(path, *output).map_err(Error::from),
         Offline::Repair { dir, yes, output } => repair::run(dir, *yes, *output),
