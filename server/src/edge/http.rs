@@ -1,4 +1,4 @@
-//! HTTP on the same port: the page, the probes, the figures, and the door to WebSocket. A responder
+//! HTTP on the same port: the page, the probes, the figures, the cluster, and the door to WebSocket. A responder
 //! of the size that these need: GET and HEAD, keep-alive, no bodies, a deadline on every wait.
 
 use std::io;
@@ -17,7 +17,7 @@ use super::request::{self, HEAD_BYTES, Request};
 use super::response::Response;
 use super::upgrade::{self, Refused};
 use super::ws::Ws;
-use super::{connection, lingering, page};
+use super::{cluster, connection, lingering, page};
 use crate::observe::{self, Probe, Transport, TurnedAway};
 use crate::server::Shared;
 use crate::session::SLOWEST_BYTES_PER_MS;
@@ -67,7 +67,7 @@ impl Http {
             }
             let mut out = Vec::new();
             let (next, used) = match request::parse(&self.input) {
-                Ok(Some((request, used))) => (self.answer(&request, &mut out), used),
+                Ok(Some((request, used))) => (self.answer(&request, &mut out).await, used),
                 Ok(None) => (Next::Close, 0),
                 Err(response) => {
                     response.write_to(&mut out, false);
@@ -130,7 +130,7 @@ impl Http {
     }
 
     /// Writes the answer to a request.
-    fn answer(&self, request: &Request<'_>, out: &mut Vec<u8>) -> Next {
+    async fn answer(&self, request: &Request<'_>, out: &mut Vec<u8>) -> Next {
         let response = match request.method {
             "GET" if request.path == WEBSOCKET_PATH => match self.upgrade(request) {
                 Ok(head) => {
@@ -139,7 +139,7 @@ impl Http {
                 }
                 Err(response) => response,
             },
-            "GET" | "HEAD" => self.route(request),
+            "GET" | "HEAD" => self.route(request).await,
             _ => Response::text(405, "only GET and HEAD are served\n").with("allow", "GET, HEAD"),
         };
         let keep_alive = request.keep_alive;
@@ -152,7 +152,7 @@ impl Http {
         if keep_alive { Next::Stay } else { Next::Close }
     }
 
-    fn route(&self, request: &Request<'_>) -> Response {
+    async fn route(&self, request: &Request<'_>) -> Response {
         let shared = &self.shared;
         let commit = &*shared.service.commit;
         match request.path {
@@ -163,6 +163,7 @@ impl Http {
                 Response::bytes(observe::CONTENT_TYPE, page.into_bytes())
                     .with("cache-control", "no-store")
             }
+            "/cluster" => cluster::serve(commit).await,
             _ => page::serve(request).unwrap_or_else(|| Response::text(404, "not found\n")),
         }
     }

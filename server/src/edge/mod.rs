@@ -2,6 +2,7 @@
 //! a driver for each transport that moves bytes between a socket and a session.
 
 mod accept;
+mod cluster;
 mod connection;
 mod driver;
 mod encoding;

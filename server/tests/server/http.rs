@@ -130,6 +130,14 @@ fn probes_and_figures_answer() {
 }
 
 #[test]
+fn a_server_that_runs_alone_says_so_where_a_cluster_would_be() {
+    let server = TestServer::start();
+    let page = get(server.address, "/cluster");
+    assert_eq!(page.status, 404);
+    assert!(page.body.starts_with("this server runs alone; "), "{}", page.body);
+}
+
+#[test]
 fn one_connection_serves_many_requests() {
     let server = TestServer::start();
     let mut http = Http::connect(server.address);

@@ -18,16 +18,26 @@ It prints the command to run on the new machine, which needs `tidekeep-server` a
 directory. As soon as it has joined, the cluster moves replicas to it by itself.
 
 Examples:
-  tidekeep cluster add                          one machine, within an hour
-  tidekeep cluster add --uses 2                 the same command on two machines
-  ssh new-machine \"$(tidekeep cluster add -o raw)\"";
+  tidekeep cluster add 10.0.0.4          within an hour, with the ports of the other nodes
+  ssh 10.0.0.4 \"$(tidekeep cluster add 10.0.0.4 -o raw)\"
+  tidekeep cluster add --uses 3          for three machines; put in the HOST of each";
 
 /// Let a new machine in: prints what to run there
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AddArgs {
+    /// The new machine, by the name or number by which nodes and clients reach it
+    #[arg(default_value = "HOST", hide_default_value = true)]
+    host: String,
     #[command(flatten)]
     terms: Terms,
+}
+
+/// A node that is up.
+struct Known {
+    peer: String,
+    client_port: String,
+    peer_port: String,
 }
 
 /// Runs the verb.
@@ -40,10 +50,14 @@ pub(super) async fn run(args: AddArgs, session: &mut Session) -> Result<(), Fail
         lives_ms: u64,
         uses: u32,
     }
-    let peer = peer(session).await?;
+    let Known { peer, client_port, peer_port } = known(session).await?;
     let token = token::make(session, &args.terms).await?;
     let Terms { lives, uses, .. } = args.terms;
-    let command = format!("tidekeep-server cluster join {peer} --token {token}");
+    let host = &args.host;
+    let command = format!(
+        "tidekeep-server --listen {host}:{client_port} --node-listen {host}:{peer_port} \
+         cluster join {peer} --token {token}"
+    );
     let out = session.out();
     match out.format() {
         Format::Json => {
@@ -60,16 +74,15 @@ pub(super) async fn run(args: AddArgs, session: &mut Session) -> Result<(), Fail
             out.line(format_args!("Run this on {machines}, within {within}:\n"))?;
             out.line(format_args!("  {command}\n"))?;
             out.line(
-                "Before `cluster`, --data says where it keeps its data, --listen where clients find\n\
-                 it, and --node-listen where the other nodes do. `tidekeep cluster status` shows it\n\
-                 as soon as it has joined.",
+                "Clients find it at --listen, other nodes at --node-listen; --data, before `cluster`,\n\
+                 says where it keeps its data. `tidekeep cluster status` shows it once it has joined.",
             )
         }
     }
 }
 
 /// Where a new node finds one that is up: the coordinator, if it is.
-async fn peer(session: &mut Session) -> Result<String, Failure> {
+async fn known(session: &mut Session) -> Result<Known, Failure> {
     let reply = ask(session, Cluster::Status).await?;
     let ClusterReply::Status(status) = reply.decode()? else { return Err(unlike()) };
     let up = || status.nodes.iter().filter(|node| node.up);
@@ -78,5 +91,14 @@ async fn peer(session: &mut Session) -> Result<String, Failure> {
         let message = "no node is known to be up, so a new one would find nobody";
         Failure::new(Code::Unavailable, message).hint("look at `tidekeep cluster status`")
     })?;
-    Ok(escape(node.peer.as_bytes()))
+    Ok(Known {
+        peer: escape(node.peer.as_bytes()),
+        client_port: port(node.client).to_owned(),
+        peer_port: port(node.peer).to_owned(),
+    })
+}
+
+/// The port in `HOST:PORT`.
+fn port(address: &str) -> &str {
+    address.rsplit(':').next().unwrap_or_default()
 }
