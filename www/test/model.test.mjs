@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const folder = fileURLToPath(new URL("../src/model", import.meta.url));
-const names = ["bytes", "rows", "time", "tree", "value"];
+const names = ["bytes", "cluster", "rows", "time", "tree", "value"];
 const { outputFiles } = await build({
   stdin: { contents: names.map((name) => `export * from "./${name}.js";`).join("\n"), resolveDir: folder },
   bundle: true,
@@ -39,6 +39,35 @@ test("times to live are read and counted down", () => {
   assert.equal(model.parseDuration("0"), undefined);
   assert.equal(model.countdown(90_000), "1m 30s");
   assert.equal(model.countdown(0), "now");
+});
+
+test("a cluster is told in a few words, and what is amiss comes first", () => {
+  const node = (id, more) => ({ node: id, state: "active", up: true, client: `h:${id}`, zone: "z", leads: 0, ...more });
+  const replica = (id, lag) => ({ node: id, votes: true, lag, stopped: null });
+  const group = (leader, ...lags) => ({ leader, replicas: lags.map((lag, at) => replica(at + 1, lag)) });
+  const whole = {
+    replicas: 3,
+    nodes: [node(1, { leads: 1 }), node(2), node(3), node(4, { state: "removed", up: false })],
+    meta: group(1, 0, 0, 0),
+    groups: [group(1, 0, 1200, 0)],
+    waits_for: null,
+  };
+  const well = model.overview(whole);
+  assert.deepEqual([well.well, well.health], [true, "healthy"]);
+  assert.deepEqual(well.nodes.map(({ name, notes }) => [name, notes]), [
+    ["node 1", "leads"],
+    ["node 2", `${model.countText(1200)} behind`],
+    ["node 3", ""],
+  ]);
+  const nodes = [node(1, { leads: 2 }), node(2, { state: "draining" }), node(3, { up: false })];
+  const groups = [group(1, 0, 0, null), group(null, 0, 0, null), group(1, 0, 0, 0)];
+  const ill = model.overview({ ...whole, nodes, groups, waits_for: "a node is missing" });
+  assert.equal(ill.well, false);
+  assert.equal(
+    ill.health,
+    "1 of 3 nodes down; 1 group without a leader; 1 group short of replicas; a node is missing",
+  );
+  assert.deepEqual(ill.nodes.map(({ notes }) => notes), ["leads 2 of 3", "draining", "down"]);
 });
 
 test("values are told apart, and hex goes there and back", () => {
