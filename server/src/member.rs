@@ -135,7 +135,7 @@ impl Member {
         if id == NodeId(1) {
             opened.adopt(id, peer.clone());
         }
-        let authority = identity.authority().fingerprint();
+        let (authority, incarnation) = (identity.authority().fingerprint(), identity.incarnation());
         let network = PeerNetwork::new(&identity, PeerOptions::default(), Handle::current());
         let clock = Arc::new(SystemClock);
         let node = Node::<TokioRuntime>::start(NodeOptions {
@@ -167,15 +167,13 @@ impl Member {
             // The process may have ended in the middle of that.
             found_again(&node).await?;
         }
-        let cluster = loop {
-            match node.view().cluster {
-                Some(cluster) => break cluster,
-                None => tokio::time::sleep(JOINED_LOOK).await,
-            }
+        let incarnation = match incarnation {
+            Some(incarnation) => incarnation,
+            None => learn(config, &node).await?,
         };
-        info!(node = %id, cluster = %cluster.id, "this server is a node of a cluster");
+        info!(node = %id, cluster = %node.cluster(), "this server is a node of a cluster");
         tokio::spawn(write_snapshots(Arc::clone(node.journal()), config.snapshot_log_bytes));
-        let store = Store::new(node, authority, clock, cluster.incarnation);
+        let store = Store::new(node, authority, clock, incarnation);
         Ok(Self { store, door })
     }
 
@@ -257,7 +255,7 @@ async fn become_member(
         return Err(NodeError::NotEmpty);
     }
     let token: JoinToken = token.parse()?;
-    let key = NodeKey::make()?;
+    let key = NodeKey::kept_in(&config.data)?;
     let request = JoinRequest {
         secret: token.secret,
         signing_request: key.request()?,
@@ -287,6 +285,20 @@ async fn open_door(
     let Ok(authority) = authority else { return warn!("the cluster's authority cannot be used") };
     let gate = Arc::new(Gate::new(node, Arc::new(authority)));
     serve(listener, &identity, gate, ListenerOptions::default(), closed).await;
+}
+
+/// Waits until a node that has just joined knows its cluster, and keeps what it then knows.
+async fn learn(config: &Config, node: &Node<TokioRuntime>) -> Result<u64, NodeError> {
+    let incarnation = loop {
+        match node.view().cluster {
+            Some(cluster) => break cluster.incarnation,
+            None => tokio::time::sleep(JOINED_LOOK).await,
+        }
+    };
+    if let Some(mut identity) = Identity::load(&config.data)? {
+        identity.learn(incarnation, &config.data)?;
+    }
+    Ok(incarnation)
 }
 
 /// Goes on where a founding ended in the middle.

@@ -30,6 +30,7 @@ const FIRST: NodeId = NodeId(1);
 pub struct Identity {
     node: NodeId,
     address: PeerAddress,
+    incarnation: Option<u64>,
     authority: Authority,
     certificate: CertificateDer<'static>,
     key: NodeKey,
@@ -46,6 +47,9 @@ struct Membership {
     node: u64,
     /// Where other nodes find this one.
     peer_address: String,
+    /// The cluster's, once the node knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    incarnation: Option<u64>,
 }
 
 impl Identity {
@@ -95,9 +99,9 @@ impl Identity {
         let key = NodeKey::from_der(&folder.key(KEY)?).map_err(|why| folder.damaged(KEY, why))?;
         let certificate = CertificateDer::from(folder.certificate(CERTIFICATE)?);
         let address = PeerAddress { address: member.peer_address };
-        Self::of(NodeId(member.node), address, authority, certificate, key)
-            .map(Some)
-            .map_err(|why| folder.damaged(CERTIFICATE, why))
+        let identity = Self::of(NodeId(member.node), address, authority, certificate, key)
+            .map_err(|why| folder.damaged(CERTIFICATE, why))?;
+        Ok(Some(Self { incarnation: member.incarnation, ..identity }))
     }
 
     /// Keeps it in the data directory. It survives a power cut once this returns.
@@ -111,6 +115,7 @@ impl Identity {
             cluster: self.cluster().to_string(),
             node: self.node.0,
             peer_address: self.address.address.clone(),
+            incarnation: self.incarnation,
         };
         let mut member =
             serde_json::to_vec_pretty(&member).map_err(|why| folder.damaged(MEMBER, why))?;
@@ -136,6 +141,21 @@ impl Identity {
     /// Where other nodes find it.
     pub fn address(&self) -> &PeerAddress {
         &self.address
+    }
+
+    /// Which history of the store its cluster keeps, if it knows: what a node can serve by before it hears of
+    /// any other.
+    pub fn incarnation(&self) -> Option<u64> {
+        self.incarnation
+    }
+
+    /// Keeps what the node has learnt of its cluster in the data directory.
+    ///
+    /// # Errors
+    /// [`FolderError::Io`].
+    pub fn learn(&mut self, incarnation: u64, data_directory: &Path) -> Result<(), FolderError> {
+        self.incarnation = Some(incarnation);
+        self.store(data_directory)
     }
 
     /// What signs certificates for nodes that join.
@@ -170,7 +190,8 @@ impl Identity {
         }
         let terms = tls::terms(&authority, node, &certificate, &key);
         let (server, client) = terms.map_err(|why| why.to_string())?;
-        Ok(Self { node, address, authority, certificate, key, server, client })
+        let incarnation = None;
+        Ok(Self { node, address, incarnation, authority, certificate, key, server, client })
     }
 }
 

@@ -111,3 +111,15 @@ fn files_of_another_node_are_noticed() {
     }
     assert!(load(one.path()).unwrap().is_some());
 }
+
+#[test]
+fn what_a_node_has_learnt_of_its_cluster_is_there_after_a_restart() {
+    let data = tempfile::tempdir().unwrap();
+    let mut identity = founded();
+    identity.store(data.path()).unwrap();
+    let load = || Identity::load(data.path()).unwrap().expect("it is a node");
+    assert_eq!(load().incarnation(), None);
+    identity.learn(77, data.path()).unwrap();
+    assert_eq!(load().incarnation(), Some(77));
+    assert_eq!(load().node(), identity.node());
+}
