@@ -97,8 +97,9 @@ fn lanes_do_not_wait_for_each_other() {
 fn more_requests_than_are_served_at_once_wait_their_turn() {
     run(async {
         let (first, desk) = (founded(), Desk::new());
-        let network =
-            PeerNetwork::new(&member(&first, 2), PeerOptions::default(), Handle::current());
+        // One side holds a few of them, the other queues a few; all others wait to be queued.
+        let limits = PeerOptions { frame_bytes: 2_000, queue_bytes: 0, ..PeerOptions::default() };
+        let network = PeerNetwork::new(&member(&first, 2), limits, Handle::current());
         let options = ListenerOptions { requests: 3, held_bytes: 1_000, ..Default::default() };
         let first = Running::start_at("127.0.0.1:0", Arc::new(first), &desk, options).await;
         let request = |number: usize| format!("wait {number} {}", "x".repeat(number * 10));
