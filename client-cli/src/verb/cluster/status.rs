@@ -15,7 +15,6 @@ use crate::escape::escape;
 use crate::failure::Failure;
 use crate::output::{Format, Out};
 use crate::session::Session;
-use crate::time::short;
 
 const EXAMPLES: &str = "\
 The first line says whether all is well. Below it:
@@ -150,13 +149,12 @@ fn state(state: NodeState) -> &'static str {
     }
 }
 
-/// A time that has passed; whole seconds from a few of them on.
+/// A time that has passed, in whole seconds: nodes are asked once a second.
 fn ago(ms: u64) -> String {
-    let time = match ms {
-        0..10_000 => short(Duration::from_millis(ms)),
-        _ => humantime::format_duration(Duration::from_secs(ms / 1000)).to_string(),
-    };
-    format!("{time} ago")
+    match ms / 1000 {
+        0 => "now".to_owned(),
+        seconds => format!("{} ago", humantime::format_duration(Duration::from_secs(seconds))),
+    }
 }
 
 fn groups(status: &ClusterStatus<'_>) -> Vec<Vec<Cell>> {
@@ -300,7 +298,8 @@ mod tests {
 
     #[test]
     fn times_are_short() {
-        assert_eq!(ago(400), "400.0 ms ago");
+        assert_eq!(ago(400), "now");
+        assert_eq!(ago(6_040), "6s ago");
         assert_eq!(ago(75_400), "1m 15s ago");
     }
 }
