@@ -93,7 +93,7 @@ impl<R: Runtime> Node<R> {
         if R::Instant::now() >= end {
             let name =
                 if group == META_GROUP { "the meta group".into() } else { group.to_string() };
-            return Err(FoundingError::NotReady(format!("group {name} has no leader")));
+            return Err(FoundingError::NotReady(format!("{name} has no leader")));
         }
         R::sleep(RETRY).await;
         Ok(())

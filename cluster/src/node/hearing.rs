@@ -17,6 +17,8 @@ pub(super) struct Picture {
     pub(super) now_ms: u64,
     /// When each node answered last.
     pub(super) heard_ms: BTreeMap<NodeId, u64>,
+    /// How many looks in a row each node has not answered.
+    missed: BTreeMap<NodeId, u32>,
     /// What those say that answered this time.
     pub(super) reports: BTreeMap<NodeId, Report>,
     /// A node that has not answered for so long is down, in milliseconds.
@@ -42,13 +44,21 @@ impl Picture {
             false => self.heard_ms.get(&node).copied().unwrap_or(now_ms),
         };
         let heard_ms = view.present().map(|(node, _)| (node, heard(node))).collect();
-        Self { now_ms, heard_ms, reports, down_ms, steps: Vec::new(), waits_for: None }
+        let missed = |node: NodeId| match reports.contains_key(&node) {
+            true => 0,
+            false => self.missed.get(&node).copied().unwrap_or(0) + 1,
+        };
+        let missed = view.present().map(|(node, _)| (node, missed(node))).collect();
+        Self { now_ms, heard_ms, missed, reports, down_ms, steps: Vec::new(), waits_for: None }
     }
 
-    /// Since when a node does not answer, if it is down.
+    /// Since when a node does not answer, if it is down. After a look that took long, one message that is lost
+    /// makes no node down.
     pub(super) fn down_since_ms(&self, node: NodeId) -> Option<u64> {
         let heard = self.heard_ms.get(&node).copied()?;
-        (self.now_ms.saturating_sub(heard) >= self.down_ms).then_some(heard)
+        let missed = self.missed.get(&node).copied().unwrap_or(0);
+        let long = self.now_ms.saturating_sub(heard) >= self.down_ms;
+        (long && missed >= MISSED_MIN).then_some(heard)
     }
 
     /// Whether a node answers.
@@ -126,6 +136,9 @@ impl Picture {
     }
 }
 
+/// A node that is down has missed at least so many looks in a row.
+const MISSED_MIN: u32 = 2;
+
 /// Entries that a learner may lack for its promotion to be tried; the group's leader waits for the last.
 const CLOSE: u64 = 1_000;
 
@@ -138,18 +151,21 @@ mod tests {
     use tidekeep_log::{Replica, ReplicaOptions};
     use tidekeep_protocol::slot::GroupCount;
 
-    fn view() -> View {
-        let is = Introduction {
+    fn introduction() -> Introduction {
+        Introduction {
             peer: crate::PeerAddress { address: "a:1".into() },
             client: "a:2".into(),
             zone: String::new(),
             weight: std::num::NonZeroU16::MIN,
             version: "1".into(),
-        };
+        }
+    }
+
+    fn view() -> View {
         let replica = Replica::new(&ReplicaOptions::new(1)).unwrap();
         let cluster =
             ClusterRecord { id: ClusterId([1; 16]), groups: 1, replicas: 3, incarnation: 1 };
-        let edit = rules::found(&View::default(), &cluster, GroupCount::ONE, is, 1);
+        let edit = rules::found(&View::default(), &cluster, GroupCount::ONE, introduction(), 1);
         Edit::outcome(&replica.apply(&edit.record(1)).unwrap()).unwrap();
         View::read(&replica).unwrap()
     }
@@ -166,6 +182,17 @@ mod tests {
         assert_eq!(third.members(&view)[0].down_since_ms, Some(100));
         assert!(Picture::default().next(&view, BTreeMap::new(), 200, 50).is_up(node));
         assert!(!third.is_up(NodeId(9)), "nobody knows it");
+    }
+
+    #[test]
+    fn one_lost_message_after_a_long_look_makes_no_node_down() {
+        let (view, node) = (view(), rules::FIRST_NODE);
+        let report = Report { is: introduction(), hangs: false, groups: Vec::new() };
+        let heard = BTreeMap::from([(node, report)]);
+        let first = Picture::default().next(&view, heard, 100, 50);
+        let late = first.next(&view, BTreeMap::new(), 900, 50);
+        assert!(late.is_up(node));
+        assert!(!late.next(&view, BTreeMap::new(), 910, 50).is_up(node));
     }
 
     #[test]

@@ -104,7 +104,10 @@ impl<R: Runtime> Node<R> {
             picture: Mutex::default(),
         }));
         for group in known.into_iter().filter(|&group| group != META_GROUP) {
-            node.start_member(group).await?;
+            if let Err(error) = node.start_member(group).await {
+                node.stop().await;
+                return Err(error);
+            }
         }
         // They end with the node's life.
         let _following = R::spawn(node.clone().follow());

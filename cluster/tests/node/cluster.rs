@@ -12,6 +12,8 @@ use openraft_rt_sim::{SimInstant, SimRuntime};
 use parking_lot::Mutex;
 use tidekeep_cluster::node::{AdminError, ClusterStatus, Node};
 use tidekeep_cluster::{Member, NodeId};
+use tidekeep_log::{Answer, Call, Reply};
+use tidekeep_protocol::op::{Get, Request};
 use tidekeep_protocol::slot::{GroupCount, GroupId};
 
 use crate::machine::{Machine, introduction};
@@ -62,7 +64,7 @@ impl Cluster {
     /// One node.
     pub(crate) async fn founded(groups: u16) -> Self {
         let groups = GroupCount::new(groups).expect("so many groups there can be");
-        let cluster = Self { wire: Wire::new(7, 0), machines: Mutex::default(), groups, seed: 11 };
+        let cluster = Self { wire: Wire::new(7), machines: Mutex::default(), groups, seed: 11 };
         let node = cluster.add(NodeId(1)).await;
         node.found(groups, 3).await.expect("nobody has founded it before");
         let lives = Duration::from_secs(3_600);
@@ -90,6 +92,30 @@ impl Cluster {
         assert!(told(1) && told(next), "{admitted:?}");
         self.add(admitted.node).await;
         admitted.node
+    }
+
+    /// Lets one more node join, if the cluster can decide about it now.
+    pub(crate) async fn try_join(&self) {
+        let next = self.machines.lock().len() as u64 + 1;
+        let is = introduction(&format!("node-{next}"));
+        if let Ok(admitted) = self.any().admit(is, SECRET).await {
+            assert_eq!(admitted.node, NodeId(next));
+            self.add(admitted.node).await;
+        }
+    }
+
+    /// Takes a drain back, as soon as somebody can decide that.
+    pub(crate) async fn keep(&self, node: NodeId) {
+        self.eventually("somebody decides", || async { self.any().keep(node).await.ok() }).await;
+    }
+
+    /// Whether a key is there where its group is led.
+    pub(crate) fn has(&self, group: GroupId, key: &str) -> bool {
+        let request = Request::Get(Get { key: key.as_bytes() });
+        let mut answers: Vec<Answer> = Vec::new();
+        let leader = self.leader(group).expect("the cluster is at rest");
+        leader.replica().read(&[Call { request, body: None, number: None }], &mut answers);
+        matches!(&answers[..], [Ok(Reply::Get(found))] if found.entry.is_some())
     }
 
     pub(crate) fn machine(&self, id: NodeId) -> Arc<Machine> {

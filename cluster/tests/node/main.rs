@@ -11,3 +11,4 @@ mod machine;
 mod operators;
 #[path = "../simulated/mod.rs"]
 mod simulated;
+mod storms;

@@ -32,10 +32,10 @@ struct State {
 }
 
 impl Wire {
-    pub(crate) fn new(seed: u64, lost: u32) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let random = fastrand::Rng::with_seed(seed);
         let (doors, cut) = (BTreeMap::new(), BTreeSet::new());
-        Self(Arc::new(Mutex::new(State { doors, cut, random, lost })))
+        Self(Arc::new(Mutex::new(State { doors, cut, random, lost: 0 })))
     }
 
     pub(crate) fn plug(&self, node: NodeId, door: Door) {
@@ -48,6 +48,11 @@ impl Wire {
 
     pub(crate) fn cut(&self, from: NodeId, to: NodeId) {
         self.0.lock().cut.insert((from, to));
+    }
+
+    /// Sets of how many messages of a thousand are lost.
+    pub(crate) fn lose(&self, lost: u32) {
+        self.0.lock().lost = lost;
     }
 
     pub(crate) fn heal(&self) {

@@ -82,7 +82,7 @@ fn a_store_that_ran_alone_is_the_state_of_all_who_join() {
     for snapshot in [false, true] {
         let disk = ran_alone(snapshot);
         SimRuntime::with_seed(3).block_on(async {
-            let wire = Wire::new(5, 0);
+            let wire = Wire::new(5);
             let first = Node::on(disk, NodeId(1), 7, 0, wire.clone());
             first.start().await;
             let mut expected = vec![1; usize::from(KEYS)];

@@ -119,7 +119,8 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
 async fn live(plan: &Plan) -> Outcome {
     let clock = Clock(SimInstant::now());
     let mut random = fastrand::Rng::with_seed(plan.seed ^ 0x5EED);
-    let wire = Wire::new(random.u64(..), plan.lost);
+    let wire = Wire::new(random.u64(..));
+    wire.lose(plan.lost);
     let nodes = found(plan.nodes, &wire, &mut random).await;
 
     let oracle = Oracle::default();

@@ -25,7 +25,7 @@ struct Cluster {
 
 impl Cluster {
     async fn of(count: u64) -> Self {
-        let wire = Wire::new(7, 0);
+        let wire = Wire::new(7);
         let nodes = found(count, &wire, &mut fastrand::Rng::with_seed(11)).await;
         let cluster = Self { nodes, wire };
         cluster.write(cluster.leader().await, "first").await;
