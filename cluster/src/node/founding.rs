@@ -53,10 +53,10 @@ impl<R: Runtime> Node<R> {
         self.found_alone(self.meta()).await;
         let end = R::Instant::now() + self.timing().step;
         while !self.meta().standing().leads || self.settled_meta().await.is_err() {
-            // Others may lead by now, if it was founded before.
-            let others = self.meta().standing().voters.len() > 1;
-            if others {
-                break;
+            // Others joined, so it was founded before. What it was founded as may be known only once one of
+            // them leads.
+            if self.meta().standing().voters.len() > 1 {
+                return self.founded_before(groups);
             }
             self.wait_until(end, META_GROUP).await?;
         }
@@ -87,6 +87,16 @@ impl<R: Runtime> Node<R> {
             }
         }
         Ok(())
+    }
+
+    fn founded_before(&self, groups: GroupCount) -> Result<(), FoundingError> {
+        let view = self.read_meta().map_err(FoundingError::NotReady)?;
+        match view.cluster {
+            Some(there) if there.groups != groups.get() => {
+                Err(FoundingError::Another { groups: there.groups })
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn wait_until(&self, end: R::Instant, group: u32) -> Result<(), FoundingError> {
