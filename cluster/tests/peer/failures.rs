@@ -148,8 +148,8 @@ fn a_node_that_thinks_for_long_keeps_its_connection() {
             async move { call(&network, 1, &at, "wait").await }
         });
         desk.begun(1).await;
-        // Five times as long as nothing may be heard: pings are answered meanwhile.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Three times as long as nothing may be heard: pings are answered meanwhile.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
         desk.let_through(1);
         assert_eq!(thinking.await.expect("a call"), Ok(echo(2, "wait")));
     });
@@ -186,8 +186,8 @@ fn a_reply_that_takes_longer_than_silence_may_last_arrives() {
         let network = network(&member(&first, 2));
         let first = Running::start(first, &Desk::new()).await;
         let at = slow(first.at.clone()).await;
-        // 32 pieces: three times as long as nothing may be heard.
-        let request = vec![5; 512 << 10];
+        // 64 pieces: more than twice as long as nothing may be heard.
+        let request = vec![5; 1 << 20];
         assert!(call(&network, 1, &at, request.clone()).await == Ok(echo(2, request)));
     });
 }

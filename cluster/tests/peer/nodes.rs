@@ -185,7 +185,7 @@ impl Running {
 /// Short times, so that tests need not wait for long ones.
 pub(crate) fn quick() -> PeerOptions {
     PeerOptions {
-        silence: Duration::from_millis(200),
+        silence: Duration::from_millis(500),
         connect: Duration::from_secs(2),
         backoff_most: Duration::from_millis(50),
         ..PeerOptions::default()
