@@ -52,7 +52,7 @@ pub(super) fn peer(plan: &Plan<'_>) -> String {
 fn measure_part(plan: &Plan<'_>, part: Part, results: &mut Results) -> Result<()> {
     match part {
         Part::Load => {
-            let kinds = [Kind::Etcd, Kind::Tidekeep, Kind::Groups, Kind::Alone];
+            let kinds = [Kind::Etcd, Kind::Tidekeep, Kind::Alone];
             let clusters = present(plan, &kinds).map(|kind| Cluster::start(plan, kind));
             throughput::measure(plan, &mut clusters.collect::<Result<Vec<_>>>()?, results)
         }
@@ -62,7 +62,7 @@ fn measure_part(plan: &Plan<'_>, part: Part, results: &mut Results) -> Result<()
         Part::Growth => {
             each(plan, &[Kind::Etcd, Kind::Tidekeep], |kind| growth::measure(plan, kind, results))
         }
-        Part::Idle => each(plan, &[Kind::Etcd, Kind::Groups], |kind| {
+        Part::Idle => each(plan, &[Kind::Etcd, Kind::Tidekeep], |kind| {
             idle::measure(plan, &mut Cluster::start(plan, kind)?, results)
         }),
     }
@@ -83,7 +83,7 @@ fn present(plan: &Plan<'_>, kinds: &[Kind]) -> impl Iterator<Item = Kind> {
     let peers = plan.with_peers();
     kinds.iter().copied().filter(move |kind| match kind {
         Kind::Etcd => peers,
-        Kind::Tidekeep | Kind::Groups => forms,
+        Kind::Tidekeep => forms,
         Kind::Alone => true,
     })
 }

@@ -25,8 +25,6 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(super) enum Kind {
     Etcd,
     Tidekeep,
-    /// Tidekeep with its keys in sixteen groups.
-    Groups,
     /// One Tidekeep by itself: what replication costs is told against it.
     Alone,
 }
@@ -37,7 +35,6 @@ impl Kind {
         match self {
             Self::Etcd => "etcd",
             Self::Tidekeep => "tidekeep",
-            Self::Groups => "groups",
             Self::Alone => "alone",
         }
     }
@@ -46,13 +43,13 @@ impl Kind {
     pub(super) fn protocol(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
-            Self::Tidekeep | Self::Groups | Self::Alone => "numbered",
+            Self::Tidekeep | Self::Alone => "numbered",
         }
     }
 
     fn nodes(self) -> usize {
         match self {
-            Self::Etcd | Self::Tidekeep | Self::Groups => 3,
+            Self::Etcd | Self::Tidekeep => 3,
             Self::Alone => 1,
         }
     }
@@ -121,10 +118,9 @@ impl<'a> Cluster<'a> {
         let (mut command, first) = match self.kind {
             Kind::Etcd => (etcd::command(plan, number, &self.places, data)?, state.words()),
             Kind::Alone => (tidekeep::alone(plan, place, data), Vec::new()),
-            Kind::Tidekeep | Kind::Groups => {
-                let groups = if self.kind == Kind::Groups { 16 } else { 1 };
+            Kind::Tidekeep => {
                 let words = match self.nodes.first() {
-                    None => tidekeep::founding(groups),
+                    None => tidekeep::founding(),
                     Some(node) => {
                         wait(|| tidekeep::serves(node))?;
                         tidekeep::joining(plan, node, &self.places[0])?
@@ -152,7 +148,7 @@ impl<'a> Cluster<'a> {
         match self.kind {
             Kind::Etcd => etcd::leader(&self.nodes),
             Kind::Alone => tidekeep::serves(&self.nodes[0]).map(|()| 0),
-            Kind::Tidekeep | Kind::Groups => tidekeep::leader(self.plan, &self.nodes),
+            Kind::Tidekeep => tidekeep::leader(self.plan, &self.nodes),
         }
     }
 
@@ -182,9 +178,7 @@ impl<'a> Cluster<'a> {
     pub(super) fn transfer(&self, from: usize, to: usize) -> Result<()> {
         match self.kind {
             Kind::Etcd => etcd::transfer(&self.nodes[from], &self.nodes[to]),
-            Kind::Tidekeep | Kind::Groups => {
-                tidekeep::transfer(self.plan, &self.nodes[from], &self.nodes[to])
-            }
+            Kind::Tidekeep => tidekeep::transfer(self.plan, &self.nodes[from], &self.nodes[to]),
             Kind::Alone => bail!("one node has nobody to hand over to"),
         }
     }

@@ -21,7 +21,7 @@ const fn row(
     Row { id, what, compare: Compare::Series { scene, unit, of, to }, bound: Bound::Told }
 }
 
-pub(super) static ROWS: [Row; 14] = [
+pub(super) static ROWS: [Row; 13] = [
     row(
         "cluster-put",
         "puts of 256 bytes by 100 clients, three nodes, against etcd",
@@ -56,13 +56,6 @@ pub(super) static ROWS: [Row; 14] = [
         (LOAD, Unit::PerSecond),
         ("Tidekeep", "cluster-put/tidekeep/per_second"),
         ("alone", "cluster-put/alone/per_second"),
-    ),
-    row(
-        "cluster-put-groups",
-        "these puts with 16 groups, against one",
-        (LOAD, Unit::PerSecond),
-        ("16 groups", "cluster-put/groups/per_second"),
-        ("one", "cluster-put/tidekeep/per_second"),
     ),
     row(
         "cluster-get",
@@ -115,9 +108,9 @@ pub(super) static ROWS: [Row; 14] = [
     ),
     row(
         "cluster-idle",
-        "CPU time each second of three idle nodes with 16 groups, against etcd",
+        "CPU time each second of three idle nodes, against etcd",
         (IDLE, Unit::Micros),
-        ("Tidekeep", "cluster-idle/groups"),
+        ("Tidekeep", "cluster-idle/tidekeep"),
         ("etcd", "cluster-idle/etcd"),
     ),
 ];
