@@ -1,7 +1,11 @@
 //! What the product promises, tried on the real programs: one module for each promise.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
+mod cluster;
+mod cluster_failover;
+mod cluster_load;
 mod cluster_network;
+mod cluster_partitions;
 mod crash;
 mod cuts;
 mod disk_full;

@@ -19,15 +19,13 @@ const PEER_PORT: u16 = 9_081;
 pub struct Shape<'a> {
     /// Nodes, the first of which founds it.
     pub nodes: usize,
-    /// Groups that keys are spread over.
-    pub groups: u32,
     /// More flags of every server.
     pub arguments: &'a [&'a str],
 }
 
 impl Default for Shape<'_> {
     fn default() -> Self {
-        Self { nodes: 3, groups: 1, arguments: &[] }
+        Self { nodes: 3, arguments: &[] }
     }
 }
 
@@ -59,8 +57,7 @@ impl Cluster {
     /// The same with a network of its own for each node.
     pub fn form_on(network: Option<Network>, shape: Shape<'_>) -> Self {
         let mut this = Self::of(network, shape);
-        let groups = shape.groups.to_string();
-        this.run(0, &["cluster", "init", "--groups", &groups]);
+        this.run(0, &["cluster", "init"]);
         this.join_all();
         this
     }
@@ -190,9 +187,10 @@ impl Cluster {
         self.members[number].process.take().map(ServerProcess::terminate)
     }
 
-    /// Starts a node again on what it left, as the member that it is.
+    /// Starts a node again on what it left, as the member that it is. It may serve only once others do.
     pub fn start(&mut self, number: usize) {
-        self.run(number, &[]);
+        let process = ServerProcess::begin(self.command(number, &[]), self.address(number));
+        self.members[number].process = Some(process);
     }
 
     /// The process stands still.

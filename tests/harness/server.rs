@@ -57,21 +57,28 @@ impl ServerProcess {
 
     /// Starts a server by a command that is [`ServerProcess::command`] or runs it, and waits until it
     /// serves.
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        let mut this = Self::begin(command, "");
+        let Self { child, _stdout: stdout, .. } = &mut this;
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("the server's output can be read");
+        let Some(address) = line.trim().strip_prefix("listening on http://") else {
+            let status = child.wait();
+            panic!("the server said {line:?} instead of where it listens and ended: {status:?}");
+        };
+        address.clone_into(&mut this.address);
+        this
+    }
+
+    /// Starts a server that will serve at `address`, and waits for nothing: it may need others first.
+    pub fn begin(mut command: Command, address: &str) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .expect("the server's program starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        let mut line = String::new();
-        stdout.read_line(&mut line).expect("the server's output can be read");
-        let address = line.trim().strip_prefix("listening on http://").map(str::to_owned);
-        let Some(address) = address else {
-            let status = child.wait();
-            panic!("the server said {line:?} instead of where it listens and ended: {status:?}");
-        };
-        Self { child, address, _stdout: stdout }
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        Self { child, address: address.to_owned(), _stdout: stdout }
     }
 
     /// Runs a server that is expected to give up; its exit status and what it said.
