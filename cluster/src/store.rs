@@ -1,7 +1,8 @@
 //! The store that a cluster keeps, as one of its nodes serves it: by its own replica where it has one, by
 //! those of others where it has not. Replicas come and go under it as the table says.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidekeep_log::clock::{Clock, Monotone};
@@ -20,6 +21,9 @@ use crate::peer::Fingerprint;
 use crate::placement::NodeId;
 use crate::raft::{Member, Runtime};
 use crate::replicated::{Elsewhere, Replicated, ReplicatedOptions, leaderless, submit_by};
+
+/// Between two looks whether a replica has come or gone.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The group that keeps everything.
 const GROUP: GroupId = GroupId(0);
@@ -55,6 +59,7 @@ impl<R: Runtime> Store<R> {
         let here = Mutex::default();
         let this = Arc::new(Self { node, authority, clock, time, identity, here, elsewhere });
         this.node.set_forward(Arc::new(Passed(Arc::downgrade(&this))));
+        let _ends_by_itself = R::spawn(keep_up(Arc::downgrade(&this)));
         this
     }
 
@@ -90,6 +95,18 @@ impl<R: Runtime> Store<R> {
     }
 }
 
+/// Has a replica that has come here seen to, whether or not a client asks this node: if it leads, what has an
+/// end is for it to end.
+async fn keep_up<R: Runtime>(store: Weak<Store<R>>) {
+    loop {
+        match store.upgrade() {
+            Some(store) if store.node.life() == Life::Serving => drop(store.here()),
+            _ => return,
+        }
+        R::sleep(LOOK).await;
+    }
+}
+
 /// The nodes that have a replica, the one first that should lead.
 fn holders<R: Runtime>(node: &Node<R>) -> Vec<(NodeId, PeerAddress)> {
     let view = node.view();
@@ -102,7 +119,7 @@ fn holders<R: Runtime>(node: &Node<R>) -> Vec<(NodeId, PeerAddress)> {
 }
 
 /// Calls that other nodes pass on to this one.
-struct Passed<R: Runtime>(std::sync::Weak<Store<R>>);
+struct Passed<R: Runtime>(Weak<Store<R>>);
 
 impl<R: Runtime> Forward for Passed<R> {
     fn forward(&self, _from: NodeId, group: u32, request: Vec<u8>) -> Forwarded {

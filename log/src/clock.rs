@@ -100,12 +100,12 @@ impl Monotone {
         }
     }
 
-    /// Takes over the time of somebody else, who told it so far: from there it goes on, a little slower or
-    /// faster as long as the clock behind differs.
+    /// Takes over the time of somebody else, be it behind: from there it goes on, a little slower or faster as
+    /// long as the clock behind differs.
     pub fn follow(&self, told: u64) {
         let (now, elapsed) = (self.clock.now_ms(), self.clock.elapsed_ms().unwrap_or(0));
         let mut anchor = self.anchor.lock();
-        let told = self.latest.fetch_max(told, Ordering::Relaxed).max(told);
+        self.latest.store(told, Ordering::Relaxed);
         *anchor = Anchor { told, elapsed };
         self.astray.store(now.abs_diff(told) > JUMP_MS, Ordering::Relaxed);
     }

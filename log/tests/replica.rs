@@ -129,6 +129,11 @@ fn reads_run_where_they_stand_among_the_writes() {
         other => panic!("{other:?}"),
     });
     assert_eq!(values.collect::<Vec<_>>(), [None, Some(b"1".to_vec()), Some(b"2".to_vec())]);
+    // Whoever was told of a write is told of no older revision, whatever is read.
+    seen.clear();
+    let absent = Request::Get(Get { key: b"absent" });
+    replica.read(&[Call { request: absent, body: None, number: None }], &mut seen);
+    assert!(matches!(&seen[..], [Ok(Reply::Get(got))] if got.revision == 2), "{seen:?}");
 }
 
 #[test]

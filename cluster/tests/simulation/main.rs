@@ -7,6 +7,7 @@
 
 mod alone;
 mod clients;
+mod ends;
 mod faults;
 mod node;
 mod oracle;

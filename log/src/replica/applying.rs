@@ -1,7 +1,6 @@
 //! A record on its way into a replica's state, command by command: on the node that ordered it for its
 //! clients, their reads run in between, each at its place in the order.
 
-use tidekeep_protocol::op::Request;
 use tidekeep_store::record::{BadRecord, Command, Record};
 
 use crate::commit::{Answer, Answers, Call};
@@ -43,21 +42,17 @@ impl<'r> Applying<'r> {
         if calls.is_empty() {
             return;
         }
-        // A page is read on its own: it looks at what a turn holds.
-        if calls.iter().any(|call| !matches!(call.request, Request::Get(_))) {
-            self.end_turn();
-        }
+        self.end_turn();
         let group = self.replica.group();
-        let moment = match &self.turn {
-            Some(turn) => turn.moment(),
-            None => group.moment(),
-        };
-        read(group, calls, &moment, answers);
+        read(group, calls, &group.moment(), answers);
     }
 
     fn end_turn(&mut self) {
         if let Some(turn) = self.turn.take() {
-            turn.finish(permit(self.replica.group()));
+            let group = self.replica.group();
+            turn.finish(permit(group));
+            // What is applied is ordered, and so safe: whoever reads from here on is told no older revision.
+            group.positions.safe();
         }
     }
 }

@@ -183,6 +183,7 @@ impl Replica {
         self.time.0.fetch_max(now_ms, Ordering::AcqRel);
         self.group.positions.note(revision);
         self.group.log().append_one(permit, &[]);
+        self.group.positions.safe();
         Ok(())
     }
 }

@@ -16,12 +16,13 @@ pub(super) struct Suite {
 }
 
 /// Every suite, with the step that runs it told by its name.
-pub(super) const SUITES: [Suite; 13] = [
+pub(super) const SUITES: [Suite; 14] = [
     suite("unit: cases of each property", "PROPTEST_CASES", 256, 10_000),
     suite("unit: rounds of cuts after every disk call", "TIDEKEEP_CRASH_ROUNDS", 1, 100),
     suite("unit: rounds of flipped bits and strayed calls", "TIDEKEEP_FLIP_ROUNDS", 1, 45),
     suite("unit: operations of one store", "TIDEKEEP_MODEL_OPERATIONS", 100_000, 10_000_000),
     suite("e2e: histories of real processes", "TIDEKEEP_HISTORIES", 10, 500),
+    suite("e2e: histories of real clusters", "TIDEKEEP_CLUSTER_HISTORIES", 5, 200),
     suite("e2e: cuts between request and reply", "TIDEKEEP_CUTS", 1_000, 50_000),
     suite("e2e: reconnects", "TIDEKEEP_RECONNECTS", 1_000, 10_000),
     suite("npm: reconnects of a page", "TIDEKEEP_PAGE_RECONNECTS", 500, 10_000),

@@ -1,0 +1,84 @@
+//! Clients do what they like on a few keys of a real cluster while its nodes are killed, stopped and cut
+//! off; afterwards the checker looks for an order in which a plain map would have given the same answers.
+//!
+//! `TIDEKEEP_CLUSTER_HISTORIES` says how many histories, 5 unless it does; `TIDEKEEP_HISTORY_SEED` makes
+//! one again, as far as real processes let it.
+
+mod nemesis;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidekeep_tests::checker::{Call, Recorder};
+use tidekeep_tests::cluster::Shape;
+use tidekeep_tests::{Cluster, Network, Proxy, within};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::nemesis::Nemesis;
+use crate::cluster_network::lay;
+use crate::histories::clients::{Doubt, Worker};
+use crate::histories::sum::Sum;
+
+const HISTORIES: u64 = 5;
+/// Histories that are made side by side: most of their time is waiting.
+const AT_ONCE: usize = 2;
+const CLIENTS: u32 = 6;
+const LIMIT: Duration = Duration::from_secs(60);
+const FLAGS: [&str; 2] = ["--segment-bytes", "5242880"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn histories_of_real_clusters_have_an_order() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let seeds = match number("TIDEKEEP_HISTORY_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("TIDEKEEP_CLUSTER_HISTORIES").unwrap_or(HISTORIES),
+    };
+    let mut sum = Sum::default();
+    let mut running = JoinSet::new();
+    for seed in seeds {
+        if running.len() == AT_ONCE {
+            sum += running.join_next().await.expect("there are some").unwrap();
+        }
+        running.spawn(history(seed));
+    }
+    while let Some(done) = running.join_next().await {
+        sum += done.unwrap();
+    }
+    println!("suite: cluster {sum}");
+    assert!(sum.operations > 100 * sum.histories, "too little happened: {sum}");
+    assert!(sum.faults >= 10 * sum.histories, "too little broke: {sum}");
+}
+
+/// Makes a history, every other one on a network whose ways between the nodes break, too, and checks it.
+async fn history(seed: u64) -> Sum {
+    let network = if seed % 2 == 1 { lay(3) } else { None };
+    let (history, faults) = record(seed, network).await;
+    Sum::of(seed, history, faults).await
+}
+
+/// Lets clients and nemesis loose on a new cluster, and collects what the clients were told.
+async fn record(seed: u64, network: Option<Network>) -> (Vec<Call>, u64) {
+    let parts = network.is_some();
+    let cluster = Cluster::form_on(network, Shape { arguments: &FLAGS, ..Shape::default() });
+    let recorder = Arc::new(Recorder::default());
+    let (stop, stopped) = watch::channel(false);
+    let (mut running, mut ways) = (Vec::new(), Vec::new());
+    for name in 0..CLIENTS {
+        let node = name as usize % cluster.nodes();
+        let way = Proxy::start(cluster.address(node), 10 * seed + u64::from(name)).await;
+        let scheme = if name < 4 { "tcp" } else { "ws" };
+        let address = format!("{scheme}://{}", way.address());
+        let recorder = Arc::clone(&recorder);
+        let worker = Worker::new(name, seed, &address, recorder, Doubt::AtDeadline);
+        running.push(tokio::spawn(worker.work_until(stopped.clone())));
+        ways.push(way);
+    }
+    let faults = Nemesis::new(seed, cluster, &ways, parts).rage().await;
+    stop.send_replace(true);
+    for worker in running {
+        within("a client to come to its end", LIMIT, worker).await.unwrap();
+    }
+    let recorder = Arc::into_inner(recorder).expect("the clients are gone");
+    (recorder.into_history(), faults)
+}
