@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tidekeep_server::config::Config;
 use tidekeep_server::config::args::{Args, Command};
-use tidekeep_server::{NodeError, Server, StartError, Stopped};
+use tidekeep_server::{Server, StartError, Stopped};
 use tikv_jemallocator::Jemalloc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::error;
@@ -112,8 +112,8 @@ fn start_code(error: &StartError) -> u8 {
         StartError::Listen { .. } => exit::CANNOT_LISTEN,
         StartError::Open(error) => offline::code(error),
         StartError::Config(_) => exit::USAGE,
-        StartError::Node(NodeError::Join(_) | NodeError::NotEmpty) => exit::NOT_TAKEN,
-        StartError::Node(NodeError::Folder(_)) => exit::DAMAGED,
+        StartError::Node(error) if error.is_refusal() => exit::NOT_TAKEN,
+        StartError::Node(error) if error.is_damage() => exit::DAMAGED,
         StartError::Node(_) => exit::DATA_DIRECTORY,
     }
 }

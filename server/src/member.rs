@@ -79,6 +79,18 @@ pub enum NodeError {
     Start(io::Error),
 }
 
+impl NodeError {
+    /// Whether what is there cannot be trusted.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Folder(FolderError::Damaged { .. }))
+    }
+
+    /// Whether the cluster does not take the node.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Token(_) | Self::Join(_) | Self::NotEmpty)
+    }
+}
+
 /// A node that runs.
 pub(crate) struct Member {
     pub(crate) store: Arc<Store<TokioRuntime>>,

@@ -1,6 +1,6 @@
 //! What the cluster knows of itself: its nodes, its table of groups, its join tokens. It is kept in a group of
 //! its own, the meta group, whose state is an ordinary replica with the keys of [`keys`] and the values of
-//! [`values`]. [`View`] reads it, [`Edit`] changes it under the condition that it is as it was read, and
+//! `values`. [`View`] reads it, [`Edit`] changes it under the condition that it is as it was read, and
 //! [`rules`] says which changes there are.
 //!
 //! ```text

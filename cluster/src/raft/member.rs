@@ -46,6 +46,9 @@ pub struct Config {
     pub entries_kept: u64,
     /// Entries after which older ones need not be kept.
     pub entries_between: u64,
+    /// Time for a state that another member has sent whole to be taken over: all of it is read, and written
+    /// to a disk. Where a reply can be lost without a word, the state is sent again after this.
+    pub install: Duration,
 }
 
 impl Config {
@@ -58,6 +61,7 @@ impl Config {
             election: Duration::from_millis(500),
             entries_kept: 1_000,
             entries_between: 1_000,
+            install: Duration::from_secs(600),
         }
     }
 
@@ -207,7 +211,7 @@ impl<R: AsyncRuntime> Member<R> {
         };
         let store = Store::new(config.group, recovered, journal);
         let engine = config.engine().map_err(io::Error::other)?;
-        let network = Network::<R>::new(config.group, Arc::clone(&link), transfers);
+        let network = Network::<R>::new(config.group, Arc::clone(&link), transfers, config.install);
         let entries = Entries::<R>::new(Arc::clone(&store));
         let machine = Machine::<R>::new(Arc::clone(&store));
         let raft = Raft::new(config.node, engine, network, entries, machine).await;

@@ -28,28 +28,36 @@ use crate::raft::types::{Promise, Types};
 /// Time for a chunk of a state to be taken.
 const CHUNK_LIMIT: Duration = Duration::from_secs(10);
 
-/// Time for a state to be taken over: all of it is read, and written to a disk.
-const INSTALL_LIMIT: Duration = Duration::from_secs(600);
-
 /// Makes the ways to the other members.
 pub(crate) struct Network<R> {
     group: u32,
     link: Arc<dyn Link>,
     /// Tells one transfer of a state from another.
     transfers: Arc<AtomicU64>,
+    /// Time for a state that has come whole to be taken over.
+    install: Duration,
     runtime: PhantomData<fn() -> R>,
 }
 
 impl<R> Network<R> {
     /// `transfers` is where the numbers of transfers begin; they must not repeat after a restart.
-    pub(crate) fn new(group: u32, link: Arc<dyn Link>, transfers: u64) -> Self {
+    pub(crate) fn new(group: u32, link: Arc<dyn Link>, transfers: u64, install: Duration) -> Self {
         let transfers = Arc::new(AtomicU64::new(transfers));
-        Self { group, link, transfers, runtime: PhantomData }
+        Self { group, link, transfers, install, runtime: PhantomData }
     }
 
     fn way(&self, to: NodeId, at: &PeerAddress, lane: Lane) -> Way<R> {
         let (link, transfers) = (Arc::clone(&self.link), Arc::clone(&self.transfers));
-        Way { group: self.group, link, transfers, to, at: at.clone(), lane, runtime: PhantomData }
+        Way {
+            group: self.group,
+            link,
+            transfers,
+            install: self.install,
+            to,
+            at: at.clone(),
+            lane,
+            runtime: PhantomData,
+        }
     }
 }
 
@@ -74,6 +82,7 @@ pub(crate) struct Way<R> {
     group: u32,
     link: Arc<dyn Link>,
     transfers: Arc<AtomicU64>,
+    install: Duration,
     to: NodeId,
     at: PeerAddress,
     lane: Lane,
@@ -186,7 +195,7 @@ impl<R: AsyncRuntime> Way<R> {
         let meta = snapshot.meta;
         let installed = Installed { applied: meta.last_log_id, membership: meta.last_membership };
         let request = Request::Install { transfer, chunks: count, promise, installed };
-        match self.call(Lane::Snapshots, &request, INSTALL_LIMIT).await? {
+        match self.call(Lane::Snapshots, &request, self.install).await? {
             Reply::Install(response) => Ok(response),
             _ => Err(unlike()),
         }

@@ -102,7 +102,12 @@ impl Machine {
             link: Arc::new(Plug { node: self.id, wire: self.wire.clone() }),
             transfers: seed,
             clock: Arc::new(TimeOfDay(SimInstant::now())),
-            member: Config { entries_kept: 20, entries_between: 50, ..Config::new(self.id, 0) },
+            member: Config {
+                entries_kept: 20,
+                entries_between: 50,
+                install: Duration::from_secs(5),
+                ..Config::new(self.id, 0)
+            },
             timing: Timing { grace: GRACE, ..Timing::default() },
         };
         let node = Node::start(options).await;

@@ -1,6 +1,7 @@
 //! A node: its disk and its clock, which outlive it, and its part in the group while it runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::Instant;
 use openraft_rt_sim::SimInstant;
@@ -113,7 +114,12 @@ impl Node {
         let journal = Arc::clone(&opened.journal);
         let stuck = Arc::new(Mutex::new(false));
         turn(&journal, Arc::clone(&stuck), appended, seed);
-        let config = Config { entries_kept: 20, entries_between: 50, ..Config::new(self.id, 0) };
+        let config = Config {
+            entries_kept: 20,
+            entries_between: 50,
+            install: Duration::from_secs(5),
+            ..Config::new(self.id, 0)
+        };
         let plug = Arc::new(Plug { node: self.id, wire: self.wire.clone() });
         let member = Member::start(config, &opened, Arc::clone(&plug) as _, seed).await;
         let member = member.unwrap_or_else(|why| panic!("{} cannot join: {why}", self.id));

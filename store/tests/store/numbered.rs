@@ -109,6 +109,6 @@ fn a_numbered_write_without_its_session_or_cut_is_refused() {
     assert_eq!(first_bad(&record(true, 0, &body[1..])), Some(BadRecord::Body));
     let mut unsure = record(true, 0, &body);
     let changed_at = unsure.len() - body.len() - 2;
-    unsure[changed_at] = 2;
+    unsure[changed_at] = 4;
     assert_eq!(first_bad(&unsure), Some(BadRecord::Body));
 }
