@@ -12,8 +12,9 @@ use std::time::Duration;
 use tidekeep_tests::checker::{Call, Recorder};
 use tidekeep_tests::cluster::Shape;
 use tidekeep_tests::{Cluster, Network, Proxy, within};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, block_in_place};
 
 use self::nemesis::Nemesis;
 use crate::cluster_network::lay;
@@ -52,7 +53,9 @@ async fn histories_of_real_clusters_have_an_order() {
 
 /// Makes a history, every other one on a network whose ways between the nodes break, too, and checks it.
 async fn history(seed: u64) -> Sum {
-    let network = if seed % 2 == 1 { lay(3) } else { None };
+    // Laying it, forming a cluster and breaking it wait for processes; clients of the other history are not to
+    // wait behind that.
+    let network = block_in_place(|| if seed % 2 == 1 { lay(3) } else { None });
     let (history, faults) = record(seed, network).await;
     Sum::of(seed, history, faults).await
 }
@@ -60,7 +63,8 @@ async fn history(seed: u64) -> Sum {
 /// Lets clients and nemesis loose on a new cluster, and collects what the clients were told.
 async fn record(seed: u64, network: Option<Network>) -> (Vec<Call>, u64) {
     let parts = network.is_some();
-    let cluster = Cluster::form_on(network, Shape { arguments: &FLAGS, ..Shape::default() });
+    let shape = Shape { arguments: &FLAGS, ..Shape::default() };
+    let cluster = block_in_place(|| Cluster::form_on(network, shape));
     let recorder = Arc::new(Recorder::default());
     let (stop, stopped) = watch::channel(false);
     let (mut running, mut ways) = (Vec::new(), Vec::new());
@@ -74,7 +78,8 @@ async fn record(seed: u64, network: Option<Network>) -> (Vec<Call>, u64) {
         running.push(tokio::spawn(worker.work_until(stopped.clone())));
         ways.push(way);
     }
-    let faults = Nemesis::new(seed, cluster, &ways, parts).rage().await;
+    let rage = Nemesis::new(seed, cluster, &ways, parts).rage();
+    let faults = block_in_place(|| Handle::current().block_on(rage));
     stop.send_replace(true);
     for worker in running {
         within("a client to come to its end", LIMIT, worker).await.unwrap();
