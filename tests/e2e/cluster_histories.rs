@@ -14,11 +14,12 @@ use tidekeep_tests::cluster::Shape;
 use tidekeep_tests::{Cluster, Network, Proxy, within};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::{JoinSet, block_in_place};
+use tokio::task::block_in_place;
 
 use self::nemesis::Nemesis;
 use crate::cluster_network::lay;
 use crate::histories::clients::{Doubt, Worker};
+use crate::histories::make;
 use crate::histories::sum::Sum;
 
 const HISTORIES: u64 = 5;
@@ -30,25 +31,7 @@ const FLAGS: [&str; 2] = ["--segment-bytes", "5242880"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn histories_of_real_clusters_have_an_order() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let seeds = match number("TIDEKEEP_HISTORY_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("TIDEKEEP_CLUSTER_HISTORIES").unwrap_or(HISTORIES),
-    };
-    let mut sum = Sum::default();
-    let mut running = JoinSet::new();
-    for seed in seeds {
-        if running.len() == AT_ONCE {
-            sum += running.join_next().await.expect("there are some").unwrap();
-        }
-        running.spawn(history(seed));
-    }
-    while let Some(done) = running.join_next().await {
-        sum += done.unwrap();
-    }
-    println!("suite: cluster {sum}");
-    assert!(sum.operations > 100 * sum.histories, "too little happened: {sum}");
-    assert!(sum.faults >= 10 * sum.histories, "too little broke: {sum}");
+    make("cluster ", "TIDEKEEP_CLUSTER_HISTORIES", HISTORIES, AT_ONCE, history).await;
 }
 
 /// Makes a history, every other one on a network whose ways between the nodes break, too, and checks it.

@@ -1,5 +1,6 @@
 //! The network that clusters are tried on breaks as it says: in one direction, and by being slow.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -28,15 +29,20 @@ fn put(network: &Network, from: usize, value: &str) -> (bool, Duration) {
     (status.success(), start.elapsed())
 }
 
+/// A server alone on the network's first node.
+fn serve(network: &Network, data: &Path) -> ServerProcess {
+    let listen = format!("{}:{PORT}", network.address(0));
+    let server = ServerProcess::command(data, &listen, &[]);
+    let mut there = network.command(0, server.get_program());
+    there.args(server.get_args());
+    ServerProcess::spawn(there)
+}
+
 #[test]
 fn a_way_is_cut_in_one_direction_and_mended() {
     let Some(network) = lay(3) else { return };
     let data = tempfile::tempdir().unwrap();
-    let listen = format!("{}:{PORT}", network.address(0));
-    let server = ServerProcess::command(data.path(), &listen, &[]);
-    let mut there = network.command(0, server.get_program());
-    there.args(server.get_args());
-    let _server = ServerProcess::spawn(there);
+    let _server = serve(&network, data.path());
     assert!(put(&network, 1, "before").0);
     for (from, to) in [(1, 0), (0, 1)] {
         network.cut(from, to);
@@ -51,11 +57,7 @@ fn a_way_is_cut_in_one_direction_and_mended() {
 fn a_slow_line_is_slow() {
     let Some(network) = lay(2) else { return };
     let data = tempfile::tempdir().unwrap();
-    let listen = format!("{}:{PORT}", network.address(0));
-    let server = ServerProcess::command(data.path(), &listen, &[]);
-    let mut there = network.command(0, server.get_program());
-    there.args(server.get_args());
-    let _server = ServerProcess::spawn(there);
+    let _server = serve(&network, data.path());
     // What a megabit a second takes half a second for.
     let long = "x".repeat(60_000);
     network.slow(1);

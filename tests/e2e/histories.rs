@@ -36,15 +36,28 @@ const UNSAFE: Arguments = ["--durability", "none", "--segment-bytes", "5242880"]
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn histories_of_real_processes_have_an_order() {
+    make("", "TIDEKEEP_HISTORIES", HISTORIES, AT_ONCE, history).await;
+}
+
+/// Makes as many histories as a variable says, or `usual`, so many at once, and tells what came of them.
+pub(crate) async fn make<F>(
+    what: &str,
+    variable: &str,
+    usual: u64,
+    at_once: usize,
+    history: impl Fn(u64) -> F,
+) where
+    F: Future<Output = Sum> + Send + 'static,
+{
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let seeds = match number("TIDEKEEP_HISTORY_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("TIDEKEEP_HISTORIES").unwrap_or(HISTORIES),
+        None => 0..number(variable).unwrap_or(usual),
     };
     let mut sum = Sum::default();
     let mut running = JoinSet::new();
     for seed in seeds {
-        if running.len() == AT_ONCE {
+        if running.len() == at_once {
             sum += running.join_next().await.expect("there are some").unwrap();
         }
         running.spawn(history(seed));
@@ -52,7 +65,7 @@ async fn histories_of_real_processes_have_an_order() {
     while let Some(done) = running.join_next().await {
         sum += done.unwrap();
     }
-    println!("suite: {sum}");
+    println!("suite: {what}{sum}");
     assert!(sum.operations > 100 * sum.histories, "too little happened: {sum}");
     assert!(sum.faults >= 10 * sum.histories, "too little broke: {sum}");
 }

@@ -42,8 +42,9 @@ pub(crate) struct Cluster {
 /// Runs a test in virtual time.
 pub(crate) fn simulate(seed: u64, test: impl Future<Output = ()>) {
     SimRuntime::with_seed(seed).block_on(async {
-        let end = pin!(SimRuntime::sleep(END));
-        match select(pin!(test), end).await {
+        // The deadline of all its waits: the runtime's own timeout takes only what can change threads.
+        let deadline = pin!(SimRuntime::sleep(END));
+        match select(pin!(test), deadline).await {
             Either::Left(((), _)) => {}
             Either::Right(((), _)) => panic!("the test does not end within {END:?}"),
         }

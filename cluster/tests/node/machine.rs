@@ -9,13 +9,11 @@ use parking_lot::Mutex;
 use tidekeep_cluster::meta::rules::Introduction;
 use tidekeep_cluster::node::{Node, NodeOptions, Timing};
 use tidekeep_cluster::peer::ClusterId;
-use tidekeep_cluster::{Config, Instant, Journal, JournalOptions, NodeId, PeerAddress};
+use tidekeep_cluster::{Config, Instant, NodeId, PeerAddress};
 use tidekeep_log::clock::Clock;
-use tidekeep_log::disk::faulty::{Crash, FaultyDisk, seeded};
-use tidekeep_log::{ReplicaOptions, Upkeep};
-use tokio::sync::Notify;
+use tidekeep_log::disk::faulty::{Crash, FaultyDisk};
 
-use crate::simulated::disk::turn;
+use crate::simulated::disk::{open, turn};
 use crate::simulated::wire::{Door, Plug, Wire};
 
 const SEGMENT_BYTES: u64 = 64 << 10;
@@ -81,18 +79,7 @@ impl Machine {
             state.starts += 1;
             (state.disk.clone(), state.seed ^ (state.starts << 32))
         };
-        let appended = Arc::new(Notify::new());
-        let replica =
-            ReplicaOptions { shards: 2, history_bytes: 4 << 10, ..ReplicaOptions::new(0) };
-        let opened = Journal::open(JournalOptions {
-            disk: Arc::new(disk),
-            segment_bytes: SEGMENT_BYTES,
-            upkeep: Upkeep::Steps,
-            appended: Some(Arc::clone(&appended)),
-            replica,
-            random: Box::new(seeded(seed)),
-        });
-        let opened = opened.unwrap_or_else(|why| panic!("{} cannot start: {why}", self.id));
+        let (opened, appended) = open(disk, SEGMENT_BYTES, seed);
         turn(&opened.journal, Arc::default(), appended, seed);
         let options = NodeOptions {
             id: self.id,

@@ -8,15 +8,13 @@ use openraft_rt_sim::SimInstant;
 use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
 use tidekeep_cluster::{
-    Config, FORWARD, Journal, JournalOptions, Member, NodeId, PeerAddress, Replicated,
-    ReplicatedOptions,
+    Config, FORWARD, Journal, Member, NodeId, PeerAddress, Replicated, ReplicatedOptions,
 };
+use tidekeep_log::Identity;
 use tidekeep_log::clock::Clock;
-use tidekeep_log::disk::faulty::{Crash, Fault, FaultyDisk, seeded};
-use tidekeep_log::{Identity, ReplicaOptions, Upkeep};
-use tokio::sync::Notify;
+use tidekeep_log::disk::faulty::{Crash, Fault, FaultyDisk};
 
-use crate::simulated::disk::turn;
+use crate::simulated::disk::{open, turn};
 use crate::simulated::wire::{Door, Plug, Wire};
 
 /// Small, so that segments follow each other.
@@ -97,18 +95,7 @@ impl Node {
             state.starts += 1;
             (state.disk.clone(), state.seed ^ (state.starts << 32))
         };
-        let appended = Arc::new(Notify::new());
-        let replica =
-            ReplicaOptions { shards: 2, history_bytes: 4 << 10, ..ReplicaOptions::new(0) };
-        let opened = Journal::open(JournalOptions {
-            disk: Arc::new(disk),
-            segment_bytes: SEGMENT_BYTES,
-            upkeep: Upkeep::Steps,
-            appended: Some(Arc::clone(&appended)),
-            replica,
-            random: Box::new(seeded(seed)),
-        });
-        let opened = opened.unwrap_or_else(|why| panic!("{} cannot start: {why}", self.id));
+        let (opened, appended) = open(disk, SEGMENT_BYTES, seed);
         opened.adopt(self.id, PeerAddress::default());
         opened.run::<SimRuntime>();
         let journal = Arc::clone(&opened.journal);
