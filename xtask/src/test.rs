@@ -93,7 +93,7 @@ const STEPS: [Step; 17] = [
         bare: false,
         run: web,
     },
-    Step { name: "build", what: "server and CLI, with the page in them", bare: true, run: build },
+    Step { name: "build", what: "server with the page, CLI and bench", bare: true, run: build },
     Step { name: "npm", what: "the npm package's own tests", bare: false, run: npm },
     Step { name: "e2e", what: "real servers, killed and cut off", bare: false, run: end_to_end },
     Step {
@@ -361,6 +361,8 @@ fn web(run: &Run<'_>) -> Result<Tally> {
 fn build(run: &Run<'_>) -> Result<Tally> {
     let mut cargo = cargo(&["build", "--release"]);
     cargo.args(["--package", "tidekeep-server", "--package", "tidekeep-cli"]);
+    // For the step `bench`: built apart, crates that it needs more features of would be built twice.
+    cargo.args(["--package", "tidekeep-bench"]);
     run.quiet("build", &mut cargo, BUILD_LIMIT)?;
     Ok(Tally::one())
 }
