@@ -192,7 +192,10 @@ impl<'s> Share<'s> {
                     Command::Numbered { numbered, changed, request } => {
                         (request, Some(numbered), changed)
                     }
-                    Command::Expire(_) | Command::Evict(_) | Command::EndLease(_) => {
+                    Command::Expire(_)
+                    | Command::Evict(_)
+                    | Command::EndLease(_)
+                    | Command::Step(_) => {
                         return Err(unusable(OF_MORE.into()));
                     }
                 };

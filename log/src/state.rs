@@ -256,6 +256,8 @@ impl State {
             Command::Numbered { changed, .. } => {
                 (applied.map_or(None, |applied| applied.1), changed)
             }
+            // Logs that are replayed are those of a store alone, which nobody asks for a step.
+            Command::Step(_) => return Err("it holds a step of a cluster's group".into()),
             Command::Request(_) | Command::Expire(_) | Command::Evict(_) | Command::EndLease(_) => {
                 (applied?.1, true)
             }

@@ -7,7 +7,7 @@ use tidekeep_protocol::planted;
 use tidekeep_protocol::session::SessionId;
 use tidekeep_store::apply::{
     Stamp, apply_end_lease, apply_evict, apply_expire, apply_numbered, apply_plain_put,
-    apply_request, is_for_now,
+    apply_request, apply_step, is_for_now,
 };
 use tidekeep_store::approach::Near;
 use tidekeep_store::change::Change;
@@ -18,6 +18,7 @@ use tidekeep_store::reply::Reply;
 use tidekeep_store::sessions::Recall;
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::{Footprint, Writing};
+use tidekeep_store::step::Step;
 
 use crate::commit::Call;
 use crate::envelope;
@@ -174,7 +175,8 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Applies a command of a record that was ordered elsewhere, which is answered if it is a client's.
+    /// Applies a command of a record that was ordered elsewhere, which is answered if it is a client's or a
+    /// node's.
     pub(crate) fn command(&mut self, command: Command<'_>) -> Option<Result<Reply, Refusal>> {
         let (request, number) = match command {
             Command::Request(request) => (request, None),
@@ -191,8 +193,20 @@ impl<'a> Turn<'a> {
                 self.end_lease(lease);
                 return None;
             }
+            Command::Step(step) => return Some(Ok(self.step(&step))),
         };
         Some(self.write(&Call { request, body: None, number }, None))
+    }
+
+    /// Applies a node's step. Only records that are ordered elsewhere have any, so none is logged here.
+    fn step(&mut self, step: &Step) -> Reply {
+        let (group, stamp) = (self.group, self.stamp);
+        let mut guards = group.lock_all(&group.spread.of_step(step));
+        let mut writing = Writing::new(group.spread, &mut guards);
+        let (reply, change) = apply_step(&mut writing, &mut self.order.tables, stamp, step);
+        self.keep(change, &guards);
+        self.wrote = true;
+        reply
     }
 
     fn expire(&mut self, expired: &[Expired<'_>]) {

@@ -2,11 +2,13 @@
 //! to end ends by the records alone.
 
 use tidekeep_log::{Answer, Call, Replica, ReplicaOptions, Reply, TooOld};
+use tidekeep_protocol::codec;
 use tidekeep_protocol::condition::{Condition, Expiry};
-use tidekeep_protocol::op::{Get, Put, Request};
+use tidekeep_protocol::op::{Get, LeaseReply, Put, Request};
 use tidekeep_protocol::session::{Number, SessionId};
 use tidekeep_store::apply::Stamp;
 use tidekeep_store::record;
+use tidekeep_store::step::{AdoptLease, Step};
 
 /// A record of puts at a time.
 fn puts(now_ms: u64, puts: &[(&str, &str, Expiry)]) -> Vec<u8> {
@@ -162,4 +164,27 @@ fn a_frozen_state_takes_the_place_of_an_older_one() {
     let next = puts(300, &[("new", "v", Expiry::Never)]);
     assert_eq!(ahead.apply(&next).unwrap(), behind.apply(&next).unwrap());
     assert_eq!(ahead.digest(), behind.digest());
+}
+
+#[test]
+fn a_lease_of_another_group_is_adopted_once() {
+    let replica = replica();
+    let mut record = Vec::new();
+    record::begin(Stamp { now_ms: 1_000, revision: 0 }, &mut record);
+    for ttl_ms in [500, 900] {
+        let (step, mut body) = (Step::AdoptLease(AdoptLease { lease: 77, ttl_ms }), Vec::new());
+        step.encode(&mut body);
+        record::push_request(step.kind(), &body, &mut record);
+    }
+    record::push_decoded(&put("k", "v", Expiry::Lease(77)), &mut record);
+    let answers = replica.apply(&record).unwrap();
+    let ends = |answer: &Answer| match answer {
+        Ok(Reply::Encoded(encoded)) => codec::decode::<LeaseReply>(&encoded.body).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let lease = LeaseReply { revision: 1, lease: 77, ttl_ms: 500, expires_at: 1_500 };
+    assert_eq!((ends(&answers[0]), ends(&answers[1]).expires_at), (lease, 1_500));
+    assert_eq!(value(&replica, "k").as_deref(), Some(&b"v"[..]));
+    replica.apply(&replica.ending(1_500).unwrap()).unwrap();
+    assert_eq!(value(&replica, "k"), None, "it goes with the lease");
 }

@@ -18,10 +18,11 @@ use crate::leases::{LEASE_COST, Leases};
 use crate::moment::Moment;
 use crate::op;
 use crate::record::{Command, Expired};
-use crate::reply::{Reply, Written};
+use crate::reply::{Encoded, Reply, Written};
 use crate::sessions::{Answer, Numbered};
 use crate::shard::Shard;
 use crate::shards::{KeyHash, Writing};
+use crate::step::Step;
 use crate::tables::Tables;
 
 /// When and where in the order a command stands.
@@ -64,6 +65,10 @@ pub fn apply<G: DerefMut<Target = Shard>>(
         Command::Expire(expired) => Ok((None, apply_expire(writing, tables, stamp, expired))),
         Command::Evict(evicted) => Ok((None, apply_evict(writing, tables, stamp, evicted))),
         Command::EndLease(lease) => Ok((None, apply_end_lease(writing, tables, stamp, *lease))),
+        Command::Step(step) => {
+            let (reply, change) = apply_step(writing, tables, stamp, step);
+            Ok((Some(reply), change))
+        }
     }
 }
 
@@ -191,6 +196,20 @@ pub fn apply_end_lease<G: DerefMut<Target = Shard>>(
     let mut transition = Transition::new(writing, tables, stamp);
     op::end_lease::run(&mut transition, lease);
     transition.into_change()
+}
+
+/// Applies a node's step. The reply is [`Reply::Encoded`].
+pub fn apply_step<G: DerefMut<Target = Shard>>(
+    writing: &mut Writing<'_, G>,
+    tables: &mut Tables,
+    stamp: Stamp,
+    step: &Step,
+) -> (Reply, Option<Change>) {
+    let mut transition = Transition::new(writing, tables, stamp);
+    let reply = match step {
+        Step::AdoptLease(adopt) => Reply::Lease(op::adopt_lease::run(&mut transition, adopt)),
+    };
+    (Reply::Encoded(Encoded::of(&reply, step.kind())), transition.into_change())
 }
 
 fn run<G: DerefMut<Target = Shard>>(

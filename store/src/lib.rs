@@ -14,6 +14,7 @@
 //! | [`leases`] | times that clients keep renewing, and what goes when one is over |
 //! | [`record`] | what is logged: stamp, revision, the requests' own bytes |
 //! | [`apply`] | one command to a reply and its changes; `op/` has a file for each writing operation |
+//! | [`step`] | what nodes of a cluster say to a group beside clients' requests |
 //! | [`read`], [`moment`], [`approach`] | get, scan, children; when; and looking ahead for many |
 //! | [`scratch`] | a few entries apart from the store, on which requests are tried by the same operations |
 //! | [`change`], [`few`] | what watchers see |
@@ -54,5 +55,6 @@ pub mod shard;
 pub mod shards;
 pub mod snapshot;
 mod sorted;
+pub mod step;
 pub mod tables;
 pub mod view;

@@ -9,6 +9,7 @@
 //! lease:    | 0xE3 | 8 | lease u64 |: its time is over
 //! expire:   | 0xE0 | length u32 | entries, each its key and its revision |: their time is over
 //! evict:    | 0xE4 | length u32 | entries, as above |: they make room
+//! step:     | 0xC0 to 0xDF | length u32 | body |: see [`crate::step`]
 //! ```
 //! Little-endian. `revision` is the group's before the record, and is checked when it is replayed.
 //! Version 1 knows requests and `expire` alone. A numbered write is kept even if it changed
@@ -25,6 +26,7 @@ use tidekeep_protocol::session::{Number, SessionId};
 
 use crate::apply::Stamp;
 use crate::sessions::Numbered;
+use crate::step::Step;
 
 const VERSION: u8 = 2;
 const OLDEST_VERSION: u8 = 1;
@@ -78,6 +80,8 @@ pub enum Command<'a> {
     Evict(Vec<Expired<'a>>),
     /// The group's own: this lease's time is over.
     EndLease(u64),
+    /// A node's.
+    Step(Step),
 }
 
 /// An entry that was seen to be over, or that was chosen to make room.
@@ -287,7 +291,10 @@ fn command(kind: u8, body: &[u8], session: Option<SessionId>) -> Result<Command<
             let changed = flags & FLAG_CHANGED != 0;
             Ok(Command::Numbered { numbered, changed, request: request(kind, body)? })
         }
-        _ => Ok(Command::Request(request(kind, body)?)),
+        _ => match Step::decode(kind, body) {
+            Some(step) => Ok(Command::Step(step?)),
+            None => Ok(Command::Request(request(kind, body)?)),
+        },
     }
 }
 

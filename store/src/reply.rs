@@ -41,7 +41,7 @@ pub enum Reply {
     LeaseRevoke(LeaseRevokeReply),
     /// Of a listing of leases.
     Leases(LeasesReply),
-    /// Of any of them, as it was given once before and kept in a snapshot.
+    /// Of a step, or of any of them as it was given once before and kept in a snapshot.
     Encoded(Encoded),
 }
 
@@ -54,6 +54,15 @@ pub struct Encoded {
     pub kind: u8,
     /// The reply's body.
     pub body: Arc<[u8]>,
+}
+
+impl Encoded {
+    /// The bytes of `reply`, to what is asked for by `kind`.
+    pub(crate) fn of(reply: &Reply, kind: u8) -> Self {
+        let mut body = Vec::new();
+        reply.encode(&mut body);
+        Self { shows: reply.shows(), kind, body: body.into() }
+    }
 }
 
 /// What a get found.

@@ -9,6 +9,7 @@ use tidekeep_protocol::op::{Request, TxnOp};
 use crate::fingerprint::Fingerprint;
 use crate::leases::Leases;
 use crate::shard::Shard;
+use crate::step::Step;
 
 /// Spreads keys over shards and over the places of their tables, by one hash for both. The seed differs
 /// from process to process, so nobody outside can choose keys that all meet in one place.
@@ -77,6 +78,13 @@ impl Spread {
     /// The shards that the end of a lease writes.
     pub fn of_lease(&self, leases: &Leases, lease: u64) -> Footprint {
         Footprint::of(leases.entries(lease).map(|entry| self.shard_of(entry.key())))
+    }
+
+    /// The shards that `step` reads or writes.
+    pub fn of_step(&self, step: &Step) -> Footprint {
+        match step {
+            Step::AdoptLease(_) => Footprint::Some(Vec::new()),
+        }
     }
 
     /// The shards that `request` reads or writes.

@@ -9,8 +9,9 @@
 
 use tidekeep_log::{Answer, Reply};
 use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_store::reply::Encoded;
 
-use crate::replicated::calls::Calls;
+use crate::replicated::calls::{Asked, Calls};
 use crate::replicated::piece::{Done, Failed};
 
 const ANSWERED: u8 = 0;
@@ -65,14 +66,19 @@ pub(crate) fn decode(calls: &Calls, bytes: &[u8]) -> Option<Result<Done, Failed>
         ANSWERED => {
             let (index, mut rest) = rest.split_first_chunk()?;
             let mut answers = Vec::with_capacity(calls.count());
-            for call in calls.iter() {
+            for asked in calls.iter() {
                 let (&tag, tail) = rest.split_first()?;
                 if tag == REPLY {
                     let (shows, tail) = tail.split_first_chunk()?;
                     let (body, tail) = split_long(tail)?;
                     rest = tail;
                     let shows = u64::from_le_bytes(*shows);
-                    answers.push(Ok(Reply::decode(&call.request, shows, body).ok()?));
+                    answers.push(Ok(match asked {
+                        Asked::Call(call) => Reply::decode(&call.request, shows, body).ok()?,
+                        Asked::Step(kind) => {
+                            Reply::Encoded(Encoded { shows, kind, body: body.into() })
+                        }
+                    }));
                 } else {
                     let (code, tail) = tail.split_first_chunk()?;
                     let (message, tail) = split_long(tail)?;

@@ -4,12 +4,14 @@
 //! ```text
 //! | count u32 | calls: | kind u8 | flags u8 | session 16 bytes, number 16 bytes, if flags & 1 | length u32 | body |
 //! ```
-//! Little-endian. Flags: 1, that the write has a number; 2, that an earlier copy may have been run.
+//! Little-endian. Flags: 1, that the write has a number; 2, that an earlier copy may have been run. A kind is a
+//! request's, or a step's of another node.
 
 use tidekeep_log::{Call, Numbered};
 use tidekeep_protocol::op::{Class, Request};
 use tidekeep_protocol::session::{Number, SessionId};
 use tidekeep_store::record;
+use tidekeep_store::step::Step;
 
 const NUMBERED: u8 = 1;
 const RETRY: u8 = 2;
@@ -35,13 +37,30 @@ struct Kept {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sort {
     Write,
+    /// A node's: ordered as a write is, and always safe to be run again.
+    Step,
     /// Of one key: quickly done.
     Get,
     /// Of anything longer.
     Page,
 }
 
+/// A call, read back.
+pub(crate) enum Asked<'c> {
+    Call(Call<'c>),
+    /// A step of this kind.
+    Step(u8),
+}
+
 impl Sort {
+    /// Whether it is a command of a record.
+    pub(crate) fn is_ordered(self) -> bool {
+        match self {
+            Self::Write | Self::Step => true,
+            Self::Get | Self::Page => false,
+        }
+    }
+
     fn of(request: &Request<'_>) -> Self {
         match request {
             Request::Get(_) => Self::Get,
@@ -57,8 +76,15 @@ impl Calls {
         self.note(call.request.spec().kind, Sort::of(&call.request), call.number);
     }
 
+    /// Adds a step.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a store of several groups asks for steps"))]
+    pub(crate) fn push_step(&mut self, step: &Step) {
+        step.encode(&mut self.bodies);
+        self.note(step.kind(), Sort::Step, None);
+    }
+
     fn note(&mut self, kind: u8, sort: Sort, number: Option<Numbered>) {
-        self.writes += usize::from(sort == Sort::Write);
+        self.writes += usize::from(sort.is_ordered());
         self.calls.push(Kept { kind, end: self.bodies.len(), sort, number });
     }
 
@@ -81,7 +107,7 @@ impl Calls {
         self.bodies.len()
     }
 
-    /// How many of them write.
+    /// How many of them are commands of a record.
     pub(crate) fn writes(&self) -> usize {
         self.writes
     }
@@ -119,17 +145,28 @@ impl Calls {
     }
 
     /// The calls, as they came.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Call<'_>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Asked<'_>> {
         self.bodies().map(|(call, body)| {
+            if call.sort == Sort::Step {
+                return Asked::Step(call.kind);
+            }
             let request = Request::decode(call.kind, body).and_then(Result::ok);
             let request = request.unwrap_or_else(|| unreachable!("it was a request when it came"));
-            Call { request, body: Some(body), number: call.number }
+            Asked::Call(Call { request, body: Some(body), number: call.number })
+        })
+    }
+
+    /// The clients' calls, as they came.
+    pub(crate) fn requests(&self) -> impl Iterator<Item = Call<'_>> {
+        self.iter().filter_map(|asked| match asked {
+            Asked::Call(call) => Some(call),
+            Asked::Step(_) => None,
         })
     }
 
     /// Adds its writes to a record, in which those before are of `session`.
     pub(crate) fn write(&self, session: &mut Option<SessionId>, out: &mut Vec<u8>) {
-        for (call, body) in self.bodies().filter(|(call, _)| call.sort == Sort::Write) {
+        for (call, body) in self.bodies().filter(|(call, _)| call.sort.is_ordered()) {
             let Some(numbered) = &call.number else {
                 record::push_request(call.kind, body, out);
                 continue;
@@ -176,7 +213,10 @@ impl Calls {
             let (length, tail) = rest.split_first_chunk()?;
             let (body, tail) = tail.split_at_checked(u32::from_le_bytes(*length) as usize)?;
             rest = tail;
-            let sort = Sort::of(&Request::decode(kind, body)?.ok()?);
+            let sort = match Step::decode(kind, body) {
+                Some(step) => step.ok().map(|_| Sort::Step)?,
+                None => Sort::of(&Request::decode(kind, body)?.ok()?),
+            };
             calls.bodies.extend_from_slice(body);
             calls.note(kind, sort, number);
         }
@@ -189,6 +229,7 @@ mod tests {
     use tidekeep_protocol::condition::{Condition, Expiry};
     use tidekeep_protocol::op::{Get, Put};
     use tidekeep_store::record::{Command, Record};
+    use tidekeep_store::step::AdoptLease;
 
     use super::*;
 
@@ -204,6 +245,7 @@ mod tests {
             let number = Some(Numbered { session, number, retry });
             calls.push(&Call { request: Request::Put(put), body: None, number });
         }
+        calls.push_step(&Step::AdoptLease(AdoptLease { lease: 5, ttl_ms: 1000 }));
         calls
     }
 
@@ -230,7 +272,8 @@ mod tests {
             _ => None,
         };
         let retries: Vec<_> = commands.iter().map(retry).collect();
-        assert_eq!(retries, [None, Some(false), Some(true)]);
-        assert_eq!((calls.count(), calls.writes(), calls.is_repeatable()), (4, 3, false));
+        assert_eq!(retries, [None, Some(false), Some(true), None]);
+        assert!(matches!(commands[3], Command::Step(_)));
+        assert_eq!((calls.count(), calls.writes(), calls.is_repeatable()), (5, 4, false));
     }
 }

@@ -248,7 +248,7 @@ fn pieces_of(calls: &[Call<'_>]) -> Vec<Calls> {
 /// What a call is told that was not run, or of which that is not known.
 fn refusal(sort: Sort, failed: &Failed) -> Answer {
     Err(match (sort, failed) {
-        (Sort::Write, Failed::Unknown(why)) => Refusal::new(
+        (Sort::Write | Sort::Step, Failed::Unknown(why)) => Refusal::new(
             Code::OutcomeUnknown,
             format!("the node that led has not said what became of the write: {why}"),
         ),

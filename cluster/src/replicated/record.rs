@@ -6,7 +6,7 @@ use tidekeep_store::apply::Stamp;
 use tidekeep_store::record;
 
 use crate::raft::Beside;
-use crate::replicated::calls::{Calls, Sort};
+use crate::replicated::calls::{Asked, Calls};
 use crate::replicated::piece::{Done, Piece};
 
 /// The pieces of a record that is under way, until they are answered.
@@ -61,10 +61,13 @@ fn answer(calls: &Calls, applying: &mut Applying<'_>) -> Vec<Answer> {
         return answers;
     }
     let mut reads: Vec<Call<'_>> = Vec::new();
-    for (call, sort) in calls.iter().zip(calls.sorts()) {
-        if sort != Sort::Write {
-            reads.push(call);
-            continue;
+    for (asked, sort) in calls.iter().zip(calls.sorts()) {
+        match asked {
+            Asked::Call(call) if !sort.is_ordered() => {
+                reads.push(call);
+                continue;
+            }
+            Asked::Call(_) | Asked::Step(_) => {}
         }
         applying.read(&std::mem::take(&mut reads), &mut answers);
         answers.extend(applying.next_write());

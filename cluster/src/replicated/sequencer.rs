@@ -231,7 +231,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
         for read in reads {
             match (read, &seen) {
                 (Read::Calls(piece), Ok(())) => {
-                    let calls: Vec<Call<'_>> = piece.calls.iter().collect();
+                    let calls: Vec<Call<'_>> = piece.calls.requests().collect();
                     let mut answers: Vec<Answer> = Vec::with_capacity(calls.len());
                     replica.read(&calls, &mut answers);
                     drop(calls);

@@ -1,5 +1,6 @@
 //! The writing operations: what each does to the state, one file for each.
 
+pub(crate) mod adopt_lease;
 pub(crate) mod delete;
 pub(crate) mod delete_range;
 pub(crate) mod end_lease;

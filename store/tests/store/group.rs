@@ -60,6 +60,7 @@ impl Group {
             }
             Command::Expire(_) | Command::Evict(_) => Footprint::All,
             Command::EndLease(lease) => self.spread.of_lease(&self.tables.leases, *lease),
+            Command::Step(step) => self.spread.of_step(step),
         };
         let wanted: Vec<usize> = footprint.indexes(self.shards.len()).collect();
         let mut guards: Vec<(usize, &mut Shard)> = self
