@@ -7,8 +7,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tidekeep_log::clock::{Clock, Monotone};
 use tidekeep_log::{
-    Answers, Call, Changed, Changes, Commit, Entry, Failed, Identity, Lost, Pending, PendingBackup,
-    PendingView, Promise, Standing, TooOld,
+    Answers, Call, Changed, Changes, Commit, Entry, Failed, Feed, Identity, Lost, Pending,
+    PendingBackup, PendingView, Promise, Standing, TooOld,
 };
 use tidekeep_protocol::op::Cluster;
 use tidekeep_protocol::range::KeyRange;
@@ -38,6 +38,7 @@ pub struct Store<R: Runtime> {
     identity: Identity,
     here: Mutex<Option<Arc<Replicated<R>>>>,
     elsewhere: Arc<Elsewhere>,
+    feeds: [Arc<dyn Feed>; 1],
 }
 
 impl<R: Runtime> Store<R> {
@@ -57,7 +58,10 @@ impl<R: Runtime> Store<R> {
         );
         let time = Monotone::new(Arc::clone(&clock), 0);
         let here = Mutex::default();
-        let this = Arc::new(Self { node, authority, clock, time, identity, here, elsewhere });
+        let this = Arc::new_cyclic(|this: &Weak<Self>| {
+            let feeds: [Arc<dyn Feed>; 1] = [Arc::new(Known(Weak::clone(this)))];
+            Self { node, authority, clock, time, identity, here, elsewhere, feeds }
+        });
         this.node.set_forward(Arc::new(Passed(Arc::downgrade(&this))));
         let _ends_by_itself = R::spawn(keep_up(Arc::downgrade(&this)));
         this
@@ -175,11 +179,8 @@ impl<R: Runtime> Commit for Store<R> {
         self.here().map_or(0, |here| here.keys())
     }
 
-    fn view(&self, range: &KeyRange) -> PendingView {
-        match self.here() {
-            Some(here) => here.view(range),
-            None => Promise::ready(Err(no_replica())),
-        }
+    fn feeds(&self) -> &[Arc<dyn Feed>] {
+        &self.feeds
     }
 
     fn backup(&self) -> PendingBackup {
@@ -191,28 +192,6 @@ impl<R: Runtime> Commit for Store<R> {
 
     fn time_at(&self, unix_ms: u64) -> u64 {
         self.here().map_or_else(|| self.time.at(unix_ms), |here| here.time_at(unix_ms))
-    }
-
-    fn revision(&self) -> u64 {
-        self.here().map_or(0, |here| here.revision())
-    }
-
-    fn last_revision(&self) -> u64 {
-        self.here().map_or(u64::MAX, |here| here.last_revision())
-    }
-
-    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
-        match self.here() {
-            Some(here) => here.changes(after, bytes),
-            None => Err(TooOld { oldest: u64::MAX }),
-        }
-    }
-
-    fn changed(&self, after: u64) -> Changed {
-        match self.here() {
-            Some(here) => here.changed(after),
-            None => Promise::ready(Err(no_replica())),
-        }
     }
 
     fn identity(&self) -> Identity {
@@ -246,5 +225,45 @@ impl<R: Runtime> Commit for Store<R> {
         self.elsewhere.close();
         *self.here.lock() = None;
         self.node.journal().close()
+    }
+}
+
+/// The feed of the group, by the replica that this node has now.
+struct Known<R: Runtime>(Weak<Store<R>>);
+
+impl<R: Runtime> Known<R> {
+    fn here(&self) -> Option<Arc<Replicated<R>>> {
+        self.0.upgrade()?.here()
+    }
+}
+
+impl<R: Runtime> Feed for Known<R> {
+    fn revision(&self) -> u64 {
+        self.here().map_or(0, |here| here.feed().revision())
+    }
+
+    fn last_revision(&self) -> u64 {
+        self.here().map_or(u64::MAX, |here| here.feed().last_revision())
+    }
+
+    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
+        match self.here() {
+            Some(here) => here.feed().changes(after, bytes),
+            None => Err(TooOld { oldest: u64::MAX }),
+        }
+    }
+
+    fn changed(&self, after: u64) -> Changed {
+        match self.here() {
+            Some(here) => here.feed().changed(after),
+            None => Promise::ready(Err(no_replica())),
+        }
+    }
+
+    fn view(&self, range: &KeyRange) -> PendingView {
+        match self.here() {
+            Some(here) => here.feed().view(range),
+            None => Promise::ready(Err(no_replica())),
+        }
     }
 }

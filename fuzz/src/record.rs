@@ -33,7 +33,7 @@ pub fn run(data: &[u8]) {
         let mut bytes = Vec::new();
         if flags & HEADED != 0 {
             let Ok(store) = open(&disk.copy(), 2) else { break };
-            let stamp = Stamp { now_ms: 1_000, revision: store.revision() };
+            let stamp = Stamp { now_ms: 1_000, revision: store.feed().revision() };
             record::begin(stamp, &mut bytes);
         }
         bytes.extend_from_slice(commands);
@@ -55,18 +55,18 @@ fn agree(disk: &FaultyDisk) {
         }
         (one, many) => panic!("{:?} {:?}", one.err(), many.err()),
     };
-    assert_eq!((one.digest(), one.revision()), (many.digest(), many.revision()));
+    assert_eq!((one.digest(), one.feed().revision()), (many.digest(), many.feed().revision()));
     let content = content(&one);
     assert_eq!(content, self::content(&many));
     // What is over goes, and is gone after the next start.
     while many.expire().is_ok_and(|count| count > 0) {
         while many.step() {}
     }
-    let (digest, revision) = (many.digest(), many.revision());
+    let (digest, revision) = (many.digest(), many.feed().revision());
     many.close().expect("memory does not fail");
     drop(many);
     let again = open(disk, 3).expect("what was opened opens again");
-    assert_eq!((again.digest(), again.revision()), (digest, revision));
+    assert_eq!((again.digest(), again.feed().revision()), (digest, revision));
     assert_eq!(self::content(&again), content, "what had expired was not to be seen before");
 }
 

@@ -123,7 +123,8 @@ fn open(disk: &FaultyDisk) -> Result<Solo, OpenError> {
 
 /// Every key that is there, with its value.
 pub fn content(store: &Solo) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let view = ready(store.view(&KeyRange::all())).and_then(Result::ok).expect("all of it is safe");
+    let view =
+        ready(store.feed().view(&KeyRange::all())).and_then(Result::ok).expect("all of it is safe");
     let page = view.page(None, usize::MAX, usize::MAX);
     page.iter().map(|entry| (entry.key().to_vec(), entry.value().to_vec())).collect()
 }

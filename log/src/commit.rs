@@ -10,15 +10,13 @@ use std::task::{Context, Poll, ready};
 
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Cluster, Request};
-use tidekeep_protocol::range::KeyRange;
-use tidekeep_store::change::Change;
 use tidekeep_store::entry::Entry;
 use tidekeep_store::reply::{Found, Reply};
 use tidekeep_store::sessions::Numbered;
-use tidekeep_store::view::View;
 
 use crate::backup::Backup;
 use crate::error::Failure;
+use crate::feed::Feed;
 use crate::group::Group;
 use crate::ticket::Ticket;
 
@@ -84,7 +82,7 @@ impl Answers for Vec<Answer> {
     }
 }
 
-/// One group's data and its order.
+/// One store: the data of all its groups, and their order.
 pub trait Commit: Send + Sync {
     /// Runs the calls in order, reads and writes mixed; never blocks on the disk. Gives their answers
     /// as they are made, **none of which may be shown before the promise resolves**: it does once all
@@ -113,8 +111,9 @@ pub trait Commit: Send + Sync {
     /// How many keys are kept, those included whose time is over and that are yet to be removed.
     fn keys(&self) -> u64;
 
-    /// A frozen cut of a range. It is safe to show when it resolves.
-    fn view(&self, range: &KeyRange) -> PendingView;
+    /// What each group makes known, in the order of the groups; there is at least one, and their number
+    /// never changes.
+    fn feeds(&self) -> &[Arc<dyn Feed>];
 
     /// A consistent cut of everything, to be kept as a file elsewhere. It is safe to show when it
     /// resolves. What it holds takes memory until it is dropped, as far as it is overwritten.
@@ -123,24 +122,6 @@ pub trait Commit: Send + Sync {
     /// The store's time when the machine's clock shows `unix_ms`, in milliseconds since the Unix epoch: the
     /// same, but while the store's runs after a clock that was set.
     fn time_at(&self, unix_ms: u64) -> u64;
-
-    /// The newest revision that is safe to show, and that a reply may have shown already.
-    fn revision(&self) -> u64;
-
-    /// The newest revision that anybody may have been shown of this history: no cursor is behind it.
-    fn last_revision(&self) -> u64 {
-        self.revision()
-    }
-
-    /// The changes after a revision that are safe to show, oldest first: at most `bytes` of memory,
-    /// but at least one if there is one.
-    ///
-    /// # Errors
-    /// [`TooOld`]: some of them have been forgotten.
-    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld>;
-
-    /// Resolves when there is a safe change after a revision, or when it has been forgotten.
-    fn changed(&self, after: u64) -> Changed;
 
     /// Which store this is.
     fn identity(&self) -> Identity;
@@ -196,14 +177,8 @@ pub fn collect(commit: &dyn Commit, calls: &[Call<'_>]) -> Pending {
     }
 }
 
-/// A view, once it may be shown.
-pub type PendingView = Promise<Result<View, Lost>>;
-
 /// A backup, once it may be shown.
 pub type PendingBackup = Promise<Result<Backup, Lost>>;
-
-/// That there is a change.
-pub type Changed = Promise<Result<(), Lost>>;
 
 /// That storage has failed, and how.
 pub type Failed = Promise<String>;
@@ -285,31 +260,6 @@ impl<T: Unpin> Future for Promise<T> {
         }
     }
 }
-
-/// A run of changes that is safe to show.
-#[derive(Debug, Clone, Default)]
-pub struct Changes {
-    /// The changes, oldest first, with no revision left out.
-    pub changes: Vec<Change>,
-    /// Everything up to this revision has been given, now or before: the last change's when more
-    /// follow, else the newest safe one.
-    pub through: u64,
-}
-
-/// The changes asked for have been forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooOld {
-    /// Changes after this revision are still known.
-    pub oldest: u64,
-}
-
-impl fmt::Display for TooOld {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "only changes after revision {} are still known", self.oldest)
-    }
-}
-
-impl std::error::Error for TooOld {}
 
 /// Storage failed while this was waited for: what it wrote may or may not be there after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -291,8 +291,8 @@ fn a_view_keeps_what_it_was_cut_from_while_its_leaves_are_written() {
             }
         });
         // What was cut may be applied and not appended yet; then it is waited for.
-        let view = block_on(store.view(&KeyRange::all()), None).unwrap().unwrap();
-        assert!(view.revision() <= store.revision(), "what is shown is safe");
+        let view = block_on(store.feed().view(&KeyRange::all()), None).unwrap().unwrap();
+        assert!(view.revision() <= store.feed().revision(), "what is shown is safe");
         let first: Vec<Entry> = view.page(None, 2, usize::MAX);
         let rest = view.page(Some(b"b"), 2, usize::MAX);
         let values: Vec<&[u8]> = first.iter().chain(&rest).map(Entry::value).collect();

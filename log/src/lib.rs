@@ -36,6 +36,7 @@ mod envelope;
 mod error;
 mod eviction;
 mod expiry;
+mod feed;
 mod figures;
 mod gets;
 mod group;
@@ -70,11 +71,12 @@ mod writer;
 
 pub use backup::Backup;
 pub use commit::{
-    Answer, Answers, Call, Changed, Changes, Commit, Failed, Identity, Lost, Pending,
-    PendingBackup, PendingView, Promise, Standing, TooOld, collect,
+    Answer, Answers, Call, Commit, Failed, Identity, Lost, Pending, PendingBackup, Promise,
+    Standing, collect,
 };
 pub use envelope::MAX_PAYLOAD;
 pub use error::{BoxError, Failure, OpenError, Refused, SnapshotError};
+pub use feed::{Changed, Changes, Feed, PendingView, TooOld};
 pub use log::{Log, Permit};
 pub use manifest::Manifest;
 pub use memory::{Eviction, MemoryOptions};

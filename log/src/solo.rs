@@ -17,11 +17,11 @@ use crate::background::Background;
 use crate::backup::Backup;
 use crate::clock::Clock;
 use crate::commit::{
-    Answers, Call, Changed, Changes, Commit, Failed, Identity, Lost, Pending, PendingBackup,
-    PendingView, Promise, Standing, TooOld,
+    Answers, Call, Commit, Failed, Identity, Lost, Pending, PendingBackup, Promise, Standing,
 };
 use crate::disk::Disk;
 use crate::error::{OpenError, Refused, SnapshotError};
+use crate::feed::{Changed, Changes, Feed, PendingView, TooOld};
 use crate::group::Group;
 use crate::load::{Loaded, load};
 use crate::memory::MemoryOptions;
@@ -82,6 +82,7 @@ impl SoloOptions {
 /// A store on this machine alone.
 pub struct Solo {
     group: Arc<Group>,
+    feeds: [Arc<dyn Feed>; 1],
     identity: Identity,
     background: Background,
 }
@@ -95,7 +96,9 @@ impl Solo {
         let (log_bytes, segment_bytes) = (options.snapshot_log_bytes, options.segment_bytes);
         let (upkeep, durability) = (options.upkeep, options.durability);
         let Loaded { group, identity, snapshot } = load(options)?;
-        let solo = Self { group: Arc::new(group), identity, background: Background::default() };
+        let group = Arc::new(group);
+        let feeds: [Arc<dyn Feed>; 1] = [Arc::new(Ordered(Arc::clone(&group)))];
+        let solo = Self { group, feeds, identity, background: Background::default() };
         if let Some(head) = snapshot {
             let tally = &solo.background.tally;
             tally.snapshot_revision.store(head.revision, Ordering::Relaxed);
@@ -118,6 +121,11 @@ impl Solo {
             })?;
         }
         Ok(solo)
+    }
+
+    /// The feed of the one group.
+    pub fn feed(&self) -> &dyn Feed {
+        &*self.feeds[0]
     }
 
     /// A sum over all entries: equal stores have equal digests.
@@ -173,15 +181,8 @@ impl Commit for Solo {
         self.group.size().0
     }
 
-    fn view(&self, range: &KeyRange) -> PendingView {
-        let view = self.group.freeze(range);
-        match self.group.positions.ticket(view.revision()) {
-            None => Promise::ready(Ok(view)),
-            Some(safe) => Promise::later(async move {
-                safe.await?;
-                Ok(view)
-            }),
-        }
+    fn feeds(&self) -> &[Arc<dyn Feed>] {
+        &self.feeds
     }
 
     fn backup(&self) -> PendingBackup {
@@ -206,24 +207,6 @@ impl Commit for Solo {
 
     fn time_at(&self, unix_ms: u64) -> u64 {
         self.group.clock.at(unix_ms)
-    }
-
-    fn revision(&self) -> u64 {
-        self.group.positions.safe()
-    }
-
-    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
-        let safe = self.revision();
-        let through = match planted::is_awake("event-before-durability") {
-            true => self.group.revision.load(Ordering::Acquire),
-            false => safe,
-        };
-        self.group.tail.read(after, through, bytes)
-    }
-
-    fn changed(&self, after: u64) -> Changed {
-        let group = Arc::clone(&self.group);
-        Promise::later(async move { Ok(group.positions.changed(after).await?) })
     }
 
     fn identity(&self) -> Identity {
@@ -283,6 +266,40 @@ impl Commit for Solo {
     fn close(&self) -> Result<(), String> {
         self.background.stop();
         self.group.log().close().map_err(|failure| failure.to_string())
+    }
+}
+
+/// The feed of a group that is ordered by the log of this machine.
+struct Ordered(Arc<Group>);
+
+impl Feed for Ordered {
+    fn revision(&self) -> u64 {
+        self.0.positions.safe()
+    }
+
+    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
+        let safe = self.revision();
+        let through = match planted::is_awake("event-before-durability") {
+            true => self.0.revision.load(Ordering::Acquire),
+            false => safe,
+        };
+        self.0.tail.read(after, through, bytes)
+    }
+
+    fn changed(&self, after: u64) -> Changed {
+        let group = Arc::clone(&self.0);
+        Promise::later(async move { Ok(group.positions.changed(after).await?) })
+    }
+
+    fn view(&self, range: &KeyRange) -> PendingView {
+        let view = self.0.freeze(range);
+        match self.0.positions.ticket(view.revision()) {
+            None => Promise::ready(Ok(view)),
+            Some(safe) => Promise::later(async move {
+                safe.await?;
+                Ok(view)
+            }),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tidekeep_protocol::planted;
 use tidekeep_store::change::Change;
 use tidekeep_store::recent::{Recent, Run};
 
-use crate::commit::{Changes, TooOld};
+use crate::feed::{Changes, TooOld};
 use crate::sync::Mutex;
 
 /// Bytes of changes that the window keeps at most, and as a part of what the history holds.

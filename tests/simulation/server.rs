@@ -165,13 +165,13 @@ impl World {
     /// What was told as safe is there, unchanged, and nothing else is in between.
     fn check_recovered(&self) -> Result<(), String> {
         let Some(life) = &self.server.life else { return Ok(()) };
-        let (found, known) = (life.solo.revision(), self.history.revision());
+        let (found, known) = (life.solo.feed().revision(), self.history.revision());
         if found < known {
             return Err(format!("revision {known} was shown, but only {found} is left"));
         }
         for behind in [200, 20, 2] {
             let after = known.saturating_sub(behind);
-            let Ok(again) = life.solo.changes(after, usize::MAX) else { continue };
+            let Ok(again) = life.solo.feed().changes(after, usize::MAX) else { continue };
             for change in again.changes.iter().filter(|change| change.revision <= known) {
                 if self.history.change(change.revision) != Some(change) {
                     return Err(format!("revision {} has become {change:?}", change.revision));
@@ -185,7 +185,7 @@ impl World {
     /// Holds the store's content against its history.
     pub(crate) fn check_content(&self) -> Result<(), String> {
         let Some(life) = &self.server.life else { return Ok(()) };
-        let pending = life.solo.view(&KeyRange::all());
+        let pending = life.solo.feed().view(&KeyRange::all());
         let Ok(Ok(view)) = pending.into_ready() else {
             return Err("the content cannot be read at rest".to_owned());
         };
@@ -204,7 +204,7 @@ impl World {
         let Some(life) = &self.server.life else { return Ok(()) };
         let solo = Arc::clone(&life.solo);
         loop {
-            let found = solo.changes(self.history.revision(), 1 << 20);
+            let found = solo.feed().changes(self.history.revision(), 1 << 20);
             let found = found.map_err(|why| format!("changes that are not known: {why}"))?;
             if found.changes.is_empty() {
                 return Ok(());
@@ -395,7 +395,7 @@ impl World {
             leases += if name == "leases" { figure } else { 0 };
         });
         let content = self.history.content(&KeyRange::all(), self.history.revision());
-        let safe = life.solo.view(&KeyRange::all()).into_ready().is_ok();
+        let safe = life.solo.feed().view(&KeyRange::all()).into_ready().is_ok();
         safe && leases == 0
             && !life.draining
             && !life.failing

@@ -12,6 +12,7 @@ mod answers;
 mod calls;
 mod elsewhere;
 mod ending;
+mod following;
 mod passing;
 mod piece;
 mod queue;
@@ -23,17 +24,16 @@ use std::sync::Arc;
 use openraft::type_config::AsyncRuntime;
 use tidekeep_log::clock::{Clock, Monotone};
 use tidekeep_log::{
-    Answer, Answers, Backup, Call, Changed, Changes, Commit, Entry, Failed as StorageFailed,
-    Identity, Lost, Pending, PendingBackup, PendingView, Promise, Standing, TooOld, View,
+    Answer, Answers, Backup, Call, Commit, Entry, Failed as StorageFailed, Feed, Identity, Pending,
+    PendingBackup, Promise, Standing,
 };
 use tidekeep_protocol::error::{Code, Refusal};
-use tidekeep_protocol::range::KeyRange;
-use tokio::sync::oneshot;
 
 use crate::link::Link;
 use crate::raft::Member;
 use calls::{Calls, Sort};
-use piece::{Done, Failed, Look, Piece, Read};
+use following::Following;
+use piece::{Done, Failed, Piece, Read};
 use sequencer::Sequencer;
 
 pub(crate) use elsewhere::Elsewhere;
@@ -52,6 +52,7 @@ pub struct ReplicatedOptions {
 /// A store that several nodes keep, as one of them serves it.
 pub struct Replicated<R: AsyncRuntime> {
     sequencer: Arc<Sequencer<R>>,
+    feeds: [Arc<dyn Feed>; 1],
     identity: Identity,
 }
 
@@ -65,7 +66,8 @@ impl<R: AsyncRuntime> Replicated<R> {
         let clock = Monotone::new(clock, member.replica().now_ms());
         let sequencer = Sequencer::start(member, link, clock);
         ending::start(&sequencer);
-        Self { sequencer, identity }
+        let feeds: [Arc<dyn Feed>; 1] = [Arc::new(Following::new(Arc::clone(&sequencer)))];
+        Self { sequencer, feeds, identity }
     }
 
     /// The member.
@@ -73,26 +75,14 @@ impl<R: AsyncRuntime> Replicated<R> {
         &self.sequencer.member
     }
 
+    /// The feed of the group.
+    pub fn feed(&self) -> &dyn Feed {
+        &*self.feeds[0]
+    }
+
     /// Runs calls that another node has passed on, if this one leads.
     pub async fn serve(&self, request: &[u8]) -> Vec<u8> {
         self.sequencer.serve(request).await
-    }
-
-    /// Runs `look` on the newest state.
-    fn look<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&tidekeep_log::Replica) -> T + Send + 'static,
-    ) -> Promise<Result<T, Lost>> {
-        let (tell, seen) = oneshot::channel();
-        let look: Look = Box::new(move |replica| {
-            // Nobody may be waiting any more.
-            let _ = tell.send(replica.map(look));
-        });
-        self.sequencer.read(Read::Look(look));
-        Promise::later(async move {
-            let seen = seen.await.ok().flatten();
-            seen.ok_or_else(|| Lost::new("no node leads the group now"))
-        })
     }
 }
 
@@ -124,35 +114,17 @@ impl<R: AsyncRuntime> Commit for Replicated<R> {
         self.member().replica().keys()
     }
 
-    fn view(&self, range: &KeyRange) -> PendingView {
-        let range = range.clone();
-        self.look(move |replica| -> View { replica.view(&range) })
+    fn feeds(&self) -> &[Arc<dyn Feed>] {
+        &self.feeds
     }
 
     fn backup(&self) -> PendingBackup {
         let store_id = self.identity.store_id;
-        self.look(move |replica| -> Backup { replica.backup(store_id) })
+        self.sequencer.look(move |replica| -> Backup { replica.backup(store_id) })
     }
 
     fn time_at(&self, unix_ms: u64) -> u64 {
         self.sequencer.clock.at(unix_ms).max(self.member().replica().now_ms())
-    }
-
-    fn revision(&self) -> u64 {
-        self.member().replica().revision()
-    }
-
-    fn last_revision(&self) -> u64 {
-        // Another node may have shown one that is still on its way here.
-        u64::MAX
-    }
-
-    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
-        self.member().replica().changes(after, bytes)
-    }
-
-    fn changed(&self, after: u64) -> Changed {
-        self.member().replica().changed(after)
     }
 
     fn identity(&self) -> Identity {

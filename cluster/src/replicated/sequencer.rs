@@ -10,8 +10,8 @@ use openraft::Instant;
 use openraft::type_config::AsyncRuntime;
 use parking_lot::Mutex;
 use tidekeep_log::clock::Monotone;
-use tidekeep_log::{Answer, Call};
-use tokio::sync::Notify;
+use tidekeep_log::{Answer, Call, Lost, Promise, Replica};
+use tokio::sync::{Notify, oneshot};
 
 use crate::link::Link;
 use crate::placement::NodeId;
@@ -19,7 +19,7 @@ use crate::raft::{Member, Read as Freshness, WriteError};
 use crate::replicated::answers;
 use crate::replicated::calls::Calls;
 use crate::replicated::passing::{pass_on, repeatable, share_out};
-use crate::replicated::piece::{Done, Failed, Piece, Read};
+use crate::replicated::piece::{Done, Failed, Look, Piece, Read};
 use crate::replicated::queue::{Order, Queue, Stage};
 use crate::replicated::record::{UnderWay, build};
 
@@ -73,6 +73,23 @@ impl<R: AsyncRuntime> Sequencer<R> {
     /// Adds a read behind all that came before.
     pub(crate) fn read(&self, read: Read) {
         self.add(|queue| queue.read(read));
+    }
+
+    /// Runs `look` on the newest state.
+    pub(super) fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Replica) -> T + Send + 'static,
+    ) -> Promise<Result<T, Lost>> {
+        let (tell, seen) = oneshot::channel();
+        let look: Look = Box::new(move |replica| {
+            // Nobody may be waiting any more.
+            let _ = tell.send(replica.map(look));
+        });
+        self.read(Read::Look(look));
+        Promise::later(async move {
+            let seen = seen.await.ok().flatten();
+            seen.ok_or_else(|| Lost::new("no node leads the group now"))
+        })
     }
 
     fn add(&self, add: impl FnOnce(&mut Queue)) {

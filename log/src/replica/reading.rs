@@ -12,7 +12,8 @@ use tidekeep_store::view::View;
 
 use crate::backup::Backup;
 use crate::clock::Clock;
-use crate::commit::{Answers, Call, Changed, Changes, Promise, TooOld};
+use crate::commit::{Answers, Call, Promise};
+use crate::feed::{Changed, Changes, TooOld};
 use crate::group::Group;
 use crate::replica::Replica;
 

@@ -41,7 +41,7 @@ fn live(store: &Solo) -> Vec<Content> {
 fn come_back(store: &Solo, states: &[Content]) -> usize {
     let mut too_late = 0;
     for (after, known) in states.iter().enumerate() {
-        let changes = match store.changes(after as u64, usize::MAX) {
+        let changes = match store.feed().changes(after as u64, usize::MAX) {
             Ok(read) => read.changes,
             Err(old) => {
                 assert!((after as u64) < old.oldest, "it was known until {}", old.oldest);

@@ -2,7 +2,7 @@
 //! there whole or not at all, and watches lose nothing.
 
 use tidekeep_log::disk::faulty::{Crash, seeded};
-use tidekeep_log::{Answer, Commit, Solo};
+use tidekeep_log::{Answer, Solo};
 use tidekeep_protocol::op::{Request, TxnOp};
 
 use crate::world::{
@@ -73,12 +73,12 @@ fn check(store: &Solo, told: &Told, context: &str) -> usize {
                 "none of states {} to {}, revision {}: {context}\n{found:?}",
                 told.answered,
                 told.after.len(),
-                store.revision()
+                store.feed().revision()
             )
         });
     let mut follower = Follower { at: 0, content: Content::new() };
     follower.follow(store);
-    assert_eq!(follower.at, store.revision(), "{context}");
+    assert_eq!(follower.at, store.feed().revision(), "{context}");
     assert_eq!(follower.content, found, "{context}");
     at
 }

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use tidekeep_log::OpenError;
 use tidekeep_log::disk::faulty::{Crash, Fault, FaultyDisk};
-use tidekeep_log::{Commit, OpenError};
 
 use crate::ledger::{held, made, open, verify, write};
 use crate::world::{World, figure, get, now_or_never, put, put_request, submit, until, wait};
@@ -100,8 +100,8 @@ fn a_stuck_sync_is_seen_and_answers_nobody_until_it_returns() {
         assert!(now_or_never(pending.as_mut()).is_none(), "nothing is acknowledged");
         std::thread::yield_now();
     }
-    assert_eq!(store.revision(), before, "nor shown to watchers");
-    assert!(store.changes(before, 1000).expect("it is known").changes.is_empty());
+    assert_eq!(store.feed().revision(), before, "nor shown to watchers");
+    assert!(store.feed().changes(before, 1000).expect("it is known").changes.is_empty());
     assert!(get(&store, b"before").is_some(), "what is safe is read as ever");
     disk.hold_syncs(false);
     let answers = wait(pending).expect("storage works");

@@ -17,7 +17,7 @@ fn brief<'a>(key: &'a [u8], value: &'a [u8], after_ms: u64) -> Put<'a> {
 
 /// The kinds of the events of a key.
 fn history(store: &Solo, key: &[u8]) -> Vec<EventKind> {
-    let found = store.changes(0, usize::MAX).expect("nothing is forgotten");
+    let found = store.feed().changes(0, usize::MAX).expect("nothing is forgotten");
     let events = found.changes.iter().flat_map(|change| &change.events);
     events.filter(|event| event.key() == key).map(|event| event.kind).collect()
 }
@@ -32,7 +32,7 @@ fn a_key_is_gone_at_its_time_and_its_end_is_announced() {
     assert_eq!(get(&store, b"key").expect("it is there").expires_at(), Some(START_MS + 1000));
     world.clock.advance(1);
     assert_eq!(get(&store, b"key"), None);
-    wait(store.changed(2)).expect("storage works");
+    wait(store.feed().changed(2)).expect("storage works");
     assert_eq!(history(&store, b"key"), [EventKind::Put, EventKind::Expire]);
     assert_eq!(figure(&store, "keys"), 1);
     until("it is counted", || figure(&store, "expired") == 1);
@@ -74,7 +74,7 @@ fn a_thousand_ends_come_in_bounded_steps() {
     world.clock.advance(10);
     until("all are removed", || figure(&store, "keys") == 0);
     until("all are announced", || {
-        let found = store.changes(1000, usize::MAX).expect("nothing is forgotten");
+        let found = store.feed().changes(1000, usize::MAX).expect("nothing is forgotten");
         found.changes.iter().map(|change| change.events.len()).sum::<usize>() == 1000
     });
 }
@@ -94,8 +94,9 @@ fn ends_outlast_a_restart_and_time_never_goes_back() {
     assert_eq!(get(&store, b"soon"), None);
     assert_eq!(get(&store, b"late").expect("it is there").expires_at(), Some(START_MS + 5000));
     until("it is removed", || figure(&store, "keys") == 1);
-    wait(store.changed(2)).expect("storage works");
-    let written_at = store.changes(2, usize::MAX).expect("nothing is forgotten").changes[0].at_ms;
+    wait(store.feed().changed(2)).expect("storage works");
+    let written_at =
+        store.feed().changes(2, usize::MAX).expect("nothing is forgotten").changes[0].at_ms;
     store.close().expect("it closes");
     drop(store);
 
@@ -103,7 +104,7 @@ fn ends_outlast_a_restart_and_time_never_goes_back() {
     world.clock.set(START_MS - 1_000_000);
     let store = world.open();
     put(&store, b"new", b"");
-    let last = store.changes(3, usize::MAX).expect("nothing is forgotten").changes[0].at_ms;
+    let last = store.feed().changes(3, usize::MAX).expect("nothing is forgotten").changes[0].at_ms;
     assert!(last >= written_at, "the clock was set back, the order's time was not");
     assert_eq!(get(&store, b"soon"), None);
 }
@@ -159,7 +160,8 @@ fn a_clock_that_jumps_by_hours_either_way_breaks_nothing() {
     }
     follower.follow(&store);
     assert_eq!(follower.content, content(&store).1);
-    let changes = store.changes(follower.at - 50, usize::MAX).expect("it is remembered").changes;
+    let changes =
+        store.feed().changes(follower.at - 50, usize::MAX).expect("it is remembered").changes;
     assert!(changes.is_sorted_by_key(|change| change.at_ms), "stamps never go back");
 }
 

@@ -38,8 +38,8 @@ fn writes_are_answered_at_once_and_leave_no_log() {
 fn watchers_are_told_and_a_view_is_ready() {
     let store = open(2);
     put(&store, b"a", b"1");
-    wait(store.changed(0)).expect("there is a change");
-    assert_eq!(store.changes(0, usize::MAX).expect("nothing is forgotten").changes.len(), 1);
+    wait(store.feed().changed(0)).expect("there is a change");
+    assert_eq!(store.feed().changes(0, usize::MAX).expect("nothing is forgotten").changes.len(), 1);
     assert_eq!(content(&store).1.len(), 1);
 }
 

@@ -52,7 +52,7 @@ fn leases(store: &Solo) -> Vec<op::Lease> {
 
 /// What happened at each revision after one, as kinds and keys.
 fn happened(store: &Solo, after: u64) -> Vec<Vec<(EventKind, Vec<u8>)>> {
-    let found = store.changes(after, usize::MAX).expect("nothing is forgotten");
+    let found = store.feed().changes(after, usize::MAX).expect("nothing is forgotten");
     let events = |change: &tidekeep_log::Change| {
         change.events.iter().map(|event| (event.kind, event.key().to_vec())).collect()
     };
@@ -68,7 +68,7 @@ fn keys_are_gone_at_the_end_of_their_lease_and_go_at_one_revision() {
         tie(&store, key, lease);
     }
     put(&store, b"other", b"stays");
-    let last = store.revision();
+    let last = store.feed().revision();
     world.clock.advance(999);
     let entry = get(&store, b"a").expect("it is there");
     assert_eq!((entry.lease(), entry.expires_at()), (Some(lease), None));
@@ -76,7 +76,7 @@ fn keys_are_gone_at_the_end_of_their_lease_and_go_at_one_revision() {
     let (_, found) = content(&store);
     assert_eq!(found.into_keys().collect::<Vec<_>>(), [b"other"]);
     assert_eq!(leases(&store), []);
-    wait(store.changed(last)).expect("storage works");
+    wait(store.feed().changed(last)).expect("storage works");
     let expired = |key: &[u8]| (EventKind::Expire, key.to_vec());
     assert_eq!(happened(&store, last), [vec![expired(b"a"), expired(b"b"), expired(b"c")]]);
     until("they are counted", || figure(&store, "expired") == 3);
@@ -100,7 +100,7 @@ fn nothing_reads_or_writes_past_the_end_although_its_command_has_not_come() {
     world.clock.advance(500);
     assert_eq!(get(&store, b"key"), None);
     assert!(content(&store).1.is_empty());
-    let view = wait(store.view(&KeyRange::all())).expect("storage works");
+    let view = wait(store.feed().view(&KeyRange::all())).expect("storage works");
     assert!(view.page(None, 10, 1000).is_empty());
     assert_eq!(view.entries().count(), 1, "the command is yet to come");
     let refused = |request| ask(request).map_err(|refusal| refusal.code).err();
@@ -184,12 +184,12 @@ fn a_restart_neither_renews_nor_cuts_a_lease() {
         if snapshot {
             store.snapshot().expect("it is written");
         }
-        let (revision, before) = (store.revision(), happened(&store, 0));
+        let (revision, before) = (store.feed().revision(), happened(&store, 0));
         drop(store);
 
         let world = world.on(world.disk.crash(Crash::Drop));
         let store = world.open();
-        assert_eq!((store.revision(), happened(&store, 0)), (revision, before));
+        assert_eq!((store.feed().revision(), happened(&store, 0)), (revision, before));
         let ends: Vec<_> = leases(&store).iter().map(|it| (it.lease, it.expires_at)).collect();
         assert_eq!(ends, [(soon, START_MS + 1000), (late, START_MS + 5400)]);
         world.clock.advance(600);
@@ -266,7 +266,7 @@ fn ten_thousand_leases_end_in_bounded_steps() {
         tie(&store, &number.to_be_bytes(), lease);
     }
     assert_eq!((figure(&store, "keys"), figure(&store, "leases")), (10_000, 10_000));
-    let last = store.revision();
+    let last = store.feed().revision();
     world.clock.advance(60_000);
     assert!(content(&store).1.is_empty(), "all are gone at once");
     until("all are removed", || figure(&store, "keys") == 0 && figure(&store, "leases") == 0);
@@ -281,9 +281,9 @@ fn a_lease_of_many_keys_ends_as_one_change() {
     for number in 0..3000_u32 {
         tie(&store, &number.to_be_bytes(), lease);
     }
-    let last = store.revision();
+    let last = store.feed().revision();
     world.clock.advance(1000);
-    wait(store.changed(last)).expect("storage works");
+    wait(store.feed().changed(last)).expect("storage works");
     let ended = happened(&store, last);
     assert_eq!((ended.len(), ended[0].len()), (1, 3000));
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidekeep_log::disk::Disk;
 use tidekeep_log::disk::faulty::{FaultyDisk, seeded};
 use tidekeep_log::offline::{self, Findings};
-use tidekeep_log::{Commit, OpenError, Pending, Solo, SoloOptions, Upkeep};
+use tidekeep_log::{OpenError, Pending, Solo, SoloOptions, Upkeep};
 use tidekeep_protocol::op::Request;
 
 use crate::clock::ManualClock;
@@ -79,7 +79,7 @@ pub(crate) fn held(store: &Solo, context: &str) -> u64 {
     let found: Values =
         found.into_iter().map(|(key, entry)| (key, entry.value().to_vec())).collect();
     assert!(found == expected(batches), "not what {batches} batches come to: {context}");
-    assert_eq!(store.revision(), revision(batches), "{context}");
+    assert_eq!(store.feed().revision(), revision(batches), "{context}");
     batches
 }
 

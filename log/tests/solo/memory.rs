@@ -87,13 +87,13 @@ fn a_transaction_counts_as_a_whole_and_leaves_no_trace_when_it_is_refused() {
     let world = world(2, Eviction::Refuse);
     let store = world.open();
     let count = fill(&store);
-    let (before, at) = (store.digest(), store.revision());
+    let (before, at) = (store.digest(), store.feed().revision());
     let (a, b, c) = (key(0), key(1), key(2));
     let delete =
         |key| TxnOp::Delete(op::Delete { key, condition: Condition::Always, previous: false });
     let grows = vec![delete(&a), TxnOp::Put(put_of(&b, &[1; 3000]))];
     assert_eq!(ask(&store, txn_request(grows)).expect_err("it grows").code, Code::MemoryFull);
-    assert_eq!((store.digest(), store.revision()), (before, at));
+    assert_eq!((store.digest(), store.feed().revision()), (before, at));
 
     // First what grows, then what makes room for it.
     let even = vec![TxnOp::Put(put_of(b"new", &[1; 90])), delete(&c)];
@@ -147,7 +147,7 @@ fn buffers_of_connections_count_and_history_gives_way() {
 
 /// How many entries made room after a revision.
 fn evicted_after(store: &Solo, revision: u64) -> usize {
-    let found = store.changes(revision, usize::MAX).expect("nothing is forgotten");
+    let found = store.feed().changes(revision, usize::MAX).expect("nothing is forgotten");
     let events = found.changes.iter().flat_map(|change| &change.events);
     events.filter(|event| event.kind == EventKind::Evict).count()
 }

@@ -2,7 +2,7 @@
 //! run twice.
 
 use tidekeep_log::disk::faulty::{Crash, FaultyDisk};
-use tidekeep_log::{Answer, Call, Commit, Lost, Numbered, Reply, Solo, collect};
+use tidekeep_log::{Answer, Call, Lost, Numbered, Reply, Solo, collect};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Request, WriteStatus};
 use tidekeep_protocol::session::{Number, SessionId};
@@ -74,7 +74,7 @@ fn a_retry_gets_the_first_answer_over_restarts_and_snapshots() {
         (1..).zip(writes.clone()).map(|(at, request)| (request, numbered(at, 1))).collect();
     let first: Vec<_> = ask_all(&store, &batch).expect("storage works").iter().map(wire).collect();
     assert_eq!(first[3].as_ref().map_err(|refusal| refusal.code), Err(Code::InvalidInput));
-    let revision = store.revision();
+    let revision = store.feed().revision();
 
     let mut world = world;
     for with_snapshot in [false, true, false] {
@@ -82,7 +82,7 @@ fn a_retry_gets_the_first_answer_over_restarts_and_snapshots() {
             (1..).zip(writes.clone()).map(|(at, r)| (r, again(numbered(at, 1)))).collect();
         let answers = ask_all(&store, &retried).expect("storage works");
         assert_eq!(answers.iter().map(wire).collect::<Vec<_>>(), first);
-        assert_eq!(store.revision(), revision, "nothing was run again");
+        assert_eq!(store.feed().revision(), revision, "nothing was run again");
         if with_snapshot {
             store.snapshot().expect("it is written");
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use tidekeep_log::{Commit, Reply, Solo};
+use tidekeep_log::{Reply, Solo};
 use tidekeep_protocol::condition::Condition;
 use tidekeep_protocol::op::{Get, Request, TxnOp, TxnReply, WriteStatus};
 use tidekeep_protocol::{codec, op};
@@ -49,7 +49,7 @@ fn counters_lose_nothing_and_every_write_has_a_revision_of_its_own() {
         .map(|value| value.parse::<u64>().expect("a number"))
         .sum();
     assert_eq!(sum, writes);
-    assert_eq!(store.revision(), writes);
+    assert_eq!(store.feed().revision(), writes);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_batch_runs_in_order_and_takes_one_record() {
     assert_eq!(value(1).as_deref(), Some(&b"1"[..]));
     assert_eq!(value(4).as_deref(), Some(&b"42"[..]));
     assert_eq!(figure(&store, "log_records") - records, 1);
-    assert_eq!(store.revision(), 3);
+    assert_eq!(store.feed().revision(), 3);
 }
 
 #[test]
@@ -157,5 +157,5 @@ fn what_changes_nothing_takes_no_revision_and_no_record() {
     assert!(answers[1].is_err() && answers[2].is_err() && answers[3].is_ok());
     assert!(matches!(&answers[4], Ok(Reply::Delete(r)) if r.status == WriteStatus::NotFound));
     assert_eq!(get(&store, b"c"), None);
-    assert_eq!((store.revision(), figure(&store, "log_records")), (1, records));
+    assert_eq!((store.feed().revision(), figure(&store, "log_records")), (1, records));
 }

@@ -36,13 +36,13 @@ fn everything_is_the_same_after_a_restart() {
         if snapshot_log_bytes != u64::MAX {
             until("there is a snapshot", || figure(&store, "snapshot_revision") > 0);
         }
-        let before = (store.digest(), store.revision(), content(&store), store.identity());
+        let before = (store.digest(), store.feed().revision(), content(&store), store.identity());
         store.close().expect("it closes");
         drop(store);
 
         let world = world.on(world.disk.crash(Crash::Drop));
         let store = world.open();
-        let after = (store.digest(), store.revision(), content(&store), store.identity());
+        let after = (store.digest(), store.feed().revision(), content(&store), store.identity());
         assert_eq!(before, after);
         assert_eq!(put(&store, b"next", b""), before.1 + 1, "revisions go on");
     }
@@ -61,7 +61,7 @@ fn long_and_short_records_lie_across_segments_and_come_back() {
             ask_all(&store, &batch).expect("storage works");
             put(&store, &[3, round as u8], b"short");
         }
-        let before = (store.digest(), store.revision(), content(&store));
+        let before = (store.digest(), store.feed().revision(), content(&store));
         assert_eq!(before.1, 300);
         let segments = figure(&store, "log_segments");
         assert!(segments > 10, "{segments} segments");
@@ -69,7 +69,7 @@ fn long_and_short_records_lie_across_segments_and_come_back() {
         drop(store);
 
         let store = world.on(world.disk.crash(Crash::Drop)).open();
-        assert_eq!(before, (store.digest(), store.revision(), content(&store)));
+        assert_eq!(before, (store.digest(), store.feed().revision(), content(&store)));
     }
 }
 
@@ -79,7 +79,7 @@ fn watches_resume_behind_a_restart_and_behind_snapshots() {
     let store = world.open();
     let mut follower = Follower { at: 0, content: Content::new() };
     churn(&store, 2, 100);
-    follower.follow_through(&store, store.revision() / 2);
+    follower.follow_through(&store, store.feed().revision() / 2);
     let left_at = follower.at;
     for seed in 3..6 {
         churn(&store, seed, 100);
@@ -92,7 +92,7 @@ fn watches_resume_behind_a_restart_and_behind_snapshots() {
     let world = world.on(world.disk.crash(Crash::Drop));
     let store = world.open();
     assert!(figure(&store, "snapshot_revision") > left_at, "a snapshot lies in between");
-    follower.follow_through(&store, store.revision());
+    follower.follow_through(&store, store.feed().revision());
     assert_eq!(follower.content, content(&store).1);
 
     let mut from_the_first = Follower { at: 0, content: Content::new() };
@@ -108,13 +108,13 @@ fn history_is_bounded_in_snapshots_too() {
         put(&store, format!("key-{}", i % 10).as_bytes(), &[7; 50]);
     }
     store.snapshot().expect("it is written");
-    let oldest = store.changes(0, usize::MAX).expect_err("it is forgotten").oldest;
+    let oldest = store.feed().changes(0, usize::MAX).expect_err("it is forgotten").oldest;
     drop(store);
     let world = world.on(world.disk.crash(Crash::Drop));
     let store = world.open();
-    let again = store.changes(0, usize::MAX).expect_err("it is forgotten").oldest;
+    let again = store.feed().changes(0, usize::MAX).expect_err("it is forgotten").oldest;
     assert_eq!(again, oldest);
-    assert_eq!(store.changes(oldest, usize::MAX).expect("it is known").through, 500);
+    assert_eq!(store.feed().changes(oldest, usize::MAX).expect("it is known").through, 500);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_store_that_was_never_written_to_stays_empty() {
     let identity = world.open().identity();
     let world = world.on(world.disk.crash(Crash::Drop));
     let store = world.open();
-    assert_eq!((store.identity(), store.revision()), (identity, 0));
+    assert_eq!((store.identity(), store.feed().revision()), (identity, 0));
     assert_eq!(content(&store).1.len(), 0);
     assert_eq!(delete(&store, b"nothing"), None);
 }
@@ -187,23 +187,23 @@ fn a_large_snapshot_and_a_long_log_are_taken_in_by_all_cores() {
     }
     fill(&store, 0, 60_000);
     store.snapshot().expect("it is written");
-    let snapshot = store.revision();
+    let snapshot = store.feed().revision();
     ask(&store, Request::LeaseRevoke(LeaseRevoke { lease })).expect("it is there");
     // New keys, and half as many again that are written over.
     fill(&store, 55_000, 15_000);
-    let before = (store.digest(), store.revision());
+    let before = (store.digest(), store.feed().revision());
     store.close().expect("it closes");
     drop(store);
 
     let world = world.on(world.disk.crash(Crash::Drop));
     let store = world.open();
     assert_eq!(figure(&store, "snapshot_revision"), snapshot);
-    assert_eq!((store.digest(), store.revision()), before);
+    assert_eq!((store.digest(), store.feed().revision()), before);
     for key in (0..70_000).step_by(700).map(|i| format!("key-{:06}", i * 7919 % 80_000)) {
         let entry = get(&store, key.as_bytes()).expect("it is found");
         assert_eq!(entry.value(), key.as_bytes());
     }
     assert_eq!(figure(&store, "keys"), 70_000);
-    let oldest = store.changes(0, usize::MAX).expect("everything is remembered");
+    let oldest = store.feed().changes(0, usize::MAX).expect("everything is remembered");
     assert_eq!(oldest.through, before.1);
 }

@@ -17,7 +17,7 @@ use crate::world::{World, get, put, put_of, put_with, wait};
 /// The bytes of a backup, taken in pieces, with a batch written after each.
 pub(crate) fn back_up(store: &Solo, piece: usize, mut between: impl FnMut()) -> Vec<u8> {
     let mut backup = wait(store.backup()).expect("storage works");
-    assert_eq!(backup.revision(), store.revision());
+    assert_eq!(backup.revision(), store.feed().revision());
     let mut bytes = Vec::new();
     loop {
         let before = bytes.len();
@@ -66,7 +66,7 @@ fn a_backup_taken_in_pieces_beside_writes_is_one_moment() {
     assert_ne!(new.identity().incarnation, store.identity().incarnation);
     assert_eq!(new.identity().incarnation, restored.incarnation);
     // Nobody resumes from before it.
-    assert!(new.changes(revision(30) - 1, 1000).is_err());
+    assert!(new.feed().changes(revision(30) - 1, 1000).is_err());
     (30..60).for_each(|number| write(&new, number).expect("it goes on"));
     drop(new);
     assert_eq!(held(&open(&target, 3).expect("it opens"), "reopened"), 60);

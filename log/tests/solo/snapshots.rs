@@ -34,7 +34,7 @@ fn a_snapshot_beside_running_writes_and_the_log_behind_it_make_the_state() {
     let world = world.on(world.disk.crash(Crash::Drop));
     let reopened = world.open();
     assert!(figure(&reopened, "snapshot_revision") > 0);
-    assert_eq!((reopened.digest(), reopened.revision()), (digest, revision));
+    assert_eq!((reopened.digest(), reopened.feed().revision()), (digest, revision));
 }
 
 #[test]

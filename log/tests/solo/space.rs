@@ -93,5 +93,5 @@ fn a_batch_longer_than_a_segment_takes_several_records() {
     let batch: Vec<_> = keys.iter().map(|key| put_request(key, &[0; 100])).collect();
     let answers = ask_all(&store, &batch).expect("storage works");
     assert!(answers.iter().all(Result::is_ok));
-    assert_eq!(store.revision(), 500);
+    assert_eq!(store.feed().revision(), 500);
 }

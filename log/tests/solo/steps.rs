@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidekeep_log::disk::Disk;
 use tidekeep_log::disk::faulty::{Crash, FaultyDisk, seeded};
-use tidekeep_log::{Commit, Durability, Solo, SoloOptions, Upkeep};
+use tidekeep_log::{Durability, Solo, SoloOptions, Upkeep};
 use tidekeep_protocol::condition::Expiry;
 use tidekeep_protocol::op::{Put, Request};
 
@@ -63,10 +63,10 @@ fn nothing_is_safe_before_the_step_that_syncs_it() {
     let store = open(&world);
     let calls = world.disk.calls();
     let pending = submit(&store, &[put_request(b"a", b"1")]);
-    assert_eq!((store.revision(), world.disk.calls()), (0, calls));
+    assert_eq!((store.feed().revision(), world.disk.calls()), (0, calls));
     let lost: FaultyDisk = world.disk.crash(Crash::Keep);
     assert!(store.step());
-    assert_eq!(store.revision(), 1);
+    assert_eq!(store.feed().revision(), 1);
     now_or_never(pending).expect("it is safe now").expect("storage works");
     let kept = world.disk.crash(Crash::Drop);
     assert_eq!(text(&open(&world.on(lost)), b"a"), None);
@@ -88,7 +88,7 @@ fn what_ended_first_is_removed_first_wherever_it_lies() {
     let removed = store.expire().expect("there is room");
     assert!((16..=1024).contains(&removed), "a step is bounded: {removed}");
     while store.step() {}
-    let told = store.changes(4000, usize::MAX).expect("nothing is forgotten").changes;
+    let told = store.feed().changes(4000, usize::MAX).expect("nothing is forgotten").changes;
     let ends = told.iter().flat_map(|change| &change.events).filter_map(|e| e.entry.expires_at());
     let latest = ends.max().expect("some have ended") - START_MS;
     assert!(latest <= 1000, "one that ended at {latest} went before others that ended sooner");

@@ -45,15 +45,15 @@ fn replies_that_show_an_unsafe_write_wait_for_it_and_others_do_not() {
         let old = now_or_never(submit(store, &[get(b"old")])).expect("an old entry is shown");
         let Ok(Reply::Get(got)) = &old.expect("storage works")[0] else { panic!("no get") };
         assert!(got.entry.is_some());
-        assert!(got.revision <= store.revision(), "nor does its revision show one");
-        assert_eq!(store.revision(), 2);
+        assert!(got.revision <= store.feed().revision(), "nor does its revision show one");
+        assert_eq!(store.feed().revision(), 2);
 
         world.disk.hold_syncs(false);
         wait(write).expect("storage works");
         for pending in waiting {
             wait(pending).expect("storage works");
         }
-        assert_eq!(store.revision(), 4);
+        assert_eq!(store.feed().revision(), 4);
     });
 }
 
@@ -74,17 +74,17 @@ fn no_answer_is_given_at_a_revision_before_one_that_was_answered() {
 fn watchers_are_told_of_safe_changes_only() {
     with_held_syncs(2, |world, store| {
         let write = submit(store, &[put_request(b"new", b"2")]);
-        let mut changed = store.changed(2);
-        let mut view = store.view(&KeyRange::all());
+        let mut changed = store.feed().changed(2);
+        let mut view = store.feed().view(&KeyRange::all());
         until("the writer is at the disk", || world.disk.held_syncs() > 0);
-        let found = store.changes(2, usize::MAX).expect("nothing is forgotten");
+        let found = store.feed().changes(2, usize::MAX).expect("nothing is forgotten");
         assert_eq!((found.changes.len(), found.through), (0, 2));
         assert!(now_or_never(&mut changed).is_none());
         assert!(now_or_never(&mut view).is_none());
 
         world.disk.hold_syncs(false);
         wait(changed).expect("storage works");
-        let found = store.changes(2, usize::MAX).expect("nothing is forgotten");
+        let found = store.feed().changes(2, usize::MAX).expect("nothing is forgotten");
         assert_eq!((found.changes.len(), found.through), (1, 3));
         let view = wait(view).expect("storage works");
         assert_eq!((view.revision(), view.page(None, 10, usize::MAX).len()), (3, 3));
@@ -101,8 +101,11 @@ fn without_durability_nothing_waits() {
         let batch = [put_request(b"a", b"1"), get(b"a"), scan()];
         let answers = now_or_never(submit(&store, &batch)).expect("it is ready at once");
         assert_eq!(answers.expect("storage works").len(), 3);
-        assert!(now_or_never(store.changed(0)).is_some());
-        assert_eq!(store.changes(0, usize::MAX).expect("nothing is forgotten").changes.len(), 1);
+        assert!(now_or_never(store.feed().changed(0)).is_some());
+        assert_eq!(
+            store.feed().changes(0, usize::MAX).expect("nothing is forgotten").changes.len(),
+            1
+        );
         drop(held);
     }
 }
@@ -114,7 +117,7 @@ fn a_failed_disk_fails_everything_that_waits() {
     put(&store, b"old", b"1");
     world.disk.cut_after(world.disk.calls());
     assert!(wait(submit(&store, &[put_request(b"new", b"2")])).is_err());
-    assert!(wait(store.changed(1)).is_err());
+    assert!(wait(store.feed().changed(1)).is_err());
     assert!(!wait(store.failed()).is_empty());
     assert!(matches!(store.standing(), tidekeep_log::Standing::Failed(_)));
     assert!(wait(submit(&store, &[get(b"new")])).is_err(), "its outcome is unknown");

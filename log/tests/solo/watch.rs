@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use tidekeep_log::disk::faulty::seeded;
-use tidekeep_log::{Commit, Durability, Solo};
+use tidekeep_log::{Durability, Solo};
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{self, DeleteRange, Request, TxnOp};
 use tidekeep_protocol::range::{KeyRange, Range};
@@ -70,7 +70,7 @@ fn the_fold_of_all_changes_is_the_content_while_many_write() {
             let watcher = scope.spawn(|| {
                 let mut follower = Follower { at: 0, content: Content::new() };
                 while !done.load(Ordering::Relaxed) {
-                    wait(store.changed(follower.at)).expect("storage works");
+                    wait(store.feed().changed(follower.at)).expect("storage works");
                     follower.follow(&store);
                 }
                 follower
@@ -103,7 +103,7 @@ fn a_view_and_the_changes_after_it_make_the_content() {
         let writer = scope.spawn(|| churn(&store, 7, 300));
         let mut followers = Vec::new();
         while !writer.is_finished() {
-            let view = wait(store.view(&KeyRange::all())).expect("storage works");
+            let view = wait(store.feed().view(&KeyRange::all())).expect("storage works");
             let mut found = Content::new();
             let mut after: Option<Vec<u8>> = None;
             loop {
@@ -140,10 +140,13 @@ fn forgotten_changes_are_owned_up_to() {
     for _ in 0..200 {
         put(&store, b"key", &[0; 64]);
     }
-    let error = store.changes(0, usize::MAX).expect_err("the first changes are forgotten");
-    assert!(wait(store.changed(0)).is_ok(), "who waits for forgotten changes is told at once");
-    assert!(store.changes(error.oldest - 1, usize::MAX).is_err());
-    let rest = store.changes(error.oldest, usize::MAX).expect("these are known");
+    let error = store.feed().changes(0, usize::MAX).expect_err("the first changes are forgotten");
+    assert!(
+        wait(store.feed().changed(0)).is_ok(),
+        "who waits for forgotten changes is told at once"
+    );
+    assert!(store.feed().changes(error.oldest - 1, usize::MAX).is_err());
+    let rest = store.feed().changes(error.oldest, usize::MAX).expect("these are known");
     assert_eq!(rest.through, 200);
     assert_eq!(rest.changes.len() as u64, 200 - error.oldest);
     assert_eq!(rest.changes.first().expect("some are left").revision, error.oldest + 1);
@@ -155,13 +158,13 @@ fn pages_of_changes_are_bounded_and_say_how_far_they_reach() {
     for _ in 0..20 {
         put(&store, b"key", &[0; 100]);
     }
-    let first = store.changes(0, 1).expect("nothing is forgotten");
+    let first = store.feed().changes(0, 1).expect("nothing is forgotten");
     assert_eq!((first.changes.len(), first.through), (1, 1));
-    let some = store.changes(3, 1000).expect("nothing is forgotten");
+    let some = store.feed().changes(3, 1000).expect("nothing is forgotten");
     assert!((1..17).contains(&some.changes.len()));
     assert_eq!(some.through, 3 + some.changes.len() as u64);
-    let all = store.changes(3, usize::MAX).expect("nothing is forgotten");
+    let all = store.feed().changes(3, usize::MAX).expect("nothing is forgotten");
     assert_eq!((all.changes.len(), all.through), (17, 20));
-    let none = store.changes(20, usize::MAX).expect("nothing is forgotten");
+    let none = store.feed().changes(20, usize::MAX).expect("nothing is forgotten");
     assert_eq!((none.changes.len(), none.through), (0, 20));
 }

@@ -261,16 +261,16 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// Takes in what is safe to show now.
-    pub(crate) fn follow(&mut self, store: &dyn Commit) {
+    pub(crate) fn follow(&mut self, store: &Solo) {
         loop {
-            let found = store.changes(self.at, 4096).expect("nothing is forgotten");
+            let found = store.feed().changes(self.at, 4096).expect("nothing is forgotten");
             if found.changes.is_empty() {
                 assert!(found.through >= self.at);
                 return;
             }
             for change in found.changes {
                 assert_eq!(change.revision, self.at + 1, "revisions follow each other");
-                assert!(change.revision <= store.revision(), "only what is safe is shown");
+                assert!(change.revision <= store.feed().revision(), "only what is safe is shown");
                 assert!(!change.events.is_empty(), "a revision changes something");
                 self.at = change.revision;
                 for event in &change.events {
@@ -300,9 +300,9 @@ impl Follower {
     }
 
     /// Takes in everything up to and with a revision, as it comes.
-    pub(crate) fn follow_through(&mut self, store: &dyn Commit, revision: u64) {
+    pub(crate) fn follow_through(&mut self, store: &Solo, revision: u64) {
         while self.at < revision {
-            wait(store.changed(self.at)).expect("storage works");
+            wait(store.feed().changed(self.at)).expect("storage works");
             self.follow(store);
         }
     }

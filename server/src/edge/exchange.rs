@@ -107,7 +107,7 @@ impl Exchange {
             self.changed = None;
             return false;
         };
-        let changed = self.changed.get_or_insert_with(|| commit.changed(after));
+        let changed = self.changed.get_or_insert_with(|| commit.feeds()[0].changed(after));
         let Poll::Ready(result) = Pin::new(changed).poll(context) else { return false };
         self.changed = None;
         // After a failure of storage nothing changes any more; the server is about to end.

@@ -58,7 +58,7 @@ impl RespExchange {
             self.changed = None;
             return post;
         };
-        let changed = self.changed.get_or_insert_with(|| commit.changed(after));
+        let changed = self.changed.get_or_insert_with(|| commit.feeds()[0].changed(after));
         let Poll::Ready(result) = Pin::new(changed).poll(context) else { return post };
         self.changed = None;
         // After a failure of storage nothing changes any more; the server is about to end.

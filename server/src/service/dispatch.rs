@@ -86,7 +86,9 @@ impl Service {
                 continue;
             };
             match session.open_watch(ticket, watch, &*self.commit) {
-                WatchStart::View(range) => views.push((ticket.id, self.commit.view(&range))),
+                WatchStart::View(range) => {
+                    views.push((ticket.id, self.commit.feeds()[0].view(&range)))
+                }
                 WatchStart::Open | WatchStart::Refused => {}
             }
         }

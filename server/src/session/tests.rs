@@ -1,10 +1,11 @@
 //! What a session does as time passes, without sockets and without waiting.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use tidekeep_log::{
-    Answers, Call, Change, Changed, Changes, Commit, Entry, Event, EventKind, Failed, Identity,
-    Lost, Pending, PendingBackup, PendingView, Promise, Standing, TooOld, View,
+    Answers, Call, Change, Changed, Changes, Commit, Entry, Event, EventKind, Failed, Feed,
+    Identity, Lost, Pending, PendingBackup, PendingView, Promise, Standing, TooOld, View,
 };
 use tidekeep_protocol::cursor::Cursor;
 use tidekeep_protocol::entry::Meta;
@@ -19,14 +20,35 @@ use tidekeep_protocol::{codec, op};
 use super::*;
 use crate::config::Budgets;
 
-/// A store whose changes the test makes up; `oldest` is the last that was forgotten.
-#[derive(Default)]
+/// A store whose changes the test makes up.
 pub(super) struct Scripted {
+    group: Arc<Group>,
+    feeds: [Arc<dyn Feed>; 1],
+}
+
+impl Default for Scripted {
+    fn default() -> Self {
+        let group = Arc::new(Group::default());
+        Self { feeds: [Arc::clone(&group) as _], group }
+    }
+}
+
+impl Deref for Scripted {
+    type Target = Group;
+
+    fn deref(&self) -> &Group {
+        &self.group
+    }
+}
+
+/// The changes of one group; `oldest` is the last that was forgotten.
+#[derive(Default)]
+pub(super) struct Group {
     changes: Mutex<Vec<Change>>,
     oldest: Mutex<u64>,
 }
 
-impl Scripted {
+impl Group {
     /// Appends one revision with these events: key and new value, or none for its end.
     pub(super) fn commit(&self, events: &[(&[u8], Option<&[u8]>)]) -> u64 {
         let mut changes = self.changes.lock().unwrap();
@@ -73,6 +95,37 @@ fn entry(key: &[u8], value: &[u8], revision: u64) -> Entry {
     Entry::new(key, value, meta, &mut Vec::new())
 }
 
+impl Feed for Group {
+    fn revision(&self) -> u64 {
+        self.changes.lock().unwrap().len() as u64
+    }
+
+    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
+        let oldest = *self.oldest.lock().unwrap();
+        if after < oldest {
+            return Err(TooOld { oldest });
+        }
+        let changes = self.changes.lock().unwrap();
+        let (mut some, mut left) = (Vec::new(), bytes);
+        for change in &changes[after as usize..] {
+            if change.cost() > left && !some.is_empty() {
+                return Ok(Changes { changes: some, through: change.revision - 1 });
+            }
+            left = left.saturating_sub(change.cost());
+            some.push(change.clone());
+        }
+        Ok(Changes { changes: some, through: changes.len() as u64 })
+    }
+
+    fn changed(&self, _: u64) -> Changed {
+        Promise::later(std::future::pending())
+    }
+
+    fn view(&self, _: &KeyRange) -> PendingView {
+        Promise::later(std::future::pending())
+    }
+}
+
 impl Commit for Scripted {
     fn submit(&self, _: &[Call<'_>], _: &mut dyn Answers) -> Pending {
         Promise::ready(Ok(Vec::new()))
@@ -98,8 +151,8 @@ impl Commit for Scripted {
         0
     }
 
-    fn view(&self, _: &KeyRange) -> PendingView {
-        Promise::later(std::future::pending())
+    fn feeds(&self) -> &[Arc<dyn Feed>] {
+        &self.feeds
     }
 
     fn backup(&self) -> PendingBackup {
@@ -108,31 +161,6 @@ impl Commit for Scripted {
 
     fn time_at(&self, unix_ms: u64) -> u64 {
         unix_ms
-    }
-
-    fn revision(&self) -> u64 {
-        self.changes.lock().unwrap().len() as u64
-    }
-
-    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
-        let oldest = *self.oldest.lock().unwrap();
-        if after < oldest {
-            return Err(TooOld { oldest });
-        }
-        let changes = self.changes.lock().unwrap();
-        let (mut some, mut left) = (Vec::new(), bytes);
-        for change in &changes[after as usize..] {
-            if change.cost() > left && !some.is_empty() {
-                return Ok(Changes { changes: some, through: change.revision - 1 });
-            }
-            left = left.saturating_sub(change.cost());
-            some.push(change.clone());
-        }
-        Ok(Changes { changes: some, through: changes.len() as u64 })
-    }
-
-    fn changed(&self, _: u64) -> Changed {
-        Promise::later(std::future::pending())
     }
 
     fn identity(&self) -> Identity {

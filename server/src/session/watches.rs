@@ -125,12 +125,13 @@ impl Watches {
             start: request.range.start.to_vec(),
             end: request.range.end.map(<[u8]>::to_vec),
         };
-        let newest = commit.revision();
+        let newest = commit.feeds()[0].revision();
         let (stage, after) = match request.from {
             WatchFrom::Now | WatchFrom::Content => (Stage::Opening, newest),
-            WatchFrom::Cursor(bytes) => {
-                (Stage::Behind { fresh: true }, self.resume_after(bytes, commit.last_revision())?)
-            }
+            WatchFrom::Cursor(bytes) => (
+                Stage::Behind { fresh: true },
+                self.resume_after(bytes, commit.feeds()[0].last_revision())?,
+            ),
         };
         let (previous, delivery) = (request.previous, request.delivery);
         let start = match request.from {
@@ -251,7 +252,7 @@ impl Watches {
         commit: &dyn Commit,
         tally: &mut Tally,
     ) -> bool {
-        let Ok(found) = commit.changes(self.every.at, self.page_bytes) else {
+        let Ok(found) = commit.feeds()[0].changes(self.every.at, self.page_bytes) else {
             self.end_live(Delivery::Every, out);
             return true;
         };
@@ -275,7 +276,7 @@ impl Watches {
         commit: &dyn Commit,
         tally: &mut Tally,
     ) -> bool {
-        let Ok(found) = commit.changes(self.latest.at, MERGE_BYTES) else {
+        let Ok(found) = commit.feeds()[0].changes(self.latest.at, MERGE_BYTES) else {
             self.end_live(Delivery::Latest, out);
             return true;
         };
@@ -368,11 +369,11 @@ impl Watches {
             Delivery::Every => (&self.every, self.page_bytes),
             Delivery::Latest => (&self.latest, MERGE_BYTES),
         };
-        let limit = walk.limit(commit.revision());
+        let limit = walk.limit(commit.feeds()[0].revision());
         if watch.after >= limit {
             return Ok(true);
         }
-        let found = commit.changes(watch.after, bytes).map_err(|_| watch.forgotten())?;
+        let found = commit.feeds()[0].changes(watch.after, bytes).map_err(|_| watch.forgotten())?;
         watch.stage = Stage::Behind { fresh: false };
         if found.changes.is_empty() {
             watch.after = watch.after.max(found.through.min(limit));

@@ -79,7 +79,7 @@ impl Listening {
         if !follows {
             self.events = None;
         } else if self.events.is_none() {
-            self.events = Some(Events { after: house.commit.revision(), due: true });
+            self.events = Some(Events { after: house.commit.feeds()[0].revision(), due: true });
         }
     }
 }
@@ -235,7 +235,7 @@ impl Core {
     pub(super) fn is_told(&mut self, house: &House<'_>) -> bool {
         let Some(listening) = &mut self.listening else { return true };
         if let Some(events) = &mut listening.events {
-            events.due |= events.after < house.commit.revision();
+            events.due |= events.after < house.commit.feeds()[0].revision();
         }
         self.deliver(house);
         let told = |it: &Listening| {
@@ -274,7 +274,7 @@ impl Core {
         while self.outlet.takes_messages()
             && let Some(Events { after, due: true }) = listening.events
         {
-            let found = house.commit.changes(after, page).map_err(|_| TooSlow)?;
+            let found = house.commit.feeds()[0].changes(after, page).map_err(|_| TooSlow)?;
             let mut told = found.through.max(after);
             for change in &found.changes {
                 if !self.outlet.takes_messages() {

@@ -116,7 +116,9 @@ impl Walking {
                 };
                 ask(house, Request::Scan(scan), answers)
             }
-            What::Keys { range, .. } => Turn::Wait(Wait::View(Box::new(house.commit.view(range)))),
+            What::Keys { range, .. } => {
+                Turn::Wait(Wait::View(Box::new(house.commit.feeds()[0].view(range))))
+            }
             What::Random { looks, .. } => {
                 *looks += 1;
                 match house.commit.sample((house.random)().rotate_left(*looks)) {

@@ -1,0 +1,66 @@
+//! What one group makes known: its revisions in their order, its recent changes, and cuts of what it holds.
+//! Watches, events and views are made of it. A [`Commit`](crate::Commit) has one for each of its groups.
+
+use std::fmt;
+
+use tidekeep_protocol::range::KeyRange;
+use tidekeep_store::change::Change;
+use tidekeep_store::view::View;
+
+use crate::commit::{Lost, Promise};
+
+/// One group's order, as far as it may be shown. A key never changes its group, so that all changes of a
+/// key are in one feed.
+pub trait Feed: Send + Sync {
+    /// The newest revision that is safe to show, and that a reply may have shown already.
+    fn revision(&self) -> u64;
+
+    /// The newest revision that anybody may have been shown of this history: no cursor is behind it.
+    fn last_revision(&self) -> u64 {
+        self.revision()
+    }
+
+    /// The changes after a revision that are safe to show, oldest first: at most `bytes` of memory,
+    /// but at least one if there is one.
+    ///
+    /// # Errors
+    /// [`TooOld`]: some of them have been forgotten.
+    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld>;
+
+    /// Resolves when there is a safe change after a revision, or when it has been forgotten.
+    fn changed(&self, after: u64) -> Changed;
+
+    /// A frozen cut of a range. It is safe to show when it resolves.
+    fn view(&self, range: &KeyRange) -> PendingView;
+}
+
+/// A view, once it may be shown.
+pub type PendingView = Promise<Result<View, Lost>>;
+
+/// That there is a change.
+pub type Changed = Promise<Result<(), Lost>>;
+
+/// A run of changes that is safe to show.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// The changes, oldest first, with no revision left out.
+    pub changes: Vec<Change>,
+    /// Everything up to this revision has been given, now or before: the last change's when more
+    /// follow, else the newest safe one.
+    pub through: u64,
+}
+
+/// The changes asked for have been forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooOld {
+    /// Changes after this revision are still known.
+    pub oldest: u64,
+}
+
+impl fmt::Display for TooOld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "only changes after revision {} are still known", self.oldest)
+    }
+}
+
+impl std::error::Error for TooOld {}
