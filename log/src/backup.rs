@@ -30,7 +30,11 @@ pub struct Backup {
 }
 
 impl Backup {
-    pub(crate) fn of(cut: Cut, store_id: u128, estimate: u64) -> Self {
+    pub(crate) fn of(mut cut: Cut, store_id: u128, estimate: u64) -> Self {
+        // Whoever restores it has not the other groups of a transaction at the same moment: what is under way
+        // is left out, so that nothing stays locked there.
+        cut.tables.intents.clear();
+        cut.head.intents = 0;
         let mut ready = Vec::new();
         let (purpose, created_ms) = (Purpose::Backup, cut.head.now_ms);
         let header = Header { purpose, store_id, index: cut.index, created_ms };

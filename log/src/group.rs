@@ -31,7 +31,7 @@ use crate::memory::Memory;
 use crate::pace::Pace;
 use crate::positions::Positions;
 use crate::state::State;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock, RwLockReadGuard};
 use crate::tail::Tail;
 
@@ -51,6 +51,8 @@ pub(crate) struct Group {
     /// When the next lease ends, in milliseconds since 1970; [`u64::MAX`] when there is none. Before
     /// that, reads need not look at the leases.
     pub(crate) lease_due_ms: AtomicU64,
+    /// Whether a transaction over groups has locked anything. Unless it has, reads need not look.
+    pub(crate) has_locks: AtomicBool,
     pub(crate) order: Mutex<Order>,
     pub(crate) memory: Memory,
     /// The state of the row of numbers that eviction draws its samples by.
@@ -174,6 +176,11 @@ impl Group {
         }
     }
 
+    /// Makes known whether anything is locked. Call it with the order lock held.
+    pub(crate) fn note_intents(&self, tables: &Tables) {
+        self.has_locks.store(!tables.intents.is_free(), Ordering::Release);
+    }
+
     /// A page of leases. Not for a turn: it waits for its own.
     fn leases(&self, request: &op::Leases, moment: &Moment) -> op::LeasesReply {
         let limit = self.limits.scan_entries;
@@ -259,6 +266,7 @@ impl Group {
             sessions: tables.sessions.len() as u64,
             forgotten_ms: tables.sessions.forgotten_ms(),
             leases: tables.leases.len() as u64,
+            intents: tables.intents.len() as u64,
         };
         let index = index + u64::from(planted::is_awake("snapshot-index-one-too-far"));
         Cut { index, head, tables, view }
@@ -279,6 +287,7 @@ impl Group {
         }
         order.tables = tables;
         self.leases_due(&order.tables.leases);
+        self.note_intents(&order.tables);
         self.memory.note_tables(order.tables.bytes());
     }
 
@@ -305,9 +314,11 @@ impl Group {
         self.shards.iter().map(|shard| shard.read().index_bytes() as u64).sum()
     }
 
-    /// A sum over all entries: equal stores have equal digests.
+    /// A sum over all entries, and what is left of transactions over groups: equal stores have equal digests.
     pub(crate) fn digest(&self) -> u64 {
-        digest(self.read_all().iter().map(|shard| &**shard))
+        let order = self.order.lock();
+        let entries = digest(self.read_all().iter().map(|shard| &**shard));
+        entries.wrapping_add(order.tables.intents.digest())
     }
 
     /// When the next entry or lease ends, in milliseconds since 1970.
@@ -319,10 +330,21 @@ impl Group {
     /// About `most` entries whose time is over, the most overdue of each shard first, and of each
     /// shard alike, so that none waits for another's to be done.
     pub(crate) fn due(&self, now_ms: u64, most: usize) -> Vec<Entry> {
+        self.due_of(now_ms, most, |_| true)
+    }
+
+    /// The same of those entries that `may_end`.
+    pub(crate) fn due_of(
+        &self,
+        now_ms: u64,
+        most: usize,
+        may_end: impl Fn(&Entry) -> bool,
+    ) -> Vec<Entry> {
         let each = most.div_ceil(self.shards.len());
         let mut due = Vec::new();
         for shard in &self.shards {
-            due.extend(shard.read().due(now_ms).take(each).cloned());
+            let shard = shard.read();
+            due.extend(shard.due(now_ms).filter(|entry| may_end(entry)).take(each).cloned());
         }
         // A record may not hold them all.
         due.sort_by_key(Entry::expires_at);

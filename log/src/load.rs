@@ -24,7 +24,7 @@ use crate::recover::{Recovery, at, refuse_interrupted};
 use crate::replay::Replay;
 use crate::solo::SoloOptions;
 use crate::state::{NewerHead, State};
-use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::{AtomicBool, AtomicU64};
 use crate::sync::{Mutex, RwLock};
 use crate::tail::Tail;
 
@@ -101,6 +101,7 @@ impl Settings {
             record_bytes: self.record_bytes,
             revision: AtomicU64::new(revision),
             lease_due_ms: AtomicU64::new(tables.leases.next_due().unwrap_or(u64::MAX)),
+            has_locks: AtomicBool::new(!tables.intents.is_free()),
             order: Mutex::new(Order { tables, ..Order::default() }),
             memory,
             dice: AtomicU64::new(self.dice),

@@ -2,7 +2,7 @@
 //! commands that write a single key are applied by all cores, each core to shards of its own: in a
 //! shard's order, which is all that its state depends on. What they changed and answered is then put
 //! in the log's order again. Every other record waits for those before it and is applied alone, as are
-//! all while there are leases, which any write may touch.
+//! all while there are leases, which any write may touch, or locks, which may be in the way of any.
 
 use std::iter;
 
@@ -68,8 +68,9 @@ impl<'s> Replay<'s> {
                 Ok(record) => record.single_keyed().map(|extent| (record, extent)),
                 Err(_) => None,
             };
-            let Some((record, extent)) = plain.filter(|_| self.state.tables.leases.is_empty())
-            else {
+            let tables = &self.state.tables;
+            let apart = tables.leases.is_empty() && tables.intents.is_free();
+            let Some((record, extent)) = plain.filter(|_| apart) else {
                 self.together(&mut group)?;
                 self.alone(index, payload)?;
                 continue;
@@ -265,7 +266,7 @@ fn apply_own(
     {
         return (Ok(reply), Some(change));
     }
-    // There are no leases.
+    // There are no leases and no locks.
     let mut tables = Tables::default();
     let mut writing = Writing::new(spread, std::slice::from_mut(shard));
     match apply_request(&mut writing, &mut tables, own.stamp, &own.request) {

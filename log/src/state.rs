@@ -38,6 +38,8 @@ pub(crate) struct State {
     sessions_left: u64,
     /// Leases of the snapshot that are yet to come.
     leases_left: u64,
+    /// Rows of intents of the snapshot that are yet to come.
+    intents_left: u64,
     /// Entries of the snapshot that are yet to come.
     entries_left: u64,
     coming: Coming,
@@ -55,6 +57,7 @@ impl State {
             snapshot: None,
             sessions_left: 0,
             leases_left: 0,
+            intents_left: 0,
             entries_left: 0,
             coming: Coming::new(spread),
             history: history::Reader::default(),
@@ -112,6 +115,7 @@ impl State {
             sessions: self.tables.sessions.len() as u64,
             forgotten_ms: self.tables.sessions.forgotten_ms(),
             leases: self.tables.leases.len() as u64,
+            intents: self.tables.intents.rows() as u64,
         }
     }
 
@@ -128,7 +132,7 @@ impl State {
         Head { now_ms: head.now_ms, ..self.head() } == *head
     }
 
-    /// Takes in a chunk of a snapshot: its head, then its sessions, its leases, its entries, and the
+    /// Takes in a chunk of a snapshot: its head, then its sessions, its leases, its intents, its entries, and the
     /// changes before it.
     pub(crate) fn take(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
         if self.snapshot.is_none() {
@@ -138,7 +142,7 @@ impl State {
             let head = Head::decode(chunk).ok_or("its head cannot be read")?;
             (self.revision, self.now_ms) = (head.revision, head.now_ms);
             (self.sessions_left, self.entries_left) = (head.sessions, head.keys);
-            self.leases_left = head.leases;
+            (self.leases_left, self.intents_left) = (head.leases, head.intents);
             self.tables.sessions = Sessions::forgotten_until(head.forgotten_ms);
             self.snapshot = Some(head);
             return Ok(());
@@ -161,6 +165,15 @@ impl State {
             }
             return Ok(());
         }
+        if self.intents_left > 0 {
+            for row in snapshot::items(chunk) {
+                let read = row.and_then(|bytes| self.tables.intents.read(bytes));
+                read.ok_or("what it says of a transaction cannot be read")?;
+                let left = self.intents_left.checked_sub(1);
+                self.intents_left = left.ok_or("it has too many transactions")?;
+            }
+            return Ok(());
+        }
         if !self.awaits_entries() {
             return Ok(self.history.read(chunk).ok_or("its history cannot be read")?);
         }
@@ -172,7 +185,7 @@ impl State {
     /// Whether the next chunk has entries.
     fn awaits_entries(&self) -> bool {
         self.snapshot.is_some()
-            && (self.sessions_left, self.leases_left) == (0, 0)
+            && (self.sessions_left, self.leases_left, self.intents_left) == (0, 0, 0)
             && self.entries_left > 0
     }
 
@@ -196,8 +209,10 @@ impl State {
         let head = self.snapshot.ok_or("it is empty")?;
         let digest = self.coming.lay_out(&mut self.shards);
         let keys: usize = self.shards.iter().map(|(_, shard)| shard.keys()).sum();
-        let tables = (self.tables.sessions.len() as u64, self.tables.leases.len() as u64);
-        if (keys as u64, digest, tables) != (head.keys, head.digest, (head.sessions, head.leases)) {
+        let Tables { sessions, leases, intents } = &self.tables;
+        let tables = (sessions.len() as u64, leases.len() as u64, intents.rows() as u64);
+        let expected = (head.sessions, head.leases, head.intents);
+        if (keys as u64, digest, tables) != (head.keys, head.digest, expected) {
             return Err("its entries do not add up to its head".into());
         }
         let history = std::mem::take(&mut self.history);

@@ -7,7 +7,7 @@ use tidekeep_protocol::planted;
 use tidekeep_protocol::session::SessionId;
 use tidekeep_store::apply::{
     Stamp, apply_end_lease, apply_evict, apply_expire, apply_numbered, apply_plain_put,
-    apply_request, apply_step, is_for_now,
+    apply_request, apply_step, is_decided,
 };
 use tidekeep_store::approach::Near;
 use tidekeep_store::change::Change;
@@ -105,7 +105,8 @@ impl<'a> Turn<'a> {
     /// Applies a put of the plain kind, if it is one and nothing has to be kept in bounds.
     fn put_plainly(&mut self, call: &Call<'_>, ahead: Option<&mut Ahead<'_>>) -> Option<Reply> {
         let group = self.group;
-        let put = plain_put(call).filter(|_| group.memory.limit().is_none())?;
+        let is_free = group.memory.limit().is_none() && self.order.tables.intents.is_free();
+        let put = plain_put(call).filter(|_| is_free)?;
         let ahead = ahead.and_then(|ahead| ahead.take(put.key));
         let (hash, near) = ahead.unwrap_or_else(|| (group.spread.hash(put.key), Near::default()));
         let mut shard = group.shards[group.spread.shard_of_hash(hash)].write();
@@ -142,12 +143,9 @@ impl<'a> Turn<'a> {
         let (answer, change) =
             apply_numbered(&mut writing, tables, self.stamp, numbered, &call.request);
         group.count(before, guards);
-        if let Err(refusal) = &answer
-            && is_for_now(refusal)
-        {
-            // It is not decided: the same number may come again when there is room.
-            group.refused(refusal);
-            return answer;
+        if !is_decided(&answer) {
+            // The same number may come again when there is room, or nothing in the way.
+            return answer.inspect_err(|refusal| group.refused(refusal));
         }
         let changed = self.keep(change, guards);
         self.wrote = true;
@@ -201,10 +199,11 @@ impl<'a> Turn<'a> {
     /// Applies a node's step. Only records that are ordered elsewhere have any, so none is logged here.
     fn step(&mut self, step: &Step) -> Reply {
         let (group, stamp) = (self.group, self.stamp);
-        let mut guards = group.lock_all(&group.spread.of_step(step));
+        let mut guards = group.lock_all(&group.spread.of_step(step, &self.order.tables));
         let mut writing = Writing::new(group.spread, &mut guards);
         let (reply, change) = apply_step(&mut writing, &mut self.order.tables, stamp, step);
         self.keep(change, &guards);
+        group.note_intents(&self.order.tables);
         self.wrote = true;
         reply
     }

@@ -1,6 +1,7 @@
 //! One command to its reply and its changes. Everything that decides is in the arguments: the state,
 //! the stamp and the command.
 
+use alloc::boxed::Box;
 use core::ops::DerefMut;
 
 use tidekeep_protocol::condition::{Condition, Expiry};
@@ -14,6 +15,7 @@ use crate::change::{Change, Event, EventKind};
 use crate::entry::Entry;
 use crate::few::Few;
 use crate::index::Place;
+use crate::intents::Intents;
 use crate::leases::{LEASE_COST, Leases};
 use crate::moment::Moment;
 use crate::op;
@@ -22,7 +24,7 @@ use crate::reply::{Encoded, Reply, Written};
 use crate::sessions::{Answer, Numbered};
 use crate::shard::Shard;
 use crate::shards::{KeyHash, Writing};
-use crate::step::Step;
+use crate::step::{AdoptLease, Decide, Finish, Forget, Prepare, Resolve, Step};
 use crate::tables::Tables;
 
 /// When and where in the order a command stands.
@@ -85,7 +87,7 @@ pub fn apply_numbered<G: DerefMut<Target = Shard>>(
         Ok((reply, change)) => (Ok(reply), change),
         Err(refusal) => (Err(refusal), None),
     };
-    if !answer.as_ref().is_err_and(is_for_now) {
+    if is_decided(&answer) {
         tables.sessions.remember(numbered, stamp.now_ms, answer.clone());
     }
     (answer, change)
@@ -103,6 +105,9 @@ pub fn apply_request<G: DerefMut<Target = Shard>>(
     stamp: Stamp,
     request: &Request<'_>,
 ) -> Result<(Reply, Option<Change>), Refusal> {
+    if let Some(lock) = tables.intents.blocking(request, &tables.leases, stamp.now_ms) {
+        return Ok((Reply::Locked(Box::new(lock)), None));
+    }
     let bound = writing.bound();
     if let (Request::LeaseGrant(_), Some(bound)) = (request, &bound)
         && writing.bytes() + LEASE_COST > bound.bytes
@@ -162,6 +167,14 @@ pub fn is_for_now(refusal: &Refusal) -> bool {
     refusal.code == Code::MemoryFull
 }
 
+/// Whether an answer is the write's for good, and so to be remembered under its number.
+pub fn is_decided(answer: &Answer) -> bool {
+    match answer {
+        Ok(reply) => !matches!(reply, Reply::Locked(_)),
+        Err(refusal) => !is_for_now(refusal),
+    }
+}
+
 /// Removes those of the entries that nothing has written to since they were chosen.
 pub fn apply_evict<G: DerefMut<Target = Shard>>(
     writing: &mut Writing<'_, G>,
@@ -205,11 +218,34 @@ pub fn apply_step<G: DerefMut<Target = Shard>>(
     stamp: Stamp,
     step: &Step,
 ) -> (Reply, Option<Change>) {
-    let mut transition = Transition::new(writing, tables, stamp);
-    let reply = match step {
-        Step::AdoptLease(adopt) => Reply::Lease(op::adopt_lease::run(&mut transition, adopt)),
-    };
-    (Reply::Encoded(Encoded::of(&reply, step.kind())), transition.into_change())
+    match step {
+        Step::AdoptLease(adopt) => {
+            let mut transition = Transition::new(writing, tables, stamp);
+            let reply = op::adopt_lease::run(&mut transition, adopt);
+            let change = transition.into_change();
+            (Encoded::answer::<AdoptLease>(&reply, reply.revision), change)
+        }
+        Step::Prepare(prepare) => {
+            let prepared = op::prepare::prepare(writing, tables, stamp, prepare);
+            (Encoded::answer::<Prepare>(&prepared, stamp.revision), None)
+        }
+        Step::Decide(decide) => {
+            let (decided, change) = op::prepare::decide(writing, tables, stamp, decide);
+            (Encoded::answer::<Decide>(&decided, stamp.next()), change)
+        }
+        Step::Finish(finish) => {
+            let (finished, change) = op::prepare::finish(writing, tables, stamp, finish);
+            (Encoded::answer::<Finish>(&finished, stamp.next()), change)
+        }
+        Step::Resolve(resolve) => {
+            let outcome = op::prepare::resolve(tables, stamp, resolve);
+            (Encoded::answer::<Resolve>(&outcome, stamp.revision), None)
+        }
+        Step::Forget(forget) => {
+            tables.intents.forget(&forget.txn);
+            (Encoded::answer::<Forget>(&(), stamp.revision), None)
+        }
+    }
 }
 
 fn run<G: DerefMut<Target = Shard>>(
@@ -249,7 +285,12 @@ fn run<G: DerefMut<Target = Shard>>(
 pub(crate) struct Transition<'t, 'a, G> {
     writing: &'t mut Writing<'a, G>,
     leases: &'t mut Leases,
+    intents: &'t Intents,
     stamp: Stamp,
+    /// Whose time was not over then is alive.
+    alive_ms: u64,
+    /// Whether all was tried before, and must be done now.
+    settled: bool,
     /// Whether a lease was changed itself.
     leased: bool,
     /// Whether it may have to be taken back.
@@ -279,13 +320,43 @@ pub(crate) struct Spot {
 
 impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
     fn new(writing: &'t mut Writing<'a, G>, tables: &'t mut Tables, stamp: Stamp) -> Self {
-        let leases = &mut tables.leases;
+        let Tables { leases, intents, .. } = tables;
         let (events, undo) = (Few::default(), Few::default());
-        Self { writing, leases, stamp, leased: false, undoes: false, events, undo }
+        let (alive_ms, leased, undoes, settled) = (stamp.now_ms, false, false, false);
+        Self { writing, leases, intents, stamp, alive_ms, settled, leased, undoes, events, undo }
+    }
+
+    /// One that is taken back.
+    pub(crate) fn tried(
+        writing: &'t mut Writing<'a, G>,
+        tables: &'t mut Tables,
+        stamp: Stamp,
+    ) -> Self {
+        Self { undoes: true, ..Self::new(writing, tables, stamp) }
+    }
+
+    /// One of which all was tried at `alive_ms`, and its keys were locked since.
+    pub(crate) fn settled(
+        writing: &'t mut Writing<'a, G>,
+        tables: &'t mut Tables,
+        stamp: Stamp,
+        alive_ms: u64,
+    ) -> Self {
+        Self { alive_ms, settled: true, ..Self::new(writing, tables, stamp) }
+    }
+
+    /// Whether a transaction over groups wants this key to stay as it is.
+    pub(crate) fn is_locked(&self, key: &[u8]) -> bool {
+        self.intents.is_locked(key)
+    }
+
+    /// Whether one wants this lease to stay.
+    pub(crate) fn is_lease_held(&self, lease: u64) -> bool {
+        self.intents.is_lease_held(lease, self.leases)
     }
 
     /// What it changed, if anything.
-    fn into_change(self) -> Option<Change> {
+    pub(crate) fn into_change(self) -> Option<Change> {
         let (revision, at_ms) = (self.stamp.next(), self.stamp.now_ms);
         self.changed().then_some(Change { revision, at_ms, events: self.events })
     }
@@ -321,7 +392,7 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
 
     /// The moment of this command, as reads know it.
     pub(crate) fn moment(&self) -> Moment {
-        Moment::of(self.stamp.now_ms, self.leases)
+        Moment::of(self.alive_ms, self.leases)
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Shard> {
@@ -337,7 +408,7 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
 
     /// The entry there, unless its time is over; it counts as used.
     pub(crate) fn live(&self, spot: Spot) -> Option<&Entry> {
-        let now = self.stamp.now_ms;
+        let now = self.alive_ms;
         let entry = self.writing.shard(spot.shard).used_at(spot.place?, now)?;
         (!entry.expired(now) && !self.leases.is_over(entry, now)).then_some(entry)
     }
@@ -444,7 +515,10 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
             Expiry::After(ms) => (Some(self.stamp.now_ms.saturating_add(ms).min(LAST_END)), None),
             Expiry::At(at) => (Some(at.min(LAST_END)), None),
             Expiry::Lease(lease) => {
-                self.leases.check(lease, before, self.stamp.now_ms)?;
+                // What was tried holds on to the lease, whatever has come to it since.
+                if !self.settled {
+                    self.leases.check(lease, before, self.stamp.now_ms)?;
+                }
                 (None, Some(lease))
             }
         })

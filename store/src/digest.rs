@@ -39,7 +39,7 @@ pub(crate) fn digest<'a>(mut entries: impl Iterator<Item = &'a Entry>) -> u64 {
 }
 
 /// FNV-1a: equal states have equal sums, and a sum is no proof against malice.
-fn fnv(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv(bytes: &[u8]) -> u64 {
     go_on(BASIS, bytes)
 }
 

@@ -13,6 +13,7 @@ use tidekeep_protocol::op::{
 };
 
 use crate::entry::Entry;
+use crate::step::Lock;
 
 /// The answer to a request that read or wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,9 @@ pub enum Reply {
     LeaseRevoke(LeaseRevokeReply),
     /// Of a listing of leases.
     Leases(LeasesReply),
+    /// Of a request that a transaction over groups is in the way of: it was not run, and is asked again.
+    /// Nodes keep it among themselves.
+    Locked(Box<Lock>),
     /// Of a step, or of any of them as it was given once before and kept in a snapshot.
     Encoded(Encoded),
 }
@@ -168,6 +172,7 @@ impl Reply {
             Self::Lease(reply) => codec::encode(reply, out),
             Self::LeaseRevoke(reply) => codec::encode(reply, out),
             Self::Leases(reply) => codec::encode(reply, out),
+            Self::Locked(lock) => codec::encode(&**lock, out),
             Self::Encoded(encoded) => out.extend_from_slice(&encoded.body),
         }
     }
@@ -181,6 +186,7 @@ impl Reply {
             | Self::Increment(_)
             | Self::DeleteRange(_)
             | Self::Lease(_)
+            | Self::Locked(_)
             | Self::LeaseRevoke(_) => SMALL_BYTES,
             Self::Leases(reply) => SMALL_BYTES + reply.leases.len() * LEASE_BYTES,
             Self::Scan(page) => {
@@ -213,6 +219,7 @@ impl Reply {
             | Self::Increment(_)
             | Self::DeleteRange(_)
             | Self::Lease(_)
+            | Self::Locked(_)
             | Self::LeaseRevoke(_) => 0,
             Self::Txn(done) => {
                 let held = |reply: &Reply| size_of::<Reply>() + reply.held_bytes();
@@ -236,7 +243,7 @@ impl Reply {
             Self::Children(_) => op::Children::SPEC.kind,
             Self::Txn(_) => op::Txn::SPEC.kind,
             Self::LeaseRevoke(_) => op::LeaseRevoke::SPEC.kind,
-            Self::Lease(_) | Self::Leases(_) => 0,
+            Self::Lease(_) | Self::Leases(_) | Self::Locked(_) => 0,
             Self::Encoded(encoded) => encoded.kind,
         }
     }
@@ -255,6 +262,7 @@ impl Reply {
             Self::Lease(reply) => reply.revision,
             Self::LeaseRevoke(reply) => reply.revision,
             Self::Leases(reply) => reply.revision,
+            Self::Locked(_) => 0,
             Self::Encoded(encoded) => encoded.shows,
         }
     }
@@ -332,6 +340,7 @@ impl TxnDone {
             | Reply::Lease(_)
             | Reply::LeaseRevoke(_)
             | Reply::Leases(_)
+            | Reply::Locked(_)
             | Reply::Encoded(_) => None,
         });
         TxnReply { revision: self.revision, succeeded: self.succeeded, results: results.collect() }

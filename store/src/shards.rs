@@ -4,12 +4,14 @@
 use alloc::vec::Vec;
 use core::ops::DerefMut;
 
+use tidekeep_protocol::codec;
 use tidekeep_protocol::op::{Request, TxnOp};
 
 use crate::fingerprint::Fingerprint;
 use crate::leases::Leases;
 use crate::shard::Shard;
-use crate::step::Step;
+use crate::step::{Decide, Finish, Step};
+use crate::tables::Tables;
 
 /// Spreads keys over shards and over the places of their tables, by one hash for both. The seed differs
 /// from process to process, so nobody outside can choose keys that all meet in one place.
@@ -81,9 +83,17 @@ impl Spread {
     }
 
     /// The shards that `step` reads or writes.
-    pub fn of_step(&self, step: &Step) -> Footprint {
-        match step {
-            Step::AdoptLease(_) => Footprint::Some(Vec::new()),
+    pub fn of_step(&self, step: &Step, tables: &Tables) -> Footprint {
+        let part = match step {
+            Step::Prepare(prepare) => Some(prepare),
+            Step::Decide(Decide { txn, .. }) | Step::Finish(Finish { txn, .. }) => {
+                tables.intents.get(txn).map(|intent| &intent.prepare)
+            }
+            Step::AdoptLease(_) | Step::Resolve(_) | Step::Forget(_) => None,
+        };
+        match part.map(|prepare| codec::decode(&prepare.part)) {
+            Some(Ok(txn)) => self.footprint(&Request::Txn(txn), &tables.leases),
+            Some(Err(_)) | None => Footprint::Some(Vec::new()),
         }
     }
 

@@ -3,10 +3,12 @@
 //! [`crate::history`]).
 //!
 //! ```text
-//! head chunk:     | version u8 = 2 | revision u64 | now_ms u64 | keys u64 | digest u64 |
-//!                 | sessions u64 | forgotten_ms u64 | leases u64 |; version 1 ends before `sessions`
+//! head chunk:     | version u8 | revision u64 | now_ms u64 | keys u64 | digest u64 |
+//!                 | sessions u64 | forgotten_ms u64 | leases u64 | intents u64 |;
+//!                 version 1 ends before `sessions`, version 2 before `intents`
 //! sessions chunks: `sessions` of them in all, each | length u32 | session, see [`crate::sessions`] |
 //! leases chunks:  `leases` of them in all, each | length u32 | lease, see [`crate::leases`] |
+//! intents chunks: `intents` of them in all, each | length u32 | row of [`crate::intents`] |
 //! entries chunks: `keys` entries in all, each | length u32 | packed entry |
 //! history chunks: the rest
 //! ```
@@ -17,9 +19,12 @@ use crate::entry::Entry;
 use crate::tables::SavedTables;
 use crate::view::View;
 
-/// The version of heads that are written, and the newest that are read.
-pub const VERSION: u8 = 2;
-const NUMBERS: usize = 7;
+/// The newest version of heads that are read. Written where there are intents; else the one before, which older
+/// versions of this program read.
+pub const VERSION: u8 = 3;
+const NUMBERS: usize = 8;
+/// Numbers in the head of version 2.
+const NUMBERS_OF_2: usize = 7;
 /// Numbers in the head of version 1.
 const NUMBERS_OF_1: usize = 4;
 const CHUNK_BYTES: usize = 64 << 10;
@@ -42,16 +47,20 @@ pub struct Head {
     pub forgotten_ms: u64,
     /// How many leases there are.
     pub leases: u64,
+    /// How many rows there are of transactions over several groups.
+    pub intents: u64,
 }
 
 impl Head {
     /// The head chunk.
     pub fn encode(&self) -> Vec<u8> {
-        let Self { revision, now_ms, keys, digest, sessions, forgotten_ms, leases } = *self;
+        let Self { revision, now_ms, keys, digest, sessions, forgotten_ms, leases, intents } =
+            *self;
         let numbers: [u64; NUMBERS] =
-            [revision, now_ms, keys, digest, sessions, forgotten_ms, leases];
-        let mut out = alloc::vec![VERSION];
-        for number in numbers {
+            [revision, now_ms, keys, digest, sessions, forgotten_ms, leases, intents];
+        let (version, count) = if intents == 0 { (2, NUMBERS_OF_2) } else { (VERSION, NUMBERS) };
+        let mut out = alloc::vec![version];
+        for number in &numbers[..count] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out
@@ -62,6 +71,7 @@ impl Head {
         let (&version, numbers) = chunk.split_first()?;
         let count = match version {
             1 => NUMBERS_OF_1,
+            2 => NUMBERS_OF_2,
             VERSION => NUMBERS,
             _ => return None,
         };
@@ -79,11 +89,12 @@ impl Head {
             sessions: numbers.next().unwrap_or(0),
             forgotten_ms: numbers.next().unwrap_or(0),
             leases: numbers.next().unwrap_or(0),
+            intents: numbers.next().unwrap_or(0),
         })
     }
 }
 
-/// Gives the tables in chunks, sessions and leases apart; stops at the first error of `write`.
+/// Gives the tables in chunks, each apart; stops at the first error of `write`.
 pub fn write_tables<E>(
     tables: &SavedTables,
     mut write: impl FnMut(&[u8]) -> Result<(), E>,
@@ -93,6 +104,9 @@ pub fn write_tables<E>(
     chunks.finish()?;
     let mut chunks = Chunks::new(&mut write);
     tables.leases.iter().try_for_each(|lease| chunks.push(&[], lease))?;
+    chunks.finish()?;
+    let mut chunks = Chunks::new(&mut write);
+    tables.intents.iter().try_for_each(|row| chunks.push(&[], row))?;
     chunks.finish()
 }
 
@@ -180,7 +194,7 @@ impl<E, W: FnMut(&[u8]) -> Result<(), E>> Chunks<W> {
     }
 }
 
-/// The sessions or leases of a chunk, as bytes; none stands for bytes that are no item, and is the
+/// The sessions, leases or rows of intents of a chunk, as bytes; none stands for bytes that are no item, and is the
 /// last one.
 pub fn items(chunk: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     let mut rest = chunk;

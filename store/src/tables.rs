@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use crate::intents::Intents;
 use crate::leases::{Leases, PackedLease};
 use crate::sessions::Sessions;
 
@@ -13,6 +14,8 @@ pub struct Tables {
     pub sessions: Sessions,
     /// What clients keep alive, and the keys that go with it.
     pub leases: Leases,
+    /// Parts of transactions over several groups.
+    pub intents: Intents,
 }
 
 /// The tables as a snapshot keeps them, apart from what goes on with them.
@@ -22,16 +25,19 @@ pub struct SavedTables {
     pub sessions: Sessions,
     /// The leases; their keys are found from the entries.
     pub leases: Vec<PackedLease>,
+    /// The rows of [`Intents`].
+    pub intents: Vec<Vec<u8>>,
 }
 
 impl Tables {
     /// What they cost in memory, in bytes.
     pub fn bytes(&self) -> usize {
-        self.sessions.bytes() + self.leases.bytes()
+        self.sessions.bytes() + self.leases.bytes() + self.intents.bytes()
     }
 
     /// What a snapshot keeps of them.
     pub fn save(&self) -> SavedTables {
-        SavedTables { sessions: self.sessions.clone(), leases: self.leases.packed() }
+        let (sessions, leases) = (self.sessions.clone(), self.leases.packed());
+        SavedTables { sessions, leases, intents: self.intents.packed() }
     }
 }

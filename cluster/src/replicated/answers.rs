@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! | 0 | entry u64 | answers: | 0 | shows u64 | length u32 | body |  or  | 1 | code u16 | length u32 | message |
+//!                       or  | 2 | length u32 | lock |, of a call that waits for a transaction
 //! | 1 |: this node does not lead, and nothing was ordered
 //! | 2 | message |: it is not known what became of the writes
 //! ```
 //! Little-endian. There is one answer for each call; `entry` is the last one that they show something of.
 
 use tidekeep_log::{Answer, Reply};
+use tidekeep_protocol::codec;
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_store::reply::Encoded;
 
@@ -20,6 +22,7 @@ const UNKNOWN: u8 = 2;
 
 const REPLY: u8 = 0;
 const REFUSAL: u8 = 1;
+const LOCKED: u8 = 2;
 
 /// The bytes of what became of calls.
 pub(crate) fn encode(outcome: &Result<Done, Failed>) -> Vec<u8> {
@@ -42,8 +45,12 @@ pub(crate) fn encode(outcome: &Result<Done, Failed>) -> Vec<u8> {
 fn encode_answer(answer: &Answer, out: &mut Vec<u8>) {
     match answer {
         Ok(reply) => {
-            out.push(REPLY);
-            out.extend_from_slice(&reply.shows().to_le_bytes());
+            if let Reply::Locked(_) = reply {
+                out.push(LOCKED);
+            } else {
+                out.push(REPLY);
+                out.extend_from_slice(&reply.shows().to_le_bytes());
+            }
             let start = out.len();
             out.extend_from_slice(&[0; 4]);
             reply.encode(out);
@@ -79,6 +86,10 @@ pub(crate) fn decode(calls: &Calls, bytes: &[u8]) -> Option<Result<Done, Failed>
                             Reply::Encoded(Encoded { shows, kind, body: body.into() })
                         }
                     }));
+                } else if tag == LOCKED {
+                    let (body, tail) = split_long(tail)?;
+                    rest = tail;
+                    answers.push(Ok(Reply::Locked(Box::new(codec::decode(body).ok()?))));
                 } else {
                     let (code, tail) = tail.split_first_chunk()?;
                     let (message, tail) = split_long(tail)?;

@@ -18,6 +18,7 @@ use tidekeep_store::record::{self, BadRecord, Expired};
 use tidekeep_store::shard::Shard;
 use tidekeep_store::shards::Spread;
 use tidekeep_store::snapshot::Feed;
+use tidekeep_store::tables::Tables;
 
 use crate::clock::Clock;
 use crate::commit::Answer;
@@ -139,13 +140,15 @@ impl Replica {
         let mut out = Vec::new();
         record::begin(Stamp { now_ms, revision: 0 }, &mut out);
         let empty = out.len();
-        {
+        let due = {
             let order = self.group.order.lock();
-            for lease in order.tables.leases.due(now_ms).take(DUE_STEP) {
+            let Tables { leases, intents, .. } = &order.tables;
+            let free = |lease: &u64| !intents.is_lease_held(*lease, leases);
+            for lease in leases.due(now_ms).filter(free).take(DUE_STEP) {
                 record::push_end_lease(lease, &mut out);
             }
-        }
-        let due = self.group.due(now_ms, DUE_STEP);
+            self.group.due_of(now_ms, DUE_STEP, |entry| !intents.is_locked(entry.key()))
+        };
         if !due.is_empty() {
             let expired: Vec<_> = due
                 .iter()

@@ -7,7 +7,11 @@ use tidekeep_protocol::op::Class;
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::entry::Entry;
 use tidekeep_store::fingerprint::Fingerprint;
+use tidekeep_store::intents::{Decision, Intent};
 use tidekeep_store::moment::Moment;
+use tidekeep_store::reply::Reply;
+use tidekeep_store::step::TxnId;
+use tidekeep_store::tables::Tables;
 use tidekeep_store::view::View;
 
 use crate::backup::Backup;
@@ -16,9 +20,17 @@ use crate::commit::{Answers, Call, Promise};
 use crate::feed::{Changed, Changes, TooOld};
 use crate::group::Group;
 use crate::replica::Replica;
+use crate::sync::atomic::Ordering;
+
+/// Transactions that are looked at together.
+const LEFT_STEP: usize = 64;
 
 /// Answers reads of one moment. A write among them is refused.
 pub(super) fn read(group: &Group, calls: &[Call<'_>], moment: &Moment, answers: &mut dyn Answers) {
+    // What is locked after this look is decided later, so whoever reads here comes before it.
+    if group.has_locks.load(Ordering::Acquire) {
+        return read_beside_locks(group, calls, moment, answers);
+    }
     let (mut at, mut shows) = (0, 0);
     while let Some(call) = calls.get(at) {
         debug_assert_eq!(call.request.spec().class, Class::Read);
@@ -32,7 +44,37 @@ pub(super) fn read(group: &Group, calls: &[Call<'_>], moment: &Moment, answers: 
     }
 }
 
+/// Answers reads while there are locks: a get of what a transaction over groups may write is told who has it.
+fn read_beside_locks(
+    group: &Group,
+    calls: &[Call<'_>],
+    moment: &Moment,
+    answers: &mut dyn Answers,
+) {
+    let mut shows = 0;
+    for call in calls {
+        let lock = {
+            let Tables { leases, intents, .. } = &group.order.lock().tables;
+            intents.blocking(&call.request, leases, moment.now_ms())
+        };
+        match lock {
+            Some(lock) => answers.answer(Ok(Reply::Locked(Box::new(lock)))),
+            None => group.read(&call.request, moment, &mut shows, answers),
+        }
+    }
+}
+
 impl Replica {
+    /// What is to be done about transactions over groups that somebody has left behind: those that were
+    /// prepared, or decided, until `until_ms`, a few at most.
+    pub fn left_behind(&self, until_ms: u64) -> (Vec<Intent>, Vec<(TxnId, Decision)>) {
+        let order = self.group.order.lock();
+        let intents = &order.tables.intents;
+        let prepared = intents.prepared_until(until_ms).take(LEFT_STEP).cloned().collect();
+        let decided = intents.decided_until(until_ms).take(LEFT_STEP);
+        (prepared, decided.map(|(txn, decision)| (txn, decision.clone())).collect())
+    }
+
     /// Answers reads, of one moment: that of the newest record. A write among them is refused.
     pub fn read(&self, calls: &[Call<'_>], answers: &mut dyn Answers) {
         read(&self.group, calls, &self.group.moment(), answers);

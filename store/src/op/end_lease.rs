@@ -9,7 +9,7 @@ use crate::shard::Shard;
 use tidekeep_protocol::planted;
 
 pub(crate) fn run<G: DerefMut<Target = Shard>>(transition: &mut Transition<'_, '_, G>, lease: u64) {
-    if !transition.leases().is_due(lease, transition.now()) {
+    if !transition.leases().is_due(lease, transition.now()) || transition.is_lease_held(lease) {
         return;
     }
     let Some(entries) = transition.change_leases().take(lease) else { return };

@@ -14,6 +14,9 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
 ) {
     let now = transition.now();
     for candidate in evicted {
+        if transition.is_locked(candidate.key) {
+            continue;
+        }
         let spot = transition.find(candidate.key);
         let Some(entry) = transition.kept(spot) else { continue };
         if entry.modified() == candidate.modified {

@@ -15,6 +15,9 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
 ) {
     let now = transition.now();
     for candidate in expired {
+        if transition.is_locked(candidate.key) {
+            continue;
+        }
         let spot = transition.find(candidate.key);
         let Some(entry) = transition.kept(spot) else { continue };
         if entry.modified() == candidate.modified && entry.expired(now) {

@@ -10,6 +10,7 @@ pub(crate) mod increment;
 pub(crate) mod lease_grant;
 pub(crate) mod lease_keep_alive;
 pub(crate) mod lease_revoke;
+pub(crate) mod prepare;
 pub(crate) mod put;
 pub(crate) mod touch;
 pub(crate) mod txn;

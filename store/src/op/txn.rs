@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::DerefMut;
 
 use tidekeep_protocol::error::{Code, Refusal};
-use tidekeep_protocol::op::{Txn, TxnOp, WriteStatus};
+use tidekeep_protocol::op::{Compare, Txn, TxnOp, WriteStatus};
 
 use super::{delete, delete_range, increment, put, touch};
 use crate::apply::{Transition, holds};
@@ -15,10 +15,7 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     transition: &mut Transition<'_, '_, G>,
     txn: &Txn<'_>,
 ) -> Result<TxnDone, Refusal> {
-    let succeeded = txn.compares.iter().all(|compare| {
-        let spot = transition.find(compare.key);
-        holds(&compare.condition, transition.live(spot))
-    });
+    let succeeded = txn.compares.iter().all(|it| compare(transition, it));
     let ops = if succeeded { &txn.then } else { &txn.otherwise };
     let results: Result<Vec<Reply>, Refusal> = ops.iter().map(|op| step(transition, op)).collect();
     match results {
@@ -30,7 +27,16 @@ pub(crate) fn run<G: DerefMut<Target = Shard>>(
     }
 }
 
-fn step<G: DerefMut<Target = Shard>>(
+/// Whether what is compared holds.
+pub(super) fn compare<G: DerefMut<Target = Shard>>(
+    transition: &Transition<'_, '_, G>,
+    compare: &Compare<'_>,
+) -> bool {
+    holds(&compare.condition, transition.live(transition.find(compare.key)))
+}
+
+/// Runs one operation of a transaction.
+pub(super) fn step<G: DerefMut<Target = Shard>>(
     transition: &mut Transition<'_, '_, G>,
     op: &TxnOp<'_>,
 ) -> Result<Reply, Refusal> {

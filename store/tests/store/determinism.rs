@@ -66,7 +66,8 @@ fn snapshot(group: &Group, now_ms: u64) -> (Vec<u8>, Vec<Vec<u8>>) {
     let (sessions, forgotten_ms, revision) = (0, 0, group.revision);
     let tables = SavedTables { leases: group.tables.leases.packed(), ..SavedTables::default() };
     let leases = tables.leases.len() as u64;
-    let head = Head { revision, now_ms, keys, digest, sessions, forgotten_ms, leases }.encode();
+    let head = Head { revision, now_ms, keys, digest, sessions, forgotten_ms, leases, intents: 0 }
+        .encode();
     let mut chunks = Vec::new();
     let taken = snapshot::write_tables(&tables, |chunk| {
         chunks.push(chunk.to_vec());

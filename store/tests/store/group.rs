@@ -36,6 +36,7 @@ impl Group {
     pub(crate) fn apply(&mut self, now_ms: u64, command: &Command<'_>) -> Applied {
         if let Command::Request(Request::Put(put)) = command
             && put.is_plain()
+            && self.tables.intents.is_free()
             && let Some((reply, change)) = self.put_plainly(now_ms, put)
         {
             self.revision = change.revision;
@@ -60,7 +61,7 @@ impl Group {
             }
             Command::Expire(_) | Command::Evict(_) => Footprint::All,
             Command::EndLease(lease) => self.spread.of_lease(&self.tables.leases, *lease),
-            Command::Step(step) => self.spread.of_step(step),
+            Command::Step(step) => self.spread.of_step(step, &self.tables),
         };
         let wanted: Vec<usize> = footprint.indexes(self.shards.len()).collect();
         let mut guards: Vec<(usize, &mut Shard)> = self

@@ -126,7 +126,9 @@ fn reads_back(reply: &Reply) {
         Reply::Lease(_) => rewrite::<LeaseReply>(&body, &mut again),
         Reply::LeaseRevoke(_) => rewrite::<LeaseRevokeReply>(&body, &mut again),
         Reply::Leases(_) => rewrite::<LeasesReply>(&body, &mut again),
-        Reply::Encoded(_) => unreachable!("only a snapshot holds one"),
+        Reply::Encoded(_) | Reply::Locked(_) => {
+            unreachable!("only a snapshot holds one, and nobody locks anything")
+        }
     }
     assert_eq!(body, again, "{reply:?}");
 }
@@ -305,6 +307,7 @@ fn a_head_has_its_versions_length() {
         sessions: 5,
         forgotten_ms: 6,
         leases: 7,
+        intents: 0,
     }
     .encode();
     assert!(Head::decode(&head).is_some());
@@ -323,6 +326,7 @@ fn a_head_has_its_versions_length() {
         sessions: 0,
         forgotten_ms: 0,
         leases: 0,
+        intents: 0,
     };
     assert_eq!(Head::decode(&other), Some(first), "the first version had no sessions");
     assert_eq!(Head::decode(&[]), None);

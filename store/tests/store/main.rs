@@ -8,4 +8,5 @@ mod model;
 mod naive;
 mod numbered;
 mod recent;
+mod transactions;
 mod wire;
