@@ -46,14 +46,15 @@ pub enum WatchEvent {
     /// The content, or the changes since the cursor, are complete; from here on it is live. Comes
     /// again after every reconnect.
     CaughtUp {
-        /// The revision up to which everything was seen.
+        /// The revision up to which everything was seen, in every group of the store.
         revision: u64,
         /// Resumes here.
         cursor: Bytes,
     },
     /// All changes that one revision made to the range.
     Changes {
-        /// The revision.
+        /// The revision. In a store of several groups it may be compared with others of the same keys
+        /// alone.
         revision: u64,
         /// Resumes here.
         cursor: Bytes,

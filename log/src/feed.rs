@@ -2,6 +2,7 @@
 //! Watches, events and views are made of it. A [`Commit`](crate::Commit) has one for each of its groups.
 
 use std::fmt;
+use std::sync::Arc;
 
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::change::Change;
@@ -64,3 +65,26 @@ impl fmt::Display for TooOld {
 }
 
 impl std::error::Error for TooOld {}
+
+/// A view of each group, once all may be shown.
+pub type PendingViews = Promise<Result<Vec<View>, Lost>>;
+
+/// A frozen cut of a range of every group, each at a moment of its own.
+pub fn views(feeds: &[Arc<dyn Feed>], range: &KeyRange) -> PendingViews {
+    let mut pending: Vec<PendingView> = feeds.iter().map(|feed| feed.view(range)).collect();
+    if pending.len() == 1
+        && let Some(view) = pending.pop()
+    {
+        return match view.into_ready() {
+            Ok(view) => Promise::ready(view.map(|view| vec![view])),
+            Err(view) => Promise::later(async move { Ok(vec![view.await?]) }),
+        };
+    }
+    Promise::later(async move {
+        let mut views = Vec::with_capacity(pending.len());
+        for view in pending {
+            views.push(view.await?);
+        }
+        Ok(views)
+    })
+}

@@ -8,10 +8,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tidekeep_log::{Changed, Commit, Pending, PendingView};
+use tidekeep_log::{Commit, Pending, PendingViews};
 use tracing::debug;
 
 use super::input::Input;
+use super::news::News;
 use crate::observe::Metrics;
 use crate::service::{Owner, Service, Underway};
 use crate::session::{Batch, Millis, Session};
@@ -28,8 +29,8 @@ pub(crate) struct Exchange {
     batch: Batch<'static>,
     backup: Underway,
     waiters: VecDeque<Waiter>,
-    views: Vec<(u32, PendingView)>,
-    changed: Option<Changed>,
+    views: Vec<(u32, PendingViews)>,
+    news: News,
     /// The hold on the client's session.
     owner: Option<Owner>,
 }
@@ -42,7 +43,7 @@ impl Exchange {
             backup: Underway::default(),
             waiters: VecDeque::new(),
             views: Vec::new(),
-            changed: None,
+            news: News::default(),
             owner: None,
         }
     }
@@ -87,13 +88,13 @@ impl Exchange {
             self.waiters.remove(at);
         }
         self.views.retain_mut(|(id, pending)| match Pin::new(pending).poll(context) {
-            Poll::Ready(Ok(view)) => {
-                self.session.view_ready(*id, view);
+            Poll::Ready(Ok(views)) => {
+                self.session.views_ready(*id, views);
                 false
             }
             Poll::Ready(Err(lost)) => {
                 debug!(%lost, "a watch was lost");
-                self.session.view_lost(*id);
+                self.session.views_lost(*id);
                 false
             }
             Poll::Pending => true,
@@ -103,18 +104,19 @@ impl Exchange {
 
     /// Waits for the next change if live watches do; whether there is one.
     pub(crate) fn poll_change(&mut self, context: &mut Context<'_>, commit: &dyn Commit) -> bool {
-        let Some(after) = self.session.waits_for_change() else {
-            self.changed = None;
+        let session = &self.session;
+        if session.watches() == 0 {
+            self.news = News::default();
             return false;
-        };
-        let changed = self.changed.get_or_insert_with(|| commit.feeds()[0].changed(after));
-        let Poll::Ready(result) = Pin::new(changed).poll(context) else { return false };
-        self.changed = None;
-        // After a failure of storage nothing changes any more; the server is about to end.
-        if result.is_ok() {
-            self.session.changed();
         }
-        result.is_ok()
+        let mut due =
+            self.news.poll(context, commit.feeds(), |group| session.waits_for_change(group));
+        let any = due.any();
+        while let Some(group) = due.next(0) {
+            due.clear(group);
+            self.session.changed(group);
+        }
+        any
     }
 
     /// Runs the requests that have arrived, the last bytes of them at `arrived`; whether there were

@@ -14,6 +14,7 @@ mod gate;
 mod http;
 mod input;
 mod lingering;
+mod news;
 mod page;
 mod request;
 mod resp;

@@ -6,24 +6,25 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tidekeep_log::{Changed, Commit};
+use tidekeep_log::Commit;
 
 use super::input::Input;
+use super::news::News;
 use crate::session::{Came, House, Resp, Wait};
 
 /// A RESP session with its open questions to the commit.
 pub(crate) struct RespExchange {
     pub(crate) session: Resp,
     wait: Option<Wait>,
-    /// The next change, if it listens to events.
-    changed: Option<Changed>,
+    /// The next changes, if it listens to events.
+    news: News,
     /// Since when it waits.
     since: Instant,
 }
 
 impl RespExchange {
     pub(crate) fn new(session: Resp) -> Self {
-        Self { session, wait: None, changed: None, since: Instant::now() }
+        Self { session, wait: None, news: News::default(), since: Instant::now() }
     }
 
     /// Whether the commit is yet to answer.
@@ -33,7 +34,7 @@ impl RespExchange {
 
     /// Whether it waits for post or for changes, or did before.
     pub(crate) fn listens(&self) -> bool {
-        self.session.mailbox().is_some() || self.changed.is_some()
+        self.session.mailbox().is_some() || !self.news.is_empty()
     }
 
     /// Hands the session what it waited for; whether that has come.
@@ -41,7 +42,7 @@ impl RespExchange {
         let Some(wait) = &mut self.wait else { return false };
         let came = match wait {
             Wait::Answers(pending) => Pin::new(pending).poll(context).map(Came::Answers),
-            Wait::View(pending) => Pin::new(pending).poll(context).map(Came::View),
+            Wait::Views(pending) => Pin::new(pending).poll(context).map(Came::Views),
         };
         let Poll::Ready(came) = came else { return false };
         house.metrics.batch_time.record(self.since.elapsed());
@@ -54,18 +55,19 @@ impl RespExchange {
         let post = self.session.mailbox().is_some_and(|mailbox| mailbox.has_post(context.waker()));
         // What does not fit now is taken when the socket has taken what is before it.
         let post = post && self.session.output().is_empty() && self.wait.is_none();
-        let Some(after) = self.session.waits_for_change() else {
-            self.changed = None;
+        if !self.session.follows_changes() {
+            self.news = News::default();
             return post;
-        };
-        let changed = self.changed.get_or_insert_with(|| commit.feeds()[0].changed(after));
-        let Poll::Ready(result) = Pin::new(changed).poll(context) else { return post };
-        self.changed = None;
-        // After a failure of storage nothing changes any more; the server is about to end.
-        if result.is_ok() {
-            self.session.changed();
         }
-        post || result.is_ok()
+        let session = &self.session;
+        let mut due =
+            self.news.poll(context, commit.feeds(), |group| session.waits_for_change(group));
+        let any = due.any();
+        while let Some(group) = due.next(0) {
+            due.clear(group);
+            self.session.changed(group);
+        }
+        post || any
     }
 
     /// Runs the commands that have arrived; whether there were any. Their time in the metrics is counted

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidekeep_log::{Call, Commit, Pending, PendingView};
+use tidekeep_log::{Call, Commit, Pending, PendingViews, views as views_of};
 use tidekeep_protocol::codec;
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Backup, Class, Request};
@@ -51,7 +51,7 @@ impl Service {
         batch: &Batch<'_>,
         session: &mut Session,
         backup: &mut Underway,
-        views: &mut Vec<(u32, PendingView)>,
+        views: &mut Vec<(u32, PendingViews)>,
     ) -> Option<(u64, Pending)> {
         match batch.class()? {
             Class::Read | Class::Write => {
@@ -78,7 +78,7 @@ impl Service {
         &self,
         batch: &Batch<'_>,
         session: &mut Session,
-        views: &mut Vec<(u32, PendingView)>,
+        views: &mut Vec<(u32, PendingViews)>,
     ) {
         for (call, ticket) in batch.calls.iter().zip(&batch.tickets) {
             let Request::Watch(watch) = &call.request else {
@@ -86,8 +86,8 @@ impl Service {
                 continue;
             };
             match session.open_watch(ticket, watch, &*self.commit) {
-                WatchStart::View(range) => {
-                    views.push((ticket.id, self.commit.feeds()[0].view(&range)))
+                WatchStart::Views(range) => {
+                    views.push((ticket.id, views_of(self.commit.feeds(), &range)))
                 }
                 WatchStart::Open | WatchStart::Refused => {}
             }

@@ -1,4 +1,4 @@
-//! What a run of changes comes to for a watch that wants the latest of each key only: the last event
+//! What a run of one group's changes comes to for a watch that wants the latest of each key only: the last event
 //! of each, as one message. Whole revisions are merged, so that nobody sees half a transaction, and
 //! nothing is kept between two messages.
 
@@ -9,7 +9,7 @@ use tidekeep_protocol::codec;
 use tidekeep_protocol::op::{Event as WireEvent, WatchMessage};
 use tidekeep_protocol::range::Range;
 
-use super::watch_message::{OVERHEAD_BYTES, cursor, size_bound};
+use super::watch_message::{OVERHEAD_BYTES, size_bound};
 
 /// Bytes of remembered changes that one message merges at most, so that a watch which is far behind
 /// does not hold its connection up.
@@ -96,12 +96,11 @@ impl<'a> Merged<'a> {
     }
 
     /// Appends the message's body.
-    pub(super) fn encode(mut self, previous: bool, incarnation: u64, body: &mut Vec<u8>) {
+    pub(super) fn encode(mut self, previous: bool, cursor: &[u8], body: &mut Vec<u8>) {
         self.keys.sort_unstable_by_key(|key| key.at);
         let told = self.keys.iter().filter(|key| key.is_told());
         let events = told.map(|key| key.to_wire(previous)).collect();
-        let cursor = cursor(incarnation, self.revision);
-        let message = WatchMessage::Events { revision: self.revision, cursor: &cursor, events };
+        let message = WatchMessage::Events { revision: self.revision, cursor, events };
         codec::encode(&message, body);
     }
 }

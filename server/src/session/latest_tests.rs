@@ -74,12 +74,12 @@ fn a_watcher_that_is_behind_gets_one_message_for_many_changes_of_a_key() {
     open(&mut session, &commit, Delivery::Latest, true);
     sent(&mut session, Millis(1), &commit);
     put(&commit, b"key", b"before");
-    session.changed();
+    session.changed(0);
     sent(&mut session, Millis(1), &commit);
     for n in 0..10_000_u32 {
         put(&commit, b"key", &n.to_be_bytes());
     }
-    session.changed();
+    session.changed(0);
     let frames = sent(&mut session, Millis(2), &commit);
     let [(_, 5, body)] = &frames[..] else { panic!("{} messages", frames.len()) };
     let WatchMessage::Events { revision, events, .. } = codec::decode(body).unwrap() else {
@@ -106,7 +106,7 @@ fn keys_that_come_and_go_in_between_are_left_out() {
     commit.commit(&[(b"goes", None)]);
     commit.commit(&[(b"stays", None)]);
     put(&commit, b"stays", b"2");
-    session.changed();
+    session.changed(0);
     let frames = sent(&mut session, Millis(2), &commit);
     let [(_, 5, body)] = &frames[..] else { panic!("{} messages", frames.len()) };
     let WatchMessage::Events { events, .. } = codec::decode(body).unwrap() else {
@@ -137,7 +137,7 @@ fn after_every_message_the_content_is_that_of_its_revision() {
                 let now = transact(&commit, &mut random, truth.last().unwrap());
                 truth.push(now);
             }
-            session.changed();
+            session.changed(0);
             if random().is_multiple_of(3) {
                 continue;
             }
@@ -150,10 +150,10 @@ fn after_every_message_the_content_is_that_of_its_revision() {
                 }
             }
         }
-        session.changed();
+        session.changed(0);
         apply(&sent(&mut session, Millis(301), &commit), &mut content);
         assert_eq!(&content, truth.last().unwrap(), "seed {seed}: not everything came");
-        assert_eq!(session.waits_for_change(), Some(truth.len() as u64 - 1));
+        assert_eq!(session.waits_for_change(0), Some(truth.len() as u64 - 1));
     }
     assert!(merged > 1000, "{merged} messages");
 }
@@ -171,7 +171,7 @@ fn what_does_not_fit_one_message_comes_in_several_of_whole_revisions() {
         now.insert(vec![n], vec![n; 400_000]);
         truth.push(now);
     }
-    session.changed();
+    session.changed(0);
     let frames = joined(&sent(&mut session, Millis(2), &commit));
     assert!((2..10).contains(&frames.len()), "{} messages", frames.len());
     for frame in frames {
@@ -213,19 +213,19 @@ fn every_and_latest_live_on_one_connection_and_both_are_cut_when_history_forgets
     for _ in 0..10 {
         put(&commit, b"key", b"value");
     }
-    session.changed();
+    session.changed(0);
     let frames = sent(&mut session, Millis(2), &commit);
     let of = |id| frames.iter().filter(|frame| frame.1 == id).count();
     assert_eq!((of(5), of(6)), (1, 10));
-    assert_eq!(session.waits_for_change(), Some(10));
+    assert_eq!(session.waits_for_change(0), Some(10));
     put(&commit, b"key", b"value");
     put(&commit, b"key", b"value");
     commit.forget(11);
-    session.changed();
+    session.changed(0);
     let frames = sent(&mut session, Millis(3), &commit);
     let ended: Vec<u32> = frames.iter().filter(|frame| frame.0 == 7).map(|frame| frame.1).collect();
     assert_eq!((ended.len(), frames.len()), (2, 2));
-    assert_eq!((session.watches(), session.waits_for_change()), (0, None));
+    assert_eq!((session.watches(), session.waits_for_change(0)), (0, None));
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn a_reader_that_stops_costs_no_more_than_what_is_on_the_way() {
         let mut most = 0;
         for n in 0..2_000_u32 {
             commit.commit_new(&n.to_be_bytes(), &[0; 5_000]);
-            session.changed();
+            session.changed(0);
             session.fill(Millis(2), &commit);
             most = most.max(session.output_backlog());
         }
@@ -264,7 +264,7 @@ fn long_replies_hold_an_event_up_by_three_chunks_at_most() {
         session.fill(Millis(2 + n), &commit);
         session.taken(Millis(2 + n), session.output().len().min(3_000 * (n as usize + 1)));
         put(&commit, b"key", b"value");
-        session.changed();
+        session.changed(0);
         let (mut before, mut found) = (0, false);
         while !found {
             session.fill(Millis(2 + n), &commit);
@@ -298,7 +298,7 @@ fn a_quiet_watch_resumes_from_its_bookmark_after_history_turned_over() {
             for n in 0..100_u32 {
                 put(&commit, &n.to_be_bytes(), b"busy");
             }
-            session.changed();
+            session.changed(0);
             assert_eq!(sent(&mut session, Millis(turn * 10_000 - 1), &commit), []);
             session.tick(Millis(turn * 10_000));
             let frames = sent(&mut session, Millis(turn * 10_000), &commit);

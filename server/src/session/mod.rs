@@ -10,6 +10,9 @@
 mod answering;
 mod answers;
 mod batch;
+mod content;
+#[cfg(test)]
+mod groups_tests;
 mod handshake;
 mod incoming;
 mod latest;
@@ -18,6 +21,7 @@ mod latest_tests;
 mod machine;
 mod outbox;
 mod outgoing;
+mod positions;
 mod rate;
 mod resp;
 mod tally;
@@ -32,8 +36,10 @@ mod watches;
 mod watches_tests;
 
 pub(crate) use batch::{Batch, Ticket};
+pub(crate) use content::Content;
 pub(crate) use handshake::{Greeting, Settings};
 pub(crate) use machine::{Ending, Session, turn_away};
+pub(crate) use positions::Due;
 pub(crate) use resp::{Came, Cursors, House, ROWS, Resp, RespCounts, Wait, matches_pattern};
 pub(crate) use tally::{OPERATION_COUNT, Tally};
 pub(crate) use timing::{Millis, SLOWEST_BYTES_PER_MS};

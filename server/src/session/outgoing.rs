@@ -136,28 +136,28 @@ impl Session {
         }
     }
 
-    /// Gives a watch the view it begins with.
-    pub(crate) fn view_ready(&mut self, id: u32, view: View) {
-        self.watches.view_ready(id, view);
+    /// Gives a watch the views it begins with, one of each group.
+    pub(crate) fn views_ready(&mut self, id: u32, views: Vec<View>) {
+        self.watches.views_ready(id, views);
     }
 
-    /// Ends a watch whose view cannot be made, because storage failed.
-    pub(crate) fn view_lost(&mut self, id: u32) {
+    /// Ends a watch whose views cannot be made, because storage failed.
+    pub(crate) fn views_lost(&mut self, id: u32) {
         if self.watches.end(id, &mut self.out) {
             let refusal = Refusal::new(Code::Storage, "the server's storage failed");
             self.out.error(id, &refusal.body());
         }
     }
 
-    /// The revision behind which the driver is to wait for a change; none while there is nothing
-    /// to wait for.
-    pub(crate) fn waits_for_change(&self) -> Option<u64> {
-        self.watches.waits_for_change()
+    /// The revision of a group behind which the driver is to wait for a change; none while there is
+    /// nothing to wait for.
+    pub(crate) fn waits_for_change(&self, group: usize) -> Option<u64> {
+        self.watches.waits_for_change(group)
     }
 
-    /// Notes that there is a change to look at.
-    pub(crate) fn changed(&mut self) {
-        self.watches.changed();
+    /// Notes that there is a change of a group to look at.
+    pub(crate) fn changed(&mut self, group: usize) {
+        self.watches.changed(group);
     }
 
     /// Open watches.

@@ -263,9 +263,9 @@ fn a_quiet_watch_gets_bookmarks_while_others_keys_change() {
     for _ in 0..3 {
         commit.commit(&[(b"busy", Some(b"value"))]);
     }
-    session.changed();
+    session.changed(0);
     assert_eq!(sent(&mut session, Millis(10_001), &commit), []);
-    assert_eq!(session.waits_for_change(), Some(3));
+    assert_eq!(session.waits_for_change(0), Some(3));
     assert_eq!(session.wait(), Millis(20_000));
     session.tick(Millis(20_000));
     let frames = sent(&mut session, Millis(20_000), &commit);
@@ -284,7 +284,7 @@ fn a_watch_whose_changes_were_forgotten_is_cut_as_a_slow_reader() {
         commit.commit(&[(b"key", Some(b"value"))]);
     }
     commit.forget(5);
-    session.changed();
+    session.changed(0);
     let frames = sent(&mut session, Millis(2), &commit);
     let [(kind::ERROR, 5, body)] = &frames[..] else { panic!("not one error: {frames:?}") };
     let error: ErrorBody<'_> = codec::decode(body).unwrap();
@@ -404,10 +404,10 @@ fn content_is_complete_before_the_changes_behind_it() {
     let class = op::Class::Watch;
     let ticket = Ticket { id: 6, kind: Watch::SPEC.kind, operation: 9, class };
     let opened = session.open_watch(&ticket, &request, &commit);
-    assert!(matches!(opened, WatchStart::View(_)));
+    assert!(matches!(opened, WatchStart::Views(_)));
     let empty = View::freeze(std::iter::empty(), &KeyRange::all(), Default::default(), 1);
     commit.commit(&[(b"new", Some(b"value"))]);
-    session.view_ready(6, empty);
+    session.views_ready(6, vec![empty]);
     let frames = sent(&mut session, Millis(1), &commit);
     let messages: Vec<WatchMessage<'_>> =
         frames.iter().map(|(_, _, body)| codec::decode(body).expect("it is whole")).collect();

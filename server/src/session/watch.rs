@@ -1,13 +1,15 @@
 //! One watch: its stage, and what it sends of a change or of its content.
 
-use tidekeep_log::{Change, View};
+use tidekeep_log::Change;
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::op::{Delivery, Operation, Watch as WatchRequest};
 use tidekeep_protocol::range::KeyRange;
 
+use super::content::Content;
 use super::latest::Merged;
 use super::outbox::{Fit, Outbox};
+use super::positions::Positions;
 use super::tally::Tally;
 use super::watch_message;
 
@@ -26,10 +28,10 @@ pub(super) struct Watch {
     pub(super) previous: bool,
     pub(super) delivery: Delivery,
     pub(super) stage: Stage,
-    /// Everything up to this revision was sent or is none of the watch's business.
-    pub(super) after: u64,
-    /// The last revision that the client was told.
-    pub(super) told: u64,
+    /// Everything up to these revisions was sent or is none of the watch's business.
+    pub(super) after: Positions,
+    /// Whether the client was told that it has come so far.
+    pub(super) told: bool,
     /// Whether the client was told that it has the content, or all since its cursor.
     pub(super) caught_up: bool,
     /// What it held when that was last summed up; see [`Watch::recount`].
@@ -38,14 +40,16 @@ pub(super) struct Watch {
 
 /// Where a watch is between its request and the newest change.
 pub(super) enum Stage {
-    /// Waits for its view.
+    /// Waits for its views.
     Opening,
-    /// Sends what the range held, from behind the key of the last page.
-    Content { view: View, last_key: Option<Vec<u8>> },
+    /// Sends what the range held.
+    Content(Content),
     /// Sends changes that the live watches have had already.
     Behind {
         /// Whether nothing was looked up yet, so that what is missing was so from the beginning.
         fresh: bool,
+        /// The group that is to be looked at next.
+        next: usize,
     },
     /// Sends changes as they become safe.
     Live,
@@ -69,12 +73,10 @@ impl Watch {
     fn held_bytes(&self) -> usize {
         let end = self.range.end.as_ref().map_or(0, Vec::capacity);
         let content = match &self.stage {
-            Stage::Content { view, last_key } => {
-                view.held_bytes() + last_key.as_ref().map_or(0, Vec::capacity)
-            }
+            Stage::Content(content) => content.held_bytes(),
             Stage::Opening | Stage::Behind { .. } | Stage::Live => 0,
         };
-        TABLE_BYTES + self.range.start.capacity() + end + content
+        TABLE_BYTES + self.range.start.capacity() + end + self.after.held_bytes() + content
     }
 
     /// Brings a sum over watches up to date with what this one holds now.
@@ -84,44 +86,53 @@ impl Watch {
         self.counted = held;
     }
 
-    /// Sends what of a change lies in the range.
+    /// Sends what of a group's change lies in the range.
     pub(super) fn send(
         &mut self,
         id: u32,
-        change: &Change,
+        (group, change): (usize, &Change),
         incarnation: u64,
         message_bytes: usize,
         out: &mut Outbox,
         tally: &mut Tally,
     ) -> Result<(), Cut> {
-        if change.revision <= self.after {
+        if change.revision <= self.after.at(group) {
             return Ok(());
         }
         let range = self.range.as_range();
         if !change.events.iter().any(|event| range.contains(event.key())) {
-            self.after = change.revision;
+            self.pass(group, change.revision);
             return Ok(());
         }
         if !has_room(out) {
             return Err(Cut::Full);
         }
-        let events = watch_message::Events { change, range, previous: self.previous, incarnation };
+        self.after.reach(group, change.revision);
+        let cursor = watch_message::cursor(incarnation, &self.after);
+        let events =
+            watch_message::Events { change, range, previous: self.previous, cursor: &cursor };
         let fits = events.size_bound() <= message_bytes
             && out.watch_message(REPLY_KIND, id, |body| events.encode(body)) == Fit::Taken;
         if !fits {
             return Err(Cut::Over(too_much()));
         }
-        self.after = change.revision;
-        self.told = change.revision;
+        self.told = true;
         tally.watch_message();
         Ok(())
     }
 
-    /// Sends what a run of changes, oldest first, comes to.
+    /// Notes that there is nothing to send of a group up to a revision.
+    pub(super) fn pass(&mut self, group: usize, through: u64) {
+        if self.after.reach(group, through) {
+            self.told = false;
+        }
+    }
+
+    /// Sends what a run of a group's changes, oldest first, comes to.
     pub(super) fn send_latest(
         &mut self,
         id: u32,
-        changes: &[Change],
+        (group, changes): (usize, &[Change]),
         incarnation: u64,
         message_bytes: usize,
         out: &mut Outbox,
@@ -129,24 +140,29 @@ impl Watch {
     ) -> Result<(), Cut> {
         let range = self.range.as_range();
         let through = changes.last().map_or(0, |change| change.revision);
-        while self.after < through {
+        while self.after.at(group) < through {
             if !has_room(out) {
                 return Err(Cut::Full);
             }
-            let merged = Merged::of(changes, self.after, range, self.previous, message_bytes)
+            let after = self.after.at(group);
+            let merged = Merged::of(changes, after, range, self.previous, message_bytes)
                 .map_err(|_| Cut::Over(too_much()))?;
             let (after, revision, previous) = (merged.through, merged.revision(), self.previous);
             if !merged.is_empty() {
+                self.after.reach(group, revision);
+                let cursor = watch_message::cursor(incarnation, &self.after);
                 let fit = out.watch_message(REPLY_KIND, id, |body| {
-                    merged.encode(previous, incarnation, body);
+                    merged.encode(previous, &cursor, body);
                 });
                 if fit == Fit::TooLong {
                     return Err(Cut::Over(too_much()));
                 }
-                self.told = revision;
+                self.told = true;
                 tally.watch_message();
             }
-            self.after = after;
+            if self.after.reach(group, after) {
+                self.told = false;
+            }
         }
         Ok(())
     }
@@ -160,14 +176,13 @@ impl Watch {
         bytes: usize,
         out: &mut Outbox,
     ) -> Result<(), Refusal> {
-        let Stage::Content { view, last_key } = &mut self.stage else { return Ok(()) };
-        let page = view.page(last_key.as_deref(), PAGE_ENTRIES, bytes);
-        let Some(last) = page.last() else {
-            self.stage = Stage::Behind { fresh: false };
+        let Stage::Content(content) = &mut self.stage else { return Ok(()) };
+        let page = content.page(PAGE_ENTRIES, bytes);
+        if page.is_empty() {
+            self.stage = Stage::Behind { fresh: false, next: 0 };
             self.say_caught_up(id, incarnation, out);
             return Ok(());
-        };
-        *last_key = Some(last.key().to_vec());
+        }
         match out.watch_message(REPLY_KIND, id, |body| watch_message::content(&page, body)) {
             Fit::Taken => Ok(()),
             Fit::TooLong => Err(Refusal::new(Code::TooLarge, "an entry is longer than a message")),
@@ -180,17 +195,19 @@ impl Watch {
             return;
         }
         self.caught_up = true;
-        self.told = self.after;
-        let revision = self.after;
+        self.told = true;
+        let after = &self.after;
         out.watch_message(REPLY_KIND, id, |body| {
-            watch_message::caught_up(incarnation, revision, body);
+            watch_message::caught_up(incarnation, after, body);
         });
     }
 
     /// The end of a watch whose next changes the server no longer knows.
     pub(super) fn forgotten(&self) -> Cut {
         Cut::Over(match self.stage {
-            Stage::Behind { fresh: true } => too_old("the changes since the cursor are forgotten"),
+            Stage::Behind { fresh: true, .. } => {
+                too_old("the changes since the cursor are forgotten")
+            }
             _ => slow_reader(),
         })
     }

@@ -2,10 +2,11 @@
 
 use tidekeep_log::{Change, Entry, Event, EventKind};
 use tidekeep_protocol::codec;
-use tidekeep_protocol::cursor::Cursor;
 use tidekeep_protocol::op::WatchMessage;
 use tidekeep_protocol::planted;
 use tidekeep_protocol::range::Range;
+
+use super::positions::Positions;
 
 /// More than an event, or a message, takes beside its keys and values.
 pub(super) const OVERHEAD_BYTES: usize = 64;
@@ -17,7 +18,8 @@ pub(crate) struct Events<'a> {
     pub(crate) range: Range<'a>,
     /// Whether the entries before are wanted.
     pub(crate) previous: bool,
-    pub(crate) incarnation: u64,
+    /// Resumes behind the message.
+    pub(crate) cursor: &'a [u8],
 }
 
 impl Events<'_> {
@@ -33,9 +35,8 @@ impl Events<'_> {
         let inside = self.change.events.iter().filter(|event| self.range.contains(event.key()));
         let most = if planted::is_awake("transaction-split") { 1 } else { usize::MAX };
         let events = inside.take(most).map(|event| event.to_wire(self.previous)).collect();
-        let revision = self.change.revision;
-        let cursor = cursor(self.incarnation, revision);
-        codec::encode(&WatchMessage::Events { revision, cursor: &cursor, events }, body);
+        let Self { change: &Change { revision, .. }, cursor, .. } = *self;
+        codec::encode(&WatchMessage::Events { revision, cursor, events }, body);
     }
 }
 
@@ -54,19 +55,22 @@ pub(crate) fn content(page: &[Entry], body: &mut Vec<u8>) {
     codec::encode(&WatchMessage::Content(page.iter().map(Entry::to_wire).collect()), body);
 }
 
-/// Appends the body of the message that says that everything up to `revision` was sent.
-pub(crate) fn caught_up(incarnation: u64, revision: u64, body: &mut Vec<u8>) {
-    let cursor = cursor(incarnation, revision);
+/// Appends the body of the message that says that everything up to `after` was sent.
+pub(crate) fn caught_up(incarnation: u64, after: &Positions, body: &mut Vec<u8>) {
+    let (revision, cursor) = (after.least(), cursor(incarnation, after));
     codec::encode(&WatchMessage::CaughtUp { revision, cursor: &cursor }, body);
 }
 
-/// Appends the body of the message that says that nothing changed up to `revision`.
-pub(crate) fn bookmark(incarnation: u64, revision: u64, body: &mut Vec<u8>) {
-    let cursor = cursor(incarnation, revision);
+/// Appends the body of the message that says that nothing changed up to `after`.
+pub(crate) fn bookmark(incarnation: u64, after: &Positions, body: &mut Vec<u8>) {
+    let (revision, cursor) = (after.least(), cursor(incarnation, after));
     codec::encode(&WatchMessage::Bookmark { revision, cursor: &cursor }, body);
 }
 
-pub(super) fn cursor(incarnation: u64, revision: u64) -> Vec<u8> {
-    let ahead = u64::from(planted::is_awake("cursor-off-by-one"));
-    Cursor::single(incarnation, revision + ahead).to_bytes()
+pub(super) fn cursor(incarnation: u64, after: &Positions) -> Vec<u8> {
+    let mut cursor = after.cursor(incarnation);
+    if planted::is_awake("cursor-off-by-one") {
+        cursor.revisions.iter_mut().for_each(|revision| *revision += 1);
+    }
+    cursor.to_bytes()
 }

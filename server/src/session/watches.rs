@@ -11,16 +11,19 @@
 //! none waits for another.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use tidekeep_log::{Change, Commit, View};
+use tidekeep_log::{Change, Commit, Feed, View};
 use tidekeep_protocol::cursor::Cursor;
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Delivery, Watch as WatchRequest, WatchFrom};
 use tidekeep_protocol::range::KeyRange;
 
+use super::content::Content;
 use super::handshake::Settings;
 use super::latest::MERGE_BYTES;
 use super::outbox::Outbox;
+use super::positions::{Due, Positions};
 use super::tally::Tally;
 use super::timing::Millis;
 use super::watch::{Cut, REPLY_KIND, Stage, Watch, has_room, slow_reader, too_old};
@@ -34,8 +37,8 @@ const BOOKMARK_MS: u64 = 10_000;
 pub(crate) enum WatchStart {
     /// Nothing.
     Open,
-    /// Get a view of this range and hand it in.
-    View(KeyRange),
+    /// Get a view of this range from each group and hand them in.
+    Views(KeyRange),
     /// Nothing; it was refused.
     Refused,
 }
@@ -65,15 +68,24 @@ pub(crate) struct Watches {
 struct Walk {
     watches: usize,
     /// Each of them has had all up to here.
-    at: u64,
-    /// Whether there may be a change behind that.
-    due: bool,
+    at: Positions,
+    /// The groups that may have a change behind that.
+    due: Due,
+    /// The group whose turn it is.
+    next: usize,
 }
 
 impl Walk {
-    /// How far a watch must be to join, which had `after` when the newest revision was `newest`.
-    fn limit(&self, newest: u64) -> u64 {
-        if self.watches > 0 { self.at } else { newest }
+    /// How far a watch must be in a group to join.
+    fn limit(&self, group: usize, feeds: &[Arc<dyn Feed>]) -> u64 {
+        if self.watches > 0 { self.at.at(group) } else { feeds[group].revision() }
+    }
+
+    /// The group to look at now, if any has news.
+    fn turn(&mut self) -> Option<usize> {
+        let group = self.due.next(self.next).filter(|_| self.watches > 0)?;
+        self.next = group + 1;
+        Some(group)
     }
 }
 
@@ -125,20 +137,21 @@ impl Watches {
             start: request.range.start.to_vec(),
             end: request.range.end.map(<[u8]>::to_vec),
         };
-        let newest = commit.feeds()[0].revision();
+        let feeds = commit.feeds();
         let (stage, after) = match request.from {
-            WatchFrom::Now | WatchFrom::Content => (Stage::Opening, newest),
-            WatchFrom::Cursor(bytes) => (
-                Stage::Behind { fresh: true },
-                self.resume_after(bytes, commit.feeds()[0].last_revision())?,
-            ),
+            WatchFrom::Now | WatchFrom::Content => {
+                (Stage::Opening, Positions::of(feeds, |feed| feed.revision()))
+            }
+            WatchFrom::Cursor(bytes) => {
+                (Stage::Behind { fresh: true, next: 0 }, self.resume_after(bytes, feeds)?)
+            }
         };
         let (previous, delivery) = (request.previous, request.delivery);
         let start = match request.from {
-            WatchFrom::Content => WatchStart::View(range.clone()),
+            WatchFrom::Content => WatchStart::Views(range.clone()),
             WatchFrom::Now | WatchFrom::Cursor(_) => WatchStart::Open,
         };
-        let (told, caught_up, counted) = (after, false, 0);
+        let (told, caught_up, counted) = (true, false, 0);
         let mut watch = Watch { range, previous, delivery, stage, after, told, caught_up, counted };
         let mut held = self.held;
         watch.recount(&mut held);
@@ -158,42 +171,44 @@ impl Watches {
         Ok(start)
     }
 
-    fn resume_after(&self, bytes: &[u8], last: u64) -> Result<u64, Refusal> {
+    fn resume_after(&self, bytes: &[u8], feeds: &[Arc<dyn Feed>]) -> Result<Positions, Refusal> {
         let cursor = Cursor::from_bytes(bytes)
             .map_err(|_| Refusal::new(Code::InvalidInput, "the cursor is none of a watch"))?;
-        match cursor.revisions[..] {
-            [revision] if cursor.incarnation == self.incarnation && revision <= last => {
-                Ok(revision)
-            }
-            _ => Err(too_old("the cursor is of another history")),
+        let known = |(revision, feed): (&u64, &Arc<dyn Feed>)| *revision <= feed.last_revision();
+        let ours = cursor.incarnation == self.incarnation
+            && cursor.revisions.len() == feeds.len()
+            && cursor.revisions.iter().zip(feeds).all(known);
+        match ours {
+            true => Ok(cursor.revisions.into_iter().collect()),
+            false => Err(too_old("the cursor is of another history")),
         }
     }
 
-    /// Gives a watch the view it begins with.
-    pub(crate) fn view_ready(&mut self, id: u32, view: View) {
+    /// Gives a watch the views it begins with, one of each group.
+    pub(crate) fn views_ready(&mut self, id: u32, views: Vec<View>) {
         let Some(watch) = self.table.get_mut(&id) else { return };
         if matches!(watch.stage, Stage::Opening) {
-            watch.after = view.revision();
-            watch.told = watch.after;
-            watch.stage = Stage::Content { view, last_key: None };
+            let content = Content::new(views);
+            watch.after = content.positions();
+            watch.stage = Stage::Content(content);
             watch.recount(&mut self.held);
             self.behind.push_back(id);
         }
     }
 
-    /// The revision behind which live watches wait for a change.
-    pub(crate) fn waits_for_change(&self) -> Option<u64> {
+    /// The revision of a group behind which live watches wait for a change.
+    pub(crate) fn waits_for_change(&self, group: usize) -> Option<u64> {
         let waiting = [&self.every, &self.latest].into_iter().filter(|walk| walk.watches > 0);
-        if waiting.clone().any(|walk| walk.due) {
+        if waiting.clone().any(|walk| walk.due.has(group)) {
             return None;
         }
-        waiting.map(|walk| walk.at).min()
+        waiting.map(|walk| walk.at.at(group)).min()
     }
 
-    /// Notes that there is a change behind the live watches.
-    pub(crate) fn changed(&mut self) {
-        self.every.due = true;
-        self.latest.due = true;
+    /// Notes that there is a change of a group behind the live watches.
+    pub(crate) fn changed(&mut self, group: usize) {
+        self.every.due.note(group);
+        self.latest.due.note(group);
     }
 
     fn walk(&mut self, delivery: Delivery) -> &mut Walk {
@@ -235,55 +250,64 @@ impl Watches {
         if self.table.is_empty() || out.next_watch_chunk() {
             return !self.table.is_empty();
         }
-        let every =
-            self.every.watches > 0 && self.every.due && self.feed_live(unix_ms, out, commit, tally);
-        let latest = self.latest.watches > 0
-            && self.latest.due
-            && has_room(out)
-            && self.feed_latest(unix_ms, out, commit, tally);
+        let every = self
+            .every
+            .turn()
+            .is_some_and(|group| self.feed_live(unix_ms, group, out, commit, tally));
+        let latest = has_room(out)
+            && self
+                .latest
+                .turn()
+                .is_some_and(|group| self.feed_latest(unix_ms, group, out, commit, tally));
         let behind = has_room(out) && self.feed_behind(out, commit, tally);
         every || latest || behind
     }
 
+    /// Sends what changed in a group; whether another look is worth it.
     fn feed_live(
         &mut self,
         unix_ms: u64,
+        group: usize,
         out: &mut Outbox,
         commit: &dyn Commit,
         tally: &mut Tally,
     ) -> bool {
-        let Ok(found) = commit.feeds()[0].changes(self.every.at, self.page_bytes) else {
+        let Ok(found) = commit.feeds()[group].changes(self.every.at.at(group), self.page_bytes)
+        else {
             self.end_live(Delivery::Every, out);
             return true;
         };
-        self.every.due = !found.changes.is_empty();
+        if found.changes.is_empty() {
+            self.every.due.clear(group);
+        }
         for change in &found.changes {
-            if !self.send_live(change, out, tally) {
+            if !self.send_live(group, change, out, tally) {
                 return true;
             }
-            self.every.at = change.revision;
+            self.every.at.reach(group, change.revision);
             tally.watch_lag(unix_ms.saturating_sub(change.at_ms));
         }
-        self.arrive(Delivery::Every, found.through);
-        !found.changes.is_empty()
+        self.arrive(Delivery::Every, group, found.through);
+        !found.changes.is_empty() || self.every.due.any()
     }
 
-    /// Sends what the changes since the last time come to; whether there were any.
+    /// Sends what the changes of a group since the last time come to; whether another look is worth it.
     fn feed_latest(
         &mut self,
         unix_ms: u64,
+        group: usize,
         out: &mut Outbox,
         commit: &dyn Commit,
         tally: &mut Tally,
     ) -> bool {
-        let Ok(found) = commit.feeds()[0].changes(self.latest.at, MERGE_BYTES) else {
+        let Ok(found) = commit.feeds()[group].changes(self.latest.at.at(group), MERGE_BYTES) else {
             self.end_live(Delivery::Latest, out);
             return true;
         };
         let Some(last) = found.changes.last() else {
-            self.latest.due = false;
-            self.arrive(Delivery::Latest, found.through);
-            return false;
+            self.latest.due.clear(group);
+            self.arrive(Delivery::Latest, group, found.through);
+            return self.latest.due.any();
         };
         let (incarnation, message_bytes) = (self.incarnation, self.message_bytes);
         let mut over = Vec::new();
@@ -291,7 +315,8 @@ impl Watches {
             if !watch.is_live(Delivery::Latest) {
                 continue;
             }
-            match watch.send_latest(id, &found.changes, incarnation, message_bytes, out, tally) {
+            let changes = (group, &found.changes[..]);
+            match watch.send_latest(id, changes, incarnation, message_bytes, out, tally) {
                 Ok(()) => {}
                 Err(Cut::Full) => return true,
                 Err(Cut::Over(refusal)) => over.push((id, refusal)),
@@ -301,27 +326,34 @@ impl Watches {
             self.cut(id, &refusal, out);
         }
         tally.watch_lag(unix_ms.saturating_sub(last.at_ms));
-        self.arrive(Delivery::Latest, found.through);
+        self.arrive(Delivery::Latest, group, found.through);
         true
     }
 
-    /// Notes that live watches have had all up to `through`.
-    fn arrive(&mut self, delivery: Delivery, through: u64) {
+    /// Notes that live watches have had all of a group up to `through`.
+    fn arrive(&mut self, delivery: Delivery, group: usize, through: u64) {
         let walk = self.walk(delivery);
-        walk.at = walk.at.max(through);
-        let at = walk.at;
+        walk.at.reach(group, through);
+        let at = walk.at.at(group);
         for watch in self.table.values_mut().filter(|watch| watch.is_live(delivery)) {
-            watch.after = watch.after.max(at);
+            watch.pass(group, at);
         }
     }
 
     /// Sends one change to every live watch that has not had it; whether all have it now.
-    fn send_live(&mut self, change: &Change, out: &mut Outbox, tally: &mut Tally) -> bool {
+    fn send_live(
+        &mut self,
+        group: usize,
+        change: &Change,
+        out: &mut Outbox,
+        tally: &mut Tally,
+    ) -> bool {
         let mut over = Vec::new();
         for (&id, watch) in &mut self.table {
-            if !watch.is_live(Delivery::Every) || watch.after >= change.revision {
+            if !watch.is_live(Delivery::Every) || watch.after.at(group) >= change.revision {
                 continue;
             }
+            let change = (group, change);
             match watch.send(id, change, self.incarnation, self.message_bytes, out, tally) {
                 Ok(()) => {}
                 Err(Cut::Full) => return false,
@@ -338,7 +370,7 @@ impl Watches {
         let Some(id) = self.behind.pop_front() else { return false };
         let Some(watch) = self.table.get_mut(&id) else { return true };
         match &watch.stage {
-            Stage::Content { .. } => {
+            Stage::Content(_) => {
                 let sent = watch.send_page(id, self.incarnation, self.page_bytes, out);
                 watch.recount(&mut self.held);
                 match sent {
@@ -369,46 +401,60 @@ impl Watches {
             Delivery::Every => (&self.every, self.page_bytes),
             Delivery::Latest => (&self.latest, MERGE_BYTES),
         };
-        let limit = walk.limit(commit.feeds()[0].revision());
-        if watch.after >= limit {
-            return Ok(true);
+        let (feeds, groups) = (commit.feeds(), watch.after.groups());
+        if let Stage::Behind { fresh: true, next } = watch.stage {
+            // One group that has forgotten is as good as all, and better known before than amid the rest.
+            let forgotten =
+                |group: &usize| feeds[*group].changes(watch.after.at(*group), 1).is_err();
+            if groups > 1 && (0..groups).any(|group| forgotten(&group)) {
+                return Err(watch.forgotten());
+            }
+            if groups > 1 {
+                watch.stage = Stage::Behind { fresh: false, next };
+            }
         }
-        let found = commit.feeds()[0].changes(watch.after, bytes).map_err(|_| watch.forgotten())?;
-        watch.stage = Stage::Behind { fresh: false };
-        if found.changes.is_empty() {
-            watch.after = watch.after.max(found.through.min(limit));
-            return Ok(true);
-        }
+        let Stage::Behind { next, .. } = watch.stage else { return Err(Cut::Full) };
+        let mut turns = (0..groups).map(|turn| (next + turn) % groups);
+        let is_behind = |group: &usize| watch.after.at(*group) < walk.limit(*group, feeds);
+        let Some(group) = turns.find(is_behind) else { return Ok(true) };
+        let limit = walk.limit(group, feeds);
+        let after = watch.after.at(group);
+        let found = feeds[group].changes(after, bytes).map_err(|_| watch.forgotten())?;
+        watch.stage = Stage::Behind { fresh: false, next: group + 1 };
         let until = found.changes.partition_point(|change| change.revision <= limit);
         let changes = &found.changes[..until];
         match watch.delivery {
             Delivery::Every => {
                 for change in changes {
+                    let change = (group, change);
                     watch.send(id, change, self.incarnation, self.message_bytes, out, tally)?;
                 }
             }
             Delivery::Latest => {
-                let message_bytes = self.message_bytes;
+                let (changes, message_bytes) = ((group, changes), self.message_bytes);
                 watch.send_latest(id, changes, self.incarnation, message_bytes, out, tally)?;
             }
         }
-        watch.after = watch.after.max(found.through.min(limit));
+        watch.pass(group, found.through.min(limit));
+        let is_behind = |group| watch.after.at(group) < walk.limit(group, feeds);
         // What says that nothing is missing must not overtake the rest of a long message.
-        Ok(watch.after >= limit && !out.watch_busy())
+        Ok(!(0..groups).any(is_behind) && !out.watch_busy())
     }
 
     /// Makes a watch a live one, and says so to the client unless it knows.
     fn join(&mut self, id: u32, out: &mut Outbox) {
         let Some(watch) = self.table.get_mut(&id) else { return };
         watch.stage = Stage::Live;
-        let (delivery, revision) = (watch.delivery, watch.after);
         watch.say_caught_up(id, self.incarnation, out);
-        let walk = self.walk(delivery);
+        let walk = match watch.delivery {
+            Delivery::Every => &mut self.every,
+            Delivery::Latest => &mut self.latest,
+        };
         if walk.watches == 0 {
-            walk.at = revision;
+            walk.at.clone_from(&watch.after);
         }
         walk.watches += 1;
-        walk.due = true;
+        walk.due = Due::all(watch.after.groups());
     }
 
     fn end_live(&mut self, delivery: Delivery, out: &mut Outbox) {
@@ -432,11 +478,11 @@ impl Watches {
         }
         self.bookmarks_at = now.after(BOOKMARK_MS);
         for (&id, watch) in &mut self.table {
-            if matches!(watch.stage, Stage::Live) && watch.after > watch.told {
-                watch.told = watch.after;
-                let (incarnation, revision) = (self.incarnation, watch.after);
+            if matches!(watch.stage, Stage::Live) && !watch.told {
+                watch.told = true;
+                let (incarnation, after) = (self.incarnation, &watch.after);
                 out.watch_message(REPLY_KIND, id, |body| {
-                    watch_message::bookmark(incarnation, revision, body);
+                    watch_message::bookmark(incarnation, after, body);
                 });
             }
         }

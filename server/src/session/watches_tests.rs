@@ -62,10 +62,10 @@ fn what_watches_hold_counts_until_they_end() {
 fn what_a_watch_holds_of_its_content_counts_until_it_is_sent() {
     let (commit, mut session) = (Scripted::default(), greeted());
     let opened = open(&mut session, &commit, 1, WatchFrom::Content);
-    assert!(matches!(opened, WatchStart::View(_)));
+    assert!(matches!(opened, WatchStart::Views(_)));
     let opening = session.held_bytes();
     let range = KeyRange { start: vec![b'a'; 100_000], end: None };
-    session.view_ready(1, View::freeze(std::iter::empty(), &range, Default::default(), 0));
+    session.views_ready(1, vec![View::freeze(std::iter::empty(), &range, Default::default(), 0)]);
     assert!(session.held_bytes() >= opening + 100_000);
     sent(&mut session, Millis(1), &commit);
     session.rest();
@@ -95,7 +95,7 @@ fn watches_beyond_their_half_of_the_budget_are_refused_and_the_others_go_on() {
     assert_eq!(open(&mut session, &commit, refused, WatchFrom::Now), WatchStart::Open);
     let key = [b'a'; 1_001];
     commit.commit(&[(&key, Some(b"value"))]);
-    session.changed();
+    session.changed(0);
     let frames = sent(&mut session, Millis(2), &commit);
     let told = frames.iter().filter(|(kind, ..)| *kind == Watch::SPEC.kind | kind::REPLY);
     assert!(told.count() >= refused as usize - 1, "the watches that there are go on");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidekeep_log::{Answer, Commit, Lost, Pending, PendingView, View};
+use tidekeep_log::{Answer, Commit, Lost, Pending, PendingViews, View};
 
 use super::plan::At;
 use crate::observe::Metrics;
@@ -38,13 +38,13 @@ impl House<'_> {
 pub(crate) enum Wait {
     /// The answers to what it asked.
     Answers(Pending),
-    /// A frozen cut.
-    View(Box<PendingView>),
+    /// A frozen cut of each group.
+    Views(Box<PendingViews>),
 }
 
 /// What came of it.
 pub(crate) enum Came {
     /// The answers that could not be given at once.
     Answers(Result<Vec<Answer>, Lost>),
-    View(Result<View, Lost>),
+    Views(Result<Vec<View>, Lost>),
 }

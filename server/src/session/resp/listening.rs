@@ -17,6 +17,7 @@ use super::subcommands;
 use super::table::{Local, Row, Run};
 use crate::service::{Hub, Mailbox, Topic};
 use crate::session::Ending;
+use crate::session::positions::{Due, Positions};
 
 /// What events of one key are published under, before the key.
 const OF_KEY: &[u8] = b"__keyspace@0__:";
@@ -38,10 +39,21 @@ pub(crate) struct Listening {
 }
 
 struct Events {
-    /// Everything up to this revision was told.
-    after: u64,
-    /// Whether there may be something behind it.
-    due: bool,
+    /// Everything up to these revisions was told.
+    after: Positions,
+    /// The groups that may have something behind them.
+    due: Due,
+    /// The group whose turn it is.
+    next: usize,
+}
+
+impl Events {
+    /// The group to look at now, if any has news.
+    fn turn(&mut self) -> Option<usize> {
+        let group = self.due.next(self.next)?;
+        self.next = group + 1;
+        Some(group)
+    }
 }
 
 impl Listening {
@@ -79,7 +91,9 @@ impl Listening {
         if !follows {
             self.events = None;
         } else if self.events.is_none() {
-            self.events = Some(Events { after: house.commit.feeds()[0].revision(), due: true });
+            let after = Positions::of(house.commit.feeds(), |feed| feed.revision());
+            let due = Due::all(after.groups());
+            self.events = Some(Events { after, due, next: 0 });
         }
     }
 }
@@ -235,11 +249,15 @@ impl Core {
     pub(super) fn is_told(&mut self, house: &House<'_>) -> bool {
         let Some(listening) = &mut self.listening else { return true };
         if let Some(events) = &mut listening.events {
-            events.due |= events.after < house.commit.feeds()[0].revision();
+            for (group, feed) in house.commit.feeds().iter().enumerate() {
+                if events.after.at(group) < feed.revision() {
+                    events.due.note(group);
+                }
+            }
         }
         self.deliver(house);
         let told = |it: &Listening| {
-            it.mailbox.bytes() == 0 && it.events.as_ref().is_none_or(|events| !events.due)
+            it.mailbox.bytes() == 0 && it.events.as_ref().is_none_or(|events| !events.due.any())
         };
         self.ending.is_none() && self.listening.as_deref().is_none_or(told)
     }
@@ -272,10 +290,12 @@ impl Core {
     ) -> Result<(), TooSlow> {
         let page = self.settings.limits.chunk_bytes as usize;
         while self.outlet.takes_messages()
-            && let Some(Events { after, due: true }) = listening.events
+            && let Some(events) = &mut listening.events
+            && let Some(group) = events.turn()
         {
-            let found = house.commit.feeds()[0].changes(after, page).map_err(|_| TooSlow)?;
-            let mut told = found.through.max(after);
+            let (feed, after) = (&house.commit.feeds()[group], events.after.at(group));
+            let found = feed.changes(after, page).map_err(|_| TooSlow)?;
+            let mut told = found.through;
             for change in &found.changes {
                 if !self.outlet.takes_messages() {
                     told = change.revision - 1;
@@ -285,8 +305,12 @@ impl Core {
                     self.tell_event(event, listening);
                 }
             }
-            let more = told < found.through || !found.changes.is_empty();
-            listening.events = Some(Events { after: told, due: more });
+            if let Some(events) = &mut listening.events {
+                events.after.reach(group, told);
+                if found.changes.is_empty() {
+                    events.due.clear(group);
+                }
+            }
         }
         Ok(())
     }
@@ -327,16 +351,21 @@ impl Core {
         to.bulk(payload);
     }
 
-    /// The revision behind which the driver is to wait for a change, if events are followed.
-    pub(super) fn waits_for_change(&self) -> Option<u64> {
-        let events = self.listening.as_ref()?.events.as_ref()?;
-        (!events.due).then_some(events.after)
+    /// Whether events are followed.
+    pub(super) fn follows_changes(&self) -> bool {
+        self.listening.as_ref().is_some_and(|listening| listening.events.is_some())
     }
 
-    /// Notes that there is a change to look at.
-    pub(super) fn changed(&mut self) {
+    /// The revision of a group behind which the driver is to wait for a change, if events are followed.
+    pub(super) fn waits_for_change(&self, group: usize) -> Option<u64> {
+        let events = self.listening.as_ref()?.events.as_ref()?;
+        (!events.due.has(group)).then(|| events.after.at(group))
+    }
+
+    /// Notes that there is a change of a group to look at.
+    pub(super) fn changed(&mut self, group: usize) {
         if let Some(events) = self.listening.as_mut().and_then(|it| it.events.as_mut()) {
-            events.due = true;
+            events.due.note(group);
         }
     }
 }

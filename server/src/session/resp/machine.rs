@@ -204,15 +204,20 @@ impl Resp {
         self.core.listening.as_ref().map(|listening| listening.mailbox())
     }
 
-    /// The revision behind which the driver is to wait for a change; none while there is nothing to
-    /// wait for.
-    pub(crate) fn waits_for_change(&self) -> Option<u64> {
-        self.core.waits_for_change()
+    /// Whether changes are followed.
+    pub(crate) fn follows_changes(&self) -> bool {
+        self.core.follows_changes()
+    }
+
+    /// The revision of a group behind which the driver is to wait for a change; none while there is
+    /// nothing to wait for.
+    pub(crate) fn waits_for_change(&self, group: usize) -> Option<u64> {
+        self.core.waits_for_change(group)
     }
 
     /// Notes that there is a change to look at.
-    pub(crate) fn changed(&mut self) {
-        self.core.changed();
+    pub(crate) fn changed(&mut self, group: usize) {
+        self.core.changed(group);
     }
 
     /// What is ready for the socket.

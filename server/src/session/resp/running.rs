@@ -57,9 +57,9 @@ impl Core {
                 Ok(answers) => Came::Answers(answers),
                 Err(pending) => return Some(Wait::Answers(pending)),
             },
-            Wait::View(pending) => match pending.into_ready() {
-                Ok(view) => Came::View(view),
-                Err(pending) => return Some(Wait::View(Box::new(pending))),
+            Wait::Views(pending) => match pending.into_ready() {
+                Ok(views) => Came::Views(views),
+                Err(pending) => return Some(Wait::Views(Box::new(pending))),
             },
         };
         self.resolve(came, house)

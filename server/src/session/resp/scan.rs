@@ -1,6 +1,6 @@
 //! Commands over many keys: `SCAN`, `KEYS`, `RANDOMKEY`, `DBSIZE`, `FLUSHALL`.
 
-use tidekeep_log::{Answer, Call, Entry, Reply, View};
+use tidekeep_log::{Answer, Call, Entry, Reply, views};
 use tidekeep_protocol::op::{DeleteRange, Get, Order, Projection, Request, Scan};
 use tidekeep_protocol::range::{KeyRange, Range, successor};
 
@@ -13,6 +13,7 @@ use super::house::{Came, House, Wait};
 use super::plan::integer;
 use super::program::LOST;
 use super::table::Walk;
+use crate::session::Content;
 
 /// Keys that `FLUSHALL` removes at once: others are served between.
 const FLUSH_STEP: u32 = 10_000;
@@ -117,7 +118,7 @@ impl Walking {
                 ask(house, Request::Scan(scan), answers)
             }
             What::Keys { range, .. } => {
-                Turn::Wait(Wait::View(Box::new(house.commit.feeds()[0].view(range))))
+                Turn::Wait(Wait::Views(Box::new(views(house.commit.feeds(), range))))
             }
             What::Random { looks, .. } => {
                 *looks += 1;
@@ -132,9 +133,9 @@ impl Walking {
     /// Takes the answer to the question; `most` bytes of keys are held at most.
     pub(super) fn resume(&mut self, came: Came, house: &House<'_>, most: usize) -> Turn {
         match came {
-            Came::View(Ok(view)) => self.list(&view, most),
+            Came::Views(Ok(views)) => self.list(Content::new(views), most),
             Came::Answers(Ok(late)) => self.answered(late, house),
-            Came::View(Err(_)) | Came::Answers(Err(_)) => Turn::Failed(Fail::known(LOST)),
+            Came::Views(Err(_)) | Came::Answers(Err(_)) => Turn::Failed(Fail::known(LOST)),
         }
     }
 
@@ -166,15 +167,16 @@ impl Walking {
         }
     }
 
-    fn list(&mut self, view: &View, most: usize) -> Turn {
+    fn list(&mut self, mut content: Content, most: usize) -> Turn {
         let What::Keys { pattern, found, .. } = &mut self.what else {
             return Turn::Failed(Fail::known(LOST));
         };
-        let (mut last, mut held) = (None, 0);
+        let mut held = 0;
         loop {
-            let page = view.page(last.as_deref(), PAGE_KEYS, PAGE_BYTES);
-            let Some(end) = page.last() else { return Turn::Done };
-            last = Some(end.key().to_vec());
+            let page = content.page(PAGE_KEYS, PAGE_BYTES);
+            if page.is_empty() {
+                return Turn::Done;
+            }
             for entry in page {
                 if glob::matches(pattern, entry.key()) {
                     held += entry.key().len() + KEY_OVERHEAD;
