@@ -185,7 +185,7 @@ impl Member {
         };
         info!(node = %id, cluster = %node.cluster(), "this server is a node of a cluster");
         tokio::spawn(write_snapshots(Arc::clone(node.journal()), config.snapshot_log_bytes));
-        let store = Store::new(node, authority, clock, incarnation);
+        let store = Store::new(node, authority, clock, incarnation, GroupCount::ONE);
         Ok(Self { store, door })
     }
 

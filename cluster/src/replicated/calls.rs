@@ -71,6 +71,13 @@ impl Sort {
 }
 
 impl Calls {
+    /// A single call.
+    pub(crate) fn of(call: &Call<'_>) -> Self {
+        let mut calls = Self::default();
+        calls.push(call);
+        calls
+    }
+
     pub(crate) fn push(&mut self, call: &Call<'_>) {
         self.bodies.extend_from_slice(&call.encoded());
         self.note(call.request.spec().kind, Sort::of(&call.request), call.number);

@@ -32,6 +32,8 @@ pub(crate) struct Elsewhere {
     queue: Mutex<Queue>,
     wake: Notify,
     closed: AtomicBool,
+    /// Whether calls wait that a holder was asked in vain to run.
+    in_vain: AtomicBool,
 }
 
 impl Elsewhere {
@@ -41,9 +43,9 @@ impl Elsewhere {
         link: Arc<dyn Link>,
         holders: Holders,
     ) -> Arc<Self> {
-        let closed = AtomicBool::new(false);
+        let (closed, in_vain) = (AtomicBool::new(false), AtomicBool::new(false));
         let (queue, wake) = (Mutex::default(), Notify::new());
-        let this = Arc::new(Self { group, link, holders, queue, wake, closed });
+        let this = Arc::new(Self { group, link, holders, queue, wake, closed, in_vain });
         let running = Arc::clone(&this);
         let _ends_by_itself = R::spawn(async move { running.run::<R>().await });
         this
@@ -58,6 +60,11 @@ impl Elsewhere {
         self.wake.notify_one();
     }
 
+    /// Whether there are nodes that run calls, as far as is known here.
+    pub(crate) fn answers(&self) -> bool {
+        !self.in_vain.load(Ordering::Relaxed) && !(self.holders)().is_empty()
+    }
+
     /// Refuses what comes.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
@@ -70,6 +77,7 @@ impl Elsewhere {
             match stage {
                 Some(Stage::Order(Order { pieces, .. })) => {
                     self.have_run::<R>(pieces).await;
+                    self.in_vain.store(false, Ordering::Relaxed);
                     self.queue.lock().ordered();
                 }
                 // Reads are ordered among writes here.
@@ -94,7 +102,9 @@ impl Elsewhere {
                 return pieces.into_iter().for_each(Piece::give_up);
             }
             if let Some((to, at)) = holders.get(turn % holders.len().max(1)) {
-                match pass_on(&*self.link, self.group, *to, at, &pieces).await {
+                let outcome = pass_on(&*self.link, self.group, *to, at, &pieces).await;
+                self.in_vain.store(outcome.is_err(), Ordering::Relaxed);
+                match outcome {
                     Ok(done) => return share_out(done, pieces),
                     Err(Failed::NotLeader) => {}
                     Err(Failed::Unknown(why)) => pieces = repeatable(pieces, &why),

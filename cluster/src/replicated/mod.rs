@@ -31,13 +31,14 @@ use tidekeep_protocol::error::{Code, Refusal};
 
 use crate::link::Link;
 use crate::raft::Member;
-use calls::{Calls, Sort};
 use following::Following;
-use piece::{Done, Failed, Piece, Read};
+use piece::Read;
 use sequencer::Sequencer;
 
+pub(crate) use calls::{Calls, Sort};
 pub(crate) use elsewhere::Elsewhere;
 pub use passing::FORWARD;
+pub(crate) use piece::{Done, Failed, Piece};
 
 /// How a group's [`Commit`] is made.
 pub struct ReplicatedOptions {
@@ -80,6 +81,14 @@ impl<R: AsyncRuntime> Replicated<R> {
         &*self.feeds[0]
     }
 
+    /// Runs calls behind all that came before.
+    pub(crate) fn hand_over(&self, piece: Piece) {
+        match piece.calls.writes() {
+            0 => self.sequencer.read(Read::Calls(piece)),
+            _ => self.sequencer.order(piece),
+        }
+    }
+
     /// Runs calls that another node has passed on, if this one leads.
     pub async fn serve(&self, request: &[u8]) -> Vec<u8> {
         self.sequencer.serve(request).await
@@ -88,10 +97,7 @@ impl<R: AsyncRuntime> Replicated<R> {
 
 impl<R: AsyncRuntime> Commit for Replicated<R> {
     fn submit(&self, calls: &[Call<'_>], _: &mut dyn Answers) -> Pending {
-        submit_by(calls, |piece| match piece.calls.writes() {
-            0 => self.sequencer.read(Read::Calls(piece)),
-            _ => self.sequencer.order(piece),
-        })
+        submit_by(calls, |piece| self.hand_over(piece))
     }
 
     fn peek(&self, key: &[u8]) -> Option<Entry> {
@@ -193,7 +199,7 @@ pub(crate) fn submit_by(calls: &[Call<'_>], mut hand_over: impl FnMut(Piece)) ->
             match outcome.await.unwrap_or(Err(Failed::NotLeader)) {
                 Ok(done) if answers.is_empty() => answers = done.answers,
                 Ok(Done { answers: more, .. }) => answers.extend(more),
-                Err(failed) => answers.extend(asked.iter().map(|sort| refusal(*sort, &failed))),
+                Err(failed) => answers.extend(refusals(&asked, &failed)),
             }
         }
         Ok(answers)
@@ -203,18 +209,26 @@ pub(crate) fn submit_by(calls: &[Call<'_>], mut hand_over: impl FnMut(Piece)) ->
 /// The calls, in parts that a record takes.
 fn pieces_of(calls: &[Call<'_>]) -> Vec<Calls> {
     let mut pieces: Vec<Calls> = Vec::with_capacity(1);
-    for call in calls {
-        let fits = |piece: &&mut Calls| piece.bytes() + call.body_bytes() <= PIECE_BYTES;
-        match pieces.last_mut().filter(fits) {
-            Some(piece) => piece.push(call),
-            None => {
-                let mut piece = Calls::default();
-                piece.push(call);
-                pieces.push(piece);
-            }
+    calls.iter().for_each(|call| push_bounded(&mut pieces, call));
+    pieces
+}
+
+/// Adds a call to the last of the parts, or begins another.
+pub(crate) fn push_bounded(pieces: &mut Vec<Calls>, call: &Call<'_>) {
+    let fits = |piece: &&mut Calls| piece.bytes() + call.body_bytes() <= PIECE_BYTES;
+    match pieces.last_mut().filter(fits) {
+        Some(piece) => piece.push(call),
+        None => {
+            let mut piece = Calls::default();
+            piece.push(call);
+            pieces.push(piece);
         }
     }
-    pieces
+}
+
+/// What calls are told that were not answered.
+pub(crate) fn refusals(asked: &[Sort], failed: &Failed) -> impl Iterator<Item = Answer> {
+    asked.iter().map(|sort| refusal(*sort, failed))
 }
 
 /// What a call is told that was not run, or of which that is not known.

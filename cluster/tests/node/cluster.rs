@@ -11,7 +11,7 @@ use openraft::type_config::AsyncRuntime;
 use openraft_rt_sim::{SimInstant, SimRuntime};
 use parking_lot::Mutex;
 use tidekeep_cluster::node::{AdminError, ClusterStatus, Node};
-use tidekeep_cluster::{Member, NodeId};
+use tidekeep_cluster::{Member, NodeId, Store};
 use tidekeep_log::{Answer, Call, Reply};
 use tidekeep_protocol::op::{Get, Request};
 use tidekeep_protocol::slot::{GroupCount, GroupId};
@@ -59,6 +59,13 @@ impl Cluster {
             cluster.join().await;
         }
         cluster.rest().await;
+        cluster
+    }
+
+    /// The same, whose nodes serve clients.
+    pub(crate) async fn serving(nodes: u64, groups: u16) -> Self {
+        let cluster = Self::of(nodes, groups).await;
+        cluster.machines().iter().for_each(|machine| machine.serve(cluster.groups));
         cluster
     }
 
@@ -130,6 +137,11 @@ impl Cluster {
 
     pub(crate) fn node(&self, id: NodeId) -> Node<SimRuntime> {
         self.machine(id).node().expect("it runs")
+    }
+
+    /// What serves clients on a node.
+    pub(crate) fn store(&self, id: NodeId) -> Arc<Store<SimRuntime>> {
+        self.machine(id).store().expect("it runs, and serves clients")
     }
 
     /// Some node that runs.

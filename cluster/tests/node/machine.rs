@@ -8,10 +8,11 @@ use openraft_rt_sim::{SimInstant, SimRuntime};
 use parking_lot::Mutex;
 use tidekeep_cluster::meta::rules::Introduction;
 use tidekeep_cluster::node::{Node, NodeOptions, Timing};
-use tidekeep_cluster::peer::ClusterId;
-use tidekeep_cluster::{Config, Instant, NodeId, PeerAddress};
+use tidekeep_cluster::peer::{ClusterId, Fingerprint};
+use tidekeep_cluster::{Config, Instant, NodeId, PeerAddress, Store};
 use tidekeep_log::clock::Clock;
 use tidekeep_log::disk::faulty::{Crash, FaultyDisk};
+use tidekeep_protocol::slot::GroupCount;
 
 use crate::simulated::disk::{open, turn};
 use crate::simulated::wire::{Door, Plug, Wire};
@@ -33,6 +34,18 @@ struct State {
     starts: u64,
     seed: u64,
     running: Option<Node<SimRuntime>>,
+    /// The cluster's groups, if it serves clients.
+    serves: Option<GroupCount>,
+    store: Option<Arc<Store<SimRuntime>>>,
+}
+
+impl State {
+    fn open_store(&mut self) {
+        if let (Some(node), Some(groups), None) = (&self.running, self.serves, &self.store) {
+            let clock = Arc::new(TimeOfDay(SimInstant::now()));
+            self.store = Some(Store::new(node.clone(), Fingerprint([5; 32]), clock, 1, groups));
+        }
+    }
 }
 
 /// The time of day, which is the same everywhere.
@@ -57,7 +70,14 @@ pub(crate) fn introduction(name: &str) -> Introduction {
 
 impl Machine {
     pub(crate) fn new(id: NodeId, seed: u64, wire: Wire) -> Arc<Self> {
-        let state = State { disk: FaultyDisk::new(seed), starts: 0, seed, running: None };
+        let state = State {
+            disk: FaultyDisk::new(seed),
+            starts: 0,
+            seed,
+            running: None,
+            serves: None,
+            store: None,
+        };
         Arc::new(Self { id, wire, state: Mutex::new(state) })
     }
 
@@ -69,6 +89,18 @@ impl Machine {
     /// What runs on it.
     pub(crate) fn node(&self) -> Option<Node<SimRuntime>> {
         self.state.lock().running.clone()
+    }
+
+    /// Serves clients whenever it runs, from now on. `groups` is the cluster's.
+    pub(crate) fn serve(&self, groups: GroupCount) {
+        let mut state = self.state.lock();
+        state.serves = Some(groups);
+        state.open_store();
+    }
+
+    /// What serves clients on it, if it runs.
+    pub(crate) fn store(&self) -> Option<Arc<Store<SimRuntime>>> {
+        self.state.lock().store.clone()
     }
 
     /// Starts the node on what is on the disk.
@@ -100,7 +132,9 @@ impl Machine {
         let node = Node::start(options).await;
         let node = node.unwrap_or_else(|why| panic!("{} cannot start: {why}", self.id));
         self.wire.plug(self.id, door(&node));
-        self.state.lock().running = Some(node.clone());
+        let mut state = self.state.lock();
+        state.running = Some(node.clone());
+        state.open_store();
         node
     }
 
@@ -109,6 +143,7 @@ impl Machine {
         let node = {
             let mut state = self.state.lock();
             let Some(node) = state.running.take() else { return };
+            state.store = None;
             let left = state.disk.crash(Crash::Drop);
             // Whatever the dead still does is done to no disk.
             state.disk.cut_after(state.disk.calls());

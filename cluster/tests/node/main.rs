@@ -9,6 +9,7 @@ mod growing;
 mod leaving;
 mod machine;
 mod operators;
+mod serving;
 #[path = "../simulated/mod.rs"]
 mod simulated;
 mod storms;

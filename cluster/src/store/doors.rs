@@ -1,0 +1,201 @@
+//! A door for each group: by the replica that this node has of it, or to the nodes that have one. Replicas come
+//! and go behind the doors as the table says.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tidekeep_log::Identity;
+use tidekeep_log::clock::Clock;
+use tidekeep_protocol::slot::{GroupCount, GroupId, slot_of};
+use tidekeep_store::read::PageLimits;
+use tokio::sync::oneshot;
+
+use crate::link::PeerAddress;
+use crate::node::{Forward, Forwarded, Life, Node};
+use crate::placement::NodeId;
+use crate::raft::{Member, Runtime};
+use crate::replicated::{
+    Calls, Done, Elsewhere, Failed, Piece, Replicated, ReplicatedOptions, not_here,
+};
+
+/// Between two looks whether a replica has come or gone.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The doors of all groups.
+pub(crate) struct Doors<R: Runtime> {
+    node: Node<R>,
+    clock: Arc<dyn Clock>,
+    identity: Identity,
+    groups: GroupCount,
+    /// By the groups' numbers.
+    doors: Vec<Door<R>>,
+}
+
+struct Door<R: Runtime> {
+    here: Mutex<Option<Arc<Replicated<R>>>>,
+    elsewhere: Arc<Elsewhere>,
+}
+
+/// What becomes of calls that a group was asked to run. They run whether or not this is awaited.
+pub(crate) struct Asked(oneshot::Receiver<Result<Done, Failed>>);
+
+impl Future for Asked {
+    type Output = Result<Done, Failed>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Who is to answer may go without a word when its replica does.
+        Poll::Ready(ready!(Pin::new(&mut self.0).poll(context)).unwrap_or(Err(Failed::NotLeader)))
+    }
+}
+
+impl<R: Runtime> Doors<R> {
+    /// Opens the doors, and answers what other nodes pass on.
+    pub(crate) fn open(
+        node: Node<R>,
+        clock: Arc<dyn Clock>,
+        identity: Identity,
+        groups: GroupCount,
+    ) -> Arc<Self> {
+        let door = |group| {
+            let asked = node.clone();
+            let holders = Box::new(move || holders(&asked, group));
+            let elsewhere = Elsewhere::start::<R>(u32::from(group.0), node.link(), holders);
+            Door { here: Mutex::default(), elsewhere }
+        };
+        let doors = groups.groups().map(door).collect();
+        let this = Arc::new(Self { node, clock, identity, groups, doors });
+        this.node.set_forward(Arc::new(Passed(Arc::downgrade(&this))));
+        let _ends_by_itself = R::spawn(keep_up(Arc::downgrade(&this)));
+        this
+    }
+
+    /// The node.
+    pub(crate) fn node(&self) -> &Node<R> {
+        &self.node
+    }
+
+    /// Which store it is.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// How many groups share the keys.
+    pub(crate) fn groups(&self) -> GroupCount {
+        self.groups
+    }
+
+    /// The group of a key.
+    pub(crate) fn group_of(&self, key: &[u8]) -> GroupId {
+        match self.groups {
+            GroupCount::ONE => GroupId(0),
+            groups => groups.group_of(slot_of(key)),
+        }
+    }
+
+    /// The bounds of a page.
+    pub(crate) fn page_limits(&self) -> PageLimits {
+        let limits = &self.node.journal().replica_options().limits;
+        // As a replica bounds its own.
+        let bytes = (limits.reply_bytes / 2) as usize;
+        PageLimits { entries: limits.scan_entries as usize, bytes }
+    }
+
+    /// Has a group run calls, behind all that it was asked before. In a piece for a group they run in their
+    /// order.
+    pub(crate) fn ask(&self, group: GroupId, calls: Calls) -> Asked {
+        let (piece, outcome) = Piece::new(calls, false);
+        match self.here(group) {
+            Some(here) => here.hand_over(piece),
+            None => self.elsewhere(group).add(piece),
+        }
+        Asked(outcome)
+    }
+
+    /// What this node has of a group, if it has a replica.
+    pub(crate) fn here(&self, group: GroupId) -> Option<Arc<Replicated<R>>> {
+        let member = self.node.member(group);
+        let mut here = self.doors.get(usize::from(group.0))?.here.lock();
+        let is_same = |there: &Arc<Replicated<R>>, member: &Arc<Member<R>>| {
+            Arc::ptr_eq(there.member(), member)
+        };
+        match (&*here, member) {
+            (Some(there), Some(member)) if is_same(there, &member) => Some(Arc::clone(there)),
+            (_, Some(member)) => {
+                let options = ReplicatedOptions {
+                    link: self.node.link(),
+                    clock: Arc::clone(&self.clock),
+                    identity: self.identity,
+                };
+                let new = Arc::new(Replicated::new(member, options));
+                *here = Some(Arc::clone(&new));
+                Some(new)
+            }
+            (_, None) => {
+                *here = None;
+                None
+            }
+        }
+    }
+
+    /// What this node has of each group of which it has a replica.
+    pub(crate) fn all_here(&self) -> impl Iterator<Item = (GroupId, Arc<Replicated<R>>)> {
+        self.groups.groups().filter_map(|group| Some((group, self.here(group)?)))
+    }
+
+    /// The way to the nodes that have a replica of a group.
+    pub(crate) fn elsewhere(&self, group: GroupId) -> &Arc<Elsewhere> {
+        &self.doors[usize::from(group.0)].elsewhere
+    }
+
+    /// Refuses what comes.
+    pub(crate) fn close(&self) {
+        for door in &self.doors {
+            door.elsewhere.close();
+            *door.here.lock() = None;
+        }
+    }
+}
+
+/// Has a replica that has come here seen to, whether or not a client asks this node: if it leads, what has an
+/// end is for it to end.
+async fn keep_up<R: Runtime>(doors: Weak<Doors<R>>) {
+    loop {
+        match doors.upgrade() {
+            Some(doors) if doors.node.life() == Life::Serving => doors.all_here().for_each(drop),
+            _ => return,
+        }
+        R::sleep(LOOK).await;
+    }
+}
+
+/// The nodes that have a replica, the one first that should lead.
+fn holders<R: Runtime>(node: &Node<R>, group: GroupId) -> Vec<(NodeId, PeerAddress)> {
+    let view = node.view();
+    let Some(row) = view.table.as_ref().and_then(|table| table.row(group)) else {
+        return Vec::new();
+    };
+    let others = row.voters.iter().filter(|&&voter| voter != row.leader);
+    let order = std::iter::once(&row.leader).chain(others).filter(|&&holder| holder != node.id());
+    order.filter_map(|&holder| Some((holder, node.address(holder)?))).collect()
+}
+
+/// Calls that other nodes pass on to this one.
+struct Passed<R: Runtime>(Weak<Doors<R>>);
+
+impl<R: Runtime> Forward for Passed<R> {
+    fn forward(&self, _from: NodeId, group: u32, request: Vec<u8>) -> Forwarded {
+        let group = u16::try_from(group).map(GroupId);
+        let here = self.0.upgrade().zip(group.ok());
+        let here = here.and_then(|(doors, group)| doors.here(group));
+        Box::pin(async move {
+            match here {
+                Some(here) => here.serve(&request).await,
+                None => not_here(),
+            }
+        })
+    }
+}

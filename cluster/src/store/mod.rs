@@ -1,0 +1,145 @@
+//! The store that a cluster keeps, as one of its nodes serves it: by its own replica where it has one, by
+//! those of others where it has not. Replicas come and go under it as the table says.
+
+mod batch;
+mod doors;
+mod feeds;
+mod pages;
+mod standing;
+
+use std::sync::Arc;
+
+use tidekeep_log::clock::{Clock, Monotone};
+use tidekeep_log::{
+    Answers, Call, Commit, Entry, Failed, Feed, Identity, Pending, PendingBackup, Promise, Standing,
+};
+use tidekeep_protocol::op::Cluster;
+use tidekeep_protocol::slot::{GroupCount, GroupId};
+
+use crate::node::Node;
+use crate::operator::{OwnedRequest, operate};
+use crate::peer::Fingerprint;
+use crate::raft::Runtime;
+use crate::replicated::{Replicated, submit_by};
+
+pub(crate) use doors::Doors;
+use feeds::{Known, no_replica};
+
+/// A cluster's store on one of its nodes.
+pub struct Store<R: Runtime> {
+    doors: Arc<Doors<R>>,
+    /// The cluster's authority, which tokens name.
+    authority: Fingerprint,
+    time: Monotone,
+    /// One for each group.
+    feeds: Vec<Arc<dyn Feed>>,
+}
+
+impl<R: Runtime> Store<R> {
+    /// Serves what a node's cluster keeps. `incarnation` is the cluster's, and so is the number of groups that
+    /// share the keys.
+    pub fn new(
+        node: Node<R>,
+        authority: Fingerprint,
+        clock: Arc<dyn Clock>,
+        incarnation: u64,
+        groups: GroupCount,
+    ) -> Arc<Self> {
+        let identity = Identity { store_id: node.cluster().0, incarnation };
+        let time = Monotone::new(Arc::clone(&clock), 0);
+        let doors = Doors::open(node, clock, identity, groups);
+        let feed = |group| Arc::new(Known { doors: Arc::clone(&doors), group }) as Arc<dyn Feed>;
+        let feeds = groups.groups().map(feed).collect();
+        Arc::new(Self { doors, authority, time, feeds })
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Node<R> {
+        self.doors.node()
+    }
+
+    /// What this node has of a key's group, if it has a replica.
+    fn here_of(&self, key: &[u8]) -> Option<Arc<Replicated<R>>> {
+        self.doors.here(self.doors.group_of(key))
+    }
+}
+
+impl<R: Runtime> Commit for Store<R> {
+    fn submit(&self, calls: &[Call<'_>], answers: &mut dyn Answers) -> Pending {
+        let Some(group) = batch::only_group(&self.doors, calls) else {
+            return batch::submit(&self.doors, calls);
+        };
+        match self.doors.here(group) {
+            Some(here) => here.submit(calls, answers),
+            None => submit_by(calls, |piece| self.doors.elsewhere(group).add(piece)),
+        }
+    }
+
+    fn operate(&self, request: &Cluster<'_>) -> Pending {
+        let (node, authority) = (self.node().clone(), self.authority);
+        let request = OwnedRequest::from(request);
+        Promise::later(async move { Ok(vec![operate(&node, authority, request).await]) })
+    }
+
+    fn peek(&self, key: &[u8]) -> Option<Entry> {
+        self.here_of(key)?.peek(key)
+    }
+
+    fn sample(&self, random: u64) -> Option<Entry> {
+        // Keys are spread evenly over the groups; one that has none is passed over.
+        let groups = u64::from(self.doors.groups().get());
+        let (first, random) = (random % groups, random / groups);
+        let order = (first..groups).chain(0..first).map(|group| GroupId(group as u16));
+        order.filter_map(|group| self.doors.here(group)).find_map(|here| here.sample(random))
+    }
+
+    fn fingerprint(&self, key: &[u8]) -> u64 {
+        self.here_of(key).map_or(0, |here| here.fingerprint(key))
+    }
+
+    fn with_fingerprint(&self, fingerprint: u64) -> Vec<Entry> {
+        self.doors.all_here().flat_map(|(_, here)| here.with_fingerprint(fingerprint)).collect()
+    }
+
+    fn keys(&self) -> u64 {
+        self.doors.all_here().map(|(_, here)| here.keys()).sum()
+    }
+
+    fn feeds(&self) -> &[Arc<dyn Feed>] {
+        &self.feeds
+    }
+
+    fn backup(&self) -> PendingBackup {
+        match self.doors.here(GroupId(0)) {
+            Some(here) => here.backup(),
+            None => Promise::ready(Err(no_replica())),
+        }
+    }
+
+    fn time_at(&self, unix_ms: u64) -> u64 {
+        let times = self.doors.all_here().map(|(_, here)| here.time_at(unix_ms));
+        times.max().unwrap_or_else(|| self.time.at(unix_ms))
+    }
+
+    fn identity(&self) -> Identity {
+        self.doors.identity()
+    }
+
+    fn standing(&self) -> Standing {
+        standing::of(&self.doors)
+    }
+
+    fn figures(&self, each: &mut dyn FnMut(&'static str, u64)) {
+        standing::figures(&self.doors, each);
+    }
+
+    fn failed(&self) -> Failed {
+        let node = self.node().clone();
+        Promise::later(async move { node.failed().await })
+    }
+
+    fn close(&self) -> Result<(), String> {
+        self.doors.close();
+        self.node().journal().close()
+    }
+}
