@@ -218,12 +218,13 @@ impl Running {
 async fn page<R: Runtime>(doors: &Doors<R>, whole: Calls, parts: Vec<Answer>) -> Answer {
     let mut replies = parts.into_iter().collect::<Result<Vec<Reply>, Refusal>>()?;
     let most = doors.page_limits();
+    let mut asked_whole = vec![false; replies.len()];
     loop {
         let merged = {
             let call = whole.requests().next();
-            call.and_then(|call| merge_replies(&call.request, &replies, most))
+            call.and_then(|call| merge_replies(&call.request, &replies, &asked_whole, most))
         };
-        // Who was asked for all of it is never short again.
+        // Who was asked for all of it is not asked again.
         match merged.ok_or_else(unlike)? {
             Merged::Whole(reply) => return Ok(reply),
             Merged::Short(groups) => {
@@ -231,6 +232,7 @@ async fn page<R: Runtime>(doors: &Doors<R>, whole: Calls, parts: Vec<Answer>) ->
                 let asked: Vec<_> = groups.into_iter().map(ask).collect();
                 for (place, asked) in asked {
                     replies[place] = one(&whole, asked).await?;
+                    asked_whole[place] = true;
                 }
             }
         }

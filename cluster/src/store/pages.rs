@@ -11,7 +11,6 @@
 use std::borrow::Borrow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::iter::Peekable;
 
 use tidekeep_log::Entry;
 use tidekeep_protocol::op::{Children, Lease, LeasesReply, Order, Projection, Request, Scan};
@@ -47,35 +46,37 @@ pub(super) fn share_of<'r>(request: &Request<'r>, groups: usize, most: PageLimit
     }
 }
 
-/// Merges the groups' answers to a request; none if they are no pages of it.
+/// Merges the groups' answers to a request; none if they are no pages of it. `whole` says of each whether it was
+/// asked for all of the page rather than for its share.
 pub(super) fn merge_replies(
     request: &Request<'_>,
     replies: &[Reply],
+    whole: &[bool],
     most: PageLimits,
 ) -> Option<Merged> {
     match request {
         Request::Scan(scan) => {
-            let page = |reply| match reply {
-                &Reply::Scan(ref page) => Some(page),
+            let pages = replies.iter().map(|reply| match reply {
+                Reply::Scan(page) => Some(page),
                 _ => None,
-            };
-            let pages: Vec<&Page> = replies.iter().map(page).collect::<Option<_>>()?;
-            Some(merge_scan(scan, &pages, most))
+            });
+            let pages: Vec<&Page> = pages.collect::<Option<_>>()?;
+            Some(merge_scan(scan, &pages, whole, most))
         }
         Request::Children(children) => {
-            let page = |reply| match reply {
-                &Reply::Children(ref names) => Some(names),
+            let pages = replies.iter().map(|reply| match reply {
+                Reply::Children(names) => Some(names),
                 _ => None,
-            };
-            let pages: Vec<&Names> = replies.iter().map(page).collect::<Option<_>>()?;
-            Some(merge_children(children, &pages, most))
+            });
+            let pages: Vec<&Names> = pages.collect::<Option<_>>()?;
+            Some(merge_children(children, &pages, whole, most))
         }
         Request::Leases(leases) => {
-            let page = |reply| match reply {
-                &Reply::Leases(ref leases) => Some(leases),
+            let pages = replies.iter().map(|reply| match reply {
+                Reply::Leases(leases) => Some(leases),
                 _ => None,
-            };
-            let pages: Vec<&LeasesReply> = replies.iter().map(page).collect::<Option<_>>()?;
+            });
+            let pages: Vec<&LeasesReply> = pages.collect::<Option<_>>()?;
             Some(Merged::Whole(merge_leases(leases.limit, &pages, most)))
         }
         _ => None,
@@ -95,7 +96,12 @@ fn bounds(limit: u32, bytes: u32, most: PageLimits) -> PageLimits {
 }
 
 /// Merges the groups' answers to a scan.
-fn merge_scan<P: Borrow<Page>>(scan: &Scan<'_>, pages: &[P], most: PageLimits) -> Merged {
+fn merge_scan<P: Borrow<Page>>(
+    scan: &Scan<'_>,
+    pages: &[P],
+    whole: &[bool],
+    most: PageLimits,
+) -> Merged {
     let pages: Vec<&Page> = pages.iter().map(Borrow::borrow).collect();
     let revision = pages.iter().map(|page| page.revision).max().unwrap_or(0);
     if scan.projection == Projection::Count {
@@ -108,63 +114,38 @@ fn merge_scan<P: Borrow<Page>>(scan: &Scan<'_>, pages: &[P], most: PageLimits) -
     }
     let keys_only = scan.projection == Projection::Keys;
     let limits = bounds(scan.limit, scan.bytes, most);
-    let runs = pages.iter().map(|page| page.entries.iter());
-    let len = |entry: &&Entry| if keys_only { entry.key().len() } else { entry.packed_len() };
-    let (entries, full) = match scan.order {
-        Order::Ascending => fill(merge(runs, |entry| Reverse(entry.key())), limits, len),
-        Order::Descending => fill(merge(runs, |entry| entry.key()), limits, len),
+    let runs = pages.iter().map(|page| Run { told: &page.entries, more: page.more });
+    let runs: Vec<_> = runs.collect();
+    let len = |entry: &Entry| if keys_only { entry.key().len() } else { entry.packed_len() };
+    let filled = match scan.order {
+        Order::Ascending => merge(&runs, whole, limits, |entry| Reverse(entry.key()), len),
+        Order::Descending => merge(&runs, whole, limits, Entry::key, len),
     };
-    let last = entries.last().filter(|_| full).map(|entry| entry.key());
-    let is_short = |page: &&Page| {
-        page.more
-            && match (last, page.entries.last(), scan.order) {
-                (Some(last), Some(end), Order::Ascending) => end.key() < last,
-                (Some(last), Some(end), Order::Descending) => end.key() > last,
-                _ => true,
-            }
-    };
-    let short: Vec<usize> = places(&pages, is_short);
-    if !short.is_empty() {
-        return Merged::Short(short);
+    match filled {
+        Err(short) => Merged::Short(short),
+        Ok((entries, more)) => {
+            let count = entries.len() as u64;
+            Merged::Whole(Reply::Scan(Page { revision, count, more, keys_only, entries }))
+        }
     }
-    let more = full || pages.iter().any(|page| page.more);
-    let entries: Vec<Entry> = entries.into_iter().cloned().collect();
-    let count = entries.len() as u64;
-    Merged::Whole(Reply::Scan(Page { revision, count, more, keys_only, entries }))
 }
 
 /// Merges the groups' answers to a listing of children. A branch that several groups have keys below is told once.
 fn merge_children<P: Borrow<Names>>(
     request: &Children<'_>,
     pages: &[P],
+    whole: &[bool],
     most: PageLimits,
 ) -> Merged {
     let pages: Vec<&Names> = pages.iter().map(Borrow::borrow).collect();
     let revision = pages.iter().map(|page| page.revision).max().unwrap_or(0);
     let limits = bounds(request.limit, 0, most);
-    let runs = pages.iter().map(|page| page.names.iter());
-    let mut all = merge(runs, |(name, _)| Reverse(name)).peekable();
-    let once = std::iter::from_fn(|| {
-        let name = all.next()?;
-        while all.next_if(|other| other.0 == name.0).is_some() {}
-        Some(name)
-    });
-    let (names, full) = fill(once, limits, |(name, _)| name.len());
-    let last = names.last().filter(|_| full).map(|(name, _)| name);
-    let is_short = |page: &&Names| {
-        page.more
-            && match (last, page.names.last()) {
-                (Some(last), Some((end, _))) => end < last,
-                _ => true,
-            }
-    };
-    let short = places(&pages, is_short);
-    if !short.is_empty() {
-        return Merged::Short(short);
+    let runs: Vec<_> =
+        pages.iter().map(|page| Run { told: &page.names, more: page.more }).collect();
+    match merge(&runs, whole, limits, |(name, _)| Reverse(name), |(name, _)| name.len()) {
+        Err(short) => Merged::Short(short),
+        Ok((names, more)) => Merged::Whole(Reply::Children(Names { revision, more, names })),
     }
-    let more = full || pages.iter().any(|page| page.more);
-    let names = names.into_iter().cloned().collect();
-    Merged::Whole(Reply::Children(Names { revision, more, names }))
 }
 
 /// Merges the groups' answers to a listing of leases. A lease is the same in all groups, and its keys are
@@ -187,46 +168,56 @@ fn merge_leases<P: Borrow<LeasesReply>>(limit: u32, pages: &[P], most: PageLimit
     Reply::Leases(LeasesReply { revision, more, leases })
 }
 
-fn places<P>(pages: &[P], is: impl Fn(&P) -> bool) -> Vec<usize> {
-    let pages = pages.iter().enumerate().filter(|(_, page)| is(page));
-    pages.map(|(place, _)| place).collect()
+/// What a group has told, in order, and whether it has more behind that.
+struct Run<'p, T> {
+    told: &'p [T],
+    more: bool,
 }
 
-/// What of sorted things fits into a page, at least one of them; and whether something did not.
-fn fill<'p, T>(
-    all: impl Iterator<Item = &'p T>,
+/// Merges sorted runs into a page, the greatest rank first and each rank once; tells whether there is more.
+///
+/// # Errors
+/// The groups that have told too little for that, and were not asked for all of it.
+fn merge<'p, T: Clone, K: Ord + Clone>(
+    runs: &[Run<'p, T>],
+    whole: &[bool],
     limits: PageLimits,
-    len: impl Fn(&&'p T) -> usize,
-) -> (Vec<&'p T>, bool) {
-    let (mut taken, mut bytes) = (Vec::new(), 0);
-    for one in all {
-        let len = len(&one);
-        let full = taken.len() >= limits.entries || bytes + len > limits.bytes;
-        if full && !taken.is_empty() {
-            return (taken, true);
-        }
-        bytes += len;
-        taken.push(one);
-    }
-    (taken, false)
-}
-
-/// Merges sorted runs; the one whose rank is greatest comes first.
-fn merge<'p, T: 'p, K: Ord>(
-    runs: impl Iterator<Item = std::slice::Iter<'p, T>>,
     rank: impl Fn(&'p T) -> K,
-) -> impl Iterator<Item = &'p T> {
-    let mut runs: Vec<Peekable<_>> = runs.map(Iterator::peekable).collect();
-    let mut heads: BinaryHeap<(K, usize)> = BinaryHeap::with_capacity(runs.len());
-    for (place, run) in runs.iter_mut().enumerate() {
-        heads.extend(run.peek().map(|first| (rank(first), place)));
+    len: impl Fn(&'p T) -> usize,
+) -> Result<(Vec<T>, bool), Vec<usize>> {
+    let end_of = |place: usize| runs[place].told.last().map(&rank);
+    let unfinished = || (0..runs.len()).filter(|&place| runs[place].more);
+    // A group that was asked for all may have more right behind what it has told.
+    let cut = unfinished().filter(|&place| whole[place]).filter_map(end_of).max();
+    let mut at = vec![0; runs.len()];
+    let first = |place: usize| Some((rank(runs[place].told.first()?), place));
+    let mut heads: BinaryHeap<(K, usize)> = (0..runs.len()).filter_map(first).collect();
+    let mut taken: Vec<T> = Vec::new();
+    let (mut last, mut bytes, mut is_full): (Option<K>, _, _) = (None, 0, false);
+    while let Some((key, place)) = heads.pop() {
+        let one = &runs[place].told[at[place]];
+        at[place] += 1;
+        heads.extend(runs[place].told.get(at[place]).map(|next| (rank(next), place)));
+        if last.as_ref() == Some(&key) {
+            continue;
+        }
+        let over = taken.len() >= limits.entries || bytes + len(one) > limits.bytes;
+        if cut.as_ref().is_some_and(|cut| key < *cut) || over && !taken.is_empty() {
+            is_full = true;
+            break;
+        }
+        bytes += len(one);
+        taken.push(one.clone());
+        last = Some(key);
     }
-    std::iter::from_fn(move || {
-        let (_, place) = heads.pop()?;
-        let one = runs[place].next()?;
-        heads.extend(runs[place].peek().map(|next| (rank(next), place)));
-        Some(one)
-    })
+    let is_whole = is_full || cut.is_some() || taken.len() >= limits.entries;
+    let reaches = |place: &usize| is_whole && end_of(*place) <= last;
+    let short: Vec<usize> =
+        unfinished().filter(|&place| !whole[place]).filter(|place| !reaches(place)).collect();
+    match short.is_empty() {
+        true => Ok((taken, is_full || unfinished().next().is_some())),
+        false => Err(short),
+    }
 }
 
 #[cfg(test)]
@@ -237,6 +228,9 @@ mod tests {
     use super::*;
 
     const MOST: PageLimits = PageLimits { entries: 1_000, bytes: 1 << 20 };
+
+    /// No group was asked for all of a page.
+    const SHARES: [bool; 3] = [false; 3];
 
     fn entry(key: &str) -> Entry {
         let meta = Meta { created: 1, modified: 1, version: 1, expires_at: None, lease: None };
@@ -272,11 +266,12 @@ mod tests {
     #[test]
     fn pages_are_merged_in_both_orders_up_to_the_limit() {
         let up = [page(3, false, &["a", "d"]), page(9, false, &["b", "c"]), page(1, false, &[])];
-        assert_eq!(told(merge_scan(&scan(0, Order::Ascending), &up, MOST)), "a b c d");
-        assert_eq!(told(merge_scan(&scan(3, Order::Ascending), &up, MOST)), "a b c +");
+        assert_eq!(told(merge_scan(&scan(0, Order::Ascending), &up, &SHARES, MOST)), "a b c d");
+        assert_eq!(told(merge_scan(&scan(3, Order::Ascending), &up, &SHARES, MOST)), "a b c +");
         let down = [page(3, false, &["d", "a"]), page(9, false, &["c", "b"])];
-        assert_eq!(told(merge_scan(&scan(0, Order::Descending), &down, MOST)), "d c b a");
-        let Merged::Whole(reply) = merge_scan(&scan(0, Order::Ascending), &up, MOST) else {
+        assert_eq!(told(merge_scan(&scan(0, Order::Descending), &down, &SHARES, MOST)), "d c b a");
+        let Merged::Whole(reply) = merge_scan(&scan(0, Order::Ascending), &up, &SHARES, MOST)
+        else {
             panic!("it is whole");
         };
         assert_eq!(reply.shows(), 9);
@@ -285,14 +280,25 @@ mod tests {
     #[test]
     fn a_page_does_not_go_beyond_what_a_group_has_told() {
         let pages = [page(1, true, &["a", "b"]), page(1, false, &["c", "d"])];
-        let ask = |limit| told(merge_scan(&scan(limit, Order::Ascending), &pages, MOST));
+        let ask = |limit| told(merge_scan(&scan(limit, Order::Ascending), &pages, &SHARES, MOST));
         assert_eq!(ask(2), "a b +");
         assert_eq!(ask(3), "[0]", "there may be something between b and c");
         let down = [page(1, true, &["d", "c"]), page(1, true, &["b", "a"])];
-        let ask = |limit| told(merge_scan(&scan(limit, Order::Descending), &down, MOST));
+        let ask = |limit| told(merge_scan(&scan(limit, Order::Descending), &down, &SHARES, MOST));
         assert_eq!(ask(2), "d c +");
         assert_eq!(ask(3), "[0]");
         assert_eq!(ask(0), "[0, 1]");
+    }
+
+    #[test]
+    fn a_page_ends_where_a_group_that_was_asked_for_all_does() {
+        let pages = [page(1, true, &["a", "c"]), page(1, true, &["b", "d"])];
+        let ask =
+            |whole: [bool; 2]| told(merge_scan(&scan(9, Order::Ascending), &pages, &whole, MOST));
+        assert_eq!(ask([true, true]), "a b c +");
+        assert_eq!(ask([true, false]), "a b c +");
+        assert_eq!(ask([false, true]), "[0]");
+        assert_eq!(ask([false, false]), "[0, 1]");
     }
 
     #[test]
@@ -301,7 +307,7 @@ mod tests {
         let len = entry("a").packed_len();
         for (bytes, keys) in [(1, "a +"), (len, "a +"), (2 * len, "a b +"), (3 * len, "a b c")] {
             let asked = Scan { bytes: bytes as u32, ..scan(0, Order::Ascending) };
-            assert_eq!(told(merge_scan(&asked, &pages, MOST)), keys);
+            assert_eq!(told(merge_scan(&asked, &pages, &SHARES, MOST)), keys);
         }
     }
 
@@ -310,7 +316,7 @@ mod tests {
         let count = |count, more| Page { count, more, ..page(1, false, &[]) };
         let ask = |limit, pages: &[Page]| {
             let asked = Scan { projection: Projection::Count, ..scan(limit, Order::Ascending) };
-            match merge_scan(&asked, pages, MOST) {
+            match merge_scan(&asked, pages, &SHARES, MOST) {
                 Merged::Whole(Reply::Scan(page)) => (page.count, page.more),
                 other => panic!("{other:?}"),
             }
@@ -330,7 +336,7 @@ mod tests {
         };
         let ask = |limit, pages: &[Names]| {
             let asked = Children { prefix: b"", delimiter: b"/", after: None, limit };
-            told(merge_children(&asked, pages, MOST))
+            told(merge_children(&asked, pages, &SHARES, MOST))
         };
         let whole = [names(false, &["a/", "b", "d/"]), names(false, &["a/", "c", "d/"])];
         assert_eq!(ask(0, &whole), "a/ b c d/");

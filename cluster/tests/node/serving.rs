@@ -214,5 +214,14 @@ fn a_group_without_a_majority_is_told_and_the_others_are_served() {
         let refused = run(&store, &[put(inside, b"v")]).await;
         let code = refused[0].as_ref().map_err(|refusal| refusal.code);
         assert!(matches!(code, Err(Code::Unavailable | Code::OutcomeUnknown)), "{code:?}");
+        let up = |group: GroupId| {
+            let group = &status.groups[usize::from(group.0)];
+            let runs = |node| cluster.machine(node).node().is_some();
+            group.replicas.iter().filter(|replica| runs(replica.node)).count() >= 2
+        };
+        let served = keys.iter().filter(|key| up(groups.group_of(slot_of(key)))).take(40);
+        for key in served {
+            ask(&store, put(key, b"v")).await;
+        }
     });
 }
