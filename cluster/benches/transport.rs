@@ -13,6 +13,7 @@ use tidekeep_cluster::peer::{
     PeerOptions, Serve, serve,
 };
 use tidekeep_cluster::{Lane, Link, NodeId, PeerAddress};
+use tidekeep_protocol::slot::GroupCount;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
@@ -89,8 +90,8 @@ fn main() {
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let identity =
-            Identity::found(ClusterId([1; 16]), PeerAddress::default()).expect("a cluster");
+        let identity = Identity::found(ClusterId([1; 16]), GroupCount::ONE, PeerAddress::default())
+            .expect("a cluster");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = PeerAddress { address: listener.local_addr().expect("an address").to_string() };
         let (service, options) = (Arc::new(Short), ListenerOptions::default());

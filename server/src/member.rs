@@ -124,9 +124,13 @@ impl Member {
                 let grant = become_member(config, &addresses, &opened, nodes, token).await;
                 grant.map_err(StartError::Node)?
             }
-            (None, _) => {
+            (None, becomes) => {
+                let groups = becomes.as_ref().map_or(GroupCount::ONE, groups_of);
+                if groups != GroupCount::ONE && opened.is_alone() {
+                    return Err(NodeError::Founding(FoundingError::HoldsData).into());
+                }
                 let cluster = ClusterId(opened.journal.identity().store_id);
-                let identity = Identity::found(cluster, addresses.peer.clone());
+                let identity = Identity::found(cluster, groups, addresses.peer.clone());
                 let identity = identity.map_err(NodeError::from)?;
                 identity.store(&config.data).map_err(NodeError::from)?;
                 identity
@@ -147,7 +151,9 @@ impl Member {
         if id == NodeId(1) {
             opened.adopt(id, peer.clone());
         }
-        let (authority, incarnation) = (identity.authority().fingerprint(), identity.incarnation());
+        let authority = identity.authority().fingerprint();
+        let known = identity.incarnation().zip(identity.groups());
+        let founds = identity.groups().unwrap_or(GroupCount::ONE);
         let network = PeerNetwork::new(&identity, PeerOptions::default(), Handle::current());
         let clock = Arc::new(SystemClock);
         let node = Node::<TokioRuntime>::start(NodeOptions {
@@ -173,19 +179,19 @@ impl Member {
             // The sender says nothing: it goes.
             while closed.changed().await.is_ok() {}
         }));
-        if let Some(Cluster::Init { replicas }) = &config.node.becomes {
-            node.found(GroupCount::ONE, *replicas).await?;
+        if let Some(Cluster::Init { groups, replicas }) = &config.node.becomes {
+            node.found(*groups, *replicas).await?;
         } else if id == NodeId(1) {
             // The process may have ended in the middle of that.
-            found_again(&node).await?;
+            found_again(&node, founds).await?;
         }
-        let incarnation = match incarnation {
-            Some(incarnation) => incarnation,
+        let (incarnation, groups) = match known {
+            Some(known) => known,
             None => learn(config, &node).await?,
         };
         info!(node = %id, cluster = %node.cluster(), "this server is a node of a cluster");
         tokio::spawn(write_snapshots(Arc::clone(node.journal()), config.snapshot_log_bytes));
-        let store = Store::new(node, authority, clock, incarnation, GroupCount::ONE);
+        let store = Store::new(node, authority, clock, incarnation, groups);
         Ok(Self { store, door })
     }
 
@@ -300,25 +306,34 @@ async fn open_door(
 }
 
 /// Waits until a node that has just joined knows its cluster, and keeps what it then knows.
-async fn learn(config: &Config, node: &Node<TokioRuntime>) -> Result<u64, NodeError> {
-    let incarnation = loop {
-        match node.view().cluster {
-            Some(cluster) => break cluster.incarnation,
+async fn learn(config: &Config, node: &Node<TokioRuntime>) -> Result<(u64, GroupCount), NodeError> {
+    let (incarnation, groups) = loop {
+        let cluster = node.view().cluster;
+        match cluster.and_then(|it| Some((it.incarnation, GroupCount::new(it.groups)?))) {
+            Some(known) => break known,
             None => tokio::time::sleep(JOINED_LOOK).await,
         }
     };
     if let Some(mut identity) = Identity::load(&config.data)? {
-        identity.learn(incarnation, &config.data)?;
+        identity.learn(incarnation, groups, &config.data)?;
     }
-    Ok(incarnation)
+    Ok((incarnation, groups))
+}
+
+/// How many groups a new cluster is to have.
+fn groups_of(becomes: &Cluster) -> GroupCount {
+    match becomes {
+        Cluster::Init { groups, .. } => *groups,
+        Cluster::Join { .. } => GroupCount::ONE,
+    }
 }
 
 /// Goes on where a founding ended in the middle.
-async fn found_again(node: &Node<TokioRuntime>) -> Result<(), NodeError> {
+async fn found_again(node: &Node<TokioRuntime>, groups: GroupCount) -> Result<(), NodeError> {
     if node.has_voting_peers() {
         return Ok(());
     }
-    match node.found(GroupCount::ONE, REPLICAS).await {
+    match node.found(groups, REPLICAS).await {
         // It was founded, with groups of its own.
         Ok(()) | Err(FoundingError::Another { .. }) => Ok(()),
         Err(error) => Err(error.into()),

@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// How many nodes
     #[arg(default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
     nodes: u16,
+    /// How many groups share the keys
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    groups: u16,
     /// Compile the servers quickly rather than make them fast
     #[arg(long)]
     dev: bool,
@@ -50,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     };
     let mut nodes = Nodes(Vec::new());
     for number in 0..options.nodes {
-        let action = action(&terminal, &data, number)?;
+        let action = action(&terminal, &data, number, options.groups)?;
         nodes.start(&server, &data, number, &action)?;
     }
     println!("\na cluster of {} nodes serves:", options.nodes);
@@ -63,13 +66,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 }
 
 /// What a node is started with: it founds the cluster, joins it, or is of it already.
-fn action(terminal: &Path, data: &Path, number: u16) -> Result<Vec<String>> {
+fn action(terminal: &Path, data: &Path, number: u16, groups: u16) -> Result<Vec<String>> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     if directory(data, number).join("cluster/cluster.json").exists() {
         return Ok(Vec::new());
     }
     if number == 0 {
-        return Ok(words(&["cluster", "init"]));
+        return Ok(words(&["cluster", "init", "--groups", &groups.to_string()]));
     }
     let asked = Command::new(terminal)
         .args(["--server", &client(0), "cluster", "token"])

@@ -20,6 +20,7 @@ use tidekeep_cluster::{
 use tidekeep_log::clock::SystemClock;
 use tidekeep_log::disk::real::RealDisk;
 use tidekeep_log::{Identity, ReplicaOptions, Upkeep};
+use tidekeep_protocol::slot::GroupCount;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -108,8 +109,8 @@ pub(crate) struct Running {
 pub(crate) async fn start(directory: &Path, way: Way, groups: u32) -> Running {
     let nodes: Arc<[Node]> = (1..=NODES).map(|_| Node::default()).collect();
     let calls: Arc<dyn Link> = Arc::new(Calls(Arc::clone(&nodes)));
-    let founder =
-        NodeIdentity::found(ClusterId([1; 16]), PeerAddress::default()).expect("a cluster");
+    let founder = NodeIdentity::found(ClusterId([1; 16]), GroupCount::ONE, PeerAddress::default())
+        .expect("a cluster");
     let (mut addresses, mut doors, mut running) = (BTreeMap::new(), Vec::new(), Vec::new());
     for id in (1..=NODES).map(NodeId) {
         let node = &nodes[id.0 as usize - 1];

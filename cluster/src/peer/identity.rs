@@ -8,6 +8,7 @@ use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ServerConfig};
 use serde::{Deserialize, Serialize};
+use tidekeep_protocol::slot::GroupCount;
 
 use super::certificates::{Authority, ClusterId, NodeKey, node_of};
 use super::folder::{Folder, FolderError};
@@ -31,6 +32,7 @@ pub struct Identity {
     node: NodeId,
     address: PeerAddress,
     incarnation: Option<u64>,
+    groups: Option<GroupCount>,
     authority: Authority,
     certificate: CertificateDer<'static>,
     key: NodeKey,
@@ -50,18 +52,27 @@ struct Membership {
     /// The cluster's, once the node knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     incarnation: Option<u64>,
+    /// How many groups share the cluster's keys, once the node knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    groups: Option<u16>,
 }
 
 impl Identity {
-    /// The first node of a new cluster of this name, with a new authority. `address` is where other nodes
-    /// will find it.
+    /// The first node of a new cluster of this name and with so many groups, with a new authority. `address` is
+    /// where other nodes will find it.
     ///
     /// # Errors
     /// A key or certificate cannot be made.
-    pub fn found(cluster: ClusterId, address: PeerAddress) -> Result<Self, FolderError> {
+    pub fn found(
+        cluster: ClusterId,
+        groups: GroupCount,
+        address: PeerAddress,
+    ) -> Result<Self, FolderError> {
         let (authority, key) = (Authority::make(cluster)?, NodeKey::make()?);
         let certificate = CertificateDer::from(authority.sign(FIRST, &key.request()?)?);
-        Self::of(FIRST, address, authority, certificate, key).map_err(FolderError::Grant)
+        let identity =
+            Self::of(FIRST, address, authority, certificate, key).map_err(FolderError::Grant)?;
+        Ok(Self { groups: Some(groups), ..identity })
     }
 
     /// What a node is after it joined with `key`, and under `address`.
@@ -101,7 +112,15 @@ impl Identity {
         let address = PeerAddress { address: member.peer_address };
         let identity = Self::of(NodeId(member.node), address, authority, certificate, key)
             .map_err(|why| folder.damaged(CERTIFICATE, why))?;
-        Ok(Some(Self { incarnation: member.incarnation, ..identity }))
+        let groups = match (member.groups, member.incarnation) {
+            (Some(groups), _) => Some(GroupCount::new(groups).ok_or_else(|| {
+                folder.damaged(MEMBER, format!("no cluster has {groups} groups"))
+            })?),
+            // Versions that did not write it down knew clusters of one group alone.
+            (None, Some(_)) => Some(GroupCount::ONE),
+            (None, None) => None,
+        };
+        Ok(Some(Self { incarnation: member.incarnation, groups, ..identity }))
     }
 
     /// Keeps it in the data directory. It survives a power cut once this returns.
@@ -116,6 +135,7 @@ impl Identity {
             node: self.node.0,
             peer_address: self.address.address.clone(),
             incarnation: self.incarnation,
+            groups: self.groups.map(GroupCount::get),
         };
         let mut member =
             serde_json::to_vec_pretty(&member).map_err(|why| folder.damaged(MEMBER, why))?;
@@ -149,12 +169,22 @@ impl Identity {
         self.incarnation
     }
 
+    /// How many groups share the cluster's keys, if it knows.
+    pub fn groups(&self) -> Option<GroupCount> {
+        self.groups
+    }
+
     /// Keeps what the node has learnt of its cluster in the data directory.
     ///
     /// # Errors
     /// [`FolderError::Io`].
-    pub fn learn(&mut self, incarnation: u64, data_directory: &Path) -> Result<(), FolderError> {
-        self.incarnation = Some(incarnation);
+    pub fn learn(
+        &mut self,
+        incarnation: u64,
+        groups: GroupCount,
+        data_directory: &Path,
+    ) -> Result<(), FolderError> {
+        (self.incarnation, self.groups) = (Some(incarnation), Some(groups));
         self.store(data_directory)
     }
 
@@ -190,8 +220,8 @@ impl Identity {
         }
         let terms = tls::terms(&authority, node, &certificate, &key);
         let (server, client) = terms.map_err(|why| why.to_string())?;
-        let incarnation = None;
-        Ok(Self { node, address, incarnation, authority, certificate, key, server, client })
+        let (incarnation, groups) = (None, None);
+        Ok(Self { node, address, incarnation, groups, authority, certificate, key, server, client })
     }
 }
 

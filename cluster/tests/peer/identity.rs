@@ -6,13 +6,15 @@ use std::path::Path;
 
 use tidekeep_cluster::peer::{ClusterId, FolderError, Identity, JoinGrant, NodeKey};
 use tidekeep_cluster::{NodeId, PeerAddress};
+use tidekeep_protocol::slot::GroupCount;
 
 fn address(text: &str) -> PeerAddress {
     PeerAddress { address: text.into() }
 }
 
 fn founded() -> Identity {
-    Identity::found(ClusterId([9; 16]), address("10.0.0.1:9081")).expect("a new cluster")
+    Identity::found(ClusterId([9; 16]), GroupCount::ONE, address("10.0.0.1:9081"))
+        .expect("a new cluster")
 }
 
 fn grant(by: &Identity, node: NodeId, key: &NodeKey) -> JoinGrant {
@@ -119,7 +121,8 @@ fn what_a_node_has_learnt_of_its_cluster_is_there_after_a_restart() {
     identity.store(data.path()).unwrap();
     let load = || Identity::load(data.path()).unwrap().expect("it is a node");
     assert_eq!(load().incarnation(), None);
-    identity.learn(77, data.path()).unwrap();
-    assert_eq!(load().incarnation(), Some(77));
+    let groups = GroupCount::new(4).unwrap();
+    identity.learn(77, groups, data.path()).unwrap();
+    assert_eq!((load().incarnation(), load().groups()), (Some(77), Some(groups)));
     assert_eq!(load().node(), identity.node());
 }

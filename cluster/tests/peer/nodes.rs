@@ -11,6 +11,7 @@ use tidekeep_cluster::peer::{
     PeerNetwork, PeerOptions, Secret, Serve, serve,
 };
 use tidekeep_cluster::{Lane, Link, NodeId, PeerAddress, Unreachable};
+use tidekeep_protocol::slot::GroupCount;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -35,6 +36,7 @@ pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
 pub(crate) fn founded() -> Identity {
     Identity::found(
         ClusterId::random().expect("chance"),
+        GroupCount::ONE,
         PeerAddress { address: "127.0.0.1:0".into() },
     )
     .expect("a cluster")

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 
+use tidekeep_protocol::cursor::GROUPS_MAX;
 use tidekeep_protocol::limits::Limits;
+use tidekeep_protocol::slot::GroupCount;
 
 use super::bytes;
 use super::resolved::default;
@@ -79,6 +81,12 @@ pub enum Cluster {
     ///
     /// Exit codes: those of the server.
     Init {
+        /// How many groups share the keys, 1 to 256; fixed for good, and 1 for a store that has data
+        ///
+        /// Groups are ordered each by itself and led by different nodes. A few times as many as there will
+        /// ever be nodes; 1 where transactions over any keys must cost as little as they can.
+        #[arg(long, value_name = "N", default_value = "1", value_parser = groups)]
+        groups: GroupCount,
         /// How many replicas each key has once there are as many nodes
         #[arg(long, value_name = "N", default_value_t = default::REPLICAS)]
         replicas: usize,
@@ -96,6 +104,12 @@ pub enum Cluster {
         #[arg(long, env = "TIDEKEEP_JOIN_TOKEN", hide_env_values = true)]
         token: String,
     },
+}
+
+/// Reads a number of groups.
+fn groups(text: &str) -> Result<GroupCount, String> {
+    let groups = text.parse().ok().and_then(GroupCount::new);
+    groups.ok_or_else(|| format!("a cluster has 1 to {GROUPS_MAX} groups"))
 }
 
 /// What is done to a data directory instead of serving it.
