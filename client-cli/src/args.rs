@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand};
+use tidekeep_client::Freshness;
 
 use crate::exit;
 use crate::input::Reading;
@@ -48,6 +49,11 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = duration)]
     pub(crate) timeout: Duration,
+    /// How new what is read must be in a cluster: `newest`; `lease`, as new while the nodes' clocks run
+    /// alike, without asking a quorum; or a duration, as 500ms, for what any node knows to be no older
+    #[arg(long, global = true, value_name = "FRESHNESS", default_value = "newest")]
+    #[arg(value_parser = freshness)]
+    pub(crate) reads: Freshness,
     /// Keys and values in arguments have escapes: \n \t \xNN \\
     #[arg(long, short, global = true)]
     escaped: bool,
@@ -73,6 +79,9 @@ impl Global {
         }
         if !said("timeout") {
             self.timeout = shell.timeout;
+        }
+        if !said("reads") {
+            self.reads = shell.reads;
         }
         self.escaped |= shell.escaped;
         self.verbose |= shell.verbose;
@@ -103,6 +112,19 @@ pub(crate) enum Verb {
     Bench(verb::bench::BenchArgs),
     Shell(verb::shell::ShellArgs),
     Completions(verb::completions::CompletionsArgs),
+}
+
+fn freshness(text: &str) -> Result<Freshness, String> {
+    match text {
+        "newest" => Ok(Freshness::Linearizable),
+        "lease" => Ok(Freshness::Lease),
+        text => {
+            let most = duration(text)
+                .map_err(|_| "it is none of newest, lease, or a duration as 500ms")?;
+            let ms = u32::try_from(most.as_millis()).map_err(|_| "it is more than 49 days")?;
+            Ok(Freshness::Within(ms))
+        }
+    }
 }
 
 const EXAMPLES: &str = "\

@@ -31,7 +31,8 @@ impl Session {
 
     /// The session for a line of the shell: its own options, the same connection.
     pub(crate) fn for_line(&self, global: Global) -> Self {
-        let client = self.client.as_ref().map(|client| client.with_timeout(global.timeout));
+        let own = |client: &Client| client.with_timeout(global.timeout).with_reads(global.reads);
+        let client = self.client.as_ref().map(own);
         Self { out: Out::new(global.output), global, client, runtime: self.runtime.clone() }
     }
 
@@ -55,7 +56,7 @@ impl Session {
         match tokio::time::timeout(self.global.timeout, connecting).await {
             Ok(Ok(client)) => {
                 self.log_connection(&client);
-                Ok(client)
+                Ok(client.with_reads(self.global.reads))
             }
             Ok(Err(error)) => Err(unreachable(&url, &error)),
             Err(_) => {

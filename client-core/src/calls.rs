@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 
 use tidekeep_protocol::frame::{HEADER_BYTES, LENGTH_BYTES, ext, flag, kind};
+use tidekeep_protocol::freshness::Freshness;
 use tidekeep_protocol::op::Class;
 use tidekeep_protocol::planted;
 use tidekeep_protocol::session::Number;
@@ -26,6 +27,9 @@ const ENVELOPE_BYTES: usize = HEADER_BYTES + 3 + 4;
 
 /// What a write's number adds to it.
 const NUMBER_BYTES: usize = 3 + Number::BYTES;
+
+/// What it adds to a read that it may show less than the newest.
+const FRESHNESS_BYTES: usize = 3 + Freshness::BYTES;
 
 /// Body capacity that a free slot keeps for its next tenant.
 const SLOT_KEPT_BYTES: usize = 1024;
@@ -51,6 +55,8 @@ pub(crate) struct Call {
     pub(crate) class: Class,
     pub(crate) stage: Stage,
     pub(crate) deadline: Millis,
+    /// What it must have seen, if it only reads.
+    freshness: Freshness,
     /// Its place in the session, from when it was first sent; 0 while it has none.
     pub(crate) sequence: u64,
     /// It was sent on an earlier connection and may have been applied there.
@@ -106,7 +112,13 @@ impl Calls {
 
     /// Takes a slot for a call, at the end of the queue, whose request is to be written into its
     /// body before [`Calls::count_body`]. None when every slot is taken.
-    pub(crate) fn insert(&mut self, kind: u8, class: Class, deadline: Millis) -> Option<u32> {
+    pub(crate) fn insert(
+        &mut self,
+        kind: u8,
+        class: Class,
+        deadline: Millis,
+        freshness: Freshness,
+    ) -> Option<u32> {
         self.made += 1;
         let (stage, order) = (Stage::Queued, self.made);
         let id = match self.free.pop() {
@@ -115,6 +127,7 @@ impl Calls {
                 call.id = next_tenant(call.id);
                 (call.kind, call.class, call.stage) = (kind, class, stage);
                 (call.deadline, call.order) = (deadline, order);
+                call.freshness = freshness;
                 call.id
             }
             None if self.slots.len() == SLOTS_MAX => return None,
@@ -126,6 +139,7 @@ impl Calls {
                     class,
                     stage,
                     deadline,
+                    freshness,
                     sequence: 0,
                     doubtful: false,
                     body: Vec::new(),
@@ -322,13 +336,22 @@ impl Calls {
 impl Call {
     /// The length field of the request's frame, at most.
     pub(crate) fn frame_bytes(&self) -> usize {
-        let number_bytes = if self.class == Class::Write { NUMBER_BYTES } else { 0 };
-        ENVELOPE_BYTES - LENGTH_BYTES + number_bytes + self.body.len()
+        let second_bytes = match self.class {
+            Class::Write => NUMBER_BYTES,
+            _ if self.may_be_older() => FRESHNESS_BYTES,
+            _ => 0,
+        };
+        ENVELOPE_BYTES - LENGTH_BYTES + second_bytes + self.body.len()
     }
 
     /// The kind of frame that answers this call.
     pub(crate) fn reply_kind(&self) -> u8 {
         if self.kind == kind::PING { kind::PONG } else { self.kind | kind::REPLY }
+    }
+
+    /// Whether it asks for less than the newest.
+    fn may_be_older(&self) -> bool {
+        self.class == Class::Read && self.freshness != Freshness::Linearizable
     }
 
     fn waits(&self, id: u32) -> bool {
@@ -338,10 +361,16 @@ impl Call {
     fn write(&self, now: Millis, flags: u8, number: Number, out: &mut Vec<u8>) {
         let left_ms = u32::try_from(self.deadline.since(now)).unwrap_or(u32::MAX).max(1);
         let (deadline, number) = (left_ms.to_le_bytes(), number.to_bytes());
-        let extensions = [(ext::DEADLINE, &deadline[..]), (ext::NUMBER, &number[..])];
+        let freshness = self.freshness.to_bytes();
+        let second = match self.sequence {
+            // A server that does not know it shows the newest, which is as good.
+            0 => (ext::FRESHNESS, &freshness[..]),
+            _ => (ext::NUMBER, &number[..]),
+        };
+        let extensions = [(ext::DEADLINE, &deadline[..]), second];
         let borne = match self.kind {
             kind::PING => 0,
-            _ if self.sequence == 0 => 1,
+            _ if self.sequence == 0 && !self.may_be_older() => 1,
             _ => 2,
         };
         write_frame(out, self.kind, flags, self.id, &extensions[..borne], &self.body);
@@ -376,7 +405,9 @@ mod tests {
 
     fn calls(count: usize) -> (Calls, Vec<u32>) {
         let mut calls = Calls::default();
-        let insert = |calls: &mut Calls| calls.insert(0x10, Class::Read, Millis(9)).unwrap();
+        let insert = |calls: &mut Calls| {
+            calls.insert(0x10, Class::Read, Millis(9), Freshness::Linearizable).unwrap()
+        };
         let ids = (0..count).map(|_| insert(&mut calls)).collect();
         (calls, ids)
     }
@@ -395,7 +426,7 @@ mod tests {
         let (mut calls, _) = calls(0);
         let mut last = 0;
         for _ in 0..70_000 {
-            let id = calls.insert(0x10, Class::Read, Millis(9)).unwrap();
+            let id = calls.insert(0x10, Class::Read, Millis(9), Freshness::Linearizable).unwrap();
             assert!(id != 0 && id & WATCH_BIT == 0 && id != last);
             assert!(calls.find(last).is_none());
             calls.settle(id, &mut joining);
@@ -423,7 +454,7 @@ mod tests {
         let mut joining = Joining::default();
         let (mut calls, keep) = calls(1);
         for _ in 0..10_000 {
-            let id = calls.insert(0x10, Class::Read, Millis(9)).unwrap();
+            let id = calls.insert(0x10, Class::Read, Millis(9), Freshness::Linearizable).unwrap();
             calls.settle(id, &mut joining);
         }
         assert!(calls.queue.len() < 100, "{}", calls.queue.len());
@@ -435,11 +466,11 @@ mod tests {
     fn slots_run_out_and_come_back() {
         let mut joining = Joining::default();
         let (mut calls, ids) = calls(SLOTS_MAX);
-        assert_eq!(calls.insert(0x10, Class::Read, Millis(9)), None);
+        assert_eq!(calls.insert(0x10, Class::Read, Millis(9), Freshness::Linearizable), None);
         assert_ne!(calls.refused_id(), calls.refused_id());
         let refused = calls.refused_id();
         assert!(calls.find(refused).is_none());
         calls.settle(ids[7], &mut joining);
-        assert!(calls.insert(0x10, Class::Read, Millis(9)).is_some());
+        assert!(calls.insert(0x10, Class::Read, Millis(9), Freshness::Linearizable).is_some());
     }
 }

@@ -2,6 +2,8 @@
 
 use alloc::borrow::Cow;
 
+use tidekeep_protocol::freshness::Freshness;
+
 /// The core's bounds. The defaults suit a page or a service on an ordinary network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -97,4 +99,6 @@ pub enum Queue {
 pub struct CallOptions {
     /// How long the call may take, in milliseconds; none takes [`Config::timeout_ms`].
     pub timeout_ms: Option<u32>,
+    /// What it must have seen, if it only reads.
+    pub freshness: Freshness,
 }

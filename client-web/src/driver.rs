@@ -94,7 +94,7 @@ impl Driver {
 
     pub(crate) fn call(&mut self, kind: u8, body: &[u8], timeout_ms: u32) -> Option<CallId> {
         let now = now(&self.host);
-        let options = CallOptions { timeout_ms: Some(timeout_ms) };
+        let options = CallOptions { timeout_ms: Some(timeout_ms), ..CallOptions::default() };
         if kind == kind::PING {
             return Some(self.core.ping(now, options));
         }

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidekeep_client_core::{ServerInfo, State, WatchRequest};
+use tidekeep_client_core::{CallOptions, ServerInfo, State, WatchRequest};
+use tidekeep_protocol::freshness::Freshness;
 use tidekeep_protocol::op::Operation;
 use tidekeep_protocol::range::KeyRange;
 use tokio::sync::watch;
@@ -28,7 +29,7 @@ const MESSAGE_SLACK_BYTES: usize = 1 << 20;
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
-    timeout_ms: Option<u32>,
+    options: CallOptions,
 }
 
 /// Closes the client when nobody can use it any more.
@@ -78,13 +79,22 @@ impl Client {
         let shared = Arc::new(Shared::new(options));
         let driver = Driver::new(Arc::clone(&shared), addresses, message_bytes);
         tokio::spawn(driver.run());
-        Ok(Self { handle: Arc::new(Handle(shared)), timeout_ms: None })
+        Ok(Self { handle: Arc::new(Handle(shared)), options: CallOptions::default() })
     }
 
     /// The same connection with another deadline for the calls made through this handle.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        Self { handle: Arc::clone(&self.handle), timeout_ms: Some(millis(timeout)) }
+        let options = CallOptions { timeout_ms: Some(millis(timeout)), ..self.options };
+        Self { handle: Arc::clone(&self.handle), options }
+    }
+
+    /// The same connection, whose reads through this handle (gets, scans, children) may show less than the
+    /// newest. In a cluster they cost less then: see [`Freshness`].
+    #[must_use]
+    pub fn with_reads(&self, freshness: Freshness) -> Self {
+        let options = CallOptions { freshness, ..self.options };
+        Self { handle: Arc::clone(&self.handle), options }
     }
 
     /// Makes any call of the table of operations, as `tidekeep_client::protocol::op` defines them.
@@ -96,7 +106,7 @@ impl Client {
     /// Asks the server whether it is there; how long the answer took.
     pub async fn ping(&self) -> Result<Duration, Error> {
         let start = Instant::now();
-        let call = self.handle.shared().ping(self.timeout_ms);
+        let call = self.handle.shared().ping(self.options);
         Answer::new(Arc::clone(&self.handle), call).await?;
         Ok(start.elapsed())
     }
@@ -143,7 +153,7 @@ impl Client {
     }
 
     pub(crate) fn answer<O: Operation>(&self, request: &O) -> Answer {
-        let call = self.handle.shared().call(request, self.timeout_ms);
+        let call = self.handle.shared().call(request, self.options);
         Answer::new(Arc::clone(&self.handle), call)
     }
 }

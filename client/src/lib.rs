@@ -66,6 +66,7 @@ pub use tidekeep_client_core::{Config, Queue, Resync, ServerInfo, State};
 pub use tidekeep_protocol as protocol;
 pub use tidekeep_protocol::condition::Expiry;
 pub use tidekeep_protocol::error::{Code, Outcome};
+pub use tidekeep_protocol::freshness::Freshness;
 pub use tidekeep_protocol::op::{Delivery, Order};
 pub use tidekeep_protocol::range::KeyRange;
 

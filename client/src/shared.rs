@@ -109,14 +109,14 @@ impl Shared {
     pub(crate) fn call<O: Operation>(
         &self,
         request: &O,
-        timeout_ms: Option<u32>,
+        options: CallOptions,
     ) -> (CallId, oneshot::Receiver<Settled>) {
-        self.settle_later(|core, now| core.call(now, request, CallOptions { timeout_ms }))
+        self.settle_later(|core, now| core.call(now, request, options))
     }
 
     /// Asks whether the server is there.
-    pub(crate) fn ping(&self, timeout_ms: Option<u32>) -> (CallId, oneshot::Receiver<Settled>) {
-        self.settle_later(|core, now| core.ping(now, CallOptions { timeout_ms }))
+    pub(crate) fn ping(&self, options: CallOptions) -> (CallId, oneshot::Receiver<Settled>) {
+        self.settle_later(|core, now| core.ping(now, options))
     }
 
     fn settle_later(

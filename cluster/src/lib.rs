@@ -25,7 +25,7 @@ pub use link::{Lane, Link, LinkFuture, PeerAddress, Unreachable};
 pub use placement::NodeId;
 pub use raft::{
     Audit, Beside, Config, Instant, Journal, JournalOptions, Member, MembershipError, Opened,
-    Proposed, Read, Runtime, Standing, TokioRuntime, Types, WriteError,
+    Proposed, ReadPolicy, Runtime, Standing, TokioRuntime, Types, WriteError,
 };
 pub use replicated::{FORWARD, Replicated, ReplicatedOptions};
 pub use store::Store;

@@ -109,7 +109,7 @@ fn store() -> (Arc<Solo>, Arc<Hands>) {
         let request = Request::DeleteRange(DeleteRange { range, limit: 0 });
         let mut body = Vec::new();
         request.encode(&mut body);
-        let call = Call { request, body: Some(&body), number: None };
+        let call = Call { body: Some(&body), ..Call::new(request) };
         drop(ready(store.solo.submit(&[call], &mut Vec::new())));
         (Arc::clone(&store.solo), Arc::clone(&store.clock))
     })

@@ -155,8 +155,7 @@ fn true_store() -> Image {
 fn write(store: &Solo, request: &Request<'_>) {
     let mut body = Vec::new();
     request.encode(&mut body);
-    let pending =
-        collect(store, &[Call { request: request.clone(), body: Some(&body), number: None }]);
+    let pending = collect(store, &[Call { body: Some(&body), ..Call::new(request.clone()) }]);
     while store.step() {}
     ready(pending).expect("the disk has done its work").expect("memory does not fail");
 }

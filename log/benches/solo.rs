@@ -105,7 +105,7 @@ fn run_one(store: &Solo, key: &[u8], write: bool, batch: usize) {
     let request = if write { Request::Put(put) } else { Request::Get(Get { key }) };
     let mut body = Vec::with_capacity(160);
     request.encode(&mut body);
-    let calls = vec![Call { request, body: Some(&body), number: None }; batch];
+    let calls = vec![Call { body: Some(&body), ..Call::new(request) }; batch];
     let answers = match collect(store, &calls).into_ready() {
         Ok(answers) => answers.expect("storage works"),
         Err(later) => wait(later).expect("storage works"),

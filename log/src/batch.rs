@@ -71,7 +71,7 @@ impl Kept {
 
     fn call(&self) -> Option<Call<'_>> {
         let request = Request::decode(self.kind, &self.body)?.ok()?;
-        Some(Call { request, body: Some(&self.body), number: self.number })
+        Some(Call { body: Some(&self.body), number: self.number, ..Call::new(request) })
     }
 }
 

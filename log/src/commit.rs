@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_protocol::freshness::Freshness;
 use tidekeep_protocol::op::{Cluster, Request};
 use tidekeep_store::entry::Entry;
 use tidekeep_store::reply::{Found, Reply};
@@ -31,6 +32,15 @@ pub struct Call<'a> {
     /// The number that makes it safe to send again, if it is a write that has one. All calls of a
     /// batch that have one are of the same session.
     pub number: Option<Numbered>,
+    /// What it must have seen, if it only reads.
+    pub freshness: Freshness,
+}
+
+impl<'a> Call<'a> {
+    /// A request that came in another form than its body's, has no number and sees the newest.
+    pub fn new(request: Request<'a>) -> Self {
+        Self { request, body: None, number: None, freshness: Freshness::Linearizable }
+    }
 }
 
 impl Call<'_> {
@@ -319,7 +329,7 @@ mod tests {
             let bytes = vec![7; len];
             let (condition, expiry) = (Condition::Always, Expiry::Never);
             let put = Put { key: &bytes, value: &bytes, condition, expiry, previous: false };
-            let call = Call { request: Request::Put(put), body: None, number: None };
+            let call = Call::new(Request::Put(put));
             let encoded = call.encoded().len();
             assert!((encoded..encoded + PLAIN_PUT_BYTES).contains(&call.body_bytes()), "{len}");
         }

@@ -264,7 +264,7 @@ fn write(store: &Solo, value: &[u8]) {
     let request = Request::Txn(Txn { compares: Vec::new(), then, otherwise: Vec::new() });
     let mut body = Vec::new();
     request.encode(&mut body);
-    drop(store.submit(&[Call { request, body: Some(&body), number: None }], &mut Vec::new()));
+    drop(store.submit(&[Call { body: Some(&body), ..Call::new(request) }], &mut Vec::new()));
 }
 
 const KEYS: [&[u8]; 4] = [b"a", b"b", b"c", b"d"];

@@ -193,7 +193,7 @@ impl<'a> Turn<'a> {
             }
             Command::Step(step) => return Some(Ok(self.step(&step))),
         };
-        Some(self.write(&Call { request, body: None, number }, None))
+        Some(self.write(&Call { number, ..Call::new(request) }, None))
     }
 
     /// Applies a node's step. Only records that are ordered elsewhere have any, so none is logged here.

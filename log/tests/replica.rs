@@ -33,7 +33,7 @@ fn replica() -> Replica {
 fn value(replica: &Replica, key: &str) -> Option<Vec<u8>> {
     let request = Request::Get(Get { key: key.as_bytes() });
     let mut answers: Vec<Answer> = Vec::new();
-    replica.read(&[Call { request, body: None, number: None }], &mut answers);
+    replica.read(&[Call::new(request)], &mut answers);
     match answers.pop() {
         Some(Ok(Reply::Get(found))) => found.entry.map(|entry| entry.value().to_vec()),
         other => panic!("{other:?}"),
@@ -119,7 +119,7 @@ fn reads_run_where_they_stand_among_the_writes() {
     let record = puts(1_000, &[("k", "1", Expiry::Never), ("k", "2", Expiry::Never)]);
     let mut applying = replica.applying(&record).unwrap();
     let request = Request::Get(Get { key: b"k" });
-    let get = [Call { request, body: None, number: None }];
+    let get = [Call::new(request)];
     let mut seen: Vec<Answer> = Vec::new();
     applying.read(&get, &mut seen);
     while applying.next_write().is_some() {
@@ -134,7 +134,7 @@ fn reads_run_where_they_stand_among_the_writes() {
     // Whoever was told of a write is told of no older revision, whatever is read.
     seen.clear();
     let absent = Request::Get(Get { key: b"absent" });
-    replica.read(&[Call { request: absent, body: None, number: None }], &mut seen);
+    replica.read(&[Call::new(absent)], &mut seen);
     assert!(matches!(&seen[..], [Ok(Reply::Get(got))] if got.revision == 2), "{seen:?}");
 }
 

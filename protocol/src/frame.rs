@@ -7,6 +7,7 @@ use core::fmt;
 use serde::Serialize;
 
 use crate::codec;
+use crate::freshness::Freshness;
 use crate::session::{Ask, Number};
 
 /// Bytes of a frame before its extensions: length, kind, flags, extension length, id.
@@ -52,6 +53,8 @@ pub mod ext {
     pub const SESSION: u8 = 0x02;
     /// A write's place in its session; see [`crate::session::Number`].
     pub const NUMBER: u8 = 0x03;
+    /// How new what a read shows must be; see [`crate::freshness::Freshness`].
+    pub const FRESHNESS: u8 = 0x04;
     /// Set in a tag that must be understood; the rest of the tag says what it is.
     pub const REQUIRED: u8 = 0x80;
 }
@@ -223,6 +226,12 @@ impl<'a> Extensions<'a> {
         Number::from_bytes(data)
     }
 
+    /// How new what a read shows must be; data that is no freshness is none.
+    pub fn freshness(&self) -> Option<Freshness> {
+        let (_, data) = self.iter().find(|(tag, _)| tag & !ext::REQUIRED == ext::FRESHNESS)?;
+        Freshness::from_bytes(data)
+    }
+
     /// The data of the session extension, if there is one.
     pub fn session(&self) -> Option<&'a [u8]> {
         let (_, data) = self.iter().find(|(tag, _)| tag & !ext::REQUIRED == ext::SESSION)?;
@@ -237,6 +246,7 @@ impl<'a> Extensions<'a> {
                 ext::DEADLINE => data.len() != 4,
                 ext::SESSION => data.len() != 16 && Ask::from_bytes(data).is_none(),
                 ext::NUMBER => Number::from_bytes(data).is_none(),
+                ext::FRESHNESS => Freshness::from_bytes(data).is_none(),
                 _ => true,
             })
             .map(|(tag, _)| tag)

@@ -15,6 +15,7 @@
 //! | [`op`] | the table of operations, and a file for each of them |
 //! | [`session`] | what tells writes apart over connections: sessions and numbers |
 //! | [`entry`], [`condition`], [`range`], [`cursor`] | the parts that operations share |
+//! | [`freshness`] | how new what a read shows must be |
 //! | [`slot`] | which slot a key falls into, which group owns a slot |
 //! | [`error`], [`limits`] | what can be refused, and where the bounds are |
 //! | [`planted`] | bugs for the tests to find; asleep in what is built to be used |
@@ -29,6 +30,7 @@ pub mod cursor;
 pub mod entry;
 pub mod error;
 pub mod frame;
+pub mod freshness;
 pub mod hello;
 pub mod limits;
 pub mod op;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tidekeep_client::{Client, Options};
+use tidekeep_client::{Client, Freshness, Options};
 use tidekeep_tests::Cluster;
 use tidekeep_tests::cluster::Shape;
 
@@ -75,7 +75,7 @@ async fn a_slow_leader_holds_up_nothing_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_that_was_cut_off_answers_with_nothing_that_is_old() {
+async fn a_leader_that_was_cut_off_answers_with_nothing_older_than_is_asked_for() {
     let Some(cluster) = form() else { return };
     let leader = cluster.leader();
     let options = || Options::default().timeout(Duration::from_secs(3));
@@ -83,11 +83,16 @@ async fn a_leader_that_was_cut_off_answers_with_nothing_that_is_old() {
     let [one, _] = others(leader);
     let new = Client::connect(cluster.address(one), Options::default()).await.unwrap();
     old.put("key", "old", Default::default()).await.unwrap();
+    old.get("key").await.unwrap();
     others(leader).iter().for_each(|other| cluster.network().part(leader, *other));
     // Until the others have elected one of them, this waits.
     new.put("key", "new", Default::default()).await.unwrap();
-    let read = old.get("key").await;
-    assert!(read.is_err(), "a leader that is cut off has answered {read:?}");
+    for freshness in [Freshness::Linearizable, Freshness::Lease, Freshness::Within(0)] {
+        let read = old.with_reads(freshness).get("key").await;
+        assert!(read.is_err(), "a leader that is cut off has answered {read:?} to {freshness:?}");
+    }
+    let read = old.with_reads(Freshness::Within(600_000)).get("key").await.unwrap();
+    assert_eq!(&read.expect("it was there").value[..], b"old");
     cluster.network().mend();
     cluster.wait_until_whole();
     let read = old.get("key").await.unwrap().expect("the key is there");

@@ -241,7 +241,12 @@ impl World {
         let number = self.ledger.next_number();
         let it = &mut self.clients[client];
         let time = it.time(self.now);
-        let id = what.make(&mut it.core, time, number, CallOptions { timeout_ms });
+        let id = what.make(
+            &mut it.core,
+            time,
+            number,
+            CallOptions { timeout_ms, ..CallOptions::default() },
+        );
         it.calls.insert(id.0, number);
         let patience = u64::from(timeout_ms.unwrap_or(self.plan.client().timeout_ms));
         self.trace(format_args!("{client}: call {number} {what:?} within {patience} ms"));

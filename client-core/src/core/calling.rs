@@ -30,7 +30,7 @@ impl Core {
         self.connect(now);
         let admitted = checked.map_err(Error::from).and_then(|()| self.admit_call(class));
         let deadline = self.now.after(options.timeout_ms.unwrap_or(self.config.timeout_ms));
-        match admitted.map(|()| self.calls.insert(kind, class, deadline)) {
+        match admitted.map(|()| self.calls.insert(kind, class, deadline, options.freshness)) {
             Ok(Some(id)) => Ok(id),
             Ok(None) => Err(self.refuse(too_many_calls())),
             Err(error) => Err(self.refuse(error)),

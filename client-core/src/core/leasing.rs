@@ -1,6 +1,7 @@
 //! Leases: how they are kept alive by calls of the core's own, and how their loss is told.
 
 use tidekeep_protocol::codec;
+use tidekeep_protocol::freshness::Freshness;
 use tidekeep_protocol::op::{LeaseKeepAlive, Operation};
 
 use crate::core::calling::too_many_calls;
@@ -67,7 +68,7 @@ impl Core {
     fn keep_alive(&mut self, lease: u64, deadline: Millis) -> Result<u32, Error> {
         let spec = LeaseKeepAlive::SPEC;
         self.admit_call(spec.class)?;
-        let inserted = self.calls.insert(spec.kind, spec.class, deadline);
+        let inserted = self.calls.insert(spec.kind, spec.class, deadline, Freshness::Linearizable);
         let id = inserted.ok_or_else(too_many_calls)?;
         codec::encode(&LeaseKeepAlive { lease }, self.calls.body(id));
         self.calls.count_body(id);

@@ -3,7 +3,8 @@
 use tidekeep_client_core::protocol::codec;
 use tidekeep_client_core::protocol::error::{Code, Outcome};
 use tidekeep_client_core::protocol::frame::{self, flag};
-use tidekeep_client_core::protocol::op::{Scan, ScanReply, Watch, WatchFrom};
+use tidekeep_client_core::protocol::freshness::Freshness;
+use tidekeep_client_core::protocol::op::{Get, Scan, ScanReply, Watch, WatchFrom};
 use tidekeep_client_core::protocol::range::Range;
 use tidekeep_client_core::{CallOptions, Millis};
 
@@ -105,7 +106,7 @@ fn deadlines_of_any_length_are_kept_to_the_millisecond() {
     let calls: Vec<_> = timeouts
         .iter()
         .map(|&ms| {
-            let options = CallOptions { timeout_ms: Some(ms) };
+            let options = CallOptions { timeout_ms: Some(ms), ..CallOptions::default() };
             (ms, pair.core.call(Millis(start), &put(b"k", b"v"), options))
         })
         .collect();
@@ -122,7 +123,7 @@ fn deadlines_of_any_length_are_kept_to_the_millisecond() {
 fn server_learns_how_long_the_caller_still_waits() {
     let mut pair = Pair::new();
     pair.reachable = false;
-    let options = CallOptions { timeout_ms: Some(5_000) };
+    let options = CallOptions { timeout_ms: Some(5_000), ..CallOptions::default() };
     let call = pair.core.call(Millis(pair.now), &put(b"k", b"v"), options);
     pair.pass(2_000);
     pair.reachable = true;
@@ -316,4 +317,19 @@ fn drain_that_is_dropped_early_loses_nothing() {
     drop(drain);
     assert_eq!(pair.core.pending(), 0);
     assert!(rest > 0);
+}
+
+#[test]
+fn server_learns_how_new_a_read_must_be_and_of_a_write_nothing() {
+    let mut pair = Pair::ready();
+    let asked = [Freshness::Linearizable, Freshness::Lease, Freshness::Within(700)];
+    for freshness in asked {
+        let options = CallOptions { freshness, ..CallOptions::default() };
+        let read = pair.core.call(Millis(pair.now), &Get { key: b"k" }, options);
+        let write = pair.core.call(Millis(pair.now), &put(b"k", b"v"), options);
+        pair.run();
+        assert!(pair.settled(read).is_ok() && pair.settled(write).is_ok());
+    }
+    let told = [None, None, Some(asked[1]), None, Some(asked[2]), None];
+    assert_eq!(pair.server.freshness, told);
 }

@@ -8,6 +8,7 @@ use tidekeep_client_core::protocol::cursor::Cursor;
 use tidekeep_client_core::protocol::entry::{Entry, Meta, Stored};
 use tidekeep_client_core::protocol::error::{Code, ErrorBody, Outcome};
 use tidekeep_client_core::protocol::frame::{self, Frame, kind};
+use tidekeep_client_core::protocol::freshness::Freshness;
 use tidekeep_client_core::protocol::hello::{GoingAway, Hello, PREFACE, Welcome};
 use tidekeep_client_core::protocol::limits::Limits;
 use tidekeep_client_core::protocol::op::{
@@ -50,6 +51,8 @@ pub(crate) struct Server {
     pub(crate) requests: Vec<(u8, u32)>,
     /// Deadlines that requests bore, in the same order.
     pub(crate) deadlines: Vec<Option<u32>>,
+    /// What their callers ask to see.
+    pub(crate) freshness: Vec<Option<Freshness>>,
     pub(crate) cancelled: Vec<u32>,
     pub(crate) pings: u32,
     pub(crate) pongs: u32,
@@ -101,6 +104,7 @@ impl Server {
             incarnation: 1,
             requests: Vec::new(),
             deadlines: Vec::new(),
+            freshness: Vec::new(),
             cancelled: Vec::new(),
             pings: 0,
             pongs: 0,
@@ -216,6 +220,7 @@ impl Server {
         assert_ne!(frame.id, 0, "requests have ids");
         self.requests.push((frame.kind, frame.id));
         self.deadlines.push(frame.extensions.deadline_ms());
+        self.freshness.push(frame.extensions.freshness());
         if frame.kind == LeaseKeepAlive::SPEC.kind {
             return self.take_keep_alive(session, frame);
         }

@@ -159,7 +159,7 @@ fn write_given_up_between_connections_is_unknown_and_holds_no_number() {
     for cancelled in [false, true] {
         let mut pair = Pair::ready();
         pair.server.hold_replies = true;
-        let options = CallOptions { timeout_ms: Some(500) };
+        let options = CallOptions { timeout_ms: Some(500), ..CallOptions::default() };
         let call = pair.core.call(Millis(pair.now), &put(b"k", b"1"), options);
         pair.run();
         pair.reachable = false;
@@ -300,7 +300,7 @@ fn write_in_doubt_is_sent_again_no_sooner_than_the_server_asks_and_until_its_dea
         let mut pair = Pair::ready();
         pair.server.hold_replies = true;
         let made = pair.now;
-        let options = CallOptions { timeout_ms: Some(10_000) };
+        let options = CallOptions { timeout_ms: Some(10_000), ..CallOptions::default() };
         let write = pair.core.call(Millis(made), &put(b"k", b"1"), options);
         pair.run();
         pair.cut();

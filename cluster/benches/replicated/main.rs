@@ -37,7 +37,7 @@ async fn run(at: &Replicated<TokioRuntime>, client: u64, round: u64, depth: u64,
                     Request::Put(Put { key, value: &VALUE, condition, expiry, previous: false })
                 }
             };
-            Call { request, body: None, number: None }
+            Call::new(request)
         })
         .collect();
     let answers = collect(at, &calls).await.expect("the store is there");

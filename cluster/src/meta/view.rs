@@ -125,7 +125,7 @@ fn page(replica: &Replica, from: &[u8]) -> Result<(u64, bool, Vec<Entry>), ViewE
     let (order, projection) = (Order::Ascending, Projection::Full);
     let scan = Scan { range: range.as_range(), limit: 0, bytes: 0, order, projection };
     let mut answers: Vec<Answer> = Vec::new();
-    let call = Call { request: Request::Scan(scan), body: None, number: None };
+    let call = Call::new(Request::Scan(scan));
     replica.read(&[call], &mut answers);
     match answers.pop() {
         Some(Ok(Reply::Scan(page))) => Ok((page.revision, page.more, page.entries)),

@@ -17,7 +17,7 @@ use crate::node::admin::Command;
 use crate::node::control::{ControlError, Request};
 use crate::node::running::{Life, Node};
 use crate::placement::{NodeId, Row};
-use crate::raft::{Read, Runtime};
+use crate::raft::{ReadPolicy, Runtime};
 
 impl<R: Runtime> Node<R> {
     /// Follows until the node's life ends.
@@ -132,7 +132,7 @@ impl<R: Runtime> Node<R> {
 
     /// Reads what the meta group says as of now; whether that was possible.
     async fn is_up_to_date(&self) -> bool {
-        let read = R::timeout(self.timing().look, self.meta().read(Read::Linearizable)).await;
+        let read = R::timeout(self.timing().look, self.meta().read(ReadPolicy::Index)).await;
         matches!(read, Ok(Ok(()))) && self.look_at_meta()
     }
 

@@ -12,7 +12,7 @@ use openraft::impls::OneshotResponder;
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::AsyncRuntime;
 use openraft::type_config::alias::OneshotReceiverOf;
-use openraft::{Instant, Raft, ReadPolicy, SnapshotPolicy};
+use openraft::{Instant, Raft, SnapshotPolicy};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -106,15 +106,13 @@ pub struct Member<R: AsyncRuntime> {
     pub(crate) coming: Mutex<Coming>,
 }
 
-/// What a read must see.
+/// How a read makes sure that it sees all that anybody was told of before it began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Read {
-    /// All that anybody was told of before it began, whatever fails. A follower asks the leader.
-    Linearizable,
-    /// The same as long as no clock runs faster than others by a third; of the leader alone.
+pub enum ReadPolicy {
+    /// A quorum is asked who leads, whatever fails. A follower asks the leader to do so.
+    Index,
+    /// The leader trusts its lease, which holds as long as no clock runs faster than others by a third.
     Lease,
-    /// What this node knows.
-    Stale,
 }
 
 /// A write that was not confirmed.
@@ -284,17 +282,16 @@ impl<R: AsyncRuntime> Member<R> {
     ///
     /// # Errors
     /// [`WriteError::NotLeader`]: another node must be asked, or this one later.
-    pub async fn read(&self, read: Read) -> Result<(), WriteError> {
-        let policy = match read {
-            Read::Stale => return Ok(()),
-            Read::Lease => ReadPolicy::LeaseRead,
-            Read::Linearizable => ReadPolicy::ReadIndex,
+    pub async fn read(&self, policy: ReadPolicy) -> Result<(), WriteError> {
+        let engine_policy = match policy {
+            ReadPolicy::Index => openraft::ReadPolicy::ReadIndex,
+            ReadPolicy::Lease => openraft::ReadPolicy::LeaseRead,
         };
-        match self.raft.ensure_linearizable(policy).await {
+        match self.raft.ensure_linearizable(engine_policy).await {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => {
                 let leader = leader_of(to);
-                if let (Read::Linearizable, Some((node, at))) = (read, &leader)
+                if let (ReadPolicy::Index, Some((node, at))) = (policy, &leader)
                     && *node != self.config.node
                 {
                     return self.read_behind(*node, at).await;

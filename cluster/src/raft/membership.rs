@@ -9,7 +9,7 @@ use openraft::type_config::AsyncRuntime;
 
 use crate::link::PeerAddress;
 use crate::placement::NodeId;
-use crate::raft::member::{Member, Read, Standing};
+use crate::raft::member::{Member, ReadPolicy, Standing};
 use crate::raft::types::Membership;
 
 /// A change of who takes part that was not made, or not confirmed.
@@ -67,7 +67,7 @@ impl<R: AsyncRuntime> Member<R> {
 
     async fn confirm_leading(&self) -> Result<(), MembershipError> {
         // A follower would ask the leader whether the leader leads.
-        let leads = self.standing().leads && self.read(Read::Linearizable).await.is_ok();
+        let leads = self.standing().leads && self.read(ReadPolicy::Index).await.is_ok();
         match leads && self.standing().leads {
             true => Ok(()),
             false => Err(MembershipError("this node does not lead the group".into())),

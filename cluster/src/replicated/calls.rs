@@ -2,12 +2,13 @@
 //! leads.
 //!
 //! ```text
-//! | count u32 | calls: | kind u8 | flags u8 | session 16 bytes, number 16 bytes, if flags & 1 | length u32 | body |
+//! | count u32 | freshness 5 bytes | calls: | kind u8 | flags u8 | session 16 bytes, number 16 bytes, if flags & 1 | length u32 | body |
 //! ```
 //! Little-endian. Flags: 1, that the write has a number; 2, that an earlier copy may have been run. A kind is a
 //! request's, or a step's of another node.
 
 use tidekeep_log::{Call, Numbered};
+use tidekeep_protocol::freshness::Freshness;
 use tidekeep_protocol::op::{Class, Request};
 use tidekeep_protocol::session::{Number, SessionId};
 use tidekeep_store::record;
@@ -22,6 +23,8 @@ pub(crate) struct Calls {
     bodies: Vec<u8>,
     calls: Vec<Kept>,
     writes: usize,
+    /// What all of its reads must have seen: what the strictest of them asks for.
+    freshness: Option<Freshness>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +84,7 @@ impl Calls {
     pub(crate) fn push(&mut self, call: &Call<'_>) {
         self.bodies.extend_from_slice(&call.encoded());
         self.note(call.request.spec().kind, Sort::of(&call.request), call.number);
+        self.freshness = Some(self.freshness.map_or(call.freshness, |it| it.min(call.freshness)));
     }
 
     /// Adds a step.
@@ -100,8 +104,14 @@ impl Calls {
         let start = self.bodies.len();
         self.bodies.extend_from_slice(&other.bodies);
         self.writes += other.writes;
+        self.freshness = self.freshness.into_iter().chain(other.freshness).min();
         let moved = other.calls.iter().map(|call| Kept { end: start + call.end, ..call.clone() });
         self.calls.extend(moved);
+    }
+
+    /// What its reads must have seen.
+    pub(crate) fn freshness(&self) -> Freshness {
+        self.freshness.unwrap_or_default()
     }
 
     /// How many there are.
@@ -159,7 +169,7 @@ impl Calls {
             }
             let request = Request::decode(call.kind, body).and_then(Result::ok);
             let request = request.unwrap_or_else(|| unreachable!("it was a request when it came"));
-            Asked::Call(Call { request, body: Some(body), number: call.number })
+            Asked::Call(Call { body: Some(body), number: call.number, ..Call::new(request) })
         })
     }
 
@@ -187,6 +197,7 @@ impl Calls {
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&(self.calls.len() as u32).to_le_bytes());
+        out.extend_from_slice(&self.freshness().to_bytes());
         for (call, body) in self.bodies() {
             out.push(call.kind);
             match &call.number {
@@ -204,8 +215,10 @@ impl Calls {
 
     /// Reads calls of another node; none if these are none.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (count, mut rest) = bytes.split_first_chunk()?;
-        let mut calls = Self::default();
+        let (count, rest) = bytes.split_first_chunk()?;
+        let (freshness, mut rest) = rest.split_first_chunk::<{ Freshness::BYTES }>()?;
+        let freshness = Some(Freshness::from_bytes(freshness)?);
+        let mut calls = Self { freshness, ..Self::default() };
         for _ in 0..u32::from_le_bytes(*count) {
             let (&[kind, flags], tail) = rest.split_first_chunk()?;
             rest = tail;
@@ -246,11 +259,11 @@ mod tests {
         let session = SessionId([7; 16]);
         let number = Number { sequence: 9, oldest: 4 };
         let mut calls = Calls::default();
-        calls.push(&Call { request: Request::Put(put), body: None, number: None });
-        calls.push(&Call { request: Request::Get(Get { key: b"key" }), body: None, number: None });
+        calls.push(&Call::new(Request::Put(put)));
+        calls.push(&Call::new(Request::Get(Get { key: b"key" })));
         for retry in [false, true] {
             let number = Some(Numbered { session, number, retry });
-            calls.push(&Call { request: Request::Put(put), body: None, number });
+            calls.push(&Call { number, ..Call::new(Request::Put(put)) });
         }
         calls.push_step(&Step::AdoptLease(AdoptLease { lease: 5, ttl_ms: 1000 }));
         calls

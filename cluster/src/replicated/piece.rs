@@ -1,6 +1,7 @@
 //! What waits for its turn: calls of a connection, or a look at the state, with whom to tell.
 
 use tidekeep_log::{Answer, Replica};
+use tidekeep_protocol::freshness::Freshness;
 use tokio::sync::oneshot;
 
 use crate::replicated::calls::Calls;
@@ -63,4 +64,14 @@ pub(crate) type Look = Box<dyn FnOnce(Option<&Replica>) + Send>;
 pub(crate) enum Read {
     Calls(Piece),
     Look(Look),
+}
+
+impl Read {
+    /// What it must have seen.
+    pub(crate) fn freshness(&self) -> Freshness {
+        match self {
+            Self::Calls(piece) => piece.calls.freshness(),
+            Self::Look(_) => Freshness::Linearizable,
+        }
+    }
 }

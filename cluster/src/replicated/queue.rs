@@ -175,7 +175,7 @@ mod tests {
     fn piece(requests: &[Request<'_>]) -> Piece {
         let mut calls = Calls::default();
         for request in requests {
-            calls.push(&Call { request: request.clone(), body: None, number: None });
+            calls.push(&Call::new(request.clone()));
         }
         Piece::new(calls, false).0
     }

@@ -11,11 +11,12 @@ use openraft::type_config::AsyncRuntime;
 use parking_lot::Mutex;
 use tidekeep_log::clock::Monotone;
 use tidekeep_log::{Answer, Call, Lost, Promise, Replica};
+use tidekeep_protocol::freshness::Freshness;
 use tokio::sync::{Notify, oneshot};
 
 use crate::link::Link;
 use crate::placement::NodeId;
-use crate::raft::{Member, Read as Freshness, WriteError};
+use crate::raft::{Member, ReadPolicy, WriteError};
 use crate::replicated::answers;
 use crate::replicated::calls::Calls;
 use crate::replicated::passing::{pass_on, repeatable, share_out};
@@ -46,6 +47,8 @@ pub(crate) struct Sequencer<R: AsyncRuntime> {
     closed: AtomicBool,
     /// Since when nothing was ordered although something waits.
     stuck: Mutex<Option<R::Instant>>,
+    /// The state here has all that was confirmed by then.
+    seen: Mutex<Option<R::Instant>>,
 }
 
 impl<R: AsyncRuntime> Sequencer<R> {
@@ -59,6 +62,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
             wake: Notify::new(),
             closed: AtomicBool::new(false),
             stuck: Mutex::new(None),
+            seen: Mutex::new(None),
         });
         let running = Arc::clone(&sequencer);
         let _ends_by_itself = R::spawn(async move { running.run().await });
@@ -70,9 +74,20 @@ impl<R: AsyncRuntime> Sequencer<R> {
         self.add(|queue| queue.order(piece));
     }
 
-    /// Adds a read behind all that came before.
+    /// Adds a read behind all that came before. One that is content with what is known here is answered at
+    /// once.
     pub(crate) fn read(&self, read: Read) {
-        self.add(|queue| queue.read(read));
+        match read {
+            Read::Calls(piece) if self.has_seen(piece.calls.freshness()) => self.answer(piece),
+            read => self.add(|queue| queue.read(read)),
+        }
+    }
+
+    /// Whether the state here is new enough as it is.
+    fn has_seen(&self, freshness: Freshness) -> bool {
+        let Freshness::Within(ms) = freshness else { return false };
+        let most = Duration::from_millis(ms.into());
+        self.seen.lock().is_some_and(|at| R::Instant::now() - at <= most)
     }
 
     /// Runs `look` on the newest state.
@@ -243,30 +258,43 @@ impl<R: AsyncRuntime> Sequencer<R> {
     }
 
     async fn read_all(&self, reads: Vec<Read>) {
-        let seen = self.see_newest().await;
+        let strictest = reads.iter().map(Read::freshness).min().unwrap_or_default();
+        let seen = self.see(strictest).await;
         let replica = self.member.replica();
         for read in reads {
             match (read, &seen) {
-                (Read::Calls(piece), Ok(())) => {
-                    let calls: Vec<Call<'_>> = piece.calls.requests().collect();
-                    let mut answers: Vec<Answer> = Vec::with_capacity(calls.len());
-                    replica.read(&calls, &mut answers);
-                    drop(calls);
-                    // Nobody may be waiting any more.
-                    let _ = piece.done.send(Ok(Done { index: 0, answers }));
-                }
+                (Read::Calls(piece), Ok(())) => self.answer(piece),
                 (Read::Calls(piece), Err(why)) => piece.fail(why.clone()),
                 (Read::Look(look), seen) => look(seen.is_ok().then_some(replica)),
             }
         }
     }
 
-    /// Resolves once the state here has all that was confirmed by now.
-    async fn see_newest(&self) -> Result<(), Failed> {
+    /// Answers reads from the state as it is here.
+    fn answer(&self, piece: Piece) {
+        let calls: Vec<Call<'_>> = piece.calls.requests().collect();
+        let mut answers: Vec<Answer> = Vec::with_capacity(calls.len());
+        self.member.replica().read(&calls, &mut answers);
+        drop(calls);
+        // Nobody may be waiting any more.
+        let _ = piece.done.send(Ok(Done { index: 0, answers }));
+    }
+
+    /// Resolves once the state here is as new as is asked for.
+    async fn see(&self, freshness: Freshness) -> Result<(), Failed> {
+        // Only the leader has a lease: any other node asks it as ever.
+        if freshness == Freshness::Lease && self.member.read(ReadPolicy::Lease).await.is_ok() {
+            return Ok(());
+        }
         let began = R::Instant::now();
         loop {
-            match R::timeout(PATIENCE, self.member.read(Freshness::Linearizable)).await {
-                Ok(Ok(())) => return Ok(()),
+            let asked = R::Instant::now();
+            match R::timeout(PATIENCE, self.member.read(ReadPolicy::Index)).await {
+                Ok(Ok(())) => {
+                    let mut seen = self.seen.lock();
+                    *seen = (*seen).max(Some(asked));
+                    return Ok(());
+                }
                 Ok(Err(WriteError::NotLeader(_))) | Err(_)
                     if R::Instant::now() - began < LEADERLESS && !self.is_closed() =>
                 {

@@ -122,7 +122,7 @@ impl Cluster {
         let request = Request::Get(Get { key: key.as_bytes() });
         let mut answers: Vec<Answer> = Vec::new();
         let leader = self.leader(group).expect("the cluster is at rest");
-        leader.replica().read(&[Call { request, body: None, number: None }], &mut answers);
+        leader.replica().read(&[Call::new(request)], &mut answers);
         matches!(&answers[..], [Ok(Reply::Get(found))] if found.entry.is_some())
     }
 

@@ -19,8 +19,7 @@ pub(crate) type Served = Store<SimRuntime>;
 /// Runs a batch.
 pub(crate) async fn run(store: &Served, requests: &[Request<'_>]) -> Vec<Answer> {
     let requests = requests.iter().cloned();
-    let calls: Vec<_> =
-        requests.map(|request| Call { request, body: None, number: None }).collect();
+    let calls: Vec<_> = requests.map(|request| Call::new(request)).collect();
     collect(store, &calls).await.expect("no disk fails")
 }
 

@@ -27,7 +27,7 @@ const LAST: Numbered =
 
 fn increment(key: &[u8; 1], number: Option<Numbered>) -> Call<'_> {
     let request = Request::Increment(Increment { key, by: 1, expiry: Expiry::Keep });
-    Call { request, body: None, number }
+    Call { number, ..Call::new(request) }
 }
 
 fn values(answers: Vec<Answer>) -> Vec<i64> {
@@ -71,7 +71,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 async fn gets(node: &Node) -> Vec<i64> {
     let keys: Vec<[u8; 1]> = (0..KEYS).map(|key| [key]).collect();
-    let get = |key| Call { request: Request::Get(Get { key }), body: None, number: None };
+    let get = |key| Call::new(Request::Get(Get { key }));
     let calls: Vec<_> = keys.iter().map(|key| get(&key[..])).collect();
     let store = node.store().expect("it runs");
     values(collect(&*store, &calls).await.expect("it is there"))

@@ -10,6 +10,7 @@ use openraft_rt_sim::SimRuntime;
 use tidekeep_cluster::Member;
 use tidekeep_log::{Answer, Call, Numbered, Reply, collect};
 use tidekeep_protocol::condition::Expiry;
+use tidekeep_protocol::freshness::Freshness;
 use tidekeep_protocol::op::{Get, Increment, Request};
 use tidekeep_protocol::session::{Number, SessionId};
 
@@ -75,9 +76,8 @@ impl Client {
             let number = Number { sequence: self.sequence, oldest: self.sequence };
             let number = Some(Numbered { session: self.session(), number, retry });
             let request = Request::Increment(Increment { key: &name, by: 1, expiry: Expiry::Keep });
-            let increment = Call { request, body: None, number };
-            let get =
-                || Call { request: Request::Get(Get { key: &name }), body: None, number: None };
+            let increment = Call { number, ..Call::new(request) };
+            let get = || Call::new(Request::Get(Get { key: &name }));
             let calls = if looks { vec![get(), increment, get()] } else { vec![increment] };
             match self.ask(&calls).await.as_deref() {
                 Some([Ok(Reply::Increment(reply))]) => {
@@ -102,10 +102,22 @@ impl Client {
         }
     }
 
+    /// Reads a counter: as it is, as a leader's lease shows it, or as it was not too long ago.
     async fn read(&mut self, key: u8) {
-        let since = self.oracle.begin_read(key);
-        let call = Call { request: Request::Get(Get { key: &[key] }), body: None, number: None };
+        let freshness = match self.random.u32(0..6) {
+            0 => Freshness::Lease,
+            1 => Freshness::Within(self.random.u32(0..2_000)),
+            _ => Freshness::Linearizable,
+        };
+        let name = [key];
+        let call = Call { freshness, ..Call::new(Request::Get(Get { key: &name })) };
+        let mut since = self.oracle.begin_read(key);
         loop {
+            if let Freshness::Within(ms) = freshness {
+                // A node may answer that was not asked before: it reckons from when it is.
+                let us = self.clock.now_us().saturating_sub(u64::from(ms) * 1_000);
+                since = self.oracle.begin_read_of(key, us);
+            }
             if let Some([Ok(reply)]) = self.ask(std::slice::from_ref(&call)).await.as_deref() {
                 let value = number_in(reply);
                 return self.oracle.read(key, since, value, self.clock.now_us());
@@ -142,7 +154,7 @@ impl Client {
 pub(crate) fn counter(member: &Member<SimRuntime>, key: u8) -> i64 {
     let request = Request::Get(Get { key: &[key] });
     let mut answers: Vec<Answer> = Vec::new();
-    member.replica().read(&[Call { request, body: None, number: None }], &mut answers);
+    member.replica().read(&[Call::new(request)], &mut answers);
     match &answers[..] {
         [Ok(reply)] => number_in(reply),
         other => panic!("a get was answered by {other:?}"),

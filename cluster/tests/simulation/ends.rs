@@ -17,7 +17,7 @@ use crate::simulated::wire::Wire;
 const TTL: Duration = Duration::from_secs(10);
 
 fn call(request: Request<'_>) -> Call<'_> {
-    Call { request, body: None, number: None }
+    Call::new(request)
 }
 
 async fn is_there(node: &Node, key: &str) -> bool {

@@ -29,8 +29,8 @@ struct Seen {
 struct Counter {
     /// Of each value that was given, when it was.
     given_at: BTreeMap<i64, u64>,
-    /// The highest value that was confirmed.
-    confirmed: i64,
+    /// The highest value that was confirmed, and since when it is.
+    confirmed: Vec<(u64, i64)>,
     /// Increments that were begun.
     begun: i64,
 }
@@ -41,13 +41,32 @@ pub(crate) struct Since {
     value: i64,
 }
 
+impl Counter {
+    /// The highest value that was confirmed.
+    fn newest(&self) -> i64 {
+        self.confirmed.last().map_or(0, |&(_, value)| value)
+    }
+
+    /// The same as it was at a time.
+    fn newest_at(&self, us: u64) -> i64 {
+        let known = self.confirmed.partition_point(|&(since_us, _)| since_us <= us);
+        self.confirmed[..known].last().map_or(0, |&(_, value)| value)
+    }
+
+    fn confirm(&mut self, value: i64, now_us: u64) {
+        if value > self.newest() {
+            self.confirmed.push((now_us, value));
+        }
+    }
+}
+
 impl Oracle {
     /// An increment begins.
     pub(crate) fn begin_increment(&self, key: u8) -> Since {
         let mut seen = self.0.lock();
         let counter = seen.counters.entry(key).or_default();
         counter.begun += 1;
-        Since { value: counter.confirmed }
+        Since { value: counter.newest() }
     }
 
     /// It was confirmed.
@@ -59,13 +78,19 @@ impl Oracle {
         assert!(value <= counter.begun, "key {key}: {value} after {} increments", counter.begun);
         let twice = counter.given_at.insert(value, now_us);
         assert!(twice.is_none(), "key {key}: {value} was given twice");
-        counter.confirmed = counter.confirmed.max(value);
+        counter.confirm(value, now_us);
     }
 
     /// A read begins.
     pub(crate) fn begin_read(&self, key: u8) -> Since {
         let seen = self.0.lock();
-        Since { value: seen.counters.get(&key).map_or(0, |counter| counter.confirmed) }
+        Since { value: seen.counters.get(&key).map_or(0, Counter::newest) }
+    }
+
+    /// A read begins that must see what was confirmed by a time.
+    pub(crate) fn begin_read_of(&self, key: u8, us: u64) -> Since {
+        let seen = self.0.lock();
+        Since { value: seen.counters.get(&key).map_or(0, |counter| counter.newest_at(us)) }
     }
 
     /// It found a value.
@@ -77,7 +102,7 @@ impl Oracle {
         assert!(value >= since.value, "key {key}: {value} was read after {}", since.value);
         assert!(value <= counter.begun, "key {key}: {value} after {} increments", counter.begun);
         // What was shown stays: later answers must not go back behind it.
-        counter.confirmed = counter.confirmed.max(value);
+        counter.confirm(value, now_us);
     }
 
     /// A member was looked at.

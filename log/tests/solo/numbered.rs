@@ -37,9 +37,9 @@ fn ask_all(store: &Solo, requests: &[(Request<'_>, Numbered)]) -> Result<Vec<Ans
         .iter()
         .zip(&bodies)
         .map(|((request, number), body)| Call {
-            request: request.clone(),
             body: Some(body),
             number: Some(*number),
+            ..Call::new(request.clone())
         })
         .collect();
     wait(collect(store, &calls))
@@ -164,7 +164,8 @@ fn a_retry_of_a_write_that_waits_for_the_disk_waits_too() {
     let mut body = Vec::new();
     request.encode(&mut body);
     let submit = |number| {
-        let calls = [Call { request: request.clone(), body: Some(&body), number: Some(number) }];
+        let calls =
+            [Call { body: Some(&body), number: Some(number), ..Call::new(request.clone()) }];
         collect(&store, &calls)
     };
     let first = submit(numbered(1, 1));
@@ -192,7 +193,7 @@ fn a_numbered_write_that_changed_nothing_is_answered_when_that_is_safe() {
     let request = Request::Put(absent);
     let mut body = Vec::new();
     request.encode(&mut body);
-    let calls = [Call { request, body: Some(&body), number: Some(numbered(1, 1)) }];
+    let calls = [Call { body: Some(&body), number: Some(numbered(1, 1)), ..Call::new(request) }];
     let Err(refused) = collect(&store, &calls).into_ready() else {
         panic!("the refusal can still be forgotten");
     };

@@ -149,7 +149,7 @@ pub(crate) fn submit(store: &dyn Commit, requests: &[Request<'_>]) -> Pending {
     let calls: Vec<Call<'_>> = requests
         .iter()
         .zip(&bodies)
-        .map(|(request, body)| Call { request: request.clone(), body: Some(body), number: None })
+        .map(|(request, body)| Call { body: Some(body), ..Call::new(request.clone()) })
         .collect();
     collect(store, &calls)
 }

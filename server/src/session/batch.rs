@@ -137,7 +137,7 @@ mod tests {
         for &id in ids {
             let ticket = Ticket { id, kind: 0x10, operation: 0, class: Class::Read };
             let request = Request::Get(Get { key: b"k" });
-            batch.push(Call { request, body: Some(b"\x01k"), number: None }, ticket);
+            batch.push(Call { body: Some(b"\x01k"), ..Call::new(request) }, ticket);
         }
         batch
     }

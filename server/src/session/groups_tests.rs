@@ -78,7 +78,7 @@ impl Several {
         }
         let txn = Txn { compares: Vec::new(), then, otherwise: Vec::new() };
         let solo = &self.groups[group];
-        let call = Call { request: Request::Txn(txn), body: None, number: None };
+        let call = Call::new(Request::Txn(txn));
         let pending = collect(solo, &[call]);
         while solo.step() {}
         assert!(pending.into_ready().is_ok_and(|answers| answers.is_ok()));

@@ -4,6 +4,7 @@
 use tidekeep_log::{Call, Numbered};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::frame::{Frame, FrameError, HEADER_BYTES, ext, kind};
+use tidekeep_protocol::freshness::Freshness;
 use tidekeep_protocol::op::{Class, Request};
 
 use super::batch::{Batch, Ticket};
@@ -207,27 +208,28 @@ impl Session {
         if self.waiting.requests() + batch.len() >= self.settings.limits.in_flight as usize {
             return Err(Refusal::new(Code::ResourceExhausted, "too many requests at once"));
         }
-        let number = match frame.extensions.is_empty() {
-            true => None,
+        let (number, freshness) = match frame.extensions.is_empty() {
+            true => (None, Freshness::Linearizable),
             false => self.extensions(now, arrived, frame)?,
         };
         match Request::decode(frame.kind, frame.body) {
             Some(Ok(request)) => {
                 request.check(&self.settings.limits)?;
-                Ok(Call { request, body: Some(frame.body), number })
+                Ok(Call { request, body: Some(frame.body), number, freshness })
             }
             Some(Err(malformed)) => Err(Refusal::new(Code::InvalidInput, malformed.to_string())),
             None => Err(Refusal::new(Code::Unsupported, "unknown kind of message")),
         }
     }
 
-    /// Does what a request's extensions ask for; gives the number of a write that has one.
+    /// Does what a request's extensions ask for; gives the number of a write that has one, and how new
+    /// what a read shows must be.
     fn extensions(
         &self,
         now: Millis,
         arrived: Millis,
         frame: &Frame<'_>,
-    ) -> Result<Option<Numbered>, Refusal> {
+    ) -> Result<(Option<Numbered>, Freshness), Refusal> {
         if frame.extensions.unknown_required().is_some() {
             return Err(Refusal::new(Code::Unsupported, "a required extension is unknown here"));
         }
@@ -235,7 +237,7 @@ impl Session {
         if deadline.is_some_and(|ms| now > arrived.after(ms.into())) {
             return Err(Refusal::new(Code::Timeout, "the deadline passed before the request ran"));
         }
-        self.number(frame)
+        Ok((self.number(frame)?, frame.extensions.freshness().unwrap_or_default()))
     }
 
     /// The number of a write that has one.

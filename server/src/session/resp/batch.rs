@@ -54,7 +54,7 @@ impl<'b> Batch<'b> {
     /// Adds a command.
     #[inline]
     pub(crate) fn push(&mut self, planned: Planned<'b>, unseen: bool) {
-        self.calls.push(Call { request: planned.request, body: None, number: None });
+        self.calls.push(Call::new(planned.request));
         self.tickets.push(if unseen { Ticket::Unseen } else { Ticket::Answer(planned.shape) });
     }
 

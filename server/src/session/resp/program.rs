@@ -132,7 +132,7 @@ impl Program {
         if !outcome.fits() {
             return Attempt::Failed(Fail::known("ERR the transaction touches too many keys"));
         }
-        let call = Call { request: outcome.request(), body: None, number: None };
+        let call = Call::new(outcome.request());
         self.answers.clear();
         Attempt::Asked(house.commit.submit(&[call], &mut self.answers))
     }

@@ -221,7 +221,7 @@ const KEY_OVERHEAD: usize = 24;
 
 fn ask(house: &House<'_>, request: Request<'_>, answers: &mut Vec<Answer>) -> Turn {
     answers.clear();
-    let call = Call { request, body: None, number: None };
+    let call = Call::new(request);
     Turn::Wait(Wait::Answers(house.commit.submit(&[call], answers)))
 }
 
