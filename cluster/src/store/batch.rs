@@ -139,7 +139,7 @@ fn plan<R: Runtime>(doors: &Doors<R>, calls: &[Call<'_>]) -> Vec<Stage> {
             }
             Route::Page => {
                 let request = share_of(&call.request, groups, most);
-                let share = Call::new(request);
+                let share = Call { freshness: call.freshness, ..Call::new(request) };
                 for group in doors.groups().groups() {
                     push_bounded(stage.parts.entry(group).or_default(), &share);
                 }
