@@ -20,6 +20,7 @@ pub mod placement;
 mod raft;
 mod replicated;
 mod store;
+mod transaction;
 
 pub use link::{Lane, Link, LinkFuture, PeerAddress, Unreachable};
 pub use placement::NodeId;

@@ -88,7 +88,6 @@ impl Calls {
     }
 
     /// Adds a step.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a store of several groups asks for steps"))]
     pub(crate) fn push_step(&mut self, step: &Step) {
         step.encode(&mut self.bodies);
         self.note(step.kind(), Sort::Step, None);
@@ -112,6 +111,18 @@ impl Calls {
     /// What its reads must have seen.
     pub(crate) fn freshness(&self) -> Freshness {
         self.freshness.unwrap_or_default()
+    }
+
+    /// Those in these places, which ascend.
+    pub(crate) fn only(&self, places: &[usize]) -> Self {
+        let mut some = Self { freshness: self.freshness, ..Self::default() };
+        for (place, (call, body)) in self.bodies().enumerate() {
+            if places.binary_search(&place).is_ok() {
+                some.bodies.extend_from_slice(body);
+                some.note(call.kind, call.sort, call.number);
+            }
+        }
+        some
     }
 
     /// How many there are.

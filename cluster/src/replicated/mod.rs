@@ -81,6 +81,12 @@ impl<R: AsyncRuntime> Replicated<R> {
         &*self.feeds[0]
     }
 
+    /// Whether this node leads the group, as far as it knows.
+    pub(crate) fn leads(&self) -> bool {
+        let member = self.member();
+        member.leader() == Some(member.node())
+    }
+
     /// Runs calls behind all that came before.
     pub(crate) fn hand_over(&self, piece: Piece) {
         match piece.calls.writes() {

@@ -19,26 +19,13 @@ use futures_util::future::join_all;
 use tidekeep_log::{Answer, Call, Pending, Promise, Reply};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Class, Request, Txn, TxnOp};
-use tidekeep_protocol::slot::{GroupCount, GroupId};
+use tidekeep_protocol::slot::GroupId;
 
 use crate::raft::Runtime;
 use crate::replicated::{Calls, Sort, push_bounded, refusals};
 use crate::store::doors::{Asked, Doors};
 use crate::store::pages::{Merged, merge_replies, share_of};
-
-/// The one group that runs all of the calls; none if there are several.
-pub(super) fn only_group<R: Runtime>(doors: &Doors<R>, calls: &[Call<'_>]) -> Option<GroupId> {
-    if doors.groups() == GroupCount::ONE {
-        return Some(GroupId(0));
-    }
-    let group = |call: &Call<'_>| match route(doors, &call.request) {
-        Route::One(group) => Some(group),
-        Route::Page | Route::Txn => None,
-    };
-    let (first, rest) = calls.split_first()?;
-    let first = group(first)?;
-    rest.iter().all(|call| group(call) == Some(first)).then_some(first)
-}
+use crate::transaction::unlocked;
 
 /// Runs calls of several groups.
 pub(super) fn submit<R: Runtime>(doors: &Arc<Doors<R>>, calls: &[Call<'_>]) -> Pending {
@@ -109,8 +96,8 @@ enum Way {
     One(GroupId),
     /// It has the next answer of each group, of which one page is made.
     Page(Calls),
-    /// It is a transaction over several groups.
-    Txn,
+    /// It is a write over several groups.
+    Txn(Calls),
 }
 
 /// Calls that may be begun together.
@@ -148,7 +135,7 @@ fn plan<R: Runtime>(doors: &Doors<R>, calls: &[Call<'_>]) -> Vec<Stage> {
             }
             Route::Txn => {
                 stage.has_txn = true;
-                stage.ways.push(Way::Txn);
+                stage.ways.push(Way::Txn(Calls::of(call)));
             }
         }
     }
@@ -157,7 +144,7 @@ fn plan<R: Runtime>(doors: &Doors<R>, calls: &[Call<'_>]) -> Vec<Stage> {
 
 /// A stage that the groups were handed.
 struct Running {
-    parts: BTreeMap<GroupId, Vec<(Vec<Sort>, Asked)>>,
+    parts: BTreeMap<GroupId, Vec<(Calls, Asked)>>,
     ways: Vec<Way>,
 }
 
@@ -165,8 +152,9 @@ impl Stage {
     fn begin<R: Runtime>(self, doors: &Doors<R>) -> Running {
         let ask = |(group, pieces): (GroupId, Vec<Calls>)| {
             let asked = pieces.into_iter().map(|calls| {
-                let sorts: Vec<Sort> = calls.sorts().collect();
-                (sorts, doors.ask(group, calls))
+                // Asked again if a transaction is in the way of some.
+                let kept = calls.clone();
+                (kept, doors.ask(group, calls))
             });
             (group, asked.collect())
         };
@@ -178,18 +166,21 @@ type Later<'d> = Pin<Box<dyn Future<Output = (usize, Answer)> + Send + 'd>>;
 
 impl Running {
     /// One answer for each call, in their order.
-    async fn end<R: Runtime>(self, doors: &Doors<R>) -> Vec<Answer> {
-        let mut given = BTreeMap::new();
-        for (group, parts) in self.parts {
+    async fn end<R: Runtime>(self, doors: &Arc<Doors<R>>) -> Vec<Answer> {
+        let parts = self.parts.into_iter().map(|(group, parts)| async move {
             let mut answers = Vec::new();
-            for (sorts, asked) in parts {
+            for (calls, asked) in parts {
                 match asked.await {
-                    Ok(done) => answers.extend(done.answers),
-                    Err(failed) => answers.extend(refusals(&sorts, &failed)),
+                    Ok(done) => answers.extend(unlocked(doors, group, &calls, done).await.answers),
+                    Err(failed) => {
+                        let sorts: Vec<Sort> = calls.sorts().collect();
+                        answers.extend(refusals(&sorts, &failed));
+                    }
                 }
             }
-            given.insert(group, answers.into_iter());
-        }
+            (group, answers.into_iter())
+        });
+        let mut given: BTreeMap<_, _> = join_all(parts).await.into_iter().collect();
         let mut next = |group: GroupId| {
             let answer = given.get_mut(&group).and_then(Iterator::next);
             answer.unwrap_or_else(|| Err(unlike()))
@@ -204,7 +195,12 @@ impl Running {
                     later.push(Box::pin(async move { (place, page(doors, whole, parts).await) }));
                     answers.push(Err(unlike()));
                 }
-                Way::Txn => answers.push(Err(several_groups())),
+                Way::Txn(call) => {
+                    later.push(Box::pin(async move {
+                        (place, doors.coordinator().run(doors, &call).await)
+                    }));
+                    answers.push(Err(unlike()));
+                }
             }
         }
         for (place, answer) in join_all(later).await {
@@ -252,11 +248,4 @@ async fn one(call: &Calls, asked: Asked) -> Answer {
 
 fn unlike() -> Refusal {
     Refusal::new(Code::Internal, "a group answered something else than it was asked")
-}
-
-fn several_groups() -> Refusal {
-    Refusal::new(
-        Code::Unsupported,
-        "the keys are of several groups; give them a common {tag} to change them together",
-    )
 }

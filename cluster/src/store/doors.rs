@@ -21,6 +21,7 @@ use crate::raft::{Member, Runtime};
 use crate::replicated::{
     Calls, Done, Elsewhere, Failed, Piece, Replicated, ReplicatedOptions, not_here,
 };
+use crate::transaction::{Coordinator, watch_over};
 
 /// Between two looks whether a replica has come or gone.
 const LOOK: Duration = Duration::from_millis(100);
@@ -33,6 +34,7 @@ pub(crate) struct Doors<R: Runtime> {
     groups: GroupCount,
     /// By the groups' numbers.
     doors: Vec<Door<R>>,
+    coordinator: Coordinator<R>,
 }
 
 struct Door<R: Runtime> {
@@ -67,15 +69,39 @@ impl<R: Runtime> Doors<R> {
             Door { here: Mutex::default(), elsewhere }
         };
         let doors = groups.groups().map(door).collect();
-        let this = Arc::new(Self { node, clock, identity, groups, doors });
+        let coordinator = {
+            let random = node.journal().replica_options().seed;
+            Coordinator::new(node.id(), random, Arc::clone(&clock))
+        };
+        let this = Arc::new(Self { node, clock, identity, groups, doors, coordinator });
         this.node.set_forward(Arc::new(Passed(Arc::downgrade(&this))));
         let _ends_by_itself = R::spawn(keep_up(Arc::downgrade(&this)));
+        if groups != GroupCount::ONE {
+            for group in groups.groups() {
+                let _ends_by_itself = R::spawn(watch_over(Arc::downgrade(&this), group));
+            }
+        }
         this
     }
 
     /// The node.
     pub(crate) fn node(&self) -> &Node<R> {
         &self.node
+    }
+
+    /// Runs transactions over groups.
+    pub(crate) fn coordinator(&self) -> &Coordinator<R> {
+        &self.coordinator
+    }
+
+    /// Whether its node serves.
+    pub(crate) fn is_open(&self) -> bool {
+        self.node.life() == Life::Serving
+    }
+
+    /// The time of day, in milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
     /// Which store it is.
@@ -165,7 +191,7 @@ impl<R: Runtime> Doors<R> {
 async fn keep_up<R: Runtime>(doors: Weak<Doors<R>>) {
     loop {
         match doors.upgrade() {
-            Some(doors) if doors.node.life() == Life::Serving => doors.all_here().for_each(drop),
+            Some(doors) if doors.is_open() => doors.all_here().for_each(drop),
             _ => return,
         }
         R::sleep(LOOK).await;

@@ -66,9 +66,10 @@ impl<R: Runtime> Store<R> {
 
 impl<R: Runtime> Commit for Store<R> {
     fn submit(&self, calls: &[Call<'_>], answers: &mut dyn Answers) -> Pending {
-        let Some(group) = batch::only_group(&self.doors, calls) else {
+        if self.doors.groups() != GroupCount::ONE {
             return batch::submit(&self.doors, calls);
-        };
+        }
+        let group = GroupId(0);
         match self.doors.here(group) {
             Some(here) => here.submit(calls, answers),
             None => submit_by(calls, |piece| self.doors.elsewhere(group).add(piece)),

@@ -13,3 +13,4 @@ mod serving;
 #[path = "../simulated/mod.rs"]
 mod simulated;
 mod storms;
+mod transactions;
