@@ -24,7 +24,7 @@ use crate::reply::{Encoded, Reply, Written};
 use crate::sessions::{Answer, Numbered};
 use crate::shard::Shard;
 use crate::shards::{KeyHash, Writing};
-use crate::step::{AdoptLease, Decide, Finish, Forget, Prepare, Resolve, Step};
+use crate::step::{AdoptLease, Decide, Finish, Forget, GrantLease, Prepare, Resolve, Step};
 use crate::tables::Tables;
 
 /// When and where in the order a command stands.
@@ -39,7 +39,7 @@ pub struct Stamp {
 impl Stamp {
     /// The revision that the command takes if it changes something. No group gets to the last one;
     /// bytes that are no true record may claim to.
-    fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.revision.saturating_add(1)
     }
 }
@@ -225,6 +225,10 @@ pub fn apply_step<G: DerefMut<Target = Shard>>(
             let change = transition.into_change();
             (Encoded::answer::<AdoptLease>(&reply, reply.revision), change)
         }
+        Step::GrantLease(grant) => {
+            let (granted, change) = op::grant_lease::run(writing, tables, stamp, grant);
+            (Encoded::answer::<GrantLease>(&granted, stamp.next()), change)
+        }
         Step::Prepare(prepare) => {
             let prepared = op::prepare::prepare(writing, tables, stamp, prepare);
             (Encoded::answer::<Prepare>(&prepared, stamp.revision), None)
@@ -319,7 +323,11 @@ pub(crate) struct Spot {
 }
 
 impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
-    fn new(writing: &'t mut Writing<'a, G>, tables: &'t mut Tables, stamp: Stamp) -> Self {
+    pub(crate) fn new(
+        writing: &'t mut Writing<'a, G>,
+        tables: &'t mut Tables,
+        stamp: Stamp,
+    ) -> Self {
         let Tables { leases, intents, .. } = tables;
         let (events, undo) = (Few::default(), Few::default());
         let (alive_ms, leased, undoes, settled) = (stamp.now_ms, false, false, false);

@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use tidekeep_protocol::codec::{self, Malformed};
+use tidekeep_protocol::op::LeaseReply;
 use tidekeep_protocol::session::{Number, SessionId};
 
 use crate::reply::{Encoded, Reply};
@@ -68,12 +69,13 @@ pub trait Asks {
 }
 
 steps! {
-    AdoptLease = 0xC0 => tidekeep_protocol::op::LeaseReply;
+    AdoptLease = 0xC0 => LeaseReply;
     Prepare = 0xC1 => Prepared;
     Decide = 0xC2 => Decided;
     Finish = 0xC3 => Finished;
     Resolve = 0xC4 => Outcome;
     Forget = 0xC5 => ();
+    GrantLease = 0xC6 => Granted;
 }
 
 /// Makes a lease that another group of the store has granted: it is there under the same number in every
@@ -84,6 +86,61 @@ pub struct AdoptLease {
     pub lease: u64,
     /// Its time to live from now on, in milliseconds.
     pub ttl_ms: u64,
+}
+
+/// Grants a lease of a store of several groups: its number says which group has granted it, and no other
+/// group grants the same. The others adopt it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantLease {
+    /// Its time to live, in milliseconds.
+    pub ttl_ms: u64,
+    /// How many groups there are.
+    pub groups: u16,
+    /// The group that this is asked of.
+    pub home: u16,
+    /// The client's number; none if it gave none.
+    pub number: Option<GrantNumber>,
+}
+
+/// The number under which a lease is granted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantNumber {
+    /// The client's session.
+    pub session: [u8; 16],
+    /// Which write of the session.
+    pub sequence: u64,
+    /// The lowest sequence of which the client still awaits the answer.
+    pub oldest: u64,
+    /// Whether an earlier copy may have been run.
+    pub retry: bool,
+}
+
+/// What became of a [`GrantLease`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Granted {
+    /// The lease, granted now or before.
+    Lease(LeaseReply),
+    /// It was granted before, and its time is over.
+    Over(LeaseReply),
+    /// Nobody knows whether it was granted.
+    Unknown,
+    /// The number is that of another write.
+    Reused,
+}
+
+impl GrantNumber {
+    /// The same as clients' numbers are kept.
+    pub fn numbered(&self) -> Numbered {
+        let Self { session, sequence, oldest, retry } = *self;
+        Numbered { session: SessionId(session), number: Number { sequence, oldest }, retry }
+    }
+}
+
+impl From<Numbered> for GrantNumber {
+    fn from(Numbered { session, number, retry }: Numbered) -> Self {
+        let Number { sequence, oldest } = number;
+        Self { session: session.0, sequence, oldest, retry }
+    }
 }
 
 /// Names one try of a transaction over groups.

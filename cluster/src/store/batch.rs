@@ -24,6 +24,7 @@ use tidekeep_protocol::slot::GroupId;
 use crate::raft::Runtime;
 use crate::replicated::{Calls, Sort, push_bounded, refusals};
 use crate::store::doors::{Asked, Doors};
+use crate::store::leases;
 use crate::store::pages::{Merged, merge_replies, share_of};
 use crate::transaction::unlocked;
 
@@ -49,6 +50,8 @@ enum Route {
     Page,
     /// Some groups, all or none.
     Txn,
+    /// All groups, each for itself.
+    Lease,
 }
 
 fn route<R: Runtime>(doors: &Doors<R>, request: &Request<'_>) -> Route {
@@ -62,14 +65,13 @@ fn route<R: Runtime>(doors: &Doors<R>, request: &Request<'_>) -> Route {
         Request::Txn(txn) => group_of_txn(doors, txn).map_or(Route::Txn, Route::One),
         Request::DeleteRange(_) => Route::Txn,
         Request::Scan(_) | Request::Children(_) | Request::Leases(_) => Route::Page,
-        Request::LeaseGrant(_)
-        | Request::LeaseKeepAlive(_)
-        | Request::LeaseRevoke(_)
+        Request::LeaseGrant(_) | Request::LeaseKeepAlive(_) | Request::LeaseRevoke(_) => {
+            Route::Lease
+        }
         // No part of a batch.
-        | Request::Watch(_)
-        | Request::Status(_)
-        | Request::Backup(_)
-        | Request::Cluster(_) => Route::One(GroupId(0)),
+        Request::Watch(_) | Request::Status(_) | Request::Backup(_) | Request::Cluster(_) => {
+            Route::One(GroupId(0))
+        }
     }
 }
 
@@ -98,6 +100,12 @@ enum Way {
     Page(Calls),
     /// It is a write over several groups.
     Txn(Calls),
+    /// Its home has granted a lease that the others are to adopt.
+    Grant(GroupId),
+    /// All groups were asked to keep a lease alive.
+    KeepAlive(u64),
+    /// All groups were asked to end a lease.
+    Revoke,
 }
 
 /// Calls that may be begun together.
@@ -107,6 +115,35 @@ struct Stage {
     ways: Vec<Way>,
     has_page: bool,
     has_txn: bool,
+    has_lease: bool,
+}
+
+impl Stage {
+    /// Whether a call must wait for all of it.
+    fn is_in_front_of(&self, route: &Route, writes: bool) -> bool {
+        let is_lease = matches!(route, Route::Lease);
+        self.has_txn || self.has_page && writes || self.has_lease && !is_lease
+    }
+
+    /// Adds what concerns a lease. Each group has such calls in their order.
+    fn push_lease<R: Runtime>(&mut self, doors: &Doors<R>, call: &Call<'_>) {
+        self.has_lease = true;
+        let way = match call.request {
+            Request::LeaseGrant(grant) => {
+                let home = leases::home(doors, call.number.as_ref());
+                let step = leases::grant_at(doors, home, grant, call.number);
+                self.parts.entry(home).or_default().push(step);
+                self.ways.push(Way::Grant(home));
+                return;
+            }
+            Request::LeaseKeepAlive(keep) => Way::KeepAlive(keep.lease),
+            _ => Way::Revoke,
+        };
+        for group in doors.groups().groups() {
+            push_bounded(self.parts.entry(group).or_default(), call);
+        }
+        self.ways.push(way);
+    }
 }
 
 fn plan<R: Runtime>(doors: &Doors<R>, calls: &[Call<'_>]) -> Vec<Stage> {
@@ -115,11 +152,13 @@ fn plan<R: Runtime>(doors: &Doors<R>, calls: &[Call<'_>]) -> Vec<Stage> {
     let mut stages = vec![Stage::default()];
     for call in calls {
         let writes = call.request.spec().class == Class::Write;
-        if stages.last().is_some_and(|last| last.has_txn || last.has_page && writes) {
+        let route = route(doors, &call.request);
+        if stages.last().is_some_and(|last| last.is_in_front_of(&route, writes)) {
             stages.push(Stage::default());
         }
         let Some(stage) = stages.last_mut() else { continue };
-        match route(doors, &call.request) {
+        match route {
+            Route::Lease => stage.push_lease(doors, call),
             Route::One(group) => {
                 push_bounded(stage.parts.entry(group).or_default(), call);
                 stage.ways.push(Way::One(group));
@@ -188,10 +227,26 @@ impl Running {
         let mut answers = Vec::with_capacity(self.ways.len());
         let mut later: Vec<Later<'_>> = Vec::new();
         for (place, way) in self.ways.into_iter().enumerate() {
+            let mut of_all = || -> Vec<Answer> { doors.groups().groups().map(&mut next).collect() };
             match way {
+                Way::Grant(home) => {
+                    let granted = next(home);
+                    later.push(Box::pin(async move {
+                        (place, leases::adopt(doors, home, granted).await)
+                    }));
+                    answers.push(Err(unlike()));
+                }
+                Way::KeepAlive(lease) => {
+                    let parts = of_all();
+                    later.push(Box::pin(async move {
+                        (place, leases::kept_alive(doors, lease, parts).await)
+                    }));
+                    answers.push(Err(unlike()));
+                }
+                Way::Revoke => answers.push(leases::revoked(of_all())),
                 Way::One(group) => answers.push(next(group)),
                 Way::Page(whole) => {
-                    let parts: Vec<Answer> = doors.groups().groups().map(&mut next).collect();
+                    let parts = of_all();
                     later.push(Box::pin(async move { (place, page(doors, whole, parts).await) }));
                     answers.push(Err(unlike()));
                 }
@@ -236,7 +291,7 @@ async fn page<R: Runtime>(doors: &Doors<R>, whole: Calls, parts: Vec<Answer>) ->
 }
 
 /// The answer to a single call.
-async fn one(call: &Calls, asked: Asked) -> Answer {
+pub(super) async fn one(call: &Calls, asked: Asked) -> Answer {
     match asked.await {
         Ok(done) => done.answers.into_iter().next().unwrap_or_else(|| Err(unlike())),
         Err(failed) => {

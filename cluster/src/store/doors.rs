@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(crate) struct Doors<R: Runtime> {
     /// By the groups' numbers.
     doors: Vec<Door<R>>,
     coordinator: Coordinator<R>,
+    /// How often a group was drawn.
+    drawn: AtomicU64,
 }
 
 struct Door<R: Runtime> {
@@ -73,7 +76,8 @@ impl<R: Runtime> Doors<R> {
             let random = node.journal().replica_options().seed;
             Coordinator::new(node.id(), random, Arc::clone(&clock))
         };
-        let this = Arc::new(Self { node, clock, identity, groups, doors, coordinator });
+        let drawn = AtomicU64::new(node.id().0);
+        let this = Arc::new(Self { node, clock, identity, groups, doors, coordinator, drawn });
         this.node.set_forward(Arc::new(Passed(Arc::downgrade(&this))));
         let _ends_by_itself = R::spawn(keep_up(Arc::downgrade(&this)));
         if groups != GroupCount::ONE {
@@ -120,6 +124,11 @@ impl<R: Runtime> Doors<R> {
             GroupCount::ONE => GroupId(0),
             groups => groups.group_of(slot_of(key)),
         }
+    }
+
+    /// Another number each time, by which what may be in any group is spread over them.
+    pub(crate) fn draw(&self) -> u64 {
+        self.drawn.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The bounds of a page.

@@ -4,6 +4,7 @@
 mod batch;
 mod doors;
 mod feeds;
+mod leases;
 mod pages;
 mod standing;
 
@@ -11,7 +12,8 @@ use std::sync::Arc;
 
 use tidekeep_log::clock::{Clock, Monotone};
 use tidekeep_log::{
-    Answers, Call, Commit, Entry, Failed, Feed, Identity, Pending, PendingBackup, Promise, Standing,
+    Answers, Call, Commit, Entry, Failed, Feed, Identity, Lost, Pending, PendingBackup, Promise,
+    Standing,
 };
 use tidekeep_protocol::op::Cluster;
 use tidekeep_protocol::slot::{GroupCount, GroupId};
@@ -64,6 +66,10 @@ impl<R: Runtime> Store<R> {
     }
 }
 
+/// Groups are cut at different moments, so that a transaction over several could be in a backup by half.
+const NO_BACKUP: &str = "a store of several groups has no backup: no cut is of one moment in all groups; \
+read it by scan, or keep enough replicas";
+
 impl<R: Runtime> Commit for Store<R> {
     fn submit(&self, calls: &[Call<'_>], answers: &mut dyn Answers) -> Pending {
         if self.doors.groups() != GroupCount::ONE {
@@ -111,6 +117,9 @@ impl<R: Runtime> Commit for Store<R> {
     }
 
     fn backup(&self) -> PendingBackup {
+        if self.doors.groups() != GroupCount::ONE {
+            return Promise::ready(Err(Lost::new(NO_BACKUP)));
+        }
         match self.doors.here(GroupId(0)) {
             Some(here) => here.backup(),
             None => Promise::ready(Err(no_replica())),

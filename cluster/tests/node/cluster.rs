@@ -200,9 +200,14 @@ impl Cluster {
 
     /// Writes a key of a group, to whoever leads it.
     pub(crate) async fn write(&self, group: GroupId, key: &str) {
+        self.order(group, put_of(key, key.as_bytes())).await;
+    }
+
+    /// Has whoever leads a group order a record.
+    pub(crate) async fn order(&self, group: GroupId, record: Vec<u8>) {
         self.eventually("a write is confirmed", || async {
             let member = self.leader(group)?;
-            let written = member.write(put_of(key, key.as_bytes()));
+            let written = member.write(record.clone());
             matches!(SimRuntime::timeout(LOOK * 20, written).await, Ok(Ok(_))).then_some(())
         })
         .await;

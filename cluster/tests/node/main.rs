@@ -6,6 +6,7 @@ mod asked;
 mod cluster;
 mod failing;
 mod growing;
+mod leases;
 mod leaving;
 mod machine;
 mod operators;

@@ -1,4 +1,4 @@
-//! Records of single puts, as a group orders them.
+//! Records of single writes, as a group orders them.
 
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{Put, Request};
@@ -7,10 +7,15 @@ use tidekeep_store::record;
 
 /// The record of a put without a number.
 pub(crate) fn put_of(key: &str, value: &[u8]) -> Vec<u8> {
-    let mut record = Vec::new();
-    record::begin(Stamp { now_ms: 1, revision: 0 }, &mut record);
     let (condition, expiry) = (Condition::Always, Expiry::Never);
     let put = Put { key: key.as_bytes(), value, condition, expiry, previous: false };
-    record::push_decoded(&Request::Put(put), &mut record);
+    record_of(&Request::Put(put))
+}
+
+/// The record of a write without a number.
+pub(crate) fn record_of(write: &Request<'_>) -> Vec<u8> {
+    let mut record = Vec::new();
+    record::begin(Stamp { now_ms: 1, revision: 0 }, &mut record);
+    record::push_decoded(write, &mut record);
     record
 }
