@@ -4,11 +4,11 @@
 use tidekeep_log::{Answer, Call, Replica, ReplicaOptions, Reply, TooOld};
 use tidekeep_protocol::codec;
 use tidekeep_protocol::condition::{Condition, Expiry};
-use tidekeep_protocol::op::{Get, LeaseReply, Put, Request};
+use tidekeep_protocol::op::{Get, LeaseReply, Put, Request, Txn, TxnOp};
 use tidekeep_protocol::session::{Number, SessionId};
 use tidekeep_store::apply::Stamp;
 use tidekeep_store::record;
-use tidekeep_store::step::{AdoptLease, Step};
+use tidekeep_store::step::{AdoptLease, Finish, Outcome, Prepare, Step, TxnId};
 
 /// A record of puts at a time.
 fn puts(now_ms: u64, puts: &[(&str, &str, Expiry)]) -> Vec<u8> {
@@ -187,4 +187,61 @@ fn a_lease_of_another_group_is_adopted_once() {
     assert_eq!(value(&replica, "k").as_deref(), Some(&b"v"[..]));
     replica.apply(&replica.ending(1_500).unwrap()).unwrap();
     assert_eq!(value(&replica, "k"), None, "it goes with the lease");
+}
+
+/// A record of steps.
+fn steps(now_ms: u64, steps: &[Step]) -> Vec<u8> {
+    let mut out = Vec::new();
+    record::begin(Stamp { now_ms, revision: 0 }, &mut out);
+    for step in steps {
+        let mut body = Vec::new();
+        step.encode(&mut body);
+        record::push_request(step.kind(), &body, &mut out);
+    }
+    out
+}
+
+#[test]
+fn locks_go_with_a_state_and_hold_off_readers_writers_and_ends() {
+    let (one, other) = (replica(), replica());
+    one.apply(&puts(1_000, &[("brief", "old", Expiry::After(500)), ("free", "v", Expiry::Never)]))
+        .unwrap();
+    let (mut part, empty) = (Vec::new(), other.digest());
+    let condition = Condition::Present;
+    let put_op =
+        Put { key: b"brief", value: b"new", condition, expiry: Expiry::Keep, previous: false };
+    codec::encode(&Txn { then: vec![TxnOp::Put(put_op)], ..Txn::default() }, &mut part);
+    let txn = TxnId { session: [1; 16], sequence: 1, attempt: 7 };
+    let prepare = Prepare {
+        txn,
+        oldest: 1,
+        retry: false,
+        home: 0,
+        groups: vec![0, 1],
+        deadline_ms: 9_000,
+        part,
+    };
+    let before = one.digest();
+    one.apply(&steps(1_400, &[Step::Prepare(prepare)])).unwrap();
+    assert_ne!(one.digest(), before, "what is locked is part of the state");
+    other.install(chunks(&one).iter().map(Vec::as_slice)).unwrap();
+    assert!(other.digest() == one.digest() && other.digest() != empty);
+    for replica in [&one, &other] {
+        let is_locked = |answer: Option<&Answer>| matches!(answer, Some(Ok(Reply::Locked(_))));
+        let mut answers: Vec<Answer> = Vec::new();
+        let get = |key| Call::new(Request::Get(Get { key }));
+        replica.read(&[get(b"brief"), get(b"free")], &mut answers);
+        assert!(is_locked(answers.first()) && !is_locked(answers.get(1)), "{answers:?}");
+        let written = replica.apply(&puts(1_500, &[("brief", "late", Expiry::Never)])).unwrap();
+        assert!(is_locked(written.first()), "{written:?}");
+        assert!(replica.ending(2_000).is_none(), "what is locked does not end");
+        assert_eq!(replica.left_behind(1_399).0.len(), 0);
+        assert_eq!(replica.left_behind(1_400).0.len(), 1);
+        let finish = Step::Finish(Finish { txn, outcome: Outcome::Then });
+        replica.apply(&steps(1_600, &[finish])).unwrap();
+        assert_eq!((replica.keys(), replica.left_behind(u64::MAX).0.len()), (2, 0));
+        replica.apply(&replica.ending(2_000).unwrap()).unwrap();
+        assert_eq!((value(replica, "brief"), replica.keys()), (None, 1), "its time was over");
+    }
+    assert_eq!(one.digest(), other.digest());
 }
