@@ -69,6 +69,10 @@ pub struct Args {
     /// Requests in flight on each connection
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     pub pipeline: u32,
+    /// Each request in flight is that of a caller of its own, who asks again as soon as it is answered, while the
+    /// others on the connection still wait
+    #[arg(long, conflicts_with = "rate")]
+    pub callers: bool,
     /// Keys that requests are drawn from
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub keys: u32,

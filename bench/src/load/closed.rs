@@ -1,5 +1,5 @@
-//! The loop in which every connection sends its next batch when it has the replies to the last one:
-//! as many requests as the server answers.
+//! The loop in which every connection sends its next batch when it has the replies to the last one, or every
+//! caller its next request when it has its reply: as many requests as the server answers.
 
 use std::time::{Duration, Instant};
 
@@ -84,11 +84,12 @@ pub(super) fn run<W: Wire>(args: &Args) -> Result<Report, Broken> {
                 }
                 _ => {}
             }
-            if connection.waiting > 0 {
+            if connection.waiting > 0 && !args.callers {
                 continue;
             }
             if phase != Phase::Ending {
-                let asks = std::iter::from_fn(|| work.next()).take(args.pipeline as usize);
+                let free = args.pipeline as usize - connection.waiting;
+                let asks = std::iter::from_fn(|| work.next()).take(free);
                 connection.send(asks, now, &mut desk, &tally)?;
             }
             busy -= usize::from(connection.waiting == 0);

@@ -1,6 +1,7 @@
 //! One connection of the generator: what it has asked, what it still has to send, and the checking
 //! of what comes. Buffers for reading and writing are shared by all, so that they stay in the cache.
 
+use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream as Blocking};
 use std::time::{Duration, Instant};
@@ -41,12 +42,13 @@ pub(super) struct Connection<W> {
     unread: Vec<u8>,
     /// What the system did not take yet.
     unsent: Vec<u8>,
-    /// The requests of the batch; a request's id is its place here and one more.
-    asked: Vec<Option<Ask>>,
+    /// The requests since the first that waits, and from when their time counts. A request's place is where it
+    /// is here, behind those that were `settled`.
+    asked: VecDeque<Option<(Ask, Instant)>>,
+    /// Requests that are answered since all were, and not in `asked` any more.
+    settled: usize,
     /// Replies that are still to come.
     pub(super) waiting: usize,
-    /// Where the next reply without an id belongs.
-    next: usize,
     /// From when the batch's time counts.
     since: Instant,
 }
@@ -70,14 +72,14 @@ impl<W: Wire> Connection<W> {
             wire,
             unread: Vec::new(),
             unsent: Vec::new(),
-            asked: Vec::new(),
+            asked: VecDeque::new(),
+            settled: 0,
             waiting: 0,
-            next: 0,
             since: Instant::now(),
         })
     }
 
-    /// Sends a batch, timed from `since`.
+    /// Sends requests, timed from `since`.
     pub(super) fn send(
         &mut self,
         asks: impl Iterator<Item = Ask>,
@@ -85,16 +87,18 @@ impl<W: Wire> Connection<W> {
         desk: &mut Desk,
         tally: &Tally,
     ) -> Result<(), Broken> {
-        self.asked.clear();
+        if self.waiting == 0 {
+            (self.settled, self.since) = (0, since);
+        }
         let out = &mut desk.output;
         out.clear();
-        let mut start = 0;
+        let (mut start, waited) = (0, self.waiting);
         for ask in asks {
-            if self.asked.is_empty() {
+            if self.waiting == waited {
                 self.wire.begin(out);
             }
             let before = out.len();
-            let id = self.wire.id(self.asked.len() as u32 + 1);
+            let id = self.wire.id((self.settled + self.asked.len()) as u32 + 1);
             match ask {
                 Ask::Get(number) => desk.get.write(out, id, &key(number), |_| ()),
                 Ask::Set(number) => {
@@ -105,7 +109,8 @@ impl<W: Wire> Connection<W> {
                 }
             }
             self.wire.seal(&mut out[before..]);
-            self.asked.push(Some(ask));
+            self.asked.push_back(Some((ask, since)));
+            self.waiting += 1;
             // A message that would be too long with this request ends before it.
             if out.len() - start > self.wire.message_bytes() && before > start {
                 let request = out.split_off(before);
@@ -115,13 +120,10 @@ impl<W: Wire> Connection<W> {
                 out.extend_from_slice(&request);
             }
         }
-        if self.asked.is_empty() {
+        if self.waiting == waited {
             return Ok(());
         }
         self.wire.end(out, start);
-        self.waiting = self.asked.len();
-        self.next = 0;
-        self.since = since;
         let sent = write(&mut self.stream, out)?;
         self.unsent.extend_from_slice(&out[sent..]);
         Ok(())
@@ -160,13 +162,12 @@ impl<W: Wire> Connection<W> {
             };
             now = Instant::now();
             let filled = kept + count;
-            let (used, whole) = self.read(&desk.input[..filled], tally)?;
+            let used = self.read(&desk.input[..filled], now, tally)?;
             self.unread.clear();
             self.unread.extend_from_slice(&desk.input[used..filled]);
             if self.unread.len() == desk.input.len() {
                 return Err(Broken::protocol("a reply that is longer than any that was asked for"));
             }
-            tally.record(self.since, now, whole);
             // More may lie there only if this filled the buffer; else the system tells of it.
             if filled < desk.input.len() {
                 break;
@@ -175,42 +176,48 @@ impl<W: Wire> Connection<W> {
         Ok(now)
     }
 
-    /// Judges every whole reply in `input`; how many bytes that took, and how many replies.
-    fn read(&mut self, input: &[u8], tally: &mut Tally) -> Result<(usize, u64), Broken> {
-        let (mut used, mut replies) = (0, 0);
-        loop {
+    /// Judges every whole reply in `input`, which came at `now`; how many bytes that took.
+    fn read(&mut self, input: &[u8], now: Instant, tally: &mut Tally) -> Result<usize, Broken> {
+        let (mut used, mut replies, mut since) = (0, 0, now);
+        while used < input.len() {
             match self.wire.next(&input[used..])? {
-                Step::Incomplete => return Ok((used, replies)),
+                Step::Incomplete => break,
                 Step::Skip(bytes) => used += bytes,
                 Step::Reply { id, answer, bytes } => {
-                    self.settle(id, &answer, tally)?;
+                    let sent = self.settle(id, &answer, tally)?;
+                    // Nearly always requests that left together.
+                    if sent != since {
+                        tally.record(since, now, std::mem::take(&mut replies));
+                        since = sent;
+                    }
                     used += bytes;
                     replies += 1;
                 }
             }
-            if used == input.len() {
-                return Ok((used, replies));
-            }
         }
+        tally.record(since, now, replies);
+        Ok(used)
     }
 
+    /// Judges a reply; when its request left.
     fn settle(
         &mut self,
         id: Option<u32>,
         answer: &Answer<'_>,
         tally: &mut Tally,
-    ) -> Result<(), Broken> {
-        let place = match id {
-            Some(id) => (id as usize).wrapping_sub(1),
-            None => self.next,
-        };
-        let Some(ask) = self.asked.get_mut(place).and_then(Option::take) else {
+    ) -> Result<Instant, Broken> {
+        // Replies without an id come in order: to the first that waits.
+        let place = id.map_or(Some(0), |id| (id as usize).checked_sub(self.settled + 1));
+        let asked = place.and_then(|place| self.asked.get_mut(place)).and_then(Option::take);
+        let Some((ask, since)) = asked else {
             return Err(Broken::protocol("a reply that nobody waits for"));
         };
-        self.next += 1;
+        while self.asked.pop_front_if(|asked| asked.is_none()).is_some() {
+            self.settled += 1;
+        }
         self.waiting -= 1;
         tally.judge(ask, answer);
-        Ok(())
+        Ok(since)
     }
 }
 

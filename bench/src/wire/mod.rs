@@ -91,7 +91,8 @@ pub trait Wire: Sized {
         usize::MAX
     }
 
-    /// The bytes by which the request at this place of its batch (the first is 1) is known.
+    /// The bytes by which the request at this place is known: places are counted from 1 since all
+    /// requests were answered last.
     fn id(&mut self, place: u32) -> [u8; 4] {
         place.to_le_bytes()
     }

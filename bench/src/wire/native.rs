@@ -21,7 +21,7 @@ const FRAME_LIMIT: u32 = 8 << 20;
 const GET: u8 = <Get<'_> as Operation>::SPEC.kind;
 const PUT: u8 = <Put<'_> as Operation>::SPEC.kind;
 const GET_REPLY: u8 = GET | kind::REPLY;
-const PUT_REPLY: u8 = PUT | kind::REPLY;
+pub(super) const PUT_REPLY: u8 = PUT | kind::REPLY;
 
 /// A connection by native frames.
 pub struct Native;

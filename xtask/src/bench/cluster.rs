@@ -14,7 +14,6 @@ use anyhow::{Context, Error, Result};
 use crate::bench::cluster::nodes::{Cluster, Kind};
 use crate::bench::plan::Plan;
 use crate::bench::results::Results;
-use crate::process;
 use crate::setup;
 
 /// What is measured of a cluster.
@@ -79,11 +78,6 @@ fn each(
 
 /// Those that can be started here.
 fn present(plan: &Plan<'_>, kinds: &[Kind]) -> impl Iterator<Item = Kind> {
-    let forms = process::probe(plan.program("tidekeep-server"), &["cluster", "--help"]).is_some();
     let peers = plan.with_peers();
-    kinds.iter().copied().filter(move |kind| match kind {
-        Kind::Etcd => peers,
-        Kind::Tidekeep => forms,
-        Kind::Alone => true,
-    })
+    kinds.iter().copied().filter(move |kind| peers || *kind != Kind::Etcd)
 }

@@ -39,6 +39,8 @@ pub(super) struct Load {
     pub(super) operation: &'static str,
     pub(super) connections: u32,
     pub(super) pipeline: u32,
+    /// Each request in flight is a caller's of its own, who waits for no other.
+    pub(super) callers: bool,
     pub(super) value_bytes: u32,
     pub(super) keys: u32,
     pub(super) first: u32,
@@ -145,6 +147,9 @@ impl Load {
         if plan.spin && own_core && ["get", "set"].contains(&self.operation) {
             command.arg("--spin");
         }
+        if self.callers {
+            command.arg("--callers");
+        }
         if let Some(requests) = self.requests {
             command.args(["--requests", &requests.to_string()]);
         }
@@ -165,6 +170,7 @@ impl Load {
             operation: "fill",
             connections: CONNECTIONS,
             pipeline: 128,
+            callers: false,
             value_bytes,
             keys,
             first: 0,

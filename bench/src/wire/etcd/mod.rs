@@ -36,6 +36,8 @@ pub struct Etcd {
     /// The next batch's first stream, and this one's.
     next_stream: u32,
     batch_stream: u32,
+    /// Requests that are not answered.
+    open: u32,
     /// Streams of which the message came and the end did not.
     answered: Vec<u32>,
     /// Bytes that came since the window was last opened.
@@ -64,6 +66,7 @@ impl Wire for Etcd {
         let mut this = Self {
             next_stream: FIRST_STREAM,
             batch_stream: 1,
+            open: 2,
             answered: Vec::new(),
             read_bytes: 0,
             owed: Vec::new(),
@@ -89,11 +92,14 @@ impl Wire for Etcd {
     fn id(&mut self, place: u32) -> [u8; 4] {
         let stream = self.batch_stream + 2 * (place - 1);
         self.next_stream = stream + 2;
+        self.open += 1;
         stream.to_be_bytes()
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) {
-        self.batch_stream = self.next_stream;
+        if self.open == 0 {
+            self.batch_stream = self.next_stream;
+        }
         out.append(&mut self.owed);
     }
 
@@ -127,7 +133,10 @@ impl Wire for Etcd {
             }
         };
         Ok(match answer {
-            Some(answer) => Step::Reply { id: Some(self.place(frame.stream)?), answer, bytes },
+            Some(answer) => {
+                self.open = self.open.saturating_sub(1);
+                Step::Reply { id: Some(self.place(frame.stream)?), answer, bytes }
+            }
             None => Step::Skip(bytes),
         })
     }
@@ -186,6 +195,7 @@ mod tests {
         Etcd {
             next_stream: 5,
             batch_stream: 5,
+            open: 0,
             answered: Vec::new(),
             read_bytes: 0,
             owed: Vec::new(),
@@ -212,6 +222,25 @@ mod tests {
             assert_eq!((data.kind, data.stream), (frames::DATA, expected));
             assert!(data.ends_stream() && data.payload.ends_with(&[b'v'; 300]));
             assert_eq!(headers.bytes() + data.bytes(), out.len());
+            let answer = frame(frames::DATA, 0, expected, &message::prefixed(&[0x0A, 0]));
+            assert!(matches!(wire.next(&answer).unwrap(), Step::Reply { id: Some(1), .. }));
+        }
+    }
+
+    #[test]
+    fn a_request_beside_others_is_known_by_a_later_place() {
+        let mut wire = connection();
+        let answer = |stream| frame(frames::DATA, 0, stream, &message::prefixed(&[0x0A, 0]));
+        wire.begin(&mut Vec::new());
+        assert_eq!([1, 2].map(|place| wire.id(place)), [5_u32, 7].map(u32::to_be_bytes));
+        let Step::Reply { id, .. } = wire.next(&answer(5)).unwrap() else { unreachable!() };
+        assert_eq!(id, Some(1));
+        wire.begin(&mut Vec::new());
+        assert_eq!(wire.id(3), 9_u32.to_be_bytes());
+        for (stream, place) in [(9, 3), (7, 2)] {
+            let bytes = answer(stream);
+            let Step::Reply { id, .. } = wire.next(&bytes).unwrap() else { unreachable!() };
+            assert_eq!(id, Some(place));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Puts and linearizable gets each second of a hundred clients, each of which waits for its answer: once
-//! with the clients spread over all nodes, once all at the leader. The better of the two ways counts.
+//! with the clients spread over all nodes, once all at the leader. The better of the two ways counts. Once each of
+//! them has a connection, and once ten share one, as the callers in a back end do.
 
 use anyhow::{Context, Result};
 
@@ -10,8 +11,13 @@ use crate::bench::results::Results;
 
 const CLIENTS: u32 = 100;
 const VALUE_BYTES: u32 = 256;
-/// The generator's operations, and what the series are called.
-const OPERATIONS: [(&str, &str); 2] = [("set", "cluster-put"), ("get", "cluster-get")];
+/// The generator's operations, how many clients share a connection, and what the series are called.
+const OPERATIONS: [(&str, u32, &str); 4] = [
+    ("set", 1, "cluster-put"),
+    ("get", 1, "cluster-get"),
+    ("set", 10, "cluster-put-shared"),
+    ("get", 10, "cluster-get-shared"),
+];
 const WAYS: [Way; 2] = [Way::Spread, Way::Leader];
 const FIGURES: [&str; 4] = ["per_second", "p50", "p99", "micros"];
 
@@ -39,21 +45,21 @@ pub(super) fn measure(
 ) -> Result<()> {
     for cluster in clusters.iter_mut() {
         forget(cluster.kind(), results);
-        let fill = load(plan, cluster.kind(), "fill");
+        let fill = load(plan, cluster.kind(), "fill", 1);
         run(plan, cluster, Way::Leader, fill).context("cannot fill the cluster")?;
     }
     for _ in 0..plan.scale.rounds {
         for (way, operation) in WAYS.iter().flat_map(|way| OPERATIONS.map(|it| (*way, it))) {
             for cluster in clusters.iter_mut() {
-                let (operation, id) = operation;
-                let load = load(plan, cluster.kind(), operation);
+                let (operation, share, id) = operation;
+                let load = load(plan, cluster.kind(), operation, share);
                 let found = run(plan, cluster, way, load)?;
                 keep(&format!("{id}/{}-{}", cluster.kind().name(), way.name()), &found, results);
             }
         }
     }
     for cluster in clusters.iter_mut() {
-        let check = load(plan, cluster.kind(), "check");
+        let check = load(plan, cluster.kind(), "check", 1);
         if let Err(error) = run(plan, cluster, Way::Spread, check) {
             // What was fast and wrong is no figure.
             forget(cluster.kind(), results);
@@ -64,12 +70,14 @@ pub(super) fn measure(
     Ok(())
 }
 
-fn load(plan: &Plan<'_>, kind: Kind, operation: &'static str) -> Load {
+/// What the clients do, so many of them on each connection.
+fn load(plan: &Plan<'_>, kind: Kind, operation: &'static str, share: u32) -> Load {
     Load {
         protocol: kind.protocol(),
         operation,
-        connections: CLIENTS,
-        pipeline: 1,
+        connections: CLIENTS / share,
+        pipeline: share,
+        callers: share > 1,
         seconds: plan.scale.cluster_seconds,
         ..Load::sweep(plan, plan.scale.cluster_keys, VALUE_BYTES)
     }
@@ -96,7 +104,7 @@ fn keep(series: &str, found: &Found, results: &mut Results) {
 
 /// Takes the way with more operations each second for the cluster's own figures.
 fn choose(kind: Kind, results: &mut Results) {
-    for (_, id) in OPERATIONS {
+    for (_, _, id) in OPERATIONS {
         let series = |way: Way| format!("{id}/{}-{}", kind.name(), way.name());
         let speed = |way: &Way| {
             results.spread(&format!("{}/per_second", series(*way))).map_or(0.0, |it| it.median)
@@ -111,7 +119,8 @@ fn choose(kind: Kind, results: &mut Results) {
 
 /// Values of two runs do not mix, and a failed one has none.
 fn forget(kind: Kind, results: &mut Results) {
-    for ((_, id), figure) in OPERATIONS.iter().flat_map(|it| FIGURES.map(|figure| (it, figure))) {
+    for ((_, _, id), figure) in OPERATIONS.iter().flat_map(|it| FIGURES.map(|figure| (it, figure)))
+    {
         results.clear(&format!("{id}/{}/{figure}", kind.name()));
         for way in WAYS {
             results.clear(&format!("{id}/{}-{}/{figure}", kind.name(), way.name()));

@@ -21,7 +21,7 @@ const fn row(
     Row { id, what, compare: Compare::Series { scene, unit, of, to }, bound: Bound::Told }
 }
 
-pub(super) static ROWS: [Row; 13] = [
+pub(super) static ROWS: [Row; 17] = [
     row(
         "cluster-put",
         "puts of 256 bytes by 100 clients, three nodes, against etcd",
@@ -77,6 +77,34 @@ pub(super) static ROWS: [Row; 13] = [
         (LOAD, Unit::Micros),
         ("Tidekeep", "cluster-get/tidekeep/micros"),
         ("etcd", "cluster-get/etcd/micros"),
+    ),
+    row(
+        "cluster-put-shared",
+        "puts of 256 bytes by 100 clients that share 10 connections, three nodes, against etcd",
+        (LOAD, Unit::PerSecond),
+        ("Tidekeep", "cluster-put-shared/tidekeep/per_second"),
+        ("etcd", "cluster-put-shared/etcd/per_second"),
+    ),
+    row(
+        "cluster-put-shared-p99",
+        "the p99 of these puts, against etcd",
+        (LOAD, Unit::Micros),
+        ("Tidekeep", "cluster-put-shared/tidekeep/p99"),
+        ("etcd", "cluster-put-shared/etcd/p99"),
+    ),
+    row(
+        "cluster-get-shared",
+        "linearizable gets of 256 bytes by 100 clients that share 10 connections, three nodes, against etcd",
+        (LOAD, Unit::PerSecond),
+        ("Tidekeep", "cluster-get-shared/tidekeep/per_second"),
+        ("etcd", "cluster-get-shared/etcd/per_second"),
+    ),
+    row(
+        "cluster-get-shared-p99",
+        "the p99 of these gets, against etcd",
+        (LOAD, Unit::Micros),
+        ("Tidekeep", "cluster-get-shared/tidekeep/p99"),
+        ("etcd", "cluster-get-shared/etcd/p99"),
     ),
     row(
         "cluster-failover",
