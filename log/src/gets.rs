@@ -84,6 +84,14 @@ impl Group {
         }
     }
 
+    /// Brings near what some keys lead to.
+    pub(crate) fn bring_near<'a>(&self, all: impl Iterator<Item = &'a [u8]>) {
+        let mut keys = self.no_keys();
+        if let Some(reading) = self.reach(all, &mut keys) {
+            approach(reading.of(&keys));
+        }
+    }
+
     fn no_keys<'a>(&self) -> Keys<'a> {
         let empty: &[u8] = &[];
         Keys { keys: [(empty, self.spread.hash(empty), 0); KEYS_MAX], count: 0 }

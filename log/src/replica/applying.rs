@@ -1,9 +1,11 @@
 //! A record on its way into a replica's state, command by command: on the node that ordered it for its
 //! clients, their reads run in between, each at its place in the order.
 
+use tidekeep_store::approach::KEYS_MAX;
 use tidekeep_store::record::{BadRecord, Command, Record};
 
 use crate::commit::{Answer, Answers, Call};
+use crate::gets::single_key;
 use crate::group::Group;
 use crate::log::Permit;
 use crate::replica::Replica;
@@ -14,6 +16,8 @@ use crate::turn::Turn;
 pub struct Applying<'r> {
     replica: &'r Replica,
     commands: std::vec::IntoIter<Command<'r>>,
+    /// Of the commands, those that are near.
+    near: usize,
     turn: Option<Turn<'r>>,
 }
 
@@ -22,14 +26,20 @@ impl<'r> Applying<'r> {
         let record = Record::decode(record)?;
         let commands = record.commands().collect::<Result<Vec<_>, _>>()?;
         replica.reach(record.stamp.now_ms);
-        Ok(Self { replica, commands: commands.into_iter(), turn: None })
+        Ok(Self { replica, commands: commands.into_iter(), near: 0, turn: None })
     }
 
     /// Applies commands up to and with the next one of a client; its answer, if there is one left.
     pub fn next_write(&mut self) -> Option<Answer> {
         loop {
-            let command = self.commands.next()?;
             let group = self.replica.group();
+            if self.near == 0 {
+                let ahead = self.commands.as_slice().iter().take(KEYS_MAX);
+                self.near = ahead.len();
+                group.bring_near(ahead.filter_map(key_of));
+            }
+            let command = self.commands.next()?;
+            self.near -= 1;
             let turn = self.turn.get_or_insert_with(|| Turn::begin(group));
             if let Some(answer) = turn.command(command) {
                 return Some(answer);
@@ -61,6 +71,14 @@ impl Drop for Applying<'_> {
     fn drop(&mut self) {
         while self.next_write().is_some() {}
         self.end_turn();
+    }
+}
+
+/// The key of a command that is about one.
+fn key_of<'a>(command: &Command<'a>) -> Option<&'a [u8]> {
+    match command {
+        Command::Request(request) | Command::Numbered { request, .. } => single_key(request),
+        Command::Expire(_) | Command::Evict(_) | Command::EndLease(_) | Command::Step(_) => None,
     }
 }
 
