@@ -18,6 +18,7 @@ pub mod operator;
 pub mod peer;
 pub mod placement;
 mod raft;
+mod remote;
 mod replicated;
 mod store;
 mod transaction;

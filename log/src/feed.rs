@@ -33,6 +33,18 @@ pub trait Feed: Send + Sync {
 
     /// A frozen cut of a range. It is safe to show when it resolves.
     fn view(&self, range: &KeyRange) -> PendingView;
+
+    /// Whether all that is asked here is known here. If not, a view or [`Self::reach`] is to come before
+    /// other questions, since what they would answer is not known yet.
+    fn is_at_hand(&self) -> bool {
+        true
+    }
+
+    /// Resolves when the changes after a revision can be asked for, as far as they are remembered anywhere.
+    fn reach(&self, after: u64) -> Changed {
+        let _ = after;
+        Promise::ready(Ok(()))
+    }
 }
 
 /// A view, once it may be shown.
@@ -68,6 +80,18 @@ impl std::error::Error for TooOld {}
 
 /// A view of each group, once all may be shown.
 pub type PendingViews = Promise<Result<Vec<View>, Lost>>;
+
+/// Resolves, with no view, when the changes after a revision of each group can be asked for.
+pub fn reach(feeds: &[Arc<dyn Feed>], after: impl IntoIterator<Item = u64>) -> PendingViews {
+    let pending: Vec<Changed> =
+        feeds.iter().zip(after).map(|(feed, after)| feed.reach(after)).collect();
+    Promise::later(async move {
+        for reached in pending {
+            reached.await?;
+        }
+        Ok(Vec::new())
+    })
+}
 
 /// A frozen cut of a range of every group, each at a moment of its own.
 pub fn views(feeds: &[Arc<dyn Feed>], range: &KeyRange) -> PendingViews {

@@ -76,7 +76,7 @@ pub use commit::{
 };
 pub use envelope::MAX_PAYLOAD;
 pub use error::{BoxError, Failure, OpenError, Refused, SnapshotError};
-pub use feed::{Changed, Changes, Feed, PendingView, PendingViews, TooOld, views};
+pub use feed::{Changed, Changes, Feed, PendingView, PendingViews, TooOld, reach, views};
 pub use log::{Log, Permit};
 pub use manifest::Manifest;
 pub use memory::{Eviction, MemoryOptions};

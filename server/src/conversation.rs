@@ -90,7 +90,7 @@ impl Conversation {
         let Host { service, metrics, .. } = &*self.host;
         loop {
             self.exchange.poll_owner(context);
-            self.exchange.poll_waiters(context, metrics);
+            self.exchange.poll_waiters(context, &*service.commit, metrics);
             let mut moved =
                 self.exchange.run_input(context, now, arrived, &mut self.input, service, metrics);
             self.exchange.session.fill(now, &*service.commit);

@@ -1,9 +1,11 @@
 //! The feed of a group that has a replica here: what of it was applied.
 
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future::{Either, select};
 use openraft::type_config::AsyncRuntime;
-use tidekeep_log::{Changed, Changes, Feed, PendingView, TooOld, View};
+use tidekeep_log::{Changed, Changes, Feed, PendingView, Promise, TooOld, View};
 use tidekeep_protocol::range::KeyRange;
 
 use crate::replicated::sequencer::Sequencer;
@@ -32,7 +34,15 @@ impl<R: AsyncRuntime> Feed for Following<R> {
     }
 
     fn changed(&self, after: u64) -> Changed {
-        self.0.member.replica().changed(after)
+        let changed = self.0.member.replica().changed(after);
+        let sequencer = Arc::clone(&self.0);
+        Promise::later(async move {
+            match select(changed, pin!(sequencer.until_closed())).await {
+                Either::Left((changed, _)) => changed,
+                // What changes now is to be asked elsewhere.
+                Either::Right(_) => Ok(()),
+            }
+        })
     }
 
     fn view(&self, range: &KeyRange) -> PendingView {

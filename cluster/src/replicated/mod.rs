@@ -36,7 +36,7 @@ use piece::Read;
 use sequencer::Sequencer;
 
 pub(crate) use calls::{Calls, Sort};
-pub(crate) use elsewhere::Elsewhere;
+pub(crate) use elsewhere::{Elsewhere, Holders};
 pub use passing::FORWARD;
 pub(crate) use piece::{Done, Failed, Piece};
 

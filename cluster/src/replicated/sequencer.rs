@@ -2,6 +2,7 @@
 //! another one does, and looks who leads before reads. What was refused is tried again, and so is what may
 //! have been run, where every write of it has a number.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(crate) struct Sequencer<R: AsyncRuntime> {
     queue: Mutex<Queue>,
     wake: Notify,
     closed: AtomicBool,
+    /// Tells those who follow what is applied here that it is closed.
+    gone: Notify,
     /// Since when nothing was ordered although something waits.
     stuck: Mutex<Option<R::Instant>>,
     /// The state here has all that was confirmed by then.
@@ -61,6 +64,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
             queue: Mutex::default(),
             wake: Notify::new(),
             closed: AtomicBool::new(false),
+            gone: Notify::new(),
             stuck: Mutex::new(None),
             seen: Mutex::new(None),
         });
@@ -123,7 +127,17 @@ impl<R: AsyncRuntime> Sequencer<R> {
     /// Refuses what waits, and all that comes.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.gone.notify_waiters();
         self.add(|_| ());
+    }
+
+    /// Resolves when it is closed.
+    pub(super) async fn until_closed(&self) {
+        let mut gone = pin!(self.gone.notified());
+        gone.as_mut().enable();
+        if !self.is_closed() {
+            gone.await;
+        }
     }
 
     async fn run(self: Arc<Self>) {

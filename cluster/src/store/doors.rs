@@ -19,6 +19,7 @@ use crate::link::PeerAddress;
 use crate::node::{Forward, Forwarded, Life, Node};
 use crate::placement::NodeId;
 use crate::raft::{Member, Runtime};
+use crate::remote::{FOLLOW, Holding, Mirror};
 use crate::replicated::{
     Calls, Done, Elsewhere, Failed, Piece, Replicated, ReplicatedOptions, not_here,
 };
@@ -38,11 +39,14 @@ pub(crate) struct Doors<R: Runtime> {
     coordinator: Coordinator<R>,
     /// How often a group was drawn.
     drawn: AtomicU64,
+    /// What those read here who follow a group that they have no replica of.
+    holding: Holding<R>,
 }
 
 struct Door<R: Runtime> {
     here: Mutex<Option<Arc<Replicated<R>>>>,
     elsewhere: Arc<Elsewhere>,
+    mirror: Arc<Mirror<R>>,
 }
 
 /// What becomes of calls that a group was asked to run. They run whether or not this is awaited.
@@ -66,18 +70,25 @@ impl<R: Runtime> Doors<R> {
         groups: GroupCount,
     ) -> Arc<Self> {
         let door = |group| {
-            let asked = node.clone();
-            let holders = Box::new(move || holders(&asked, group));
-            let elsewhere = Elsewhere::start::<R>(u32::from(group.0), node.link(), holders);
-            Door { here: Mutex::default(), elsewhere }
+            let find = || {
+                let asked = node.clone();
+                Box::new(move || holders(&asked, group))
+            };
+            let (number, history_bytes) =
+                (u32::from(group.0), node.journal().replica_options().history_bytes);
+            let elsewhere = Elsewhere::start::<R>(number, node.link(), find());
+            let mirror = Mirror::new(number, node.link(), find(), history_bytes);
+            Door { here: Mutex::default(), elsewhere, mirror }
         };
         let doors = groups.groups().map(door).collect();
+        let holding = Holding::new();
         let coordinator = {
             let random = node.journal().replica_options().seed;
             Coordinator::new(node.id(), random, Arc::clone(&clock))
         };
         let drawn = AtomicU64::new(node.id().0);
-        let this = Arc::new(Self { node, clock, identity, groups, doors, coordinator, drawn });
+        let this =
+            Arc::new(Self { node, clock, identity, groups, doors, coordinator, drawn, holding });
         this.node.set_forward(Arc::new(Passed(Arc::downgrade(&this))));
         let _ends_by_itself = R::spawn(keep_up(Arc::downgrade(&this)));
         if groups != GroupCount::ONE {
@@ -186,10 +197,16 @@ impl<R: Runtime> Doors<R> {
         &self.doors[usize::from(group.0)].elsewhere
     }
 
+    /// The recent changes of a group, by the nodes that have a replica of it.
+    pub(crate) fn mirror(&self, group: GroupId) -> &Arc<Mirror<R>> {
+        &self.doors[usize::from(group.0)].mirror
+    }
+
     /// Refuses what comes.
     pub(crate) fn close(&self) {
         for door in &self.doors {
             door.elsewhere.close();
+            door.mirror.close();
             *door.here.lock() = None;
         }
     }
@@ -223,12 +240,17 @@ struct Passed<R: Runtime>(Weak<Doors<R>>);
 
 impl<R: Runtime> Forward for Passed<R> {
     fn forward(&self, _from: NodeId, group: u32, request: Vec<u8>) -> Forwarded {
-        let group = u16::try_from(group).map(GroupId);
-        let here = self.0.upgrade().zip(group.ok());
-        let here = here.and_then(|(doors, group)| doors.here(group));
+        let follows = group & FOLLOW != 0;
+        let found = self.0.upgrade().and_then(|doors| {
+            let group = GroupId(u16::try_from(group & !FOLLOW).ok()?);
+            let here = doors.here(group)?;
+            Some((doors, here))
+        });
         Box::pin(async move {
-            match here {
-                Some(here) => here.serve(&request).await,
+            match found {
+                Some((doors, here)) if follows => doors.holding.serve(&here, &request).await,
+                Some((_, here)) => here.serve(&request).await,
+                None if follows => crate::remote::not_here(),
                 None => not_here(),
             }
         })

@@ -50,7 +50,7 @@ impl<R: Runtime> Store<R> {
         let identity = Identity { store_id: node.cluster().0, incarnation };
         let time = Monotone::new(Arc::clone(&clock), 0);
         let doors = Doors::open(node, clock, identity, groups);
-        let feed = |group| Arc::new(Known { doors: Arc::clone(&doors), group }) as Arc<dyn Feed>;
+        let feed = |group| Arc::new(Known::new(Arc::clone(&doors), group)) as Arc<dyn Feed>;
         let feeds = groups.groups().map(feed).collect();
         Arc::new(Self { doors, authority, time, feeds })
     }

@@ -15,3 +15,4 @@ mod serving;
 mod simulated;
 mod storms;
 mod transactions;
+mod watching;

@@ -82,10 +82,10 @@ impl Dialogue for Native {
         let Shared { service, metrics, .. } = shared;
         let arrived = (self.arrived, moment.instant);
         self.exchange.poll_owner(context);
-        self.exchange.poll_waiters(context, metrics);
+        self.exchange.poll_waiters(context, &*service.commit, metrics);
         let ran = self.exchange.run_input(context, moment.now, arrived, input, service, metrics);
         // What was asked for now is looked at once, so that it wakes the task.
-        ran && self.exchange.poll_waiters(context, metrics) && !input.is_empty()
+        ran && self.exchange.poll_waiters(context, &*service.commit, metrics) && !input.is_empty()
     }
 
     fn fill(&mut self, moment: &Moment, shared: &Shared) {

@@ -8,7 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tidekeep_log::{Commit, Pending, PendingViews};
+use tidekeep_log::{Commit, Pending, PendingViews, Standing};
+use tidekeep_protocol::error::{Code, Refusal};
 use tracing::debug;
 
 use super::input::Input;
@@ -66,7 +67,12 @@ impl Exchange {
     }
 
     /// Hands the session what the commit has ready; whether there was anything.
-    pub(crate) fn poll_waiters(&mut self, context: &mut Context<'_>, metrics: &Metrics) -> bool {
+    pub(crate) fn poll_waiters(
+        &mut self,
+        context: &mut Context<'_>,
+        commit: &dyn Commit,
+        metrics: &Metrics,
+    ) -> bool {
         let waited = self.waiters.len() + self.views.len();
         if waited == 0 {
             return false;
@@ -94,7 +100,7 @@ impl Exchange {
             }
             Poll::Ready(Err(lost)) => {
                 debug!(%lost, "a watch was lost");
-                self.session.views_lost(*id);
+                self.session.views_lost(*id, &lost_view(commit));
                 false
             }
             Poll::Pending => true,
@@ -163,6 +169,16 @@ impl Exchange {
             }
         }
         moved
+    }
+}
+
+/// Why a watch does not begin.
+fn lost_view(commit: &dyn Commit) -> Refusal {
+    match commit.standing() {
+        Standing::Failed(_) => Refusal::new(Code::Storage, "the server's storage failed"),
+        Standing::Ready | Standing::ReadOnly(_) => {
+            Refusal::new(Code::Unavailable, "no node gives the content now; try again in a moment")
+        }
     }
 }
 

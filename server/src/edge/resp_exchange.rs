@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tidekeep_log::Commit;
+use tidekeep_log::{Commit, PendingViews, views};
+use tidekeep_protocol::range::KeyRange;
 
 use super::input::Input;
 use super::news::News;
@@ -18,13 +19,15 @@ pub(crate) struct RespExchange {
     wait: Option<Wait>,
     /// The next changes, if it listens to events.
     news: News,
+    /// Where what it listens to begins.
+    beginning: Option<PendingViews>,
     /// Since when it waits.
     since: Instant,
 }
 
 impl RespExchange {
     pub(crate) fn new(session: Resp) -> Self {
-        Self { session, wait: None, news: News::default(), since: Instant::now() }
+        Self { session, wait: None, news: News::default(), beginning: None, since: Instant::now() }
     }
 
     /// Whether the commit is yet to answer.
@@ -56,8 +59,23 @@ impl RespExchange {
         // What does not fit now is taken when the socket has taken what is before it.
         let post = post && self.session.output().is_empty() && self.wait.is_none();
         if !self.session.follows_changes() {
-            self.news = News::default();
+            (self.news, self.beginning) = (News::default(), None);
             return post;
+        }
+        if self.session.wants_beginning() {
+            let pending = self.beginning.get_or_insert_with(|| {
+                // What is newest is known with a view: here one of nothing.
+                let nothing = KeyRange { start: Vec::new(), end: Some(Vec::new()) };
+                views(commit.feeds(), &nothing)
+            });
+            let Poll::Ready(views) = Pin::new(pending).poll(context) else { return post };
+            self.beginning = None;
+            match views {
+                Ok(views) => self.session.begin_events(views),
+                // Nobody knew it; the next look asks again.
+                Err(_) => context.waker().wake_by_ref(),
+            }
+            return true;
         }
         let session = &self.session;
         let mut due =

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidekeep_log::{Call, Commit, Pending, PendingViews, views as views_of};
+use tidekeep_log::{Call, Commit, Pending, PendingViews, reach, views as views_of};
 use tidekeep_protocol::codec;
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Backup, Class, Request};
@@ -88,6 +88,9 @@ impl Service {
             match session.open_watch(ticket, watch, &*self.commit) {
                 WatchStart::Views(range) => {
                     views.push((ticket.id, views_of(self.commit.feeds(), &range)))
+                }
+                WatchStart::Reach(after) => {
+                    views.push((ticket.id, reach(self.commit.feeds(), after.iter())));
                 }
                 WatchStart::Open | WatchStart::Refused => {}
             }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use tidekeep_log::disk::faulty::{FaultyDisk, seeded};
 use tidekeep_log::{
-    Answers, Call, Commit, Durability, Entry, Failed, Feed, Identity, Lost, Pending, PendingBackup,
-    Promise, Solo, SoloOptions, Standing, Upkeep, collect, views,
+    Answers, Call, Changed, Changes, Commit, Durability, Entry, Failed, Feed, Identity, Lost,
+    Pending, PendingBackup, PendingView, Promise, Solo, SoloOptions, Standing, TooOld, Upkeep,
+    collect, views,
 };
 use tidekeep_protocol::codec;
 use tidekeep_protocol::condition::{Condition, Expiry};
@@ -19,7 +20,7 @@ use tidekeep_protocol::op::{
     self, Delete, Delivery, Event as WireEvent, Operation, Put, Request, Txn, TxnOp, Watch,
     WatchFrom, WatchMessage,
 };
-use tidekeep_protocol::range::Range;
+use tidekeep_protocol::range::{KeyRange, Range};
 
 use super::tests::{greeted_under, settings};
 use super::*;
@@ -34,7 +35,39 @@ struct Several {
     truth: Vec<Vec<Content>>,
 }
 
+/// A feed of which nothing is known here before it is asked for.
+struct Distant(Arc<dyn Feed>);
+
+impl Feed for Distant {
+    fn revision(&self) -> u64 {
+        self.0.revision()
+    }
+
+    fn changes(&self, after: u64, bytes: usize) -> Result<Changes, TooOld> {
+        self.0.changes(after, bytes)
+    }
+
+    fn changed(&self, after: u64) -> Changed {
+        self.0.changed(after)
+    }
+
+    fn view(&self, range: &KeyRange) -> PendingView {
+        self.0.view(range)
+    }
+
+    fn is_at_hand(&self) -> bool {
+        false
+    }
+}
+
 impl Several {
+    /// The same, whose last group is not at hand.
+    fn distant(mut self) -> Self {
+        let last = self.feeds.pop().expect("there is one");
+        self.feeds.push(Arc::new(Distant(last)));
+        self
+    }
+
     fn new(groups: u64, history_bytes: usize) -> Self {
         let open = |seed| {
             let disk = Arc::new(FaultyDisk::new(seed));
@@ -197,6 +230,12 @@ impl Follower {
                 (self.content, self.last_key) = (Content::new(), Vec::new());
             }
             WatchStart::Open => {}
+            WatchStart::Reach(after) => {
+                assert!(!store.feeds.last().unwrap().is_at_hand());
+                assert_eq!(Some(after.cursor(9)), self.cursor);
+                assert!(self.read(&mut session, store, 0, usize::MAX), "it waits for that");
+                session.views_ready(5, Vec::new());
+            }
             WatchStart::Refused => panic!("nothing is forgotten"),
         }
         session
@@ -316,6 +355,9 @@ fn a_watch_over_groups_has_no_gap_and_no_repeat_wherever_it_is_cut() {
         let mut random = seeded(seed);
         let groups = 1 + random() % 5;
         let mut store = Several::new(groups, 1 << 20);
+        if seed.is_multiple_of(3) {
+            store = store.distant();
+        }
         let delivery = if seed.is_multiple_of(2) { Delivery::Every } else { Delivery::Latest };
         for _ in 0..random() % 200 {
             store.write((random() % groups) as usize, &mut random);
@@ -387,6 +429,28 @@ fn a_group_that_never_rests_keeps_no_other_waiting() {
             assert!(turns < 10, "{delivery:?}: group 2 waits for group 0");
         }
     }
+}
+
+#[test]
+fn a_watch_from_now_begins_where_the_store_is_although_that_has_to_be_asked() {
+    let (mut random, mut store) = (seeded(5), Several::new(3, 1 << 20).distant());
+    (0..30).for_each(|n| store.write(n % 3, &mut random));
+    let mut session = greeted_under(settings(Limits::DEFAULT));
+    let (from, delivery) = (WatchFrom::Now, Delivery::Every);
+    let watch = Watch { range: Range::default(), from, previous: false, delivery };
+    let kind = Watch::SPEC.kind;
+    let ticket = Ticket { id: 5, kind, operation: 9, class: op::Class::Watch };
+    let WatchStart::Views(nothing) = session.open_watch(&ticket, &watch, &store) else {
+        panic!("it is known with a view")
+    };
+    store.write(2, &mut random);
+    let Ok(Ok(cuts)) = now_or_never(views(store.feeds(), &nothing)) else { panic!("all is safe") };
+    session.views_ready(5, cuts);
+    let mut follower = Follower::new(delivery);
+    follower.content = store.at(&store.newest());
+    assert!(follower.read(&mut session, &store, 0, usize::MAX));
+    let begun = follower.cursor.clone().expect("it has caught up").revisions;
+    assert_eq!((begun, follower.messages), (store.newest(), 1));
 }
 
 #[test]

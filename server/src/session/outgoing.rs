@@ -141,10 +141,9 @@ impl Session {
         self.watches.views_ready(id, views);
     }
 
-    /// Ends a watch whose views cannot be made, because storage failed.
-    pub(crate) fn views_lost(&mut self, id: u32) {
+    /// Ends a watch whose views cannot be made.
+    pub(crate) fn views_lost(&mut self, id: u32, refusal: &Refusal) {
         if self.watches.end(id, &mut self.out) {
-            let refusal = Refusal::new(Code::Storage, "the server's storage failed");
             self.out.error(id, &refusal.body());
         }
     }

@@ -39,8 +39,15 @@ pub(crate) enum WatchStart {
     Open,
     /// Get a view of this range from each group and hand them in.
     Views(KeyRange),
+    /// Wait until what follows these positions can be asked of each group, and hand in no view.
+    Reach(Positions),
     /// Nothing; it was refused.
     Refused,
+}
+
+/// A range that no key is in.
+fn nothing() -> KeyRange {
+    KeyRange { start: Vec::new(), end: Some(Vec::new()) }
 }
 
 /// The watches of a connection.
@@ -147,10 +154,15 @@ impl Watches {
             }
         };
         let (previous, delivery) = (request.previous, request.delivery);
+        let at_hand = feeds.iter().all(|feed| feed.is_at_hand());
         let start = match request.from {
             WatchFrom::Content => WatchStart::Views(range.clone()),
+            // What is newest is known with a view: here one of nothing.
+            WatchFrom::Now if !at_hand => WatchStart::Views(nothing()),
+            WatchFrom::Cursor(_) if !at_hand => WatchStart::Reach(after.clone()),
             WatchFrom::Now | WatchFrom::Cursor(_) => WatchStart::Open,
         };
+        let stage = if at_hand { stage } else { Stage::Opening };
         let (told, caught_up, counted) = (true, false, 0);
         let mut watch = Watch { range, previous, delivery, stage, after, told, caught_up, counted };
         let mut held = self.held;
@@ -164,9 +176,9 @@ impl Watches {
         self.held = held;
         self.table.insert(id, watch);
         match request.from {
-            WatchFrom::Now => self.join(id, out),
-            WatchFrom::Cursor(_) => self.behind.push_back(id),
-            WatchFrom::Content => {}
+            WatchFrom::Now if at_hand => self.join(id, out),
+            WatchFrom::Cursor(_) if at_hand => self.behind.push_back(id),
+            WatchFrom::Now | WatchFrom::Cursor(_) | WatchFrom::Content => {}
         }
         Ok(start)
     }
@@ -184,13 +196,17 @@ impl Watches {
         }
     }
 
-    /// Gives a watch the views it begins with, one of each group.
+    /// Gives a watch the views it begins with, one of each group; none if it goes on from its cursor.
     pub(crate) fn views_ready(&mut self, id: u32, views: Vec<View>) {
         let Some(watch) = self.table.get_mut(&id) else { return };
         if matches!(watch.stage, Stage::Opening) {
-            let content = Content::new(views);
-            watch.after = content.positions();
-            watch.stage = Stage::Content(content);
+            watch.stage = if views.is_empty() {
+                Stage::Behind { fresh: true, next: 0 }
+            } else {
+                let content = Content::new(views);
+                watch.after = content.positions();
+                Stage::Content(content)
+            };
             watch.recount(&mut self.held);
             self.behind.push_back(id);
         }
@@ -420,6 +436,10 @@ impl Watches {
         let limit = walk.limit(group, feeds);
         let after = watch.after.at(group);
         let found = feeds[group].changes(after, bytes).map_err(|_| watch.forgotten())?;
+        if found.changes.is_empty() && found.through < limit {
+            // Others had them from a replica that has gone from here since.
+            return Err(Cut::Over(slow_reader()));
+        }
         watch.stage = Stage::Behind { fresh: false, next: group + 1 };
         let until = found.changes.partition_point(|change| change.revision <= limit);
         let changes = &found.changes[..until];

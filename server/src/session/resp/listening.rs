@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidekeep_log::{Entry, Event, EventKind};
+use tidekeep_log::{Entry, Event, EventKind, View};
 use tidekeep_protocol::error::Code;
 
 use super::args::Args;
@@ -39,8 +39,8 @@ pub(crate) struct Listening {
 }
 
 struct Events {
-    /// Everything up to these revisions was told.
-    after: Positions,
+    /// Everything up to these revisions was told; none while it is not known where they begin.
+    after: Option<Positions>,
     /// The groups that may have something behind them.
     due: Due,
     /// The group whose turn it is.
@@ -91,8 +91,10 @@ impl Listening {
         if !follows {
             self.events = None;
         } else if self.events.is_none() {
-            let after = Positions::of(house.commit.feeds(), |feed| feed.revision());
-            let due = Due::all(after.groups());
+            let feeds = house.commit.feeds();
+            let at_hand = feeds.iter().all(|feed| feed.is_at_hand());
+            let after = at_hand.then(|| Positions::of(feeds, |feed| feed.revision()));
+            let due = if at_hand { Due::all(feeds.len()) } else { Due::default() };
             self.events = Some(Events { after, due, next: 0 });
         }
     }
@@ -249,8 +251,10 @@ impl Core {
     pub(super) fn is_told(&mut self, house: &House<'_>) -> bool {
         let Some(listening) = &mut self.listening else { return true };
         if let Some(events) = &mut listening.events {
+            // What is told begins where the events do, which is not known yet.
+            let Some(after) = &events.after else { return false };
             for (group, feed) in house.commit.feeds().iter().enumerate() {
-                if events.after.at(group) < feed.revision() {
+                if after.at(group) < feed.revision() {
                     events.due.note(group);
                 }
             }
@@ -293,8 +297,8 @@ impl Core {
             && let Some(events) = &mut listening.events
             && let Some(group) = events.turn()
         {
-            let (feed, after) = (&house.commit.feeds()[group], events.after.at(group));
-            let found = feed.changes(after, page).map_err(|_| TooSlow)?;
+            let after = events.after.as_ref().map_or(0, |after| after.at(group));
+            let found = house.commit.feeds()[group].changes(after, page).map_err(|_| TooSlow)?;
             let mut told = found.through;
             for change in &found.changes {
                 if !self.outlet.takes_messages() {
@@ -306,7 +310,9 @@ impl Core {
                 }
             }
             if let Some(events) = &mut listening.events {
-                events.after.reach(group, told);
+                if let Some(after) = &mut events.after {
+                    after.reach(group, told);
+                }
                 if found.changes.is_empty() {
                     events.due.clear(group);
                 }
@@ -359,7 +365,23 @@ impl Core {
     /// The revision of a group behind which the driver is to wait for a change, if events are followed.
     pub(super) fn waits_for_change(&self, group: usize) -> Option<u64> {
         let events = self.listening.as_ref()?.events.as_ref()?;
-        (!events.due.has(group)).then(|| events.after.at(group))
+        let after = events.after.as_ref()?.at(group);
+        (!events.due.has(group)).then_some(after)
+    }
+
+    /// Whether events are followed of which it is not known where they begin.
+    pub(super) fn wants_beginning(&self) -> bool {
+        let events = self.listening.as_ref().and_then(|it| it.events.as_ref());
+        events.is_some_and(|events| events.after.is_none())
+    }
+
+    /// Takes a view of each group: events begin behind them.
+    pub(super) fn begin_events(&mut self, views: Vec<View>) {
+        if let Some(events) = self.listening.as_mut().and_then(|it| it.events.as_mut()) {
+            let after = views.iter().map(View::revision).collect::<Positions>();
+            events.due = Due::all(after.groups());
+            events.after.get_or_insert(after);
+        }
     }
 
     /// Notes that there is a change of a group to look at.

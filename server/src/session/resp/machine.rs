@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use tidekeep_log::View;
 use tidekeep_protocol::error::Code;
 
 use super::batch::{Batch, Outlet, Spare, Told};
@@ -207,6 +208,16 @@ impl Resp {
     /// Whether changes are followed.
     pub(crate) fn follows_changes(&self) -> bool {
         self.core.follows_changes()
+    }
+
+    /// Whether the driver is to get a view of each group and hand them in: changes are followed from there.
+    pub(crate) fn wants_beginning(&self) -> bool {
+        self.core.wants_beginning()
+    }
+
+    /// Follows changes from behind these views.
+    pub(crate) fn begin_events(&mut self, views: Vec<View>) {
+        self.core.begin_events(views);
     }
 
     /// The revision of a group behind which the driver is to wait for a change; none while there is

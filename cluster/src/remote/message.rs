@@ -1,0 +1,122 @@
+//! What a node asks of one that has a replica of a group, to follow it.
+//!
+//! ```text
+//! request: | FORWARD + FOLLOW + group u32 | postcard: Ask |    reply: postcard: Told
+//! ```
+
+use std::convert::Infallible;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use tidekeep_log::{Change, Entry};
+use tidekeep_protocol::codec;
+use tidekeep_protocol::range::KeyRange;
+use tidekeep_store::history;
+
+use crate::replicated::FORWARD;
+
+/// Marks, beside [`FORWARD`], what is asked in order to follow a group. Its number is in the bits below.
+pub(crate) const FOLLOW: u32 = 0x4000_0000;
+
+/// What is asked of a node that has a replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Ask {
+    /// Which revision is the newest.
+    Newest,
+    /// The changes after a revision, of about `bytes`; if there is none, the next one within `wait_ms`.
+    Changes { after: u64, bytes: u32, wait_ms: u32 },
+    /// A cut of a range.
+    View { start: ByteBuf, end: Option<ByteBuf> },
+    /// The entries of a cut behind those before; pages are numbered from 0.
+    Page { view: u64, number: u32 },
+}
+
+/// What it says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Told {
+    /// It has no replica, or none that can be asked now.
+    NotHere,
+    /// It has forgotten these changes.
+    TooOld,
+    /// The newest revision.
+    Newest(u64),
+    /// Changes, in chunks as a snapshot has them, and the revision of the last one.
+    Changes { chunks: Vec<ByteBuf>, last: u64 },
+    /// A cut was made.
+    View { view: u64, revision: u64 },
+    /// Packed entries, in the order of keys; none at the end.
+    Page(Vec<ByteBuf>),
+    /// It keeps no such cut any more, or is at another page.
+    Gone,
+}
+
+impl Ask {
+    pub(super) fn view(range: &KeyRange) -> Self {
+        let (start, end) = (range.start.clone(), range.end.clone());
+        Self::View { start: ByteBuf::from(start), end: end.map(ByteBuf::from) }
+    }
+
+    /// The request's bytes.
+    pub(super) fn encode(&self, group: u32) -> Vec<u8> {
+        let mut out = (FORWARD | FOLLOW | group).to_le_bytes().to_vec();
+        codec::encode(self, &mut out);
+        out
+    }
+
+    pub(super) fn decode(request: &[u8]) -> Option<Self> {
+        codec::decode(request.get(4..)?).ok()
+    }
+}
+
+impl Told {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        codec::encode(self, &mut out);
+        out
+    }
+
+    pub(super) fn decode(reply: &[u8]) -> Option<Self> {
+        codec::decode(reply).ok()
+    }
+
+    /// Some changes, those after a revision.
+    pub(super) fn changes(changes: &[Change], after: u64) -> Self {
+        let mut chunks = Vec::new();
+        let Ok(()) = history::write(changes, |chunk| {
+            chunks.push(ByteBuf::from(chunk.to_vec()));
+            Ok::<(), Infallible>(())
+        });
+        let last = changes.last().map_or(after, |change| change.revision);
+        Self::Changes { chunks, last }
+    }
+}
+
+/// The changes in these chunks, after one revision and up to another; none if they are others.
+pub(super) fn changes_of(chunks: &[ByteBuf], after: u64, last: u64) -> Option<Vec<Change>> {
+    let mut reader = history::Reader::new(usize::MAX);
+    chunks.iter().try_for_each(|chunk| reader.read(chunk))?;
+    let changes: Vec<Change> = reader.into_recent(last)?.all(last).changes().collect();
+    let first = changes.first().map_or(last + 1, |first| first.revision);
+    (first == after + 1).then_some(changes)
+}
+
+/// The entries of a page; none if they are none.
+pub(super) fn entries_of(page: &[ByteBuf]) -> Option<Vec<Entry>> {
+    let mut scratch = Vec::new();
+    page.iter().map(|entry| Entry::unpack(entry, &mut scratch)).collect()
+}
+
+/// The page of these entries.
+pub(super) fn page_of(entries: &[Entry]) -> Told {
+    let pack = |entry: &Entry| {
+        let mut bytes = Vec::with_capacity(entry.packed_len());
+        entry.pack(&mut bytes);
+        ByteBuf::from(bytes)
+    };
+    Told::Page(entries.iter().map(pack).collect())
+}
+
+/// What a node is told that follows a group by one that has no replica of it.
+pub(crate) fn not_here() -> Vec<u8> {
+    Told::NotHere.encode()
+}
