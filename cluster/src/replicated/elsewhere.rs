@@ -75,10 +75,10 @@ impl Elsewhere {
         while !self.closed.load(Ordering::Acquire) {
             let stage = self.queue.lock().next(1);
             match stage {
-                Some(Stage::Order(Order { pieces, .. })) => {
+                Some(Stage::Order(Order { number, pieces, .. })) => {
                     self.have_run::<R>(pieces).await;
                     self.in_vain.store(false, Ordering::Relaxed);
-                    self.queue.lock().ordered();
+                    self.queue.lock().ordered(number);
                 }
                 // Reads are ordered among writes here.
                 Some(Stage::Reads(_)) => self.queue.lock().read_through(),

@@ -7,6 +7,8 @@
 //! ```
 //! Several stages of order are under way at once; they are applied in their order. Stages of reads are
 //! under way together, but not beside those of order. Gets join a stage of order that waits anyway.
+//! A stage begins beside others once it has as many calls as they: a record costs the same for one call as for
+//! a hundred, and those that were answered together come back together.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -40,8 +42,11 @@ pub(crate) struct Queue {
     waiting: VecDeque<Stage>,
     /// Stages of order that came back, by their numbers: they go first.
     returned: BTreeMap<u64, Order>,
-    orders: usize,
+    /// Those of order under way: their numbers, and how many calls they have.
+    orders: Vec<(u64, usize)>,
+    /// Stages of reads under way, and how many reads the last one of them has.
     reads: usize,
+    reads_last: usize,
     /// Stages of order that there were.
     orders_made: u64,
 }
@@ -96,34 +101,48 @@ impl Queue {
     /// The next stage, if it may begin: at most `window` stages of order are under way at once.
     pub(crate) fn next(&mut self, window: usize) -> Option<Stage> {
         let stage = if self.returned.is_empty() {
+            // Behind which something else waits has all the calls that it will have.
+            let is_whole = self.waiting.len() > 1;
             let may_begin = match self.waiting.front()? {
-                Stage::Order(_) => self.reads == 0 && self.orders < window,
-                Stage::Reads(_) => self.orders == 0 && self.reads < READS_MAX,
+                Stage::Order(order) => {
+                    let beside = self.orders.iter().map(|(_, calls)| calls).sum();
+                    let is_worth_it = is_whole || order.calls >= beside;
+                    self.reads == 0 && self.orders.len() < window && is_worth_it
+                }
+                Stage::Reads(reads) => {
+                    let is_worth_it = is_whole || self.reads == 0 || reads.len() >= self.reads_last;
+                    self.orders.is_empty() && self.reads < READS_MAX && is_worth_it
+                }
             };
             may_begin.then(|| self.waiting.pop_front()).flatten()?
         } else {
             // All that is under way may come back; what came first goes first.
-            if self.orders > 0 || self.reads > 0 {
+            if !self.orders.is_empty() || self.reads > 0 {
                 return None;
             }
             Stage::Order(self.returned.pop_first()?.1)
         };
         match &stage {
-            Stage::Order(_) => self.orders += 1,
-            Stage::Reads(_) => self.reads += 1,
+            Stage::Order(order) => self.orders.push((order.number, order.calls)),
+            Stage::Reads(reads) => {
+                self.reads += 1;
+                self.reads_last = reads.len();
+            }
         }
         Some(stage)
     }
 
     /// A stage of order has ended.
-    pub(crate) fn ordered(&mut self) {
-        self.orders -= 1;
+    pub(crate) fn ordered(&mut self, number: u64) {
+        self.orders.retain(|(under_way, _)| *under_way != number);
     }
 
     /// A stage of order is to be tried again, with what is left of it.
     pub(crate) fn returned(&mut self, number: u64, pieces: Vec<Piece>) {
-        self.orders -= 1;
-        let (calls, bytes) = (CALLS_MAX, BYTES_MAX);
+        self.ordered(number);
+        let calls = pieces.iter().map(|piece| piece.calls.count()).sum();
+        // Nothing is added to it any more.
+        let bytes = BYTES_MAX;
         self.returned.insert(number, Order { number, pieces, calls, bytes });
     }
 
@@ -213,7 +232,7 @@ mod tests {
         queue.order(put());
         assert_eq!(told(queue.next(8)), "order of 3");
         assert_eq!(told(queue.next(8)), "nothing");
-        queue.ordered();
+        queue.ordered(1);
         assert_eq!(told(queue.next(8)), "reads of 1");
         assert_eq!(told(queue.next(8)), "nothing");
         queue.read_through();
@@ -223,20 +242,36 @@ mod tests {
     #[test]
     fn as_many_records_are_under_way_as_may_be() {
         let mut queue = Queue::default();
-        for _ in 0..3 {
-            queue.order(put());
-            assert_eq!(
-                told(queue.next(2)),
-                if queue.orders <= 2 && queue.waiting.is_empty() {
-                    "order of 1"
-                } else {
-                    "nothing"
-                }
-            );
+        for calls in [1, 1, 2] {
+            (0..calls).for_each(|_| queue.order(put()));
+            assert_eq!(told(queue.next(3)), format!("order of {calls}"));
         }
-        assert_eq!(queue.orders, 2);
-        queue.ordered();
-        assert_eq!(told(queue.next(2)), "order of 1");
+        (0..4).for_each(|_| queue.order(put()));
+        assert_eq!(told(queue.next(3)), "nothing");
+        queue.ordered(2);
+        assert_eq!(told(queue.next(3)), "order of 4");
+    }
+
+    #[test]
+    fn a_stage_waits_for_as_many_calls_as_are_under_way() {
+        let mut queue = Queue::default();
+        (0..3).for_each(|_| queue.order(put()));
+        assert_eq!(told(queue.next(4)), "order of 3");
+        (0..2).for_each(|_| queue.order(put()));
+        assert_eq!(told(queue.next(4)), "nothing");
+        queue.order(put());
+        assert_eq!(told(queue.next(4)), "order of 3");
+        queue.order(put());
+        queue.read(page());
+        assert_eq!(told(queue.next(4)), "order of 1", "no other write comes to it");
+        queue.drain();
+        (1..4).for_each(|number| queue.ordered(number));
+        (0..3).for_each(|_| queue.read(get()));
+        assert_eq!(told(queue.next(4)), "reads of 3");
+        (0..2).for_each(|_| queue.read(get()));
+        assert_eq!(told(queue.next(4)), "nothing");
+        queue.read_through();
+        assert_eq!(told(queue.next(4)), "reads of 2");
     }
 
     #[test]
@@ -258,9 +293,9 @@ mod tests {
         assert_eq!(told(queue.next(8)), "nothing");
         queue.returned(first, vec![put(), put()]);
         assert_eq!(told(queue.next(8)), "order of 2", "it keeps its place");
-        queue.ordered();
+        queue.ordered(first);
         assert_eq!(told(queue.next(8)), "order of 1");
-        queue.ordered();
+        queue.ordered(second);
         assert_eq!(told(queue.next(8)), "order of 1");
     }
 
@@ -271,6 +306,7 @@ mod tests {
             queue.order(put());
         }
         assert_eq!(told(queue.next(8)), format!("order of {CALLS_MAX}"));
+        queue.ordered(1);
         assert_eq!(told(queue.next(8)), "order of 1");
     }
 }

@@ -2,9 +2,11 @@
 //! another one does, and looks who leads before reads. What was refused is tried again, and so is what may
 //! have been run, where every write of it has a number.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use openraft::Instant;
@@ -82,7 +84,9 @@ impl<R: AsyncRuntime> Sequencer<R> {
     /// once.
     pub(crate) fn read(&self, read: Read) {
         match read {
-            Read::Calls(piece) if self.has_seen(piece.calls.freshness()) => self.answer(piece),
+            Read::Calls(piece) if self.has_seen(piece.calls.freshness()) => {
+                self.answer(vec![piece])
+            }
             read => self.add(|queue| queue.read(read)),
         }
     }
@@ -156,7 +160,10 @@ impl<R: AsyncRuntime> Sequencer<R> {
                         this.wake.notify_one();
                     });
                 }
-                None => self.wake.notified().await,
+                None => {
+                    self.wake.notified().await;
+                    give_way().await;
+                }
             }
         }
     }
@@ -208,7 +215,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
         {
             let mut queue = self.queue.lock();
             match left.is_empty() {
-                true => queue.ordered(),
+                true => queue.ordered(number),
                 false => queue.returned(number, left),
             }
         }
@@ -275,23 +282,26 @@ impl<R: AsyncRuntime> Sequencer<R> {
         let strictest = reads.iter().map(Read::freshness).min().unwrap_or_default();
         let seen = self.see(strictest).await;
         let replica = self.member.replica();
+        let mut gets = Vec::with_capacity(reads.len());
         for read in reads {
             match (read, &seen) {
-                (Read::Calls(piece), Ok(())) => self.answer(piece),
+                (Read::Calls(piece), Ok(())) if piece.calls.has_page() => self.answer(vec![piece]),
+                (Read::Calls(piece), Ok(())) => gets.push(piece),
                 (Read::Calls(piece), Err(why)) => piece.fail(why.clone()),
                 (Read::Look(look), seen) => look(seen.is_ok().then_some(replica)),
             }
         }
+        self.answer(gets);
     }
 
-    /// Answers reads from the state as it is here.
-    fn answer(&self, piece: Piece) {
-        let calls: Vec<Call<'_>> = piece.calls.requests().collect();
+    /// Answers reads from the state as it is here, all together: what they look at is brought near for all of
+    /// them at once.
+    fn answer(&self, pieces: Vec<Piece>) {
+        let calls: Vec<Call<'_>> = pieces.iter().flat_map(|piece| piece.calls.requests()).collect();
         let mut answers: Vec<Answer> = Vec::with_capacity(calls.len());
         self.member.replica().read(&calls, &mut answers);
         drop(calls);
-        // Nobody may be waiting any more.
-        let _ = piece.done.send(Ok(Done { index: 0, answers }));
+        share_out(Done { index: 0, answers }, pieces);
     }
 
     /// Resolves once the state here is as new as is asked for.
@@ -318,6 +328,20 @@ impl<R: AsyncRuntime> Sequencer<R> {
             }
         }
     }
+}
+
+/// Lets the tasks run that are ready, once: connections that were read together hand their calls over before
+/// the first of them makes a record.
+async fn give_way() {
+    let mut gave_way = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut gave_way, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Refuses what never began.
