@@ -18,7 +18,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::raft::types::{Entry, LogId, Membership, Promise};
+use crate::raft::types::{Entry, LogId, Membership, Payload, Promise};
 
 const ENTRY: u8 = 0xC1;
 const PROMISE: u8 = 0xC2;
@@ -109,7 +109,15 @@ impl Item {
 
 /// The bytes of a group's entry.
 pub(crate) fn encode_entry(group: u32, entry: &Entry) -> Vec<u8> {
-    encode(ENTRY, group, entry)
+    encode_of(ENTRY, group, entry, BODY_BYTES + record_bytes(entry))
+}
+
+/// The bytes of the record that an entry carries.
+pub(crate) fn record_bytes(entry: &Entry) -> usize {
+    match &entry.payload {
+        Payload::Normal(proposal) => proposal.record.len(),
+        Payload::Blank | Payload::Membership(_) => 0,
+    }
 }
 
 /// The bytes of a chunk of a group's state.
@@ -144,7 +152,12 @@ fn head(kind: u8, group: u32, body_bytes: usize) -> Vec<u8> {
 }
 
 fn encode(kind: u8, group: u32, body: &impl Serialize) -> Vec<u8> {
-    let out = head(kind, group, BODY_BYTES);
+    encode_of(kind, group, body, BODY_BYTES)
+}
+
+/// The same of a body that takes about so many bytes.
+fn encode_of(kind: u8, group: u32, body: &impl Serialize, bytes: usize) -> Vec<u8> {
+    let out = head(kind, group, bytes);
     postcard::to_extend(body, out).unwrap_or_else(|_| unreachable!("memory takes any item"))
 }
 
@@ -163,7 +176,7 @@ mod tests {
 
     use super::*;
     use crate::placement::NodeId;
-    use crate::raft::types::{LeaderId, Payload, Proposal};
+    use crate::raft::types::{LeaderId, Proposal};
 
     fn items() -> Vec<Item> {
         let applied = LogId::new(LeaderId { term: 3, node_id: NodeId(9) }, 7);

@@ -4,21 +4,23 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use openraft::type_config::AsyncRuntime;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use tidekeep_log::disk::Disk;
 use tidekeep_log::{
     Durability, Identity, Log, MAX_PAYLOAD, OpenError, Options, Recovery, Refused, ReplicaOptions,
-    SnapshotError, Ticket, Upkeep,
+    SnapshotError, Upkeep,
 };
 
 use crate::raft::opening::{Opened, Reading};
 use crate::raft::storage::Store;
+use crate::raft::telling::{Done, Telling};
 
 /// How a node's log is kept.
 pub struct JournalOptions {
@@ -43,7 +45,7 @@ pub struct Journal {
     queue: Mutex<Queue>,
     /// Wakes the task that waits for room.
     waits: Notify,
-    told: mpsc::UnboundedSender<Told>,
+    telling: Arc<Telling>,
     stores: Mutex<BTreeMap<u32, Weak<Store>>>,
     replica: ReplicaOptions,
     segment_bytes: u64,
@@ -60,12 +62,6 @@ struct Write {
     records: Vec<Vec<u8>>,
     done: Done,
 }
-
-/// Told once, with what became of records.
-pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
-
-/// Somebody to tell, when a ticket resolves.
-pub(super) type Told = (Ticket, Done);
 
 /// Time between two looks at a full disk.
 const FULL_RETRY: Duration = Duration::from_millis(100);
@@ -93,19 +89,18 @@ impl Journal {
         let mut reading = Reading::new(&replica);
         recovery.load_snapshot(|chunk| reading.chunk(chunk))?;
         let (log, report) = recovery.replay(|index, record| reading.record(index, record))?;
-        let (told, ends) = mpsc::unbounded_channel();
         let found = reading.end(report.last_index)?;
         let journal = Self {
             log,
             appended: options.appended,
             queue: Mutex::new(Queue { last: report.last_index, waiting: VecDeque::new() }),
             waits: Notify::new(),
-            told,
+            telling: Arc::default(),
             stores: Mutex::default(),
             replica,
             segment_bytes: options.segment_bytes,
         };
-        Ok(Opened::new(Arc::new(journal), found, ends))
+        Ok(Opened::new(Arc::new(journal), found))
     }
 
     /// Appends records behind all others; `done` is told when they are safe. Never waits. Gives the
@@ -152,8 +147,7 @@ impl Journal {
     }
 
     fn tell(&self, last: u64, done: Done) {
-        // Nobody is to be told any more once the tasks have ended.
-        let _ = self.told.send((self.log.ticket(last), done));
+        self.telling.add(self.log.ticket(last), done);
     }
 
     /// Gives the log what waits for room, in order; what to wait for before the next try.
@@ -253,18 +247,20 @@ impl Journal {
     }
 }
 
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.telling.end();
+    }
+}
+
 impl Opened {
-    /// Starts the tasks that the log needs beside its threads. They end with the journal.
+    /// Starts the task that the log needs beside its threads. It ends with the journal.
     pub fn run<R: AsyncRuntime>(&self) {
-        let Some(mut ends) = self.ends.lock().take() else { return };
-        // Both end by themselves: nobody waits for them.
-        let _telling = R::spawn(async move {
-            // One after the other: openraft is told of writes in the order in which it made them.
-            while let Some((ticket, done)) = ends.recv().await {
-                done(ticket.await.map_err(|failure| io::Error::other(failure.to_string())));
-            }
-        });
+        if self.runs.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let journal = Arc::downgrade(&self.journal);
+        // It ends by itself: nobody waits for it.
         let _giving = R::spawn(async move {
             loop {
                 let Some(alive) = journal.upgrade() else { return };

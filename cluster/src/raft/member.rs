@@ -40,7 +40,8 @@ pub struct Config {
     pub group: u32,
     /// Time between two heartbeats.
     pub heartbeat: Duration,
-    /// Without a heartbeat for this long, and up to twice as long, a member asks for votes.
+    /// A member that has heard no leader for three to four times this long asks for votes: twice for what the
+    /// leader may count on, and once to twice by chance, so that not all ask at once. More than twice a heartbeat.
     pub election: Duration,
     /// Entries behind the last state that are kept for those who lag behind.
     pub entries_kept: u64,
@@ -58,7 +59,7 @@ impl Config {
             node,
             group,
             heartbeat: Duration::from_millis(150),
-            election: Duration::from_millis(500),
+            election: Duration::from_millis(300),
             entries_kept: 1_000,
             entries_between: 1_000,
             install: Duration::from_secs(600),
@@ -316,16 +317,26 @@ impl<R: AsyncRuntime> Member<R> {
         else {
             return Err(elsewhere());
         };
-        let wait = self.raft.wait(Some(limit));
-        let seen = wait.applied_index_at_least(Some(index), "what the leader has committed");
-        let applied = seen.await;
-        applied.map(drop).map_err(|_| elsewhere())
+        match self.applied(index, limit).await {
+            true => Ok(()),
+            false => Err(elsewhere()),
+        }
     }
 
     /// Resolves once an entry is applied here; whether it was within `limit`.
     pub async fn applied(&self, index: u64, limit: Duration) -> bool {
-        let wait = self.raft.wait(Some(limit));
-        wait.applied_index_at_least(Some(index), "what another node was told of").await.is_ok()
+        let mut applied = self.store.applied.subscribe();
+        let there = async move {
+            loop {
+                if applied.borrow_and_update().is_some_and(|applied| applied >= index) {
+                    return true;
+                }
+                if applied.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        R::timeout(limit, there).await.unwrap_or(false)
     }
 
     /// The node.

@@ -11,7 +11,7 @@ use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse};
 use openraft::type_config::AsyncRuntime;
 use serde::{Deserialize, Serialize};
 
-use crate::raft::item::Installed;
+use crate::raft::item::{Installed, record_bytes};
 use crate::raft::types::{Promise, Types};
 
 /// What one member asks of another.
@@ -72,9 +72,26 @@ pub(crate) enum Refused {
 
 /// The bytes of a request to a group.
 pub(crate) fn encode_request<R: AsyncRuntime>(group: u32, request: &Request<R>) -> Vec<u8> {
-    let out = group.to_le_bytes().to_vec();
+    let mut out = Vec::with_capacity(size_of::<u32>() + bytes_of(request));
+    out.extend_from_slice(&group.to_le_bytes());
     postcard::to_extend(request, out).unwrap_or_else(|_| unreachable!("{MEMORY}"))
 }
+
+/// About how many bytes a request takes.
+fn bytes_of<R: AsyncRuntime>(request: &Request<R>) -> usize {
+    let body = match request {
+        Request::Append(append) => {
+            append.entries.iter().map(|entry| ENTRY_BYTES + record_bytes(entry)).sum()
+        }
+        Request::Chunk { chunk, .. } => chunk.len(),
+        _ => 0,
+    };
+    HEAD_BYTES + body
+}
+
+/// What most requests take beside what they carry, and an entry beside its record.
+const HEAD_BYTES: usize = 96;
+const ENTRY_BYTES: usize = 48;
 
 /// The bytes of a reply that refuses. They are the same whatever the runtime.
 pub(crate) fn refusal(refused: Refused) -> Vec<u8> {

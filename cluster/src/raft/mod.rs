@@ -1,5 +1,5 @@
 //! The only folder that names openraft: its types, filled in ([`types`]); its log, on the node's own
-//! ([`journal`], [`storage`]); its state machine, a [`tidekeep_log::Replica`] ([`machine`]); its network
+//! ([`journal`], [`storage`], [`telling`]); its state machine, a [`tidekeep_log::Replica`] ([`machine`]); its network
 //! ([`network`], [`serving`], [`message`]); and what the rest of the node sees of it all ([`member`],
 //! [`membership`]).
 
@@ -14,6 +14,7 @@ mod opening;
 mod recovered;
 mod serving;
 mod storage;
+mod telling;
 mod types;
 
 pub use openraft::Instant;

@@ -4,16 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use tidekeep_log::{BoxError, OpenError, ReplicaOptions};
 use tidekeep_protocol::slot::GroupId;
-use tokio::sync::mpsc;
 
 use crate::link::PeerAddress;
 use crate::placement::NodeId;
 use crate::raft::item::{Installed, Item};
-use crate::raft::journal::{Journal, Told};
+use crate::raft::journal::Journal;
 use crate::raft::recovered::Recovered;
 use crate::raft::types::{LeaderId, LogId, Membership, Promise};
 
@@ -31,7 +31,7 @@ pub struct Opened {
     /// The log.
     pub journal: Arc<Journal>,
     pub(crate) recovered: Mutex<BTreeMap<u32, Recovered>>,
-    pub(super) ends: Mutex<Option<mpsc::UnboundedReceiver<Told>>>,
+    pub(super) runs: AtomicBool,
     alone: bool,
 }
 
@@ -129,13 +129,9 @@ fn is_of_one_alone(bytes: &[u8]) -> bool {
 }
 
 impl Opened {
-    pub(super) fn new(
-        journal: Arc<Journal>,
-        found: Found,
-        ends: mpsc::UnboundedReceiver<Told>,
-    ) -> Self {
-        let (recovered, ends) = (Mutex::new(found.groups), Mutex::new(Some(ends)));
-        Self { journal, recovered, ends, alone: found.alone }
+    pub(super) fn new(journal: Arc<Journal>, found: Found) -> Self {
+        let (recovered, runs) = (Mutex::new(found.groups), AtomicBool::new(false));
+        Self { journal, recovered, runs, alone: found.alone }
     }
 
     /// The groups that the log holds something of and that no member was started for.

@@ -12,13 +12,14 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::type_config::AsyncRuntime;
 use openraft::{OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use tidekeep_log::{Frozen, Replica};
 
-use crate::raft::item::{Installed, Item, encode_chunk, encode_entry, encode_pieces};
-use crate::raft::journal::{Done, Journal};
+use crate::raft::item::{Installed, Item, encode_chunk, encode_entry, encode_pieces, record_bytes};
+use crate::raft::journal::Journal;
 use crate::raft::recovered::Recovered;
+use crate::raft::telling::Done;
 use crate::raft::types::{Entry, LogId, Promise, Types};
 
 /// A group on one node.
@@ -28,6 +29,8 @@ pub(crate) struct Store {
     kept: Mutex<Kept>,
     /// Where the replica is; locked while an entry is applied.
     pub(crate) installed: Mutex<Installed>,
+    /// The same for those who wait until an entry is applied: its index.
+    pub(crate) applied: watch::Sender<Option<u64>>,
     pub(crate) replica: Replica,
     /// Whether the node takes no part in the group any more; locked while a record is appended, so that
     /// none comes behind the one that says so.
@@ -65,12 +68,14 @@ impl Store {
     pub(crate) fn new(group: u32, recovered: Recovered, journal: Arc<Journal>) -> Arc<Self> {
         let Recovered { promise, entries, installed, replica, .. } = recovered;
         let kept = Kept { promise, purged: installed.applied, entries };
+        let applied = watch::Sender::new(installed.applied.map(|applied| applied.index));
         let (kept, installed) = (Mutex::new(kept), Mutex::new(installed));
         let store = Self {
             group,
             journal: Arc::clone(&journal),
             kept,
             installed,
+            applied,
             replica,
             forgotten: Mutex::new(false),
         };
@@ -173,10 +178,7 @@ impl Store {
 
 /// About how many bytes an entry takes.
 fn size(entry: &Entry) -> usize {
-    match &entry.payload {
-        openraft::EntryPayload::Normal(proposal) => proposal.record.len() + ENTRY_BYTES,
-        openraft::EntryPayload::Blank | openraft::EntryPayload::Membership(_) => ENTRY_BYTES,
-    }
+    record_bytes(entry) + ENTRY_BYTES
 }
 
 const ENTRY_BYTES: usize = 64;
