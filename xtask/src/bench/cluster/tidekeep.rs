@@ -1,6 +1,7 @@
 //! Tidekeep's nodes: how they are started, by their defaults (every write synced), formed into a cluster
 //! as an operator does it, and what `tidekeep cluster status` says.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -65,7 +66,24 @@ pub(super) fn leader(plan: &Plan<'_>, nodes: &[Node]) -> Result<usize> {
     let known = status["nodes"].as_array().context("the cluster has no nodes")?;
     let leads = |node: &&Value| node["node"] == groups[0]["leader"];
     let address = known.iter().find(leads).and_then(|node| node["client"].as_str());
-    nodes.iter().position(|node| Some(node.address.as_str()) == address).context("nobody leads")
+    let leader = nodes.iter().position(|node| Some(node.address.as_str()) == address);
+    let leader = leader.context("nobody leads")?;
+    // What the status says may be a second old.
+    if !metrics(&nodes[leader])?.contains("\ntidekeep_store_cluster_leads 1\n") {
+        bail!("another node leads by now");
+    }
+    Ok(leader)
+}
+
+/// What a node says of itself.
+fn metrics(node: &Node) -> Result<String> {
+    let mut stream = TcpStream::connect(&node.address)?;
+    let host = &node.address;
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// Hands the first group over to the node that listens there.
