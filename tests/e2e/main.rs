@@ -3,6 +3,7 @@
 
 mod cluster;
 mod cluster_failover;
+mod cluster_groups;
 mod cluster_histories;
 mod cluster_load;
 mod cluster_network;

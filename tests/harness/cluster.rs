@@ -19,13 +19,15 @@ const PEER_PORT: u16 = 9_081;
 pub struct Shape<'a> {
     /// Nodes, the first of which founds it.
     pub nodes: usize,
+    /// Groups that share the keys.
+    pub groups: usize,
     /// More flags of every server.
     pub arguments: &'a [&'a str],
 }
 
 impl Default for Shape<'_> {
     fn default() -> Self {
-        Self { nodes: 3, arguments: &[] }
+        Self { nodes: 3, groups: 1, arguments: &[] }
     }
 }
 
@@ -57,7 +59,7 @@ impl Cluster {
     /// The same with a network of its own for each node.
     pub fn form_on(network: Option<Network>, shape: Shape<'_>) -> Self {
         let mut this = Self::of(network, shape);
-        this.run(0, &["cluster", "init"]);
+        this.run(0, &["cluster", "init", "--groups", &shape.groups.to_string()]);
         this.join_all();
         this
     }
@@ -168,6 +170,16 @@ impl Cluster {
         let address = self.standing(running)?.leader?;
         let leader = self.members.iter().position(|member| member.client == address)?;
         self.runs(leader).then_some(leader)
+    }
+
+    /// How many groups each node leads, once every group is led where it should be.
+    pub fn led(&self) -> Vec<usize> {
+        eventually("groups led where they should be", LIMIT, || {
+            let standing = self.standing(0)?;
+            let led = standing.led_as_preferred()?;
+            let by = |member: &Member| led.iter().filter(|it| **it == member.client).count();
+            Some(self.members.iter().map(by).collect())
+        })
     }
 
     /// Waits until every node runs and holds what it should, and every group has a leader.

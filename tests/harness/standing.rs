@@ -17,6 +17,8 @@ pub struct Standing {
 #[derive(Debug)]
 struct Group {
     led: bool,
+    /// Where clients find its leader, if that is the node that should lead it.
+    led_as_preferred: Option<String>,
     /// Replicas that vote and have nearly all that the leader has.
     voters: usize,
 }
@@ -30,7 +32,16 @@ impl Standing {
         let leading = nodes.iter().find(|node| !leader.is_null() && node["node"] == *leader);
         let leader = leading.and_then(|node| node["client"].as_str()).map(str::to_owned);
         let nodes_up = nodes.iter().filter(|node| node["up"] == true).count();
-        Some(Self { leader, nodes_up, groups: groups.iter().map(Group::read).collect() })
+        Some(Self {
+            leader,
+            nodes_up,
+            groups: groups.iter().map(|group| Group::read(group, nodes)).collect(),
+        })
+    }
+
+    /// Where clients find each group's leader; none unless all are led by the nodes that should.
+    pub fn led_as_preferred(&self) -> Option<Vec<&str>> {
+        self.groups.iter().map(|group| group.led_as_preferred.as_deref()).collect()
     }
 
     /// Whether so many nodes are up, and every group has a leader and three voters, or as many as there
@@ -42,11 +53,16 @@ impl Standing {
 }
 
 impl Group {
-    fn read(group: &Value) -> Self {
+    fn read(group: &Value, nodes: &[Value]) -> Self {
+        let leads = |node: &&Value| {
+            node["node"] == group["leader"] && group["leader"] == group["preferred"]
+        };
+        let leader = nodes.iter().find(leads).and_then(|node| node["client"].as_str());
+        let led_as_preferred = leader.map(str::to_owned);
         let replicas = group["replicas"].as_array().map_or(&[][..], Vec::as_slice);
         let near = |replica: &&Value| replica["lag"].as_u64().is_some_and(|lag| lag <= LAG);
         let voters = replicas.iter().filter(|replica| replica["votes"] == true).filter(near);
-        Self { led: !group["leader"].is_null(), voters: voters.count() }
+        Self { led: !group["leader"].is_null(), led_as_preferred, voters: voters.count() }
     }
 }
 
