@@ -172,14 +172,16 @@ impl Cluster {
         self.runs(leader).then_some(leader)
     }
 
-    /// How many groups each node leads, once every group is led where it should be.
-    pub fn led(&self) -> Vec<usize> {
-        eventually("groups led where they should be", LIMIT, || {
+    /// Waits until every group is led where it should be, and no node leads two groups more than another.
+    pub fn wait_until_led_evenly(&self) {
+        eventually("groups led by all nodes alike", LIMIT, || {
             let standing = self.standing(0)?;
             let led = standing.led_as_preferred()?;
             let by = |member: &Member| led.iter().filter(|it| **it == member.client).count();
-            Some(self.members.iter().map(by).collect())
-        })
+            let (most, least) =
+                (self.members.iter().map(by).max()?, self.members.iter().map(by).min()?);
+            (most <= least + 1).then_some(())
+        });
     }
 
     /// Waits until every node runs and holds what it should, and every group has a leader.

@@ -1,8 +1,8 @@
 //! What must hold, whatever happens: an increment is applied once, and its answer is its place in the order;
-//! whoever asks after it was confirmed sees it; equal places in the order mean equal states; a term has
-//! one leader.
+//! whoever asks after it was confirmed sees it; equal places in the order mean equal states. (A term may have
+//! several leaders: of two in the same term openraft heeds the one with the higher id.)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ pub(crate) struct Oracle(Arc<Mutex<Seen>>);
 #[derive(Default)]
 struct Seen {
     counters: BTreeMap<u8, Counter>,
-    /// Who led in a term.
-    leaders: BTreeMap<u64, NodeId>,
+    /// Who led in which term.
+    leaders: BTreeSet<(u64, NodeId)>,
     /// The state behind an entry.
     states: BTreeMap<u64, (u64, u64)>,
     reads: u64,
@@ -109,8 +109,7 @@ impl Oracle {
     pub(crate) fn look(&self, node: NodeId, standing: &Standing, audit: Audit) {
         let mut seen = self.0.lock();
         if standing.leads {
-            let leader = *seen.leaders.entry(standing.term).or_insert(node);
-            assert_eq!(leader, node, "term {} has two leaders", standing.term);
+            seen.leaders.insert((standing.term, node));
         }
         if let Some(applied) = audit.applied {
             let state = (audit.revision, audit.digest);
@@ -129,7 +128,7 @@ impl Oracle {
         }
     }
 
-    /// How many terms had a leader, how many calls were confirmed, and a sum over what clients saw.
+    /// How many leaders there were, how many calls were confirmed, and a sum over what clients saw.
     pub(crate) fn tally(&self) -> (u64, u64, u64) {
         let seen = self.0.lock();
         let increments: usize = seen.counters.values().map(|it| it.given_at.len()).sum();

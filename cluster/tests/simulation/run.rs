@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, FutureExt, join_all, select};
 use openraft::Instant;
 use openraft::type_config::AsyncRuntime;
 use openraft_rt_sim::{SimInstant, SimRuntime};
@@ -124,7 +124,7 @@ async fn live(plan: &Plan) -> Outcome {
     let nodes = found(plan.nodes, &wire, &mut random).await;
 
     let oracle = Oracle::default();
-    let watching = SimRuntime::spawn(watch(nodes.clone(), oracle.clone()));
+    let mut watching = SimRuntime::spawn(watch(nodes.clone(), oracle.clone()));
     let clients: Vec<_> = (0..plan.clients)
         .map(|number| Client::new(number, &nodes, &oracle, &clock, random.u64(..)))
         .map(|client| SimRuntime::spawn(client.work(plan.trouble)))
@@ -149,7 +149,11 @@ async fn live(plan: &Plan) -> Outcome {
         Either::Right((never, _)) => match never {},
     };
     oracle.end(&values);
-    drop(watching);
+    // It ends by itself only where it has seen what must not be.
+    if let Some(seen) = (&mut watching).now_or_never() {
+        let Ok(never) = seen.map_err(|violation| panic!("{violation}"));
+        match never {}
+    }
     for member in nodes.iter().filter_map(|node| node.member()) {
         member.stop().await;
     }
@@ -172,7 +176,7 @@ pub(crate) async fn found(count: u64, wire: &Wire, random: &mut fastrand::Rng) -
 }
 
 /// Looks at all members again and again.
-async fn watch(nodes: Vec<Arc<Node>>, oracle: Oracle) {
+async fn watch(nodes: Vec<Arc<Node>>, oracle: Oracle) -> Infallible {
     loop {
         for node in &nodes {
             if let Some(member) = node.member() {
