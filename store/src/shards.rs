@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::ops::DerefMut;
 
 use tidekeep_protocol::codec;
-use tidekeep_protocol::op::{Request, TxnOp};
+use tidekeep_protocol::op::Request;
 
 use crate::fingerprint::Fingerprint;
 use crate::leases::Leases;
@@ -111,7 +111,7 @@ impl Spread {
                     some.push(self.shard_of(compare.key));
                 }
                 for op in txn.then.iter().chain(&txn.otherwise) {
-                    match txn_key(op) {
+                    match op.key() {
                         Some(key) => some.push(self.shard_of(key)),
                         None => return Footprint::All,
                     }
@@ -128,17 +128,6 @@ impl Spread {
             | Request::LeaseKeepAlive(_)
             | Request::Leases(_) => Footprint::Some(Vec::new()),
         }
-    }
-}
-
-fn txn_key<'a>(op: &TxnOp<'a>) -> Option<&'a [u8]> {
-    match op {
-        TxnOp::Get(get) => Some(get.key),
-        TxnOp::Put(put) => Some(put.key),
-        TxnOp::Delete(delete) => Some(delete.key),
-        TxnOp::Touch(touch) => Some(touch.key),
-        TxnOp::Increment(increment) => Some(increment.key),
-        TxnOp::DeleteRange(_) => None,
     }
 }
 

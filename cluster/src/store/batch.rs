@@ -78,14 +78,7 @@ fn route<R: Runtime>(doors: &Doors<R>, request: &Request<'_>) -> Route {
 /// The group of all keys of a transaction; none if they are of several.
 fn group_of_txn<R: Runtime>(doors: &Doors<R>, txn: &Txn<'_>) -> Option<GroupId> {
     let compares = txn.compares.iter().map(|compare| Some(compare.key));
-    let ops = txn.then.iter().chain(&txn.otherwise).map(|op| match op {
-        TxnOp::Get(get) => Some(get.key),
-        TxnOp::Put(put) => Some(put.key),
-        TxnOp::Delete(delete) => Some(delete.key),
-        TxnOp::Touch(touch) => Some(touch.key),
-        TxnOp::Increment(increment) => Some(increment.key),
-        TxnOp::DeleteRange(_) => None,
-    });
+    let ops = txn.then.iter().chain(&txn.otherwise).map(TxnOp::key);
     let mut keys = compares.chain(ops);
     let Some(first) = keys.next() else { return Some(GroupId(0)) };
     let first = doors.group_of(first?);

@@ -43,7 +43,7 @@ impl Plan {
         for compare in &txn.compares {
             parts.entry(of(compare.key)).or_default().compares.push(*compare);
         }
-        let mut place = |op: &TxnOp<'_>| match key_of(op) {
+        let mut place = |op: &TxnOp<'_>| match op.key() {
             Some(key) => Place::One(of(key)),
             None => Place::All,
         };
@@ -140,15 +140,4 @@ fn sum(parts: &[TxnResult<'_>]) -> Option<DeleteRangeReply> {
         let (deleted, more) = (all.deleted + part.deleted, all.more || part.more);
         Some(DeleteRangeReply { revision: all.revision, deleted, more })
     })
-}
-
-fn key_of<'a>(op: &TxnOp<'a>) -> Option<&'a [u8]> {
-    match op {
-        TxnOp::Get(get) => Some(get.key),
-        TxnOp::Put(put) => Some(put.key),
-        TxnOp::Delete(delete) => Some(delete.key),
-        TxnOp::Touch(touch) => Some(touch.key),
-        TxnOp::Increment(increment) => Some(increment.key),
-        TxnOp::DeleteRange(_) => None,
-    }
 }

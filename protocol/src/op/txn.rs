@@ -99,6 +99,20 @@ pub enum TxnResult<'a> {
     DeleteRange(DeleteRangeReply),
 }
 
+impl<'a> TxnOp<'a> {
+    /// The one key that it looks at or writes; none of a range.
+    pub fn key(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::Get(get) => Some(get.key),
+            Self::Put(put) => Some(put.key),
+            Self::Delete(delete) => Some(delete.key),
+            Self::Touch(touch) => Some(touch.key),
+            Self::Increment(increment) => Some(increment.key),
+            Self::DeleteRange(_) => None,
+        }
+    }
+}
+
 impl Bounded for Txn<'_> {
     fn check(&self, limits: &Limits) -> Result<(), Refusal> {
         limits.check_parts(self.compares.len() + self.then.len() + self.otherwise.len())?;
