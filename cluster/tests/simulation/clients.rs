@@ -14,7 +14,7 @@ use tidekeep_protocol::freshness::Freshness;
 use tidekeep_protocol::op::{Get, Increment, Request};
 use tidekeep_protocol::session::{Number, SessionId};
 
-use crate::node::Node;
+use crate::node::{BEGAN_MS, Node};
 use crate::oracle::Oracle;
 use crate::run::{Clock, KEYS};
 
@@ -143,10 +143,9 @@ impl Client {
         answers
     }
 
+    /// A session of this run: one from before it might have written and been forgotten.
     fn session(&self) -> SessionId {
-        let mut session = [0; 16];
-        session[..8].copy_from_slice(&self.number.to_le_bytes());
-        SessionId(session)
+        SessionId::new(BEGAN_MS, self.number.into())
     }
 }
 

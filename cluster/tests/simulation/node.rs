@@ -20,6 +20,9 @@ use crate::simulated::wire::{Door, Plug, Wire};
 /// Small, so that segments follow each other.
 const SEGMENT_BYTES: u64 = 32 << 10;
 
+/// The time of day when a run begins, in ms since 1970.
+pub(crate) const BEGAN_MS: u64 = 1_700_000_000_000;
+
 pub(crate) struct Node {
     pub(crate) id: NodeId,
     clock: NodeClock,
@@ -37,7 +40,7 @@ struct NodeClock {
 impl Clock for NodeClock {
     fn now_ms(&self) -> u64 {
         let passed = SimInstant::now() - self.began;
-        (1_700_000_000_000 + passed.as_millis() as u64).saturating_add_signed(self.skew_ms)
+        (BEGAN_MS + passed.as_millis() as u64).saturating_add_signed(self.skew_ms)
     }
 
     fn elapsed_ms(&self) -> Option<u64> {

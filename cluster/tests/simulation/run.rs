@@ -139,7 +139,8 @@ async fn live(plan: &Plan) -> Outcome {
     faults.strike(plan.trouble).await;
     let calm = pin!(async {
         let answered = SimRuntime::timeout(SETTLING, join_all(clients)).await;
-        let answered = answered.expect("calls are answered once all is mended");
+        let answered = answered
+            .unwrap_or_else(|_| panic!("not all calls are answered: {}", standings(&nodes)));
         answered.into_iter().for_each(|client| client.expect("a client failed"));
         settle(&nodes).await
     });
@@ -221,11 +222,14 @@ pub(crate) async fn settle(nodes: &[Arc<Node>]) -> BTreeMap<u8, i64> {
             SimRuntime::sleep(LOOK).await;
         }
     });
-    settled.await.unwrap_or_else(|_| {
-        let how = nodes.iter().map(|node| {
-            let member = node.member()?;
-            Some((node.id, member.standing(), member.audit()))
-        });
-        panic!("not all come to the same state once all is mended: {:#?}", how.collect::<Vec<_>>())
-    })
+    settled.await.unwrap_or_else(|_| panic!("not all have the same state: {}", standings(nodes)))
+}
+
+/// How everyone stands, a minute after all was mended.
+fn standings(nodes: &[Arc<Node>]) -> String {
+    let one = |node: &Arc<Node>| match node.member() {
+        Some(member) => format!("{}: {:?}, {:?}", node.id, member.standing(), member.audit()),
+        None => format!("{} does not run", node.id),
+    };
+    nodes.iter().map(one).collect::<Vec<_>>().join("\n")
 }
