@@ -5,10 +5,10 @@ use std::fmt;
 
 use super::NODES;
 use super::history::{Call, End};
-use super::partition::Partition;
+use super::partition::{self, Partition};
 use super::search::{Found, Stuck, search};
 
-/// Why a history has no order.
+/// Why a history has no order, or how far the search for one got.
 pub struct Violation {
     what: String,
     state: String,
@@ -35,9 +35,9 @@ impl Violation {
     }
 }
 
-/// Explains a partition of which it is known that it has no order.
-pub(super) fn shortest(partition: &Partition) -> Violation {
-    let mut ends: Vec<u64> = partition
+/// Explains a partition, by its number, of which it is known that it has no order.
+pub(super) fn shortest(partitions: &[Partition], number: usize) -> Violation {
+    let mut ends: Vec<u64> = partitions[number]
         .calls
         .iter()
         .filter_map(|call| match call.end {
@@ -50,16 +50,23 @@ pub(super) fn shortest(partition: &Partition) -> Violation {
     let (mut good, mut bad) = (0, ends.len() - 1);
     while good < bad {
         let middle = good + (bad - good) / 2;
-        match search(&beginning(partition, ends[middle]), NODES) {
+        match search_beginning(partitions, number, ends[middle]).1 {
             Found::None(_) => bad = middle,
-            Found::Order { .. } | Found::GaveUp => good = middle + 1,
+            Found::Order { .. } | Found::GaveUp(_) => good = middle + 1,
         }
     }
-    let shortest = beginning(partition, ends[bad]);
-    match search(&shortest, NODES) {
-        Found::None(stuck) => describe(&shortest, &stuck),
-        Found::Order { .. } | Found::GaveUp => unreachable!("it was searched before, in vain"),
+    match search_beginning(partitions, number, ends[bad]) {
+        (shortest, Found::None(stuck)) => describe(&shortest, &stuck),
+        (_, Found::Order { .. } | Found::GaveUp(_)) => {
+            unreachable!("it was searched before, in vain")
+        }
     }
+}
+
+fn search_beginning(partitions: &[Partition], number: usize, tick: u64) -> (Partition, Found) {
+    let mut begun: Vec<Partition> = partitions.iter().map(|it| beginning(it, tick)).collect();
+    let found = search(&begun[number], &partition::holes(&begun), NODES);
+    (begun.swap_remove(number), found)
 }
 
 /// What had happened by this tick; what had not been answered is open.
@@ -72,7 +79,8 @@ fn beginning(partition: &Partition, tick: u64) -> Partition {
     Partition { keys: partition.keys.clone(), calls: begun.map(cut).collect() }
 }
 
-fn describe(partition: &Partition, stuck: &Stuck) -> Violation {
+/// The calls around the farthest place that a search came to.
+pub(super) fn describe(partition: &Partition, stuck: &Stuck) -> Violation {
     let calls = &partition.calls;
     let next = stuck.next.iter().map(|&index| {
         let call = calls[index].clone();
@@ -95,8 +103,8 @@ fn describe(partition: &Partition, stuck: &Stuck) -> Violation {
     });
     Violation {
         what: format!(
-            "after {} answered calls in order, none of the calls that had to be next fits",
-            stuck.ordered
+            "keys {:?}: after {} of {} calls that happened, none of those that had to be next fits",
+            partition.keys, stuck.ordered, stuck.answered
         ),
         state: stuck.state.to_string(),
         before: stuck.trail.iter().map(|&index| calls[index].clone()).collect(),

@@ -8,8 +8,10 @@
 //! | file | holds |
 //! |---|---|
 //! | `history` | [`Operation`], [`Answer`], [`Call`], and the [`Recorder`] that clients write to |
+//! | `load` | [`Load`]: what clients of histories ask for |
 //! | `model` | the map that calls run on, one after the other |
 //! | `partition` | which keys must be checked together |
+//! | `holes` | the revisions that such calls can have |
 //! | `evidence` | which calls without an answer certainly happened |
 //! | `search` | the search for an order |
 //! | `order` | revisions against real time, over all keys |
@@ -18,6 +20,8 @@
 mod evidence;
 mod explain;
 mod history;
+mod holes;
+mod load;
 mod model;
 mod order;
 mod partition;
@@ -27,6 +31,7 @@ pub use explain::Violation;
 pub use history::{
     Answer, Before, Call, Condition, Did, Done, End, Entry, Key, Operation, Recorder, Step, Value,
 };
+pub use load::Load;
 
 /// Nodes of one search. Histories of real processes need about one for each call; a search that
 /// needs this many is given up and said to be undecided.
@@ -42,8 +47,8 @@ pub enum Verdict {
     },
     /// There is none.
     Violation(Box<Violation>),
-    /// The search was given up.
-    Undecided,
+    /// The search was given up, after it had come so far.
+    Undecided(Box<Violation>),
 }
 
 impl Verdict {
@@ -59,13 +64,17 @@ pub fn check(history: &[Call]) -> Verdict {
         return Verdict::Violation(Box::new(violation));
     }
     let mut nodes = 0;
-    for partition in partition::split(history) {
-        match search::search(&partition, NODES) {
+    let partitions = partition::split(history);
+    let holes = partition::holes(&partitions);
+    for (number, partition) in partitions.iter().enumerate() {
+        match search::search(partition, &holes, NODES) {
             search::Found::Order { nodes: more } => nodes += more,
             search::Found::None(_) => {
-                return Verdict::Violation(Box::new(explain::shortest(&partition)));
+                return Verdict::Violation(Box::new(explain::shortest(&partitions, number)));
             }
-            search::Found::GaveUp => return Verdict::Undecided,
+            search::Found::GaveUp(stuck) => {
+                return Verdict::Undecided(Box::new(explain::describe(partition, &stuck)));
+            }
         }
     }
     Verdict::Linearizable { nodes }

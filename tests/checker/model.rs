@@ -20,8 +20,8 @@ enum Origin {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Cell {
     entry: Option<(Value, Origin)>,
-    /// The last known revision of a write to the key.
-    last: u64,
+    /// Whatever writes the key next has a higher revision than this.
+    settled: u64,
 }
 
 /// The keys of a partition, and the store's revision as far as it is known.
@@ -96,9 +96,19 @@ impl State {
         }
     }
 
-    /// The state after a call whose answer is not known; none if it would change nothing.
-    pub(super) fn unanswered(&self, call: u32, operation: &Operation) -> Option<Self> {
-        self.changed(operation, Origin::Call(call))
+    /// The state after a call whose answer is not known, and a revision that its own is higher than; none
+    /// if it would change nothing.
+    pub(super) fn unanswered(&self, call: u32, operation: &Operation) -> Option<(Self, u64)> {
+        let next = self.changed(operation, Origin::Call(call))?;
+        let cells = self.cells.iter().zip(&next.cells);
+        let written = cells.filter(|((_, old), (_, new))| old.entry != new.entry);
+        let settled = written.map(|((_, old), _)| old.settled).max().unwrap_or(0);
+        Some((next, settled))
+    }
+
+    /// All calls that follow and change something have a higher revision than this.
+    pub(super) fn settled(&self) -> u64 {
+        self.cells.iter().map(|(_, cell)| cell.settled).min().unwrap_or(0)
     }
 
     /// The state after a call of which it is only known that it changed something at this revision;
@@ -214,7 +224,7 @@ impl State {
     /// Compares an entry with one that an answer shows, and learns its revision from that.
     fn show(&mut self, key: Key, shown: Option<Entry>) -> Result<(), Mismatch> {
         let cell = self.cell(key);
-        let (there, last) = (cell.entry, cell.last);
+        let (there, settled) = (cell.entry, cell.settled);
         let fits = match (there, shown) {
             (None, None) => true,
             (Some((value, _)), Some(Entry { value: shown, revision: None })) => value == shown,
@@ -222,7 +232,7 @@ impl State {
                 value == shown
                     && match origin {
                         Origin::Revision(known) => known == revision,
-                        Origin::Call(call) => revision > last && self.learn(call, revision),
+                        Origin::Call(call) => revision > settled && self.learn(call, revision),
                     }
             }
             (None, Some(_)) | (Some(_), None) => false,
@@ -249,7 +259,7 @@ impl State {
                 && *origin == Origin::Call(call)
             {
                 *origin = Origin::Revision(revision);
-                cell.last = cell.last.max(revision);
+                cell.settled = cell.settled.max(revision);
             }
         }
         self.revision = self.revision.max(revision);
@@ -260,7 +270,7 @@ impl State {
         if let Some((_, cell)) = self.cells.iter_mut().find(|(it, _)| *it == key) {
             cell.entry = value.map(|value| (value, origin));
             if let Origin::Revision(revision) = origin {
-                cell.last = revision;
+                cell.settled = revision;
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Which keys must be checked together: those that transactions join, directly or by way of others.
 
-use super::history::{Call, Key, Operation};
+use super::evidence::Evidence;
+use super::history::{Call, End, Key, Operation};
+use super::holes::Holes;
 
 /// Calls that share no key with those of any other partition, in the order of their beginnings.
 pub(super) struct Partition {
@@ -32,6 +34,16 @@ pub(super) fn split(history: &[Call]) -> Vec<Partition> {
         partition.calls.sort_by_key(|call| call.invoked);
     }
     partitions
+}
+
+/// The revisions that writes without an answer can have, over all partitions.
+pub(super) fn holes(partitions: &[Partition]) -> Holes {
+    let proven = partitions.iter().flat_map(|Partition { calls, .. }| {
+        let evidence = Evidence::of(calls);
+        let unknown = calls.iter().filter(|call| call.end == End::Unknown);
+        unknown.filter_map(move |call| Some(evidence.of_call(&call.operation)?.0))
+    });
+    Holes::of(partitions.iter().flat_map(|it| &it.calls), proven)
 }
 
 fn join(joined: &mut Vec<u64>, operation: &Operation) {

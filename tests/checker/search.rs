@@ -8,11 +8,14 @@
 //! as possible, right before an answered call on the same keys that would not fit without it. That
 //! loses no order: between its place and that one nobody looks at what it did. If an answer shows a
 //! value that it alone can have written, it certainly happened, and is searched like an answered one.
+//! And it needs a revision of its own, between the last write to its keys and the answered call: mostly
+//! there is none, so that there is nothing to try.
 
 use std::collections::HashSet;
 
 use super::evidence::Evidence;
 use super::history::{Answer, Call, End, Operation};
+use super::holes::Holes;
 use super::model::State;
 use super::partition::Partition;
 
@@ -23,7 +26,7 @@ const TRAIL: usize = 8;
 pub(super) enum Found {
     Order { nodes: usize },
     None(Stuck),
-    GaveUp,
+    GaveUp(Stuck),
 }
 
 /// The farthest that any order got.
@@ -34,8 +37,9 @@ pub(super) struct Stuck {
     pub(super) trail: Vec<usize>,
     /// The answered calls of which one had to be next.
     pub(super) next: Vec<usize>,
-    /// How many answered calls had been ordered.
+    /// How many answered calls had been ordered, and of how many.
     pub(super) ordered: usize,
+    pub(super) answered: usize,
 }
 
 /// A call that certainly happened.
@@ -66,6 +70,8 @@ struct Open<'a> {
     keys: u64,
     /// An earlier one that asks for the same: it is placed first.
     twin: Option<usize>,
+    /// Its own revision is higher than this.
+    after: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -78,6 +84,8 @@ struct Node {
     placed: Vec<u64>,
     /// The answered call that must be next, and the open one placed before it.
     aim: Option<(usize, usize)>,
+    /// Of the revisions that placed calls can have, those that are not for others.
+    taken: Vec<u64>,
     state: State,
 }
 
@@ -97,18 +105,20 @@ struct Frame {
 }
 
 struct Search<'a> {
+    holes: &'a Holes,
     answered: Vec<Answered<'a>>,
     open: Vec<Open<'a>>,
 }
 
 /// Looks for an order of a partition's calls; gives up after so many nodes.
-pub(super) fn search(partition: &Partition, nodes: usize) -> Found {
-    let search = Search::new(partition);
+pub(super) fn search(partition: &Partition, holes: &Holes, nodes: usize) -> Found {
+    let search = Search::new(partition, holes);
     let root = Node {
         prefix: 0,
         beyond: Vec::new(),
         placed: Vec::new(),
         aim: None,
+        taken: Vec::new(),
         state: State::empty(partition.keys.iter().copied()),
     };
     let mut seen = HashSet::new();
@@ -130,7 +140,8 @@ pub(super) fn search(partition: &Partition, nodes: usize) -> Found {
             && seen.insert(node.clone())
         {
             if seen.len() > nodes {
-                return Found::GaveUp;
+                let stuck = search.stuck(&stack, ordered);
+                return Found::GaveUp(best.unwrap_or(stuck));
             }
             stack.push(search.frame(node, index));
         }
@@ -139,7 +150,7 @@ pub(super) fn search(partition: &Partition, nodes: usize) -> Found {
 }
 
 impl<'a> Search<'a> {
-    fn new(partition: &'a Partition) -> Self {
+    fn new(partition: &'a Partition, holes: &'a Holes) -> Self {
         let mut answered = Vec::new();
         let mut open: Vec<Open<'_>> = Vec::new();
         let evidence = Evidence::of(&partition.calls);
@@ -159,12 +170,13 @@ impl<'a> Search<'a> {
                     }
                     let same = |other: &Open<'_>| other.call.operation == call.operation;
                     let twin = open.iter().rposition(same);
-                    open.push(Open { index, call, keys, twin });
+                    let after = holes.newest_before(call.invoked);
+                    open.push(Open { index, call, keys, twin, after });
                 }
                 End::Unknown | End::Failed => {}
             }
         }
-        Self { answered, open }
+        Self { holes, answered, open }
     }
 
     fn frame(&self, node: Node, index: usize) -> Frame {
@@ -268,13 +280,16 @@ impl<'a> Search<'a> {
                 let state = self.run(node, number)?;
                 let mut next = Node { aim: None, state, ..node.clone() };
                 next.order(number);
+                let settled = next.state.settled();
+                next.taken.retain(|&it| it > settled);
                 Some((next, self.answered[number].index))
             }
             Choice::Open(number, aim) => {
-                let Open { index, call, .. } = self.open[number];
-                let state = node.state.unanswered(index as u32, &call.operation)?;
+                let Open { index, call, after, .. } = self.open[number];
+                let (state, settled) = node.state.unanswered(index as u32, &call.operation)?;
                 let mut next = Node { aim: Some((aim, number)), state, ..node.clone() };
                 set(&mut next.placed, number);
+                next.take(self.holes, settled.max(after), self.answered[aim].ceiling)?;
                 Some((next, index))
             }
         }
@@ -289,6 +304,7 @@ impl<'a> Search<'a> {
             trail: trail.collect::<Vec<_>>().into_iter().rev().collect(),
             next: next.into_iter().map(|number| self.answered[number].index).collect(),
             ordered,
+            answered: self.answered.len(),
         }
     }
 }
@@ -307,6 +323,20 @@ impl Node {
         let run = 1 + self.leading_ones();
         self.prefix += run;
         self.shift(run);
+    }
+
+    /// Takes the first revision that a call can have which comes after one and not after another; none
+    /// if there is none. Who is placed later may have later ones, so the first is the best choice.
+    fn take(&mut self, holes: &Holes, after: u64, ceiling: u64) -> Option<()> {
+        if ceiling < u64::MAX {
+            let hole = holes.first_after(after, &self.taken);
+            if hole > ceiling {
+                return None;
+            }
+            let place = self.taken.partition_point(|&it| it < hole);
+            self.taken.insert(place, hole);
+        }
+        Some(())
     }
 
     fn leading_ones(&self) -> usize {

@@ -68,7 +68,7 @@ pub(crate) async fn make<F>(
     println!("suite: {what}{sum}");
     assert!(sum.operations > 100 * sum.histories, "too little happened: {sum}");
     assert!(sum.faults >= 10 * sum.histories, "too little broke: {sum}");
-    assert!(50 * sum.undecided <= sum.histories, "too much was left open: {sum}");
+    assert_eq!(sum.undecided, 0, "the checker could not say whether there is an order: {sum}");
 }
 
 /// The same, of a server that may lose what it has acknowledged: that is found.

@@ -4,6 +4,7 @@
 use fastrand::Rng;
 use tidekeep_tests::checker::{Answer, Call, Did, Done, End, Verdict, check};
 
+use crate::outages;
 use crate::random::{self, Shape};
 
 const LONG: Shape = Shape {
@@ -58,5 +59,31 @@ fn plant(history: &mut [Call], rng: &mut Rng) -> String {
         };
         entry.value += 1;
         return call.to_string();
+    }
+}
+
+/// As many calls without an answer as histories of real clusters have, and twice that.
+#[test]
+fn histories_with_outages_are_decided() {
+    for seed in 0..20 {
+        let history = outages::history(if seed % 2 == 0 { 6 } else { 12 }, seed);
+        match check(&history) {
+            Verdict::Linearizable { nodes } => {
+                assert!(nodes < 200_000, "seed {seed}: {nodes} nodes")
+            }
+            other => panic!("seed {seed}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn one_wrong_answer_in_a_history_with_outages_is_found() {
+    for seed in 0..20 {
+        let mut history = outages::history(3, seed);
+        let planted = plant(&mut history, &mut Rng::with_seed(seed));
+        match check(&history) {
+            Verdict::Violation(_) => {}
+            other => panic!("seed {seed}, {planted}: {other:?}"),
+        }
     }
 }

@@ -5,5 +5,6 @@
 mod cross;
 mod long;
 mod naive;
+mod outages;
 mod planted;
 mod random;

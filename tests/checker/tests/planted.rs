@@ -294,3 +294,33 @@ fn the_words_name_the_calls_around_the_violation() {
     assert!(!words.contains("absent"), "what comes after the violation is not shown: {words}");
     assert_eq!(violation.stuck_calls().count(), 1);
 }
+
+/// Two additions were lost, but there is one revision for them.
+#[test]
+fn two_lost_writes_where_one_revision_is_free() {
+    let lost = |last| {
+        let script = script().increment(0, 1, 1).increment(0, 2, 2).lost();
+        script.increment(0, 3, 3).lost().increment(0, 4, last)
+    };
+    found(lost(3), lost(4));
+}
+
+/// The only free revision is older than a write that was answered before the lost one began.
+#[test]
+fn a_lost_write_whose_only_free_revision_was_over_before_it_began() {
+    let lost = |before| {
+        let script = script().put(1, 7, 1).put(1, 8, before).increment(0, 1, 9).lost();
+        script.increment(0, 2, 4)
+    };
+    found(lost(3), lost(2));
+}
+
+/// Another key's lost write has the only revision that was free.
+#[test]
+fn a_lost_write_whose_revision_is_shown_of_another_key() {
+    let lost = |last| {
+        let script = script().put(1, 7, 9).lost().increment(0, 1, 9).lost();
+        script.get(1, 1, Some((7, 1))).increment(0, 2, last)
+    };
+    found(lost(2), lost(3));
+}

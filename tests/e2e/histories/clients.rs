@@ -9,14 +9,11 @@ use tidekeep_client::protocol::entry::Stored;
 use tidekeep_client::protocol::op::{self, TxnOp, TxnResult, WriteReply, WriteStatus};
 use tidekeep_client::{Client, Code, Error, Expiry, Options, Outcome};
 use tidekeep_tests::checker::{
-    Answer, Before, Call, Condition, Did, Done, End, Entry, Key, Operation, Recorder, Step, Value,
+    Answer, Before, Call, Condition, Did, Done, End, Entry, Key, Load, Operation, Recorder, Step,
+    Value,
 };
 use tokio::sync::watch;
 
-/// The keys 0 and 1 are joined by transactions, so are 4 and 5; 2 and 3 stand for themselves.
-const KEYS: Key = 6;
-/// Only added to, so that a sum is a count.
-const COUNTER: Key = 4;
 /// What calls may take. Who is in a hurry gives calls up that may still be applied.
 const DEADLINES_MS: [u64; 3] = [250, 700, 1_500];
 /// What a busy machine may add to that.
@@ -39,10 +36,8 @@ pub(crate) struct Worker {
     client: Client,
     deadline: Duration,
     recorder: Arc<Recorder>,
+    load: Load,
     rng: Rng,
-    writes: Value,
-    /// What was last seen of each key.
-    seen: [Option<Entry>; KEYS as usize],
 }
 
 impl Worker {
@@ -59,14 +54,14 @@ impl Worker {
         options.config.backoff_min_ms = 5;
         options.config.backoff_max_ms = 100;
         let client = Client::lazy(address, options).unwrap();
-        let rng = Rng::with_seed(seed * 1_000 + u64::from(name));
-        let seen = [None; KEYS as usize];
-        Self { doubt, name, client, deadline, recorder, rng, writes: 0, seen }
+        let mut rng = Rng::with_seed(seed * 1_000 + u64::from(name));
+        let load = Load::new(name, rng.fork());
+        Self { doubt, name, client, deadline, recorder, load, rng }
     }
 
     pub(crate) async fn work_until(mut self, stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
-            let operation = self.operation();
+            let operation = self.load.operation();
             let invoked = self.recorder.tick();
             let start = Instant::now();
             let answer = run(&self.client, &operation).await;
@@ -75,7 +70,7 @@ impl Worker {
             assert!(took < self.deadline + SLACK, "{operation}: settled only after {took:?}");
             let end = match answer {
                 Ok(answer) => {
-                    self.look(&operation, &answer);
+                    self.load.look(&operation, &answer);
                     End::Answered(ended, answer)
                 }
                 Err(error) if error.outcome() == Outcome::NotApplied => End::Failed,
@@ -93,73 +88,6 @@ impl Worker {
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
         self.client.close().await;
-    }
-
-    fn operation(&mut self) -> Operation {
-        match self.rng.u32(..10) {
-            0 => {
-                let compares = vec![(self.rng.u8(..2), self.condition(0))];
-                let condition = self.condition(0);
-                let value = self.value();
-                let put = |key| Step::Put(key, value, Condition::Always);
-                let then = match self.rng.u32(..4) {
-                    0 => vec![put(0), put(1)],
-                    // Refused as a whole if its second step is.
-                    2 => vec![put(1), Step::Put(0, value, condition)],
-                    1 => vec![Step::Delete(0, Condition::Always), put(1), Step::Get(0)],
-                    _ => vec![put(1), Step::Get(0), put(0), Step::Get(1)],
-                };
-                Operation::Txn { compares, then, otherwise: vec![Step::Get(0), Step::Get(1)] }
-            }
-            1 => {
-                let put = Step::Put(5, self.value(), Condition::Always);
-                let then = vec![Step::Increment(COUNTER, 1), put, Step::Get(COUNTER)];
-                Operation::Txn { compares: Vec::new(), then, otherwise: Vec::new() }
-            }
-            2 => Operation::One(Step::Increment(COUNTER, self.rng.i64(1..4))),
-            _ => Operation::One(self.step()),
-        }
-    }
-
-    fn step(&mut self) -> Step {
-        let key = self.rng.u8(..KEYS);
-        match self.rng.u32(..10) {
-            0..4 => Step::Get(key),
-            _ if key == COUNTER => Step::Increment(key, 1),
-            4..8 => Step::Put(key, self.value(), self.condition(key)),
-            _ => Step::Delete(key, self.condition(key)),
-        }
-    }
-
-    /// A value of its own.
-    fn value(&mut self) -> Value {
-        self.writes += 1;
-        1_000_000 * Value::from(self.name + 1) + self.writes
-    }
-
-    fn condition(&mut self, key: Key) -> Condition {
-        let seen = self.seen[key as usize];
-        match (self.rng.u32(..8), seen) {
-            (0, _) => Condition::Absent,
-            (1, _) => Condition::Present,
-            (2 | 3, Some(Entry { revision: Some(revision), .. })) => Condition::Revision(revision),
-            (4 | 5, Some(Entry { value, .. })) => Condition::Value(value),
-            _ => Condition::Always,
-        }
-    }
-
-    fn look(&mut self, operation: &Operation, answer: &Answer) {
-        if let (Operation::One(step), Done::One(did)) = (operation, &answer.done) {
-            let revision = answer.revision;
-            self.seen[step.key() as usize] = match (step, did) {
-                (_, Did::Got(entry) | Did::Refused(Before::Was(entry))) => *entry,
-                (Step::Put(_, value, _), Did::Written(_)) => {
-                    Some(Entry { value: *value, revision })
-                }
-                (_, Did::Incremented(value)) => Some(Entry { value: *value, revision }),
-                _ => None,
-            };
-        }
     }
 }
 

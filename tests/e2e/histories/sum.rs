@@ -22,8 +22,8 @@ impl Sum {
         match tokio::task::spawn_blocking(move || checker::check(&history)).await.unwrap() {
             Verdict::Linearizable { nodes } => Self { nodes, ..sum },
             Verdict::Violation(violation) => panic!("history {seed} has no order: {violation}"),
-            Verdict::Undecided => {
-                println!("history {seed} could not be decided");
+            Verdict::Undecided(open) => {
+                println!("history {seed} could not be decided: {open}");
                 Self { undecided: 1, ..sum }
             }
         }
