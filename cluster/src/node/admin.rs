@@ -67,7 +67,7 @@ pub enum AdminError {
     Drain(DrainRefused),
     /// What it holds is to be moved away first.
     #[error(
-        "{node} holds {replicas} replicas; drain it first, or force its removal if it is gone for good"
+        "{node} still holds replicas ({replicas}); drain it first, or force its removal if it is gone for good"
     )]
     Holds {
         /// The node.

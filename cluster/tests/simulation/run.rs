@@ -6,14 +6,14 @@ use std::convert::Infallible;
 use std::fmt;
 use std::iter::Sum;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::{Either, FutureExt, join_all, select};
 use openraft::Instant;
 use openraft::type_config::AsyncRuntime;
 use openraft_rt_sim::{SimInstant, SimRuntime};
-use tidekeep_cluster::{NodeId, PeerAddress};
+use tidekeep_cluster::{Member, NodeId, PeerAddress};
 use tidekeep_log::disk::faulty::Crash;
 
 use crate::clients::{Client, counter};
@@ -108,15 +108,20 @@ pub(crate) fn run(plan: &Plan) -> Outcome {
     if plan.told {
         println!("seed {}: {} nodes, {} clients", plan.seed, plan.nodes, plan.clients);
     }
-    let outcome =
+    let lived =
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(live(plan))));
-    outcome.unwrap_or_else(|panic| {
+    let (outcome, members) = lived.unwrap_or_else(|panic| {
         eprintln!("TIDEKEEP_CLUSTER_SEED={} repeats it", plan.seed);
         std::panic::resume_unwind(panic)
-    })
+    });
+    drop(runtime);
+    let left = members.iter().filter(|member| member.strong_count() > 0).count();
+    assert_eq!(left, 0, "seed {}: members that have stopped stay in memory", plan.seed);
+    outcome
 }
 
-async fn live(plan: &Plan) -> Outcome {
+/// What came of it, and the members that there were at the end.
+async fn live(plan: &Plan) -> (Outcome, Vec<Weak<Member<SimRuntime>>>) {
     let clock = Clock(SimInstant::now());
     let mut random = fastrand::Rng::with_seed(plan.seed ^ 0x5EED);
     let wire = Wire::new(random.u64(..));
@@ -155,11 +160,14 @@ async fn live(plan: &Plan) -> Outcome {
         let Ok(never) = seen.map_err(|violation| panic!("{violation}"));
         match never {}
     }
-    for member in nodes.iter().filter_map(|node| node.member()) {
-        member.stop().await;
+    let members = nodes.iter().filter_map(|node| node.member()).map(|it| Arc::downgrade(&it));
+    let members = members.collect();
+    for node in &nodes {
+        node.crash(Crash::Keep).await;
     }
     let (leaders, calls, trace) = oracle.tally();
-    Outcome { leaders, calls, virtual_ms: clock.now().as_millis() as u64, trace }
+    let virtual_ms = clock.now().as_millis() as u64;
+    (Outcome { leaders, calls, virtual_ms, trace }, members)
 }
 
 /// Starts nodes and founds a group of them.

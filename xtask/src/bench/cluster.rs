@@ -21,6 +21,8 @@ use crate::setup;
 pub(super) enum Part {
     /// Puts and gets each second.
     Load,
+    /// The same of many groups.
+    Groups,
     /// Leaders that are killed, or hand over.
     Outage,
     /// An empty node that joins.
@@ -32,7 +34,7 @@ pub(super) enum Part {
 /// Measures each part; one that fails does not end the others.
 pub(super) fn measure(plan: &Plan<'_>, parts: &[Part], results: &mut Results) -> Vec<Error> {
     let mut failures = Vec::new();
-    for part in [Part::Load, Part::Outage, Part::Growth, Part::Idle] {
+    for part in [Part::Load, Part::Groups, Part::Outage, Part::Growth, Part::Idle] {
         if parts.contains(&part) {
             let measured = measure_part(plan, part, results);
             failures.extend(measured.err().map(|error| error.context(format!("{part:?}"))));
@@ -52,8 +54,11 @@ fn measure_part(plan: &Plan<'_>, part: Part, results: &mut Results) -> Result<()
     match part {
         Part::Load => {
             let kinds = [Kind::Etcd, Kind::Tidekeep, Kind::Alone];
-            let clusters = present(plan, &kinds).map(|kind| Cluster::start(plan, kind));
-            throughput::measure(plan, &mut clusters.collect::<Result<Vec<_>>>()?, results)
+            throughput::measure(plan, &mut start(plan, &kinds)?, &throughput::PEERS, results)
+        }
+        Part::Groups => {
+            let kinds = [Kind::Tidekeep, Kind::Sixteen];
+            throughput::measure(plan, &mut start(plan, &kinds)?, &throughput::GROUPS, results)
         }
         Part::Outage => each(plan, &[Kind::Etcd, Kind::Tidekeep], |kind| {
             outage::measure(plan, &mut Cluster::start(plan, kind)?, results)
@@ -61,10 +66,15 @@ fn measure_part(plan: &Plan<'_>, part: Part, results: &mut Results) -> Result<()
         Part::Growth => {
             each(plan, &[Kind::Etcd, Kind::Tidekeep], |kind| growth::measure(plan, kind, results))
         }
-        Part::Idle => each(plan, &[Kind::Etcd, Kind::Tidekeep], |kind| {
+        Part::Idle => each(plan, &[Kind::Etcd, Kind::Tidekeep, Kind::Sixteen], |kind| {
             idle::measure(plan, &mut Cluster::start(plan, kind)?, results)
         }),
     }
+}
+
+/// All at once, to be measured by turns.
+fn start<'a>(plan: &'a Plan<'a>, kinds: &[Kind]) -> Result<Vec<Cluster<'a>>> {
+    present(plan, kinds).map(|kind| Cluster::start(plan, kind)).collect()
 }
 
 /// One cluster after the other, so that none shares the machine.

@@ -25,6 +25,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub(super) enum Kind {
     Etcd,
     Tidekeep,
+    /// Tidekeep with as many groups as a large cluster has.
+    Sixteen,
     /// One Tidekeep by itself: what replication costs is told against it.
     Alone,
 }
@@ -35,6 +37,7 @@ impl Kind {
         match self {
             Self::Etcd => "etcd",
             Self::Tidekeep => "tidekeep",
+            Self::Sixteen => "sixteen",
             Self::Alone => "alone",
         }
     }
@@ -43,14 +46,22 @@ impl Kind {
     pub(super) fn protocol(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
-            Self::Tidekeep | Self::Alone => "numbered",
+            Self::Tidekeep | Self::Sixteen | Self::Alone => "numbered",
         }
     }
 
     fn nodes(self) -> usize {
         match self {
-            Self::Etcd | Self::Tidekeep => 3,
+            Self::Etcd | Self::Tidekeep | Self::Sixteen => 3,
             Self::Alone => 1,
+        }
+    }
+
+    /// Groups that share the keys of Tidekeep's nodes.
+    fn groups(self) -> u32 {
+        match self {
+            Self::Sixteen => 16,
+            Self::Etcd | Self::Tidekeep | Self::Alone => 1,
         }
     }
 }
@@ -118,9 +129,9 @@ impl<'a> Cluster<'a> {
         let (mut command, first) = match self.kind {
             Kind::Etcd => (etcd::command(plan, number, &self.places, data)?, state.words()),
             Kind::Alone => (tidekeep::alone(plan, place, data), Vec::new()),
-            Kind::Tidekeep => {
+            Kind::Tidekeep | Kind::Sixteen => {
                 let words = match self.nodes.first() {
-                    None => tidekeep::founding(),
+                    None => tidekeep::founding(self.kind.groups()),
                     Some(node) => {
                         wait(|| tidekeep::serves(node))?;
                         tidekeep::joining(plan, node, &self.places[0])?
@@ -148,7 +159,7 @@ impl<'a> Cluster<'a> {
         match self.kind {
             Kind::Etcd => etcd::leader(&self.nodes),
             Kind::Alone => tidekeep::serves(&self.nodes[0]).map(|()| 0),
-            Kind::Tidekeep => tidekeep::leader(self.plan, &self.nodes),
+            Kind::Tidekeep | Kind::Sixteen => tidekeep::leader(self.plan, &self.nodes),
         }
     }
 
@@ -178,7 +189,9 @@ impl<'a> Cluster<'a> {
     pub(super) fn transfer(&self, from: usize, to: usize) -> Result<()> {
         match self.kind {
             Kind::Etcd => etcd::transfer(&self.nodes[from], &self.nodes[to]),
-            Kind::Tidekeep => tidekeep::transfer(self.plan, &self.nodes[from], &self.nodes[to]),
+            Kind::Tidekeep | Kind::Sixteen => {
+                tidekeep::transfer(self.plan, &self.nodes[from], &self.nodes[to])
+            }
             Kind::Alone => bail!("one node has nobody to hand over to"),
         }
     }

@@ -11,12 +11,20 @@ use crate::bench::results::Results;
 
 const CLIENTS: u32 = 100;
 const VALUE_BYTES: u32 = 256;
-/// The generator's operations, how many clients share a connection, and what the series are called.
-const OPERATIONS: [(&str, u32, &str); 4] = [
+/// One of the generator's operations, how many clients share a connection, and what the series are called.
+type Operation = (&'static str, u32, &'static str);
+/// Against others.
+pub(super) const PEERS: [Operation; 4] = [
     ("set", 1, "cluster-put"),
     ("get", 1, "cluster-get"),
     ("set", 10, "cluster-put-shared"),
     ("get", 10, "cluster-get-shared"),
+];
+/// Many groups against one.
+pub(super) const GROUPS: [Operation; 3] = [
+    ("set", 1, "cluster-groups-put"),
+    ("set", 10, "cluster-groups-put-shared"),
+    ("get", 1, "cluster-groups-get"),
 ];
 const WAYS: [Way; 2] = [Way::Spread, Way::Leader];
 const FIGURES: [&str; 4] = ["per_second", "p50", "p99", "micros"];
@@ -41,15 +49,17 @@ impl Way {
 pub(super) fn measure(
     plan: &Plan<'_>,
     clusters: &mut [Cluster<'_>],
+    operations: &[Operation],
     results: &mut Results,
 ) -> Result<()> {
     for cluster in clusters.iter_mut() {
-        forget(cluster.kind(), results);
+        forget(cluster.kind(), operations, results);
         let fill = load(plan, cluster.kind(), "fill", 1);
         run(plan, cluster, Way::Leader, fill).context("cannot fill the cluster")?;
     }
     for _ in 0..plan.scale.rounds {
-        for (way, operation) in WAYS.iter().flat_map(|way| OPERATIONS.map(|it| (*way, it))) {
+        for (way, &operation) in WAYS.iter().flat_map(|way| operations.iter().map(|it| (*way, it)))
+        {
             for cluster in clusters.iter_mut() {
                 let (operation, share, id) = operation;
                 let load = load(plan, cluster.kind(), operation, share);
@@ -62,10 +72,10 @@ pub(super) fn measure(
         let check = load(plan, cluster.kind(), "check", 1);
         if let Err(error) = run(plan, cluster, Way::Spread, check) {
             // What was fast and wrong is no figure.
-            forget(cluster.kind(), results);
+            forget(cluster.kind(), operations, results);
             return Err(error.context("the cluster does not hold what was written"));
         }
-        choose(cluster.kind(), results);
+        choose(cluster.kind(), operations, results);
     }
     Ok(())
 }
@@ -103,8 +113,8 @@ fn keep(series: &str, found: &Found, results: &mut Results) {
 }
 
 /// Takes the way with more operations each second for the cluster's own figures.
-fn choose(kind: Kind, results: &mut Results) {
-    for (_, _, id) in OPERATIONS {
+fn choose(kind: Kind, operations: &[Operation], results: &mut Results) {
+    for (_, _, id) in operations {
         let series = |way: Way| format!("{id}/{}-{}", kind.name(), way.name());
         let speed = |way: &Way| {
             results.spread(&format!("{}/per_second", series(*way))).map_or(0.0, |it| it.median)
@@ -118,8 +128,8 @@ fn choose(kind: Kind, results: &mut Results) {
 }
 
 /// Values of two runs do not mix, and a failed one has none.
-fn forget(kind: Kind, results: &mut Results) {
-    for ((_, _, id), figure) in OPERATIONS.iter().flat_map(|it| FIGURES.map(|figure| (it, figure)))
+fn forget(kind: Kind, operations: &[Operation], results: &mut Results) {
+    for ((_, _, id), figure) in operations.iter().flat_map(|it| FIGURES.map(|figure| (it, figure)))
     {
         results.clear(&format!("{id}/{}/{figure}", kind.name()));
         for way in WAYS {

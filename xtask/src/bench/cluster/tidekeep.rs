@@ -32,8 +32,8 @@ pub(super) fn member(plan: &Plan<'_>, number: usize, place: &Place, data: &Path)
 }
 
 /// Words behind the command of the first node, which founds the cluster.
-pub(super) fn founding() -> Vec<String> {
-    ["cluster", "init"].map(str::to_owned).to_vec()
+pub(super) fn founding(groups: u32) -> Vec<String> {
+    ["cluster", "init", "--groups", &groups.to_string()].map(str::to_owned).to_vec()
 }
 
 /// Words behind that of each other one, which joins by a new token.

@@ -7,6 +7,7 @@ use crate::bench::row::{Bound, Compare, Named, Row};
 use crate::bench::scene::Scene;
 
 const LOAD: fn() -> Scene = || Scene::Cluster(vec![Part::Load]);
+const GROUPS: fn() -> Scene = || Scene::Cluster(vec![Part::Groups]);
 const OUTAGE: fn() -> Scene = || Scene::Cluster(vec![Part::Outage]);
 const GROWTH: fn() -> Scene = || Scene::Cluster(vec![Part::Growth]);
 const IDLE: fn() -> Scene = || Scene::Cluster(vec![Part::Idle]);
@@ -21,7 +22,7 @@ const fn row(
     Row { id, what, compare: Compare::Series { scene, unit, of, to }, bound: Bound::Told }
 }
 
-pub(super) static ROWS: [Row; 17] = [
+pub(super) static ROWS: [Row; 22] = [
     row(
         "cluster-put",
         "puts of 256 bytes by 100 clients, three nodes, against etcd",
@@ -107,6 +108,34 @@ pub(super) static ROWS: [Row; 17] = [
         ("etcd", "cluster-get-shared/etcd/p99"),
     ),
     row(
+        "cluster-groups-put",
+        "puts of 256 bytes by 100 clients, three nodes, 16 groups against one",
+        (GROUPS, Unit::PerSecond),
+        ("16 groups", "cluster-groups-put/sixteen/per_second"),
+        ("1 group", "cluster-groups-put/tidekeep/per_second"),
+    ),
+    row(
+        "cluster-groups-put-p99",
+        "the p99 of these puts",
+        (GROUPS, Unit::Micros),
+        ("16 groups", "cluster-groups-put/sixteen/p99"),
+        ("1 group", "cluster-groups-put/tidekeep/p99"),
+    ),
+    row(
+        "cluster-groups-put-shared",
+        "these puts by 100 clients that share 10 connections",
+        (GROUPS, Unit::PerSecond),
+        ("16 groups", "cluster-groups-put-shared/sixteen/per_second"),
+        ("1 group", "cluster-groups-put-shared/tidekeep/per_second"),
+    ),
+    row(
+        "cluster-groups-get",
+        "linearizable gets of 256 bytes by 100 clients, three nodes, 16 groups against one",
+        (GROUPS, Unit::PerSecond),
+        ("16 groups", "cluster-groups-get/sixteen/per_second"),
+        ("1 group", "cluster-groups-get/tidekeep/per_second"),
+    ),
+    row(
         "cluster-failover",
         "from `kill -9` of the leader to the next acknowledged write, against etcd",
         (OUTAGE, Unit::Seconds),
@@ -140,5 +169,12 @@ pub(super) static ROWS: [Row; 17] = [
         (IDLE, Unit::Micros),
         ("Tidekeep", "cluster-idle/tidekeep"),
         ("etcd", "cluster-idle/etcd"),
+    ),
+    row(
+        "cluster-groups-idle",
+        "the same of 16 groups, against one",
+        (IDLE, Unit::Micros),
+        ("16 groups", "cluster-idle/sixteen"),
+        ("1 group", "cluster-idle/tidekeep"),
     ),
 ];
