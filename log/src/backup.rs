@@ -1,18 +1,24 @@
 //! A backup: everything at one revision as a file of its own, in the format of a snapshot. Made from
 //! a frozen cut while writes go on; whoever takes the bytes decides how fast.
 //!
+//! One of several groups is put together of a [`Portion`](crate::Portion) of each.
+//!
 //! It lacks what a snapshot remembers of recent changes: the store that is made from it has another
 //! incarnation, so that nobody resumes from before it.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use tidekeep_store::snapshot::{Feed, Head};
+use tidekeep_store::leases;
+use tidekeep_store::snapshot::{Feed, Head, items, write_tables};
+use tidekeep_store::tables::SavedTables;
 
+use crate::commit::Lost;
 use crate::disk::File;
 use crate::error::{BoxError, OpenError};
 use crate::group::Cut;
 use crate::pace::Pace;
+use crate::portion::PortionTables;
 use crate::snapshot::{self, Framing, Header, Purpose};
 use crate::state::State;
 
@@ -21,12 +27,39 @@ pub struct Backup {
     head: Head,
     estimate: u64,
     framing: Framing,
-    feed: Feed,
+    entries: Box<dyn Chunks>,
     /// Bytes of the file that are made, and not yet given.
     ready: Vec<u8>,
     given: usize,
     ended: bool,
     chunk: Vec<u8>,
+}
+
+/// Gives the entries of a backup, chunk by chunk.
+pub trait Chunks: Send {
+    /// Appends the next chunk to `out`, which is empty.
+    ///
+    /// # Errors
+    /// Who was to give it does not, and nobody else can.
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<Fed, Lost>;
+}
+
+/// What came of asking for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fed {
+    /// As much as was asked for.
+    More,
+    /// It is yet to come from elsewhere: ask again.
+    Later,
+    /// That was all.
+    End,
+}
+
+impl Chunks for Feed {
+    fn next_chunk(&mut self, out: &mut Vec<u8>) -> Result<Fed, Lost> {
+        Feed::next_chunk(self, out);
+        Ok(if out.is_empty() { Fed::End } else { Fed::More })
+    }
 }
 
 impl Backup {
@@ -35,17 +68,64 @@ impl Backup {
         // is left out, so that nothing stays locked there.
         cut.tables.intents.clear();
         cut.head.intents = 0;
-        let mut ready = Vec::new();
-        let (purpose, created_ms) = (Purpose::Backup, cut.head.now_ms);
-        let header = Header { purpose, store_id, index: cut.index, created_ms };
-        let mut framing = Framing::begin(&header, &mut ready);
+        let (mut framing, mut ready) = begin(store_id, cut.index, cut.head.now_ms);
         let Ok(()) = cut.write_tables(Pace::giving_way(), |chunk| {
             framing.block(chunk, &mut ready);
             Ok::<(), Infallible>(())
         });
         let Cut { head, view, .. } = cut;
-        let (feed, chunk) = (Feed::new(view), Vec::new());
-        Self { head, estimate, framing, feed, ready, given: 0, ended: false, chunk }
+        Self::new(head, estimate, framing, ready, Box::new(Feed::new(view)))
+    }
+
+    /// One of all groups of a store, from the [`Portion`]s of one moment of them: what they say of themselves
+    /// first, and then their entries, of one group after the other. None if they do not say it as portions do.
+    ///
+    /// Its revision is the greatest of the groups', or that of the youngest lease if that is greater: the store
+    /// that is made from it gives neither again.
+    ///
+    /// [`Portion`]: crate::Portion
+    pub fn of_portions(
+        store_id: [u8; 16],
+        tables: &[PortionTables],
+        estimate: u64,
+        entries: Box<dyn Chunks>,
+    ) -> Option<Self> {
+        let rows = tables.iter().flat_map(|it| &it.leases).flat_map(|chunk| items(chunk));
+        let leases = leases::merged(rows.collect::<Option<Vec<_>>>()?)?;
+        let youngest = leases.last().map_or(0, leases::number_of);
+        let heads = || tables.iter().map(|it| &it.head);
+        let most = |number: fn(&Head) -> u64| heads().map(number).max().unwrap_or(0);
+        let head = Head {
+            revision: most(|head| head.revision).max(youngest),
+            now_ms: most(|head| head.now_ms),
+            keys: heads().map(|head| head.keys).sum(),
+            digest: heads().fold(0, |sum, head| sum.wrapping_add(head.digest)),
+            sessions: heads().map(|head| head.sessions).sum(),
+            forgotten_ms: most(|head| head.forgotten_ms),
+            leases: leases.len() as u64,
+            intents: 0,
+        };
+        // The groups' records are counted by each for itself.
+        let (mut framing, mut ready) = begin(u128::from_be_bytes(store_id), 1, head.now_ms);
+        framing.block(&head.encode(), &mut ready);
+        tables.iter().flat_map(|it| &it.sessions).for_each(|it| framing.block(it, &mut ready));
+        let saved = SavedTables { leases, ..SavedTables::default() };
+        let Ok(()) = write_tables(&saved, |chunk| {
+            framing.block(chunk, &mut ready);
+            Ok::<(), Infallible>(())
+        });
+        Some(Self::new(head, estimate, framing, ready, entries))
+    }
+
+    fn new(
+        head: Head,
+        estimate: u64,
+        framing: Framing,
+        ready: Vec<u8>,
+        entries: Box<dyn Chunks>,
+    ) -> Self {
+        let (given, ended, chunk) = (0, false, Vec::new());
+        Self { head, estimate, framing, entries, ready, given, ended, chunk }
     }
 
     /// The revision of the cut.
@@ -68,12 +148,18 @@ impl Backup {
         self.estimate
     }
 
-    /// Appends the file's next bytes, at most `most` of them; nothing at its end.
-    pub fn read(&mut self, most: usize, out: &mut Vec<u8>) {
+    /// Appends the file's next bytes, at most `most` of them.
+    ///
+    /// # Errors
+    /// What is missing does not come any more: the file cannot be made whole.
+    pub fn read(&mut self, most: usize, out: &mut Vec<u8>) -> Result<Fed, Lost> {
         let mut left = most;
         while left > 0 {
-            if self.given == self.ready.len() && !self.refill() {
-                return;
+            if self.given == self.ready.len() {
+                match self.refill()? {
+                    Fed::More => {}
+                    fed @ (Fed::Later | Fed::End) => return Ok(fed),
+                }
             }
             let ready = &self.ready[self.given..];
             let step = &ready[..left.min(ready.len())];
@@ -81,24 +167,36 @@ impl Backup {
             self.given += step.len();
             left -= step.len();
         }
+        Ok(Fed::More)
     }
 
-    fn refill(&mut self) -> bool {
-        self.ready.clear();
-        self.given = 0;
+    fn refill(&mut self) -> Result<Fed, Lost> {
         if self.ended {
-            return false;
+            return Ok(Fed::End);
         }
         self.chunk.clear();
-        self.feed.next_chunk(&mut self.chunk);
-        if self.chunk.is_empty() {
-            self.framing.end(&mut self.ready);
-            self.ended = true;
-        } else {
-            self.framing.block(&self.chunk, &mut self.ready);
+        let fed = self.entries.next_chunk(&mut self.chunk)?;
+        if fed != Fed::Later {
+            self.ready.clear();
+            self.given = 0;
         }
-        true
+        match fed {
+            Fed::Later => return Ok(Fed::Later),
+            Fed::More => self.framing.block(&self.chunk, &mut self.ready),
+            Fed::End => {
+                self.framing.end(&mut self.ready);
+                self.ended = true;
+            }
+        }
+        Ok(Fed::More)
     }
+}
+
+/// The beginning of a file.
+fn begin(store_id: u128, index: u64, created_ms: u64) -> (Framing, Vec<u8>) {
+    let mut ready = Vec::new();
+    let header = Header { purpose: Purpose::Backup, store_id, index, created_ms };
+    (Framing::begin(&header, &mut ready), ready)
 }
 
 /// What a backup's file holds. It has been read from its first byte to its last.

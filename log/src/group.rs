@@ -32,7 +32,7 @@ use crate::pace::Pace;
 use crate::positions::Positions;
 use crate::state::State;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Mutex, RwLock, RwLockReadGuard};
+use crate::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use crate::tail::Tail;
 
 /// The data and everything that keeps it in order.
@@ -176,9 +176,9 @@ impl Group {
         }
     }
 
-    /// Makes known whether anything is locked. Call it with the order lock held.
+    /// Makes known whether a part is prepared. Call it with the order lock held.
     pub(crate) fn note_intents(&self, tables: &Tables) {
-        self.has_locks.store(!tables.intents.is_free(), Ordering::Release);
+        self.has_locks.store(!tables.intents.has_no_parts(), Ordering::Release);
     }
 
     /// A page of leases. Not for a turn: it waits for its own.
@@ -242,8 +242,11 @@ impl Group {
     /// Freezes everything at the end of a record. Writes wait for as long as it takes to share the
     /// leaves and to copy what is remembered of sessions and leases; reads do not.
     pub(crate) fn cut(&self) -> Cut {
-        // Under the order lock no record is half applied.
-        let order = self.order.lock();
+        self.cut_under(self.order.lock())
+    }
+
+    /// The same, for whoever has the order lock: under it no record is half applied.
+    pub(crate) fn cut_under(&self, order: MutexGuard<'_, Order>) -> Cut {
         let (index, revision) = self.positions.last();
         let now_ms = self.clock.now_ms();
         let shards = self.read_all();

@@ -51,6 +51,7 @@ pub mod offline;
 mod options;
 mod pace;
 mod pieces;
+mod portion;
 mod positions;
 mod prepare;
 mod recover;
@@ -69,7 +70,7 @@ mod turn;
 mod walk;
 mod writer;
 
-pub use backup::Backup;
+pub use backup::{Backup, Chunks, Fed};
 pub use commit::{
     Answer, Answers, Call, Commit, Failed, Identity, Lost, Pending, PendingBackup, Promise,
     Standing, collect,
@@ -81,6 +82,7 @@ pub use log::{Log, Permit};
 pub use manifest::Manifest;
 pub use memory::{Eviction, MemoryOptions};
 pub use options::{Durability, Options, Stats, Upkeep};
+pub use portion::{NotStill, Portion, PortionRows, PortionTables};
 pub use recover::{Recovery, Report};
 pub use replica::{Applying, Frozen, FrozenChunks, Replica, ReplicaOptions};
 pub use snapshot::{Published, SnapshotInfo};

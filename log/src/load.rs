@@ -101,7 +101,7 @@ impl Settings {
             record_bytes: self.record_bytes,
             revision: AtomicU64::new(revision),
             lease_due_ms: AtomicU64::new(tables.leases.next_due().unwrap_or(u64::MAX)),
-            has_locks: AtomicBool::new(!tables.intents.is_free()),
+            has_locks: AtomicBool::new(!tables.intents.has_no_parts()),
             order: Mutex::new(Order { tables, ..Order::default() }),
             memory,
             dice: AtomicU64::new(self.dice),

@@ -24,7 +24,9 @@ use crate::reply::{Encoded, Reply, Written};
 use crate::sessions::{Answer, Numbered};
 use crate::shard::Shard;
 use crate::shards::{KeyHash, Writing};
-use crate::step::{AdoptLease, Decide, Finish, Forget, GrantLease, Prepare, Resolve, Step};
+use crate::step::{
+    AdoptLease, Decide, Finish, Forget, GrantLease, Hold, Prepare, Release, Resolve, Step,
+};
 use crate::tables::Tables;
 
 /// When and where in the order a command stands.
@@ -105,6 +107,7 @@ pub fn apply_request<G: DerefMut<Target = Shard>>(
     stamp: Stamp,
     request: &Request<'_>,
 ) -> Result<(Reply, Option<Change>), Refusal> {
+    tables.intents.forget_holds(stamp.now_ms);
     if let Some(lock) = tables.intents.blocking(request, &tables.leases, stamp.now_ms) {
         return Ok((Reply::Locked(Box::new(lock)), None));
     }
@@ -249,6 +252,14 @@ pub fn apply_step<G: DerefMut<Target = Shard>>(
             tables.intents.forget(&forget.txn);
             (Encoded::answer::<Forget>(&(), stamp.revision), None)
         }
+        Step::Hold(hold) => {
+            let held = op::hold::hold(tables, stamp, hold);
+            (Encoded::answer::<Hold>(&held, stamp.revision), None)
+        }
+        Step::Release(release) => {
+            let held = op::hold::release(tables, stamp, release);
+            (Encoded::answer::<Release>(&held, stamp.revision), None)
+        }
     }
 }
 
@@ -355,12 +366,12 @@ impl<'t, 'a, G: DerefMut<Target = Shard>> Transition<'t, 'a, G> {
 
     /// Whether a transaction over groups wants this key to stay as it is.
     pub(crate) fn is_locked(&self, key: &[u8]) -> bool {
-        self.intents.is_locked(key)
+        self.intents.is_locked(key, self.stamp.now_ms)
     }
 
     /// Whether one wants this lease to stay.
     pub(crate) fn is_lease_held(&self, lease: u64) -> bool {
-        self.intents.is_lease_held(lease, self.leases)
+        self.intents.is_lease_held(lease, self.leases, self.stamp.now_ms)
     }
 
     /// What it changed, if anything.

@@ -7,7 +7,8 @@
 //!                                     └─▶ Resolve (at home) ─▶ given up, until its deadline
 //! ```
 //! A key that a transaction may write, or has compared, stays as it is until the transaction has ended: no
-//! write, no end of its time and no eviction touches it. Two that only read a key share its lock.
+//! write, no end of its time and no eviction touches it. Two that only read a key share its lock. A hold
+//! ([`crate::holds`]) keeps all keys as they are.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -19,6 +20,7 @@ use tidekeep_protocol::op::{Request, Txn, TxnOp};
 use tidekeep_protocol::range::Range;
 
 use crate::digest::fnv;
+use crate::holds::{Held, Holds};
 use crate::leases::Leases;
 use crate::step::{Lock, Outcome, Prepare, TxnId, Votes};
 
@@ -57,6 +59,7 @@ pub struct Intents {
     ranges: Vec<(Vec<u8>, Option<Vec<u8>>, TxnId)>,
     /// How many intents tie keys to a lease.
     leases: BTreeMap<u64, u32>,
+    holds: Holds,
     bytes: usize,
 }
 
@@ -73,6 +76,7 @@ enum Row {
     Intent(Intent),
     Decision(TxnId, Decision),
     GivenUp(u64, TxnId),
+    Held(TxnId, Held),
 }
 
 /// What a request needs of a group.
@@ -85,16 +89,54 @@ enum Need<'a> {
 const INTENT_BYTES: usize = 400;
 
 impl Intents {
-    /// Whether nothing is locked: the way of nearly every command.
+    /// Whether nothing is locked or held: the way of nearly every command.
     #[inline]
     pub fn is_free(&self) -> bool {
+        self.intents.is_empty() && self.holds.is_empty()
+    }
+
+    /// Whether no part is prepared: the way of nearly every read.
+    #[inline]
+    pub fn has_no_parts(&self) -> bool {
         self.intents.is_empty()
+    }
+
+    /// The hold of this name, if its time is not over at `now_ms`.
+    pub fn held(&self, id: &TxnId, now_ms: u64) -> Option<Held> {
+        self.holds.get(id, now_ms)
+    }
+
+    /// Whether anybody holds all keys.
+    pub(crate) fn is_held(&self, now_ms: u64) -> bool {
+        self.holds.is_held(now_ms)
+    }
+
+    /// Begins a hold, unless it has begun; gives it as it is.
+    pub(crate) fn hold(&mut self, id: TxnId, held: Held, now_ms: u64) -> Held {
+        self.holds.forget(now_ms);
+        self.holds.begin(id, held);
+        self.holds.get(&id, now_ms).unwrap_or(held)
+    }
+
+    /// Ends a hold.
+    pub(crate) fn let_go(&mut self, id: &TxnId) {
+        self.holds.end(id);
+    }
+
+    /// Forgets the holds whose time is over.
+    pub(crate) fn forget_holds(&mut self, now_ms: u64) {
+        if !self.holds.is_empty() {
+            self.holds.forget(now_ms);
+        }
     }
 
     /// The lock that is in the way of a client's request at `now_ms`, if there is one.
     pub fn blocking(&self, request: &Request<'_>, leases: &Leases, now_ms: u64) -> Option<Lock> {
         if self.is_free() {
             return None;
+        }
+        if let Some(lock) = self.holds.lock(now_ms).filter(|_| changes_keys(request)) {
+            return Some(lock);
         }
         let key = |key, writes| self.in_the_way(None, &Need::Key { key, writes });
         let txn = match request {
@@ -127,14 +169,16 @@ impl Intents {
         self.lock_of(other_try.or_else(holder)?, now_ms)
     }
 
-    /// Whether a key is to stay as it is.
-    pub fn is_locked(&self, key: &[u8]) -> bool {
-        !self.is_free() && self.in_the_way(None, &Need::Key { key, writes: true }).is_some()
+    /// Whether a key is to stay as it is at `now_ms`.
+    pub fn is_locked(&self, key: &[u8], now_ms: u64) -> bool {
+        let is_locked = || self.in_the_way(None, &Need::Key { key, writes: true }).is_some();
+        !self.is_free() && (self.is_held(now_ms) || is_locked())
     }
 
-    /// Whether a lease is to stay, or any of its keys.
-    pub fn is_lease_held(&self, lease: u64, leases: &Leases) -> bool {
-        !self.is_free() && self.holder_of_lease(lease, leases).is_some()
+    /// Whether a lease is to stay at `now_ms`, or any of its keys.
+    pub fn is_lease_held(&self, lease: u64, leases: &Leases, now_ms: u64) -> bool {
+        let is_locked = || self.holder_of_lease(lease, leases).is_some();
+        !self.is_free() && (self.is_held(now_ms) || is_locked())
     }
 
     fn holder_of_lease(&self, lease: u64, leases: &Leases) -> Option<TxnId> {
@@ -288,7 +332,7 @@ impl Intents {
 
     /// How many rows a snapshot keeps.
     pub fn rows(&self) -> usize {
-        self.intents.len() + self.decisions.len() + self.given_up.len()
+        self.intents.len() + self.decisions.len() + self.given_up.len() + self.holds.len()
     }
 
     /// What the table costs in memory, in bytes.
@@ -301,7 +345,8 @@ impl Intents {
         let intents = self.intents.values().cloned().map(Row::Intent);
         let decisions = self.decisions.iter().map(|(txn, it)| Row::Decision(*txn, it.clone()));
         let given_up = self.given_up.iter().map(|(deadline, txn)| Row::GivenUp(*deadline, *txn));
-        let rows = intents.chain(decisions).chain(given_up);
+        let held = self.holds.iter().map(|(id, held)| Row::Held(id, held));
+        let rows = intents.chain(decisions).chain(given_up).chain(held);
         let pack = |row: Row| {
             let mut bytes = Vec::new();
             codec::encode(&row, &mut bytes);
@@ -327,6 +372,7 @@ impl Intents {
             Row::GivenUp(deadline_ms, txn) => {
                 self.given_up.insert((deadline_ms, txn)).then_some(())?;
             }
+            Row::Held(id, held) => self.holds.begin(id, held).then_some(())?,
         }
         Some(())
     }
@@ -339,6 +385,29 @@ impl Intents {
 
 /// Before every other.
 const FIRST: TxnId = TxnId { session: [0; 16], sequence: 0, attempt: 0 };
+
+/// Whether a request may change keys, as far as can be told from it alone.
+fn changes_keys(request: &Request<'_>) -> bool {
+    match request {
+        Request::Put(_)
+        | Request::Delete(_)
+        | Request::Touch(_)
+        | Request::Increment(_)
+        | Request::DeleteRange(_)
+        | Request::Txn(_)
+        | Request::LeaseRevoke(_) => true,
+        Request::Get(_)
+        | Request::Scan(_)
+        | Request::Children(_)
+        | Request::Watch(_)
+        | Request::Status(_)
+        | Request::LeaseGrant(_)
+        | Request::LeaseKeepAlive(_)
+        | Request::Leases(_)
+        | Request::Backup(_)
+        | Request::Cluster(_) => false,
+    }
+}
 
 /// What a part reads and writes, whichever way it goes.
 fn needs<'t, 'a>(txn: &'t Txn<'a>) -> impl Iterator<Item = Need<'a>> + use<'t, 'a> {

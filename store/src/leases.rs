@@ -187,8 +187,8 @@ impl Leases {
     #[must_use = "what cannot be read must not be passed over"]
     pub fn read(&mut self, bytes: &[u8]) -> Option<()> {
         let packed = PackedLease::try_from(bytes).ok()?;
-        let number = |at: usize| u64::from_le_bytes(core::array::from_fn(|i| packed[at + i]));
-        self.insert(number(0), number(8), number(16)).then_some(())
+        let [lease, ttl_ms, expires_at] = [0, 8, END_AT].map(|at| number_at(&packed, at));
+        self.insert(lease, ttl_ms, expires_at).then_some(())
     }
 
     /// Whether it is new.
@@ -197,6 +197,32 @@ impl Leases {
         let kept = Lease { ttl_ms, expires_at, entries: BTreeSet::new() };
         self.leases.insert(lease, kept).is_none()
     }
+}
+
+/// One list of the leases in the lists of several groups: each is the same in all that have it, and ends where it
+/// ends first. None if something among them is no lease.
+pub fn merged<'a>(packed: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<PackedLease>> {
+    let mut all: BTreeMap<u64, PackedLease> = BTreeMap::new();
+    for bytes in packed {
+        let lease = PackedLease::try_from(bytes).ok()?;
+        let known = all.entry(number_at(&lease, 0)).or_insert(lease);
+        if number_at(&lease, END_AT) < number_at(known, END_AT) {
+            *known = lease;
+        }
+    }
+    Some(all.into_values().collect())
+}
+
+/// The number of a packed lease.
+pub fn number_of(packed: &PackedLease) -> u64 {
+    number_at(packed, 0)
+}
+
+/// Where a packed lease says when it ends.
+const END_AT: usize = 16;
+
+fn number_at(packed: &PackedLease, at: usize) -> u64 {
+    u64::from_le_bytes(core::array::from_fn(|i| packed[at + i]))
 }
 
 /// What a request gets that names a lease which is not there.

@@ -11,7 +11,7 @@
 //! | [`entry`], [`leaf`], [`shard`] | what is kept: one allocation an entry, leaves shared with views, `index`, `leaves`, `fences` and `hints` to find them, `sorted` to lay many out, `digest` to compare them |
 //! | [`shards`], [`fingerprint`] | which shard holds a key; the shards a command needs; keys as numbers |
 //! | [`tables`], [`sessions`] | what is kept beside entries: answers to numbered writes, so that a retry is safe |
-//! | [`intents`] | parts of transactions over groups, and their locks |
+//! | [`intents`], [`holds`] | parts of transactions over groups, and their locks; who keeps all keys as they are |
 //! | [`leases`] | times that clients keep renewing, and what goes when one is over |
 //! | [`record`] | what is logged: stamp, revision, the requests' own bytes |
 //! | [`apply`] | one command to a reply and its changes; `op/` has a file for each writing operation |
@@ -39,6 +39,7 @@ pub mod few;
 pub mod fingerprint;
 mod hints;
 pub mod history;
+pub mod holds;
 mod index;
 pub mod intents;
 pub mod leaf;

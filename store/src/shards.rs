@@ -89,7 +89,12 @@ impl Spread {
             Step::Decide(Decide { txn, .. }) | Step::Finish(Finish { txn, .. }) => {
                 tables.intents.get(txn).map(|intent| &intent.prepare)
             }
-            Step::AdoptLease(_) | Step::GrantLease(_) | Step::Resolve(_) | Step::Forget(_) => None,
+            Step::AdoptLease(_)
+            | Step::GrantLease(_)
+            | Step::Resolve(_)
+            | Step::Forget(_)
+            | Step::Hold(_)
+            | Step::Release(_) => None,
         };
         match part.map(|prepare| codec::decode(&prepare.part)) {
             Some(Ok(txn)) => self.footprint(&Request::Txn(txn), &tables.leases),

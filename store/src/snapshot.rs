@@ -134,6 +134,11 @@ impl Feed {
         Self { view, part: 0, given: 0 }
     }
 
+    /// What it gives the entries of.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
     /// Appends the next chunk; nothing when all was given.
     pub fn next_chunk(&mut self, out: &mut Vec<u8>) {
         let start = out.len();

@@ -6,6 +6,7 @@
 //! ```text
 //! a transaction over groups:   Prepare at all ─▶ Decide at its home ─▶ Finish at the others ─▶ Forget at home
 //! one that was left behind:    Resolve at its home ─▶ Finish where it holds locks
+//! a backup of all groups:      Hold at all ─▶ a cut of each ─▶ Release at all
 //! ```
 
 use alloc::string::String;
@@ -16,6 +17,7 @@ use tidekeep_protocol::codec::{self, Malformed};
 use tidekeep_protocol::op::LeaseReply;
 use tidekeep_protocol::session::{Number, SessionId};
 
+use crate::holds::Held;
 use crate::reply::{Encoded, Reply};
 use crate::sessions::Numbered;
 
@@ -76,6 +78,8 @@ steps! {
     Resolve = 0xC4 => Outcome;
     Forget = 0xC5 => ();
     GrantLease = 0xC6 => Granted;
+    Hold = 0xC7 => Held;
+    Release = 0xC8 => Option<Held>;
 }
 
 /// Makes a lease that another group of the store has granted: it is there under the same number in every
@@ -198,6 +202,9 @@ pub enum Prepared {
     },
     /// The number cannot be run: the answer that is told instead.
     Refused(Fault),
+    /// All keys are held for a moment. Nothing was locked, and whoever has locked something elsewhere is to let
+    /// it go: the one who holds waits for that.
+    Held,
 }
 
 /// What a group's part comes to.
@@ -308,6 +315,23 @@ pub struct Resolve {
 pub struct Forget {
     /// The transaction.
     pub txn: TxnId,
+}
+
+/// Keeps all keys of a group as they are, from now on and for a moment at most. A transaction that was prepared
+/// before goes on to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Its name, which no other has.
+    pub hold: TxnId,
+    /// For how long at most, in milliseconds.
+    pub for_ms: u32,
+}
+
+/// Ends a hold; answered with what it was, unless it had ended before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Its name.
+    pub hold: TxnId,
 }
 
 impl Encoded {

@@ -99,6 +99,11 @@ impl View {
         })
     }
 
+    /// The same sum over a part alone; none behind the last part. That of everything is the sum of the parts'.
+    pub fn digest_of_part(&self, number: usize) -> Option<u64> {
+        self.part(number).map(digest)
+    }
+
     /// Every entry, shard by shard, those included whose time is over and who wait for their expire
     /// command.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {

@@ -4,6 +4,10 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tidekeep_client::{
@@ -11,7 +15,7 @@ use tidekeep_client::{
     WatchEvent, WatchOptions,
 };
 use tidekeep_tests::cluster::Shape;
-use tidekeep_tests::{Cluster, ServerProcess, tidekeep};
+use tidekeep_tests::{Cluster, ServerProcess, binaries, tidekeep};
 
 use crate::cluster_load::impatient;
 
@@ -174,6 +178,87 @@ fn redis_clients_read_many_keys_of_any_groups() {
     }
     let found = first.ask("MGET a b c d", 9);
     assert_eq!(found, ["*4", "$1", "a", "$1", "b", "$1", "c", "$1", "d"]);
+}
+
+/// Moves one between two counters of different groups, over and over; how often.
+async fn move_money(client: Client, stop: Arc<AtomicBool>) -> u64 {
+    let mut moved = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let (from, to) = (moved % 10, (moved * 7 + 3) % 10);
+        let step = |number, by| TxnStep::increment(format!("money/{number}"), by, Expiry::Keep);
+        let txn = Txn::new().then(step(from, -1)).then(step(to, 1));
+        assert!(client.txn(txn).await.expect("all nodes run").succeeded);
+        moved += 1;
+    }
+    moved
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_by_any_node_is_of_one_moment_and_makes_a_store_alone() {
+    let cluster = tokio::task::block_in_place(|| {
+        Cluster::form(Shape { groups: GROUPS, nodes: 4, ..Shape::default() })
+    });
+    let writer = client(&cluster, 0).await;
+    let value = "x".repeat(1_000);
+    for number in 0..2_000 {
+        let put = writer.put(key(number), value.as_bytes(), PutOptions::default());
+        put.await.expect("all nodes run");
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let moving: Vec<_> = [client(&cluster, 1).await, client(&cluster, 2).await]
+        .into_iter()
+        .map(|client| tokio::spawn(move_money(client, Arc::clone(&stop))))
+        .collect();
+    let folder = tempfile::tempdir().expect("there is room for data");
+    let mut sums = Vec::new();
+    for node in 0..4 {
+        let done = writer.put("before", node.to_string(), PutOptions::default()).await;
+        done.expect("all nodes run");
+        sums.push(tokio::task::block_in_place(|| {
+            let file = folder.path().join(format!("{node}.tide"));
+            let path = file.to_str().expect("text");
+            let taken = tidekeep(cluster.address(node), &["backup", path], b"");
+            assert_eq!(taken.code, 0, "node {node}: {}", taken.stderr);
+            restored(&file, &folder.path().join(format!("store-{node}")), node)
+        }));
+    }
+    stop.store(true, Ordering::Relaxed);
+    for moved in moving {
+        assert!(moved.await.expect("it goes on") > 0);
+    }
+    assert_eq!(sums, [0; 4], "money is made or lost");
+}
+
+/// Restores a backup into a store alone, which must have all that was there; how much money there is.
+fn restored(file: &Path, data: &Path, node: usize) -> i64 {
+    let path = file.to_str().expect("text");
+    let run = |action: &[&str], data: &Path| {
+        let output = Command::new(binaries::server()).args(action).arg(data).output();
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{action:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    run(&["verify"], file);
+    run(&["restore", path], data);
+    let server = ServerProcess::start(data, &[]);
+    let text = |words: &[&str]| {
+        let run = tidekeep(server.address(), words, b"");
+        assert_eq!(run.code, 0, "{words:?}: {}", run.stderr);
+        run.text().trim().to_owned()
+    };
+    assert_eq!(text(&["get", "before", "--output", "raw"]), node.to_string());
+    let lines = text(&["export"]);
+    let of = |prefix: &str| {
+        let begins = format!("{{\"key\":\"{prefix}");
+        lines.lines().filter(|line| line.starts_with(&begins)).count()
+    };
+    assert_eq!(of("key/"), 2_000);
+    let money = |number| {
+        let name = format!("money/{number}");
+        let run = tidekeep(server.address(), &["get", &name, "--output", "raw"], b"");
+        // One that was not moved to yet is not there.
+        if run.code == 0 { run.text().trim().parse().expect("a number") } else { 0_i64 }
+    };
+    (0..10).map(money).sum()
 }
 
 #[test]

@@ -10,13 +10,14 @@ use tidekeep_protocol::range::KeyRange;
 
 use crate::raft::{Instant, Runtime};
 use crate::remote::message::{Ask, Told, page_of};
+use crate::remote::portions::Portions;
 use crate::replicated::Replicated;
 
 /// Cuts that are kept at once, at most: the one that was read longest ago makes room.
 const VIEWS_MAX: usize = 64;
 
 /// A cut that nobody reads is kept for so long.
-const IDLE: Duration = Duration::from_secs(10);
+pub(super) const IDLE: Duration = Duration::from_secs(10);
 
 /// Entries and bytes of a page.
 const PAGE_ENTRIES: usize = 2_000;
@@ -31,6 +32,7 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 /// What is kept for those who follow.
 pub(crate) struct Holding<R: Runtime> {
     views: Mutex<Views<R>>,
+    portions: Portions<R>,
 }
 
 struct Views<R: Runtime> {
@@ -48,28 +50,50 @@ struct Kept<R: Runtime> {
 
 impl<R: Runtime> Holding<R> {
     pub(crate) fn new() -> Self {
-        Self { views: Mutex::new(Views { last: 0, kept: BTreeMap::new() }) }
+        let views = Mutex::new(Views { last: 0, kept: BTreeMap::new() });
+        Self { views, portions: Portions::new() }
     }
 
-    /// Answers a request by this replica.
-    pub(crate) async fn serve(&self, here: &Replicated<R>, request: &[u8]) -> Vec<u8> {
-        let told = match Ask::decode(request) {
-            None => Told::NotHere,
-            Some(Ask::Newest) => Told::Newest(here.feed().revision()),
-            Some(Ask::Changes { after, bytes, wait_ms }) => {
+    /// Lets go what nobody has read for long.
+    pub(crate) fn tidy(&self) {
+        let now = R::Instant::now();
+        self.views.lock().kept.retain(|_, kept| now - kept.read < IDLE);
+        self.portions.tidy(now);
+    }
+
+    /// Answers a request by the replica that is here, if there is one: what is kept outlives it.
+    pub(crate) async fn serve(&self, here: Option<&Replicated<R>>, request: &[u8]) -> Vec<u8> {
+        let told = match (Ask::decode(request), here) {
+            (None, _) => Told::NotHere,
+            (Some(Ask::Page { view, number }), _) => self.page(view, number),
+            (Some(Ask::Piece { portion, number }), _) => self.portions.piece(portion, number),
+            (Some(Ask::Keep { portion }), _) => self.portions.keep(portion),
+            (Some(Ask::Drop { portion }), _) => self.portions.let_go(portion),
+            (Some(_), None) => Told::NotHere,
+            (Some(ask), Some(here)) => self.by_replica(here, ask).await,
+        };
+        told.encode()
+    }
+
+    async fn by_replica(&self, here: &Replicated<R>, ask: Ask) -> Told {
+        match ask {
+            Ask::Newest => Told::Newest(here.feed().revision()),
+            Ask::Changes { after, bytes, wait_ms } => {
                 let wait = Duration::from_millis(wait_ms.into()).min(WAIT_MAX);
                 changes::<R>(here.feed(), after, (bytes as usize).min(CHANGES_BYTES), wait).await
             }
-            Some(Ask::View { start, end }) => {
+            Ask::View { start, end } => {
                 let (start, end) = (start.into_vec(), end.map(|end| end.into_vec()));
                 match here.feed().view(&KeyRange { start, end }).await {
                     Ok(view) => self.keep(view),
                     Err(_) => Told::NotHere,
                 }
             }
-            Some(Ask::Page { view, number }) => self.page(view, number),
-        };
-        told.encode()
+            Ask::Portion { hold } => self.portions.cut(here, hold).await,
+            Ask::Page { .. } | Ask::Piece { .. } | Ask::Keep { .. } | Ask::Drop { .. } => {
+                Told::NotHere
+            }
+        }
     }
 
     fn keep(&self, view: View) -> Told {

@@ -12,7 +12,9 @@ use tidekeep_log::{Change, Entry};
 use tidekeep_protocol::codec;
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::history;
+use tidekeep_store::step::TxnId;
 
+use crate::link::Lane;
 use crate::replicated::FORWARD;
 
 /// Marks, beside [`FORWARD`], what is asked in order to follow a group. Its number is in the bits below.
@@ -20,7 +22,7 @@ pub(crate) const FOLLOW: u32 = 0x4000_0000;
 
 /// What is asked of a node that has a replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Ask {
+pub(crate) enum Ask {
     /// Which revision is the newest.
     Newest,
     /// The changes after a revision, of about `bytes`; if there is none, the next one within `wait_ms`.
@@ -29,11 +31,36 @@ pub(super) enum Ask {
     View { start: ByteBuf, end: Option<ByteBuf> },
     /// The entries of a cut behind those before; pages are numbered from 0.
     Page { view: u64, number: u32 },
+    /// A cut of everything, for a backup: while these keys are held, if they are.
+    Portion { hold: Option<TxnId> },
+    /// The next piece of it; they are numbered from 0. The last one may be asked for again.
+    Piece { portion: u64, number: u32 },
+    /// More of it will be asked for.
+    Keep { portion: u64 },
+    /// No more of it will be asked for.
+    Drop { portion: u64 },
+}
+
+/// A piece of a cut for a backup. They come in this order: its sum, what is no entry, its entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Piece {
+    /// It is being summed up.
+    Summing,
+    /// What it adds up to: a head as a snapshot has it.
+    Head(ByteBuf),
+    /// A chunk of answers to numbered writes.
+    Sessions(ByteBuf),
+    /// A chunk of leases.
+    Leases(ByteBuf),
+    /// The entries come next.
+    Tables,
+    /// Chunks of entries; none at the end.
+    Entries(Vec<ByteBuf>),
 }
 
 /// What it says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// It has no replica, or none that can be asked now.
     NotHere,
     /// It has forgotten these changes.
@@ -48,6 +75,16 @@ pub(super) enum Told {
     Page(Vec<ByteBuf>),
     /// It keeps no such cut any more, or is at another page.
     Gone,
+    /// A cut was made for a backup, of about so many bytes.
+    Portion { portion: u64, estimate: u64 },
+    /// The keys are not held.
+    NotHeld,
+    /// What is under way there is to end first.
+    Busy,
+    /// A piece of a cut.
+    Piece(Piece),
+    /// It is kept, or let go.
+    Noted,
 }
 
 impl Ask {
@@ -56,8 +93,20 @@ impl Ask {
         Self::View { start: ByteBuf::from(start), end: end.map(ByteBuf::from) }
     }
 
+    /// How it travels: what is long must not be in the way of what is waited for.
+    pub(crate) fn lane(&self) -> Lane {
+        match self {
+            Self::Newest | Self::Changes { .. } | Self::View { .. } | Self::Portion { .. } => {
+                Lane::Entries
+            }
+            Self::Page { .. } | Self::Piece { .. } | Self::Keep { .. } | Self::Drop { .. } => {
+                Lane::Snapshots
+            }
+        }
+    }
+
     /// The request's bytes.
-    pub(super) fn encode(&self, group: u32) -> Vec<u8> {
+    pub(crate) fn encode(&self, group: u32) -> Vec<u8> {
         let mut out = (FORWARD | FOLLOW | group).to_le_bytes().to_vec();
         codec::encode(self, &mut out);
         out
@@ -69,13 +118,13 @@ impl Ask {
 }
 
 impl Told {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         codec::encode(self, &mut out);
         out
     }
 
-    pub(super) fn decode(reply: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(reply: &[u8]) -> Option<Self> {
         codec::decode(reply).ok()
     }
 
@@ -114,9 +163,4 @@ pub(super) fn page_of(entries: &[Entry]) -> Told {
         ByteBuf::from(bytes)
     };
     Told::Page(entries.iter().map(pack).collect())
-}
-
-/// What a node is told that follows a group by one that has no replica of it.
-pub(crate) fn not_here() -> Vec<u8> {
-    Told::NotHere.encode()
 }

@@ -10,7 +10,7 @@ use tidekeep_log::{Change, Changed, Changes, Lost, PendingView, Promise, TooOld}
 use tidekeep_protocol::range::KeyRange;
 use tokio::sync::{oneshot, watch};
 
-use crate::link::{Lane, Link};
+use crate::link::Link;
 use crate::raft::{Instant, Runtime};
 use crate::remote::fetched;
 use crate::remote::message::{Ask, Told, changes_of};
@@ -249,11 +249,7 @@ impl<R: Runtime> Mirror<R> {
     pub(super) async fn ask(&self, turn: usize, ask: &Ask, wait: Duration) -> Option<Told> {
         let holders = (self.holders)();
         let (to, at) = holders.get(turn % holders.len().max(1))?;
-        let lane = match ask {
-            Ask::Newest | Ask::Changes { .. } | Ask::View { .. } => Lane::Entries,
-            Ask::Page { .. } => Lane::Snapshots,
-        };
-        let reply = self.link.call(*to, at, lane, ask.encode(self.group), wait + REPLY);
+        let reply = self.link.call(*to, at, ask.lane(), ask.encode(self.group), wait + REPLY);
         Told::decode(&reply.await.ok()?)
     }
 

@@ -5,12 +5,14 @@
 //! Feed ─▶ mirror: the recent changes, kept up by one long poll for all who follow ─▶ Link ─▶ holding ─▶ replica
 //!           └─▶ fetched: a cut, chunk by chunk ───────────────────────────────────▶ Link ─▶ holding ─▶ replica
 //! ```
+//! Backups are made of cuts that are held and given the same way (`portions`), on every node.
 
 mod fetched;
 mod holding;
 mod message;
 mod mirror;
+mod portions;
 
 pub(crate) use holding::Holding;
-pub(crate) use message::{FOLLOW, not_here};
+pub(crate) use message::{Ask, FOLLOW, Piece, Told};
 pub(crate) use mirror::Mirror;

@@ -24,10 +24,11 @@ use std::sync::Arc;
 use openraft::type_config::AsyncRuntime;
 use tidekeep_log::clock::{Clock, Monotone};
 use tidekeep_log::{
-    Answer, Answers, Backup, Call, Commit, Entry, Failed as StorageFailed, Feed, Identity, Pending,
-    PendingBackup, Promise, Standing,
+    Answer, Answers, Backup, Call, Commit, Entry, Failed as StorageFailed, Feed, Identity, Lost,
+    NotStill, Pending, PendingBackup, Portion, Promise, Standing,
 };
 use tidekeep_protocol::error::{Code, Refusal};
+use tidekeep_store::step::TxnId;
 
 use crate::link::Link;
 use crate::raft::Member;
@@ -93,6 +94,14 @@ impl<R: AsyncRuntime> Replicated<R> {
             0 => self.sequencer.read(Read::Calls(piece)),
             _ => self.sequencer.order(piece),
         }
+    }
+
+    /// A cut of the newest state, as the group's part of a backup of all; see [`tidekeep_log::Replica::portion`].
+    pub(crate) fn portion(
+        &self,
+        hold: Option<TxnId>,
+    ) -> Promise<Result<Result<Portion, NotStill>, Lost>> {
+        self.sequencer.look(move |replica| replica.portion(hold.as_ref()))
     }
 
     /// Runs calls that another node has passed on, if this one leads.

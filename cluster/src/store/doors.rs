@@ -19,7 +19,7 @@ use crate::link::PeerAddress;
 use crate::node::{Forward, Forwarded, Life, Node};
 use crate::placement::NodeId;
 use crate::raft::{Member, Runtime};
-use crate::remote::{FOLLOW, Holding, Mirror};
+use crate::remote::{Ask, FOLLOW, Holding, Mirror, Told};
 use crate::replicated::{
     Calls, Done, Elsewhere, Failed, Piece, Replicated, ReplicatedOptions, not_here,
 };
@@ -41,6 +41,14 @@ pub(crate) struct Doors<R: Runtime> {
     drawn: AtomicU64,
     /// What those read here who follow a group that they have no replica of.
     holding: Holding<R>,
+}
+
+/// A node that has a replica of a group, or had one when it was asked for something.
+#[derive(Clone)]
+pub(crate) struct Holder {
+    pub(crate) group: GroupId,
+    /// None if it is this one.
+    at: Option<(NodeId, PeerAddress)>,
 }
 
 struct Door<R: Runtime> {
@@ -197,6 +205,25 @@ impl<R: Runtime> Doors<R> {
         &self.doors[usize::from(group.0)].elsewhere
     }
 
+    /// The nodes that have a replica of a group, this one first if it has one.
+    pub(crate) fn holders(&self, group: GroupId) -> Vec<Holder> {
+        let here = self.here(group).map(|_| Holder { group, at: None });
+        let others = holders(&self.node, group).into_iter();
+        here.into_iter().chain(others.map(|at| Holder { group, at: Some(at) })).collect()
+    }
+
+    /// Asks a node that has a replica of a group, or keeps something of it; none if it does not answer.
+    pub(crate) async fn follow(&self, holder: &Holder, ask: &Ask, wait: Duration) -> Option<Told> {
+        let request = ask.encode(u32::from(holder.group.0));
+        let reply = match &holder.at {
+            None => self.holding.serve(self.here(holder.group).as_deref(), &request).await,
+            Some((to, at)) => {
+                self.node.link().call(*to, at, ask.lane(), request, wait).await.ok()?
+            }
+        };
+        Told::decode(&reply)
+    }
+
     /// The recent changes of a group, by the nodes that have a replica of it.
     pub(crate) fn mirror(&self, group: GroupId) -> &Arc<Mirror<R>> {
         &self.doors[usize::from(group.0)].mirror
@@ -217,7 +244,10 @@ impl<R: Runtime> Doors<R> {
 async fn keep_up<R: Runtime>(doors: Weak<Doors<R>>) {
     loop {
         match doors.upgrade() {
-            Some(doors) if doors.is_open() => doors.all_here().for_each(drop),
+            Some(doors) if doors.is_open() => {
+                doors.all_here().for_each(drop);
+                doors.holding.tidy();
+            }
             _ => return,
         }
         R::sleep(LOOK).await;
@@ -241,17 +271,17 @@ struct Passed<R: Runtime>(Weak<Doors<R>>);
 impl<R: Runtime> Forward for Passed<R> {
     fn forward(&self, _from: NodeId, group: u32, request: Vec<u8>) -> Forwarded {
         let follows = group & FOLLOW != 0;
-        let found = self.0.upgrade().and_then(|doors| {
-            let group = GroupId(u16::try_from(group & !FOLLOW).ok()?);
-            let here = doors.here(group)?;
-            Some((doors, here))
-        });
+        let group = u16::try_from(group & !FOLLOW).ok().map(GroupId);
+        let doors = self.0.upgrade();
+        let here = doors.as_ref().zip(group).and_then(|(doors, group)| doors.here(group));
         Box::pin(async move {
-            match found {
-                Some((doors, here)) if follows => doors.holding.serve(&here, &request).await,
-                Some((_, here)) => here.serve(&request).await,
-                None if follows => crate::remote::not_here(),
-                None => not_here(),
+            match (doors, here) {
+                (Some(doors), here) if follows => {
+                    doors.holding.serve(here.as_deref(), &request).await
+                }
+                (None, _) if follows => Told::NotHere.encode(),
+                (_, Some(here)) => here.serve(&request).await,
+                (_, None) => not_here(),
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidekeep_log::{Changed, Changes, Feed, Lost, PendingView, TooOld};
+use tidekeep_log::{Changed, Changes, Feed, PendingView, TooOld};
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_protocol::slot::GroupId;
 
@@ -10,13 +10,6 @@ use crate::raft::Runtime;
 use crate::remote::Mirror;
 use crate::replicated::Replicated;
 use crate::store::doors::Doors;
-
-/// What is told where the state itself is asked for, which this node has not.
-pub(super) fn no_replica() -> Lost {
-    Lost::new(
-        "this node holds no replica of the store; ask one that `tidekeep cluster status` names",
-    )
-}
 
 /// The feed of a group, by the replica that this node has now, or by nodes that have one.
 pub(super) struct Known<R: Runtime> {

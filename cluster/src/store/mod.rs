@@ -1,6 +1,7 @@
 //! The store that a cluster keeps, as one of its nodes serves it: by its own replica where it has one, by
 //! those of others where it has not. Replicas come and go under it as the table says.
 
+mod backup;
 mod batch;
 mod doors;
 mod feeds;
@@ -12,8 +13,7 @@ use std::sync::Arc;
 
 use tidekeep_log::clock::{Clock, Monotone};
 use tidekeep_log::{
-    Answers, Call, Commit, Entry, Failed, Feed, Identity, Lost, Pending, PendingBackup, Promise,
-    Standing,
+    Answers, Call, Commit, Entry, Failed, Feed, Identity, Pending, PendingBackup, Promise, Standing,
 };
 use tidekeep_protocol::op::Cluster;
 use tidekeep_protocol::slot::{GroupCount, GroupId};
@@ -25,7 +25,7 @@ use crate::raft::Runtime;
 use crate::replicated::{Replicated, submit_by};
 
 pub(crate) use doors::Doors;
-use feeds::{Known, no_replica};
+use feeds::Known;
 
 /// A cluster's store on one of its nodes.
 pub struct Store<R: Runtime> {
@@ -65,10 +65,6 @@ impl<R: Runtime> Store<R> {
         self.doors.here(self.doors.group_of(key))
     }
 }
-
-/// Groups are cut at different moments, so that a transaction over several could be in a backup by half.
-const NO_BACKUP: &str = "a store of several groups has no backup: no cut is of one moment in all groups; \
-read it by scan, or keep enough replicas";
 
 impl<R: Runtime> Commit for Store<R> {
     fn submit(&self, calls: &[Call<'_>], answers: &mut dyn Answers) -> Pending {
@@ -117,12 +113,9 @@ impl<R: Runtime> Commit for Store<R> {
     }
 
     fn backup(&self) -> PendingBackup {
-        if self.doors.groups() != GroupCount::ONE {
-            return Promise::ready(Err(Lost::new(NO_BACKUP)));
-        }
         match self.doors.here(GroupId(0)) {
-            Some(here) => here.backup(),
-            None => Promise::ready(Err(no_replica())),
+            Some(here) if self.doors.groups() == GroupCount::ONE => here.backup(),
+            _ => backup::begin(&self.doors),
         }
     }
 

@@ -160,6 +160,8 @@ impl<'t, R: Runtime> Attempt<'t, R> {
                 Ok(Prepared::Done(_) | Prepared::Conflict(_)) => Tried::InTheWay,
                 Ok(Prepared::Late { now_ms }) => Tried::Late(now_ms),
                 Ok(Prepared::Refused(fault)) => Tried::Refused(refusal_of(&fault)),
+                Ok(Prepared::Held) if self.is_over() => Tried::Refused(in_the_way()),
+                Ok(Prepared::Held) => Tried::InTheWay,
                 // Nothing is decided without it.
                 Err(_) => Tried::Refused(leaderless()),
             };

@@ -27,7 +27,7 @@ use tidekeep_protocol::session::{Number, SessionId};
 use tidekeep_protocol::slot::{GroupId, hash64};
 use tidekeep_store::reply::Reply;
 use tidekeep_store::sessions::Numbered;
-use tidekeep_store::step::Asks;
+use tidekeep_store::step::{Asks, TxnId};
 
 use crate::placement::NodeId;
 use crate::raft::Runtime;
@@ -86,6 +86,12 @@ impl<R: Runtime> Coordinator<R> {
             seen_ms: AtomicU64::new(0),
             runtime: PhantomData,
         }
+    }
+
+    /// A name for a hold, which no transaction and no other hold has.
+    pub(crate) fn name_hold(&self) -> TxnId {
+        let attempt = self.attempts.fetch_add(1, Ordering::Relaxed);
+        TxnId { session: self.session.0, sequence: 0, attempt }
     }
 
     /// Runs a transaction, or a delete of a range: one call.

@@ -13,11 +13,12 @@ use parking_lot::Mutex;
 use tidekeep_cluster::node::{AdminError, ClusterStatus, Node};
 use tidekeep_cluster::{Member, NodeId, Store};
 use tidekeep_log::{Answer, Call, Reply};
-use tidekeep_protocol::op::{Get, Request};
+use tidekeep_protocol::condition::Condition;
+use tidekeep_protocol::op::{Delete, Get, Request};
 use tidekeep_protocol::slot::{GroupCount, GroupId};
 
 use crate::machine::{Machine, introduction};
-use crate::simulated::records::put_of;
+use crate::simulated::records::{put_of, record_of};
 use crate::simulated::wire::Wire;
 
 /// The hash of the secret that all nodes join with.
@@ -211,6 +212,21 @@ impl Cluster {
             matches!(SimRuntime::timeout(LOOK * 20, written).await, Ok(Ok(_))).then_some(())
         })
         .await;
+    }
+
+    /// Deletes what [`Self::write`] has put into every group, whosever key it is: a store of several groups has
+    /// each key but once.
+    pub(crate) async fn sweep(&self) {
+        for group in self.groups.groups() {
+            for key in ["first", "last"] {
+                let delete = Request::Delete(Delete {
+                    key: key.as_bytes(),
+                    condition: Condition::Always,
+                    previous: false,
+                });
+                self.order(group, record_of(&delete)).await;
+            }
+        }
     }
 
     /// How many keys a group has where it is led.

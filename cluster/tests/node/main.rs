@@ -3,6 +3,7 @@
 //! replicas that it should, all of which are equal, and nobody keeps what he should not.
 
 mod asked;
+mod backups;
 mod cluster;
 mod failing;
 mod growing;

@@ -22,16 +22,17 @@ use tidekeep_protocol::range::KeyRange;
 use tidekeep_protocol::session::{Number, SessionId};
 use tidekeep_protocol::slot::{GroupCount, GroupId, slot_of};
 
+use crate::backups::back_up;
 use crate::cluster::{Cluster, simulate};
 use crate::serving::{Served, ask, put, run, value_of};
 
 /// Seeds of the everyday run.
 const SEEDS: u64 = 1;
 
-const ACCOUNTS: usize = 8;
-const CLIENTS: usize = 4;
-const GROUPS: u16 = 4;
-const BEGIN: i64 = 100;
+pub(crate) const ACCOUNTS: usize = 8;
+pub(crate) const CLIENTS: usize = 4;
+pub(crate) const GROUPS: u16 = 4;
+pub(crate) const BEGIN: i64 = 100;
 
 /// How long things go wrong.
 const TROUBLE: Duration = Duration::from_secs(40);
@@ -39,11 +40,11 @@ const TROUBLE: Duration = Duration::from_secs(40);
 /// How long a client waits for an answer before it asks another node.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-fn account(number: usize) -> String {
+pub(crate) fn account(number: usize) -> String {
     format!("account-{number}")
 }
 
-fn count_of(client: usize) -> String {
+pub(crate) fn count_of(client: usize) -> String {
     format!("transfers-of-{client}")
 }
 
@@ -71,35 +72,26 @@ fn money_moves_between_groups_once_and_whole_whatever_fails() {
 }
 
 /// What all clients know, and what they have seen.
-struct Bank {
-    cluster: Cluster,
+pub(crate) struct Bank {
+    pub(crate) cluster: Cluster,
     told: bool,
-    end: SimInstant,
+    pub(crate) end: SimInstant,
     /// The transfers of each client that were confirmed.
-    confirmed: Mutex<[i64; CLIENTS]>,
+    pub(crate) confirmed: Mutex<[i64; CLIENTS]>,
     reads: Mutex<u64>,
 }
 
 fn storm(seed: u64, told: bool) {
     simulate(seed, async move {
         let mut random = fastrand::Rng::with_seed(seed);
-        let cluster = Cluster::serving(random.u64(3..=5), GROUPS).await;
-        let store = cluster.store(NodeId(1));
-        for number in 0..ACCOUNTS {
-            ask(&store, Request::Increment(increment(&account(number), BEGIN))).await;
-        }
-        drop(store);
-        let groups: std::collections::BTreeSet<_> =
-            (0..ACCOUNTS).map(|number| group_of(account(number).as_bytes())).collect();
-        assert!(groups.len() > 2, "the accounts are in {groups:?}");
-        let end = SimInstant::now() + TROUBLE;
-        let (confirmed, reads) = (Mutex::default(), Mutex::default());
-        let bank = Arc::new(Bank { cluster, told, end, confirmed, reads });
+        let bank = Bank::open(random.u64(3..=5), TROUBLE, told).await;
         let mut clients = Vec::new();
         for client in 0..CLIENTS {
             let moving = Arc::clone(&bank).transfer(client, random.fork());
             clients.push(SimRuntime::spawn(moving));
         }
+        let node = NodeId(random.u64(1..=bank.cluster.machines().len() as u64));
+        clients.push(SimRuntime::spawn(back_up(Arc::clone(&bank), node)));
         clients.push(SimRuntime::spawn(Arc::clone(&bank).audit(random.fork())));
         bank.strike(&mut random).await;
         for client in clients {
@@ -118,7 +110,24 @@ fn group_of(key: &[u8]) -> GroupId {
 type Asked<'a> = (Request<'a>, Option<Numbered>);
 
 impl Bank {
-    fn tell(&self, what: &str) {
+    /// One with so many nodes, whose clients are at work for so long.
+    pub(crate) async fn open(nodes: u64, lasts: Duration, told: bool) -> Arc<Self> {
+        let cluster = Cluster::serving(nodes, GROUPS).await;
+        cluster.sweep().await;
+        let store = cluster.store(NodeId(1));
+        for number in 0..ACCOUNTS {
+            ask(&store, Request::Increment(increment(&account(number), BEGIN))).await;
+        }
+        drop(store);
+        let groups: std::collections::BTreeSet<_> =
+            (0..ACCOUNTS).map(|number| group_of(account(number).as_bytes())).collect();
+        assert!(groups.len() > 2, "the accounts are in {groups:?}");
+        let end = SimInstant::now() + lasts;
+        let (confirmed, reads) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { cluster, told, end, confirmed, reads })
+    }
+
+    pub(crate) fn tell(&self, what: &str) {
         if self.told {
             println!("{what}");
         }
@@ -167,7 +176,7 @@ impl Bank {
     }
 
     /// Moves money from account to account.
-    async fn transfer(self: Arc<Self>, client: usize, mut random: fastrand::Rng) {
+    pub(crate) async fn transfer(self: Arc<Self>, client: usize, mut random: fastrand::Rng) {
         let session = SessionId::new(1, client as u128 + 1);
         let count = count_of(client);
         let (mut sequence, mut moved) = (0, 0);

@@ -143,11 +143,11 @@ impl Replica {
         let due = {
             let order = self.group.order.lock();
             let Tables { leases, intents, .. } = &order.tables;
-            let free = |lease: &u64| !intents.is_lease_held(*lease, leases);
+            let free = |lease: &u64| !intents.is_lease_held(*lease, leases, now_ms);
             for lease in leases.due(now_ms).filter(free).take(DUE_STEP) {
                 record::push_end_lease(lease, &mut out);
             }
-            self.group.due_of(now_ms, DUE_STEP, |entry| !intents.is_locked(entry.key()))
+            self.group.due_of(now_ms, DUE_STEP, |entry| !intents.is_locked(entry.key(), now_ms))
         };
         if !due.is_empty() {
             let expired: Vec<_> = due

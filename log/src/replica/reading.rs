@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::commit::{Answers, Call, Promise};
 use crate::feed::{Changed, Changes, TooOld};
 use crate::group::Group;
+use crate::portion::{NotStill, Portion};
 use crate::replica::Replica;
 use crate::sync::atomic::Ordering;
 
@@ -108,6 +109,15 @@ impl Replica {
     /// A consistent cut of everything, to be kept as a file elsewhere, under a store's name.
     pub fn backup(&self, store_id: [u8; 16]) -> Backup {
         Backup::of(self.group.cut(), u128::from_be_bytes(store_id), self.group.size().1)
+    }
+
+    /// A cut of everything, as one group's part of a backup of all: while `hold` keeps its keys as they are, if
+    /// there is one.
+    ///
+    /// # Errors
+    /// [`NotStill`]: the hold does not keep them.
+    pub fn portion(&self, hold: Option<&TxnId>) -> Result<Portion, NotStill> {
+        Portion::of(&self.group, hold)
     }
 
     /// The time of the newest record, in milliseconds since 1970.

@@ -21,7 +21,7 @@ pub(crate) fn back_up(store: &Solo, piece: usize, mut between: impl FnMut()) -> 
     let mut bytes = Vec::new();
     loop {
         let before = bytes.len();
-        backup.read(piece, &mut bytes);
+        backup.read(piece, &mut bytes).expect("all of it is here");
         assert!(bytes.len() - before <= piece);
         if bytes.len() == before {
             return bytes;

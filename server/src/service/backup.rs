@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use tidekeep_log::{Backup, Commit, PendingBackup};
+use tidekeep_log::{Backup, Commit, Fed, PendingBackup};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::BackupReply;
 
@@ -75,14 +75,20 @@ impl Underway {
         }
         match self {
             Self::Given(backup, given) if *given == offset => {
-                backup.read(PIECE_BYTES, bytes);
+                let fed = match backup.read(PIECE_BYTES, bytes) {
+                    Ok(fed) => fed,
+                    Err(lost) => {
+                        *self = Self::Nothing;
+                        return Err(Refusal::new(Code::Unavailable, lost.to_string()));
+                    }
+                };
                 *given += bytes.len() as u64;
                 let piece = Piece {
                     revision: backup.revision(),
                     keys: backup.keys(),
                     size: backup.estimate_bytes(),
                     offset,
-                    done: bytes.len() < PIECE_BYTES,
+                    done: fed == Fed::End,
                 };
                 if piece.done {
                     *self = Self::Nothing;

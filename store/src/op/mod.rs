@@ -7,6 +7,7 @@ pub(crate) mod end_lease;
 pub(crate) mod evict;
 pub(crate) mod expire;
 pub(crate) mod grant_lease;
+pub(crate) mod hold;
 pub(crate) mod increment;
 pub(crate) mod lease_grant;
 pub(crate) mod lease_keep_alive;

@@ -54,6 +54,9 @@ pub(crate) fn prepare<G: DerefMut<Target = Shard>>(
     let Ok(part) = codec::decode::<Txn<'_>>(&prepare.part) else {
         return refused(Code::Internal, "the part of a transaction cannot be read");
     };
+    if tables.intents.is_held(now_ms) {
+        return Prepared::Held;
+    }
     if let Some(lock) = tables.intents.conflict(txn, &part, now_ms) {
         return Prepared::Conflict(lock);
     }
