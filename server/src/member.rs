@@ -126,9 +126,6 @@ impl Member {
             }
             (None, becomes) => {
                 let groups = becomes.as_ref().map_or(GroupCount::ONE, groups_of);
-                if groups != GroupCount::ONE && opened.is_alone() {
-                    return Err(NodeError::Founding(FoundingError::HoldsData).into());
-                }
                 let cluster = ClusterId(opened.journal.identity().store_id);
                 let identity = Identity::found(cluster, groups, addresses.peer.clone());
                 let identity = identity.map_err(NodeError::from)?;
@@ -136,6 +133,11 @@ impl Member {
                 identity
             }
         };
+        if identity.node() == NodeId(1) {
+            // Behind the identity: from here on every start goes on with that, to the end.
+            let groups = identity.groups().unwrap_or(GroupCount::ONE);
+            opened.adopt(identity.node(), addresses.peer.clone(), groups)?;
+        }
         let member = Self::run(config, identity, opened, door, addresses).await;
         member.map(Some).map_err(StartError::Node)
     }
@@ -148,9 +150,6 @@ impl Member {
         addresses: Addresses,
     ) -> Result<Self, NodeError> {
         let (id, peer) = (identity.node(), addresses.peer.clone());
-        if id == NodeId(1) {
-            opened.adopt(id, peer.clone());
-        }
         let authority = identity.authority().fingerprint();
         let known = identity.incarnation().zip(identity.groups());
         let founds = identity.groups().unwrap_or(GroupCount::ONE);

@@ -147,6 +147,13 @@ impl Sessions {
         }
     }
 
+    /// Forgets the oldest sessions until those that are left take no more than so many bytes.
+    pub fn shrink(&mut self, bytes: usize) {
+        while self.bytes > bytes && !self.known.is_empty() {
+            self.forget_oldest();
+        }
+    }
+
     /// How many sessions are remembered.
     pub fn len(&self) -> usize {
         self.known.len()

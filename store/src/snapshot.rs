@@ -119,6 +119,21 @@ pub fn write<E>(view: &View, write: impl FnMut(&[u8]) -> Result<(), E>) -> Resul
     chunks.finish()
 }
 
+/// Gives some entries in chunks; stops at the first error of `write`.
+pub fn write_entries<E>(
+    entries: &[Entry],
+    write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut chunks = Chunks::new(write);
+    entries.iter().try_for_each(|entry| chunks.push_entry(&[], entry))?;
+    chunks.finish()
+}
+
+/// The sum over entries that a head bears.
+pub fn digest(entries: &[Entry]) -> u64 {
+    crate::digest::digest(entries.iter())
+}
+
 /// Gives the entries of a view chunk by chunk, as [`write()`] does, to whom takes them at leisure.
 #[derive(Debug)]
 pub struct Feed {

@@ -205,6 +205,16 @@ pub enum Prepared {
     /// All keys are held for a moment. Nothing was locked, and whoever has locked something elsewhere is to let
     /// it go: the one who holds waits for that.
     Held,
+    /// The number was decided when the store had a single group: the reply of then.
+    Whole {
+        /// The kind of the request that it answers.
+        kind: u8,
+        /// The newest revision that it shows something of.
+        shows: u64,
+        /// Its body.
+        #[serde(with = "serde_bytes")]
+        body: Vec<u8>,
+    },
 }
 
 /// What a group's part comes to.

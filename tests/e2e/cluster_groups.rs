@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -246,7 +246,7 @@ fn restored(file: &Path, data: &Path, node: usize) -> i64 {
         run.text().trim().to_owned()
     };
     assert_eq!(text(&["get", "before", "--output", "raw"]), node.to_string());
-    let lines = text(&["export"]);
+    let lines = exported(&server);
     let of = |prefix: &str| {
         let begins = format!("{{\"key\":\"{prefix}");
         lines.lines().filter(|line| line.starts_with(&begins)).count()
@@ -258,21 +258,55 @@ fn restored(file: &Path, data: &Path, node: usize) -> i64 {
         // One that was not moved to yet is not there.
         if run.code == 0 { run.text().trim().parse().expect("a number") } else { 0_i64 }
     };
-    (0..10).map(money).sum()
+    let sum = (0..10).map(money).sum();
+    // A cluster of another number of groups is made of it.
+    assert!(server.terminate().success());
+    let server = ServerProcess::spawn(founding(data, "7"));
+    assert_eq!(exported(&server), lines);
+    sum
+}
+
+/// A node that founds a cluster on a directory.
+fn founding(data: &Path, groups: &str) -> Command {
+    let words = ["--node-listen", "127.0.0.1:0", "cluster", "init", "--groups", groups];
+    ServerProcess::command(data, "127.0.0.1:0", &words)
+}
+
+/// Everything at a server, as lines in the order of keys.
+fn exported(server: &ServerProcess) -> String {
+    let run = tidekeep(server.address(), &["export"], b"");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    run.text().to_owned()
 }
 
 #[test]
-fn a_store_with_data_becomes_a_cluster_of_one_group_alone() {
-    let data = tempfile::tempdir().expect("there is room for data");
-    let server = ServerProcess::start(data.path(), &[]);
-    assert_eq!(tidekeep(server.address(), &["put", "before", "there"], b"").code, 0);
-    assert!(server.terminate().success());
-    let words = ["--node-listen", "127.0.0.1:0", "cluster", "init", "--groups", "4"];
-    let refused = ServerProcess::command(data.path(), "127.0.0.1:0", &words).output();
-    let refused = refused.expect("it runs");
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("in one group"), "{said}");
-    let server = ServerProcess::start(data.path(), &[]);
-    let run = tidekeep(server.address(), &["get", "before", "--output", "raw"], b"");
-    assert_eq!(run.text().trim(), "there", "it is as it was");
+fn a_store_with_data_becomes_a_cluster_of_several_groups_wherever_that_is_killed() {
+    for killed_after_ms in [1, 30, 80, 150, 300, 600] {
+        let data = tempfile::tempdir().expect("there is room for data");
+        let server = ServerProcess::start(data.path(), &[]);
+        let lines: String =
+            (0..300).map(|n| format!("{{\"key\":\"k{n}\",\"value\":\"{n}\"}}\n")).collect();
+        let import = tidekeep(server.address(), &["import", "-"], lines.as_bytes());
+        assert_eq!(import.code, 0, "{}", import.stderr);
+        let before = exported(&server);
+        assert!(server.terminate().success());
+        let mut child = founding(data.path(), "4")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server's program starts");
+        // At some moment of it; nothing is waited for.
+        std::thread::sleep(Duration::from_millis(killed_after_ms));
+        child.kill().expect("it is ours");
+        child.wait().expect("it ends");
+        // Whatever it has become has all that was there, and the same command goes on to the end.
+        let server = ServerProcess::start(data.path(), &[]);
+        assert_eq!(exported(&server), before, "killed after {killed_after_ms} ms");
+        assert!(server.terminate().success());
+        let server = ServerProcess::spawn(founding(data.path(), "4"));
+        assert_eq!(exported(&server), before, "killed after {killed_after_ms} ms");
+        let words = ["cluster", "status", "--output", "json"];
+        let status = tidekeep(server.address(), &words, b"");
+        assert!(status.text().contains("\"group\":3"), "{}", status.text());
+    }
 }

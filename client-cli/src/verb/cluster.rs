@@ -29,6 +29,8 @@ while more than half of a group's replicas answer. Any node takes these commands
   another one     tidekeep cluster add         prints what to run on the new machine
   one to go       tidekeep cluster drain 3     moves its replicas away, then
                   tidekeep cluster remove 3    takes it out
+  more groups     tidekeep backup, then on an empty directory tidekeep-server restore and
+                  cluster init --groups N (a cluster's groups are fixed; nothing splits them)
 
 Examples:
   tidekeep cluster status                      who is up, who leads, what is behind

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidekeep_protocol::slot::{GroupCount, GroupId};
+use tidekeep_protocol::slot::GroupCount;
 
 use crate::meta::{ClusterRecord, META_GROUP, rules};
 use crate::node::running::Node;
@@ -31,11 +31,6 @@ pub enum FoundingError {
         /// Its groups.
         groups: u16,
     },
-    /// The node has the data of a store that ran alone, all in one group.
-    #[error(
-        "the data directory holds a store already, whose keys are in one group: a cluster of several groups begins with an empty one; give another data directory, or --groups 1"
-    )]
-    HoldsData,
     /// It did not come to an end.
     #[error("the cluster is not ready: {0}; try again")]
     NotReady(String),
@@ -72,11 +67,13 @@ impl<R: Runtime> Node<R> {
                 return Err(FoundingError::Another { groups: there.groups });
             }
             Some(_) => {}
-            // Nothing is in a group before there is a table, but what was there before there was a cluster.
-            None if groups != GroupCount::ONE && self.member(GroupId(0)).is_some() => {
-                return Err(FoundingError::HoldsData);
-            }
             None => {
+                // Nothing is in a group before there is a table, but what was there before there was a cluster,
+                // and that was divided among all of them.
+                let begun = self.members().len();
+                if begun != 0 && begun != usize::from(groups.get()) {
+                    return Err(FoundingError::Another { groups: begun as u16 });
+                }
                 let id = self.cluster();
                 let incarnation = self.journal().identity().incarnation;
                 let cluster = ClusterRecord { id, groups: groups.get(), replicas, incarnation };

@@ -13,6 +13,7 @@
 //! 0xC8 captured   u64: the last record whose items are in what follows; of snapshots alone
 //! 0xC9 forgotten  nothing: the node takes no part in the group any more, and keeps nothing of it
 //! 0xCA adopted    postcard: the place and the membership of what a store that ran alone has left here
+//! 0xCB divided    postcard: the same, of each of several groups that have its keys from here on
 //! ```
 //! A record of a store that runs alone begins with its version, which is below 0x80.
 
@@ -30,6 +31,7 @@ const INSTALLED: u8 = 0xC7;
 const CAPTURED: u8 = 0xC8;
 const FORGOTTEN: u8 = 0xC9;
 const ADOPTED: u8 = 0xCA;
+const DIVIDED: u8 = 0xCB;
 
 /// Bytes before an item's body.
 const HEAD: usize = 5;
@@ -41,6 +43,17 @@ pub(crate) struct Installed {
     pub(crate) applied: Option<LogId>,
     /// The membership as of that entry.
     pub(crate) membership: Membership,
+}
+
+/// What a store that ran alone was divided into.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Divided {
+    /// How many groups have its keys from here on.
+    pub(crate) groups: u16,
+    /// What each of them promises to begin with.
+    pub(crate) promise: Promise,
+    /// Where in its group's order each part is.
+    pub(crate) installed: Installed,
 }
 
 /// One thing to keep of a group.
@@ -56,6 +69,7 @@ pub(crate) enum Item {
     Captured(u64),
     Forgotten,
     Adopted(Installed),
+    Divided(Divided),
 }
 
 /// Bytes that are no item.
@@ -83,6 +97,7 @@ impl Item {
             Self::Captured(index) => encode(CAPTURED, group, &index.to_le_bytes()),
             Self::Forgotten => head(FORGOTTEN, group, 0),
             Self::Adopted(installed) => encode(ADOPTED, group, installed),
+            Self::Divided(divided) => encode(DIVIDED, group, divided),
         }
     }
 
@@ -95,6 +110,7 @@ impl Item {
             TRUNCATE => Self::Truncate(decode(kind, body)?),
             COMING if body.is_empty() => Self::Coming,
             ADOPTED => Self::Adopted(decode(kind, body)?),
+            DIVIDED => Self::Divided(decode(kind, body)?),
             FORGOTTEN if body.is_empty() => Self::Forgotten,
             COMING | FORGOTTEN => return Err(BadItem::Body(kind)),
             PIECE => Self::Piece(body.to_vec()),
@@ -194,6 +210,11 @@ mod tests {
             Item::Forgotten,
             Item::Installed(Installed { applied: Some(applied), ..Installed::default() }),
             Item::Adopted(Installed { applied: Some(applied), ..Installed::default() }),
+            Item::Divided(Divided {
+                groups: 9,
+                promise: Promise::new(4, NodeId(1)),
+                installed: Installed { applied: Some(applied), ..Installed::default() },
+            }),
         ]
     }
 

@@ -1,6 +1,13 @@
 //! What a node's log holds, group by group, as it is read at a start. A store that ran alone left records and
 //! snapshots of its own in the same log: they are the first group's state from before the node was of a
 //! cluster, which [`Opened::adopt`] makes it the first member of.
+//!
+//! ```text
+//! | records of a store alone | Promise, Adopted | items of the first group …                    one group
+//! | records of a store alone | Divided          | items of all groups …                         several
+//! ```
+//! One record says that its keys are several groups' from then on. The parts are not written: whoever reads the log
+//! divides what came before once more, until a snapshot of the groups takes its place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,11 +15,11 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use tidekeep_log::{BoxError, OpenError, ReplicaOptions};
-use tidekeep_protocol::slot::GroupId;
+use tidekeep_protocol::slot::{GroupCount, GroupId};
 
 use crate::link::PeerAddress;
 use crate::placement::NodeId;
-use crate::raft::item::{Installed, Item};
+use crate::raft::item::{Divided, Installed, Item};
 use crate::raft::journal::Journal;
 use crate::raft::recovered::Recovered;
 use crate::raft::types::{LeaderId, LogId, Membership, Promise};
@@ -94,6 +101,11 @@ impl<'r> Reading<'r> {
                 Ok(())
             }
             Item::Forgotten => Ok(()),
+            Item::Divided(_) if self.groups.get(&group).is_some_and(|it| it.has(index)) => Ok(()),
+            Item::Divided(divided) => {
+                self.alone = false;
+                divide(&mut self.groups, self.replica, &divided)
+            }
             item => {
                 self.alone &= !matches!(item, Item::Adopted(_));
                 self.group(group)?.take(index, item)
@@ -124,6 +136,23 @@ pub(super) struct Found {
     alone: bool,
 }
 
+/// Makes several groups of the first one, which is a store that ran alone. If it fails, nothing is changed.
+fn divide(
+    groups: &mut BTreeMap<u32, Recovered>,
+    options: &ReplicaOptions,
+    divided: &Divided,
+) -> Result<(), BoxError> {
+    let count = GroupCount::new(divided.groups).ok_or("it is divided into no number of groups")?;
+    let whole = groups.get(&FIRST_GROUP).ok_or("there is no store that could be divided")?;
+    let parts = whole.replica.divide(count, options)?;
+    let begin = |replica| Recovered::divided(options, replica, divided);
+    let parts = parts.into_iter().map(begin).collect::<Result<Vec<_>, _>>()?;
+    for (group, part) in count.groups().zip(parts) {
+        groups.insert(u32::from(group.0), part);
+    }
+    Ok(())
+}
+
 fn is_of_one_alone(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|&first| first < KINDS)
 }
@@ -144,15 +173,18 @@ impl Opened {
         self.alone
     }
 
-    /// Makes what a store that ran alone has left the first group's state, and this node its only member.
-    /// Nothing is copied; a start before this is on disk finds the store as it was. Where there is no such
-    /// store, nothing is done.
-    pub fn adopt(&self, node: NodeId, at: PeerAddress) {
+    /// Makes what a store that ran alone has left the state of so many groups, each with the keys of its slots,
+    /// and this node their only member. One record says so, and a start before that is on disk finds the store
+    /// as it was. Where there is no such store, nothing is done.
+    ///
+    /// # Errors
+    /// There is no memory for several groups beside the one; nothing was done.
+    pub fn adopt(&self, node: NodeId, at: PeerAddress, into: GroupCount) -> Result<(), OpenError> {
         let mut groups = self.recovered.lock();
-        let Some(group) = groups.get_mut(&FIRST_GROUP).filter(|_| self.alone) else { return };
-        if group.installed.applied.is_some() {
-            return;
-        }
+        let alone = groups.get_mut(&FIRST_GROUP).filter(|_| self.alone);
+        let Some(group) = alone.filter(|group| group.installed.applied.is_none()) else {
+            return Ok(());
+        };
         let leader = LeaderId { term: FIRST_PLACE, node_id: node };
         let place = LogId::new(leader, FIRST_PLACE);
         let voters = vec![BTreeSet::from([node])];
@@ -161,11 +193,26 @@ impl Opened {
         let installed =
             Installed { applied: Some(place), membership: Membership::new(Some(place), members) };
         let promise = Promise::new(leader.term, node);
-        let items = [Item::Promise(promise), Item::Adopted(installed.clone())];
+        let items = match into {
+            GroupCount::ONE => {
+                group.promise = Some(promise);
+                group.installed = installed.clone();
+                vec![Item::Promise(promise), Item::Adopted(installed)]
+            }
+            into => {
+                let divided = Divided { groups: into.get(), promise, installed };
+                let failed = |source| OpenError::Replay {
+                    file: "the store that ran alone".into(),
+                    index: self.journal.last(),
+                    source,
+                };
+                divide(&mut groups, self.journal.replica_options(), &divided).map_err(failed)?;
+                vec![Item::Divided(divided)]
+            }
+        };
         let records = items.iter().map(|item| item.encode(FIRST_GROUP)).collect();
         // A failure of the log ends the node, whoever is told.
         self.journal.append(records, Box::new(|_| ()));
-        group.promise = Some(promise);
-        group.installed = installed;
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use tidekeep_log::{BoxError, OpenError, Replica, ReplicaOptions};
 
-use crate::raft::item::{Installed, Item};
+use crate::raft::item::{Divided, Installed, Item};
 use crate::raft::types::{Entry, Promise};
 
 /// A group as it is after the items so far.
@@ -34,6 +34,16 @@ impl Recovered {
             chunks: Vec::new(),
             captured: 0,
         })
+    }
+
+    /// A group that begins with a part of another one's state.
+    pub(crate) fn divided(
+        options: &ReplicaOptions,
+        replica: Replica,
+        divided: &Divided,
+    ) -> Result<Self, OpenError> {
+        let (promise, installed) = (Some(divided.promise), divided.installed.clone());
+        Ok(Self { promise, installed, replica, ..Self::new(options)? })
     }
 
     /// Whether the snapshot that it began with has what this record of the log did.
@@ -76,8 +86,8 @@ impl Recovered {
                 self.entries.retain(|entry| entry.log_id.index < stays);
             }
             Item::Entry(entry) => self.push(entry)?,
-            // Of the group as a whole: whoever keeps the groups has done it.
-            Item::Forgotten => {}
+            // Of groups as a whole: whoever keeps the groups has done it.
+            Item::Forgotten | Item::Divided(_) => {}
         }
         Ok(())
     }

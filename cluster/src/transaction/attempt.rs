@@ -31,6 +31,9 @@ pub(super) enum Tried {
     Late(u64),
     /// Nothing was done: another transaction was in the way.
     InTheWay,
+    /// It was done when the store had a single group: the kind of its request, the reply's body, and the newest
+    /// revision in it.
+    Before(u8, Vec<u8>, u64),
 }
 
 /// A try.
@@ -160,6 +163,7 @@ impl<'t, R: Runtime> Attempt<'t, R> {
                 Ok(Prepared::Done(_) | Prepared::Conflict(_)) => Tried::InTheWay,
                 Ok(Prepared::Late { now_ms }) => Tried::Late(now_ms),
                 Ok(Prepared::Refused(fault)) => Tried::Refused(refusal_of(&fault)),
+                Ok(Prepared::Whole { kind, shows, body }) => Tried::Before(kind, body, shows),
                 Ok(Prepared::Held) if self.is_over() => Tried::Refused(in_the_way()),
                 Ok(Prepared::Held) => Tried::InTheWay,
                 // Nothing is decided without it.

@@ -113,6 +113,10 @@ impl<R: Runtime> Coordinator<R> {
                 Attempt::<R>::new(doors, &plan, numbered, attempt, deadline_ms, began, tries > 0);
             match attempt.run().await {
                 Tried::Answered(body, shows) => return answer(&call, &body, shows),
+                Tried::Before(kind, body, shows) if kind == call.request.spec().kind => {
+                    return answer(&call, &body, shows);
+                }
+                Tried::Before(..) => return Err(reused()),
                 Tried::Refused(refusal) => return Err(refusal),
                 Tried::Late(now_ms) => drop(self.seen_ms.fetch_max(now_ms, Ordering::Relaxed)),
                 Tried::InTheWay => {}
@@ -176,6 +180,11 @@ fn no_transaction() -> Refusal {
 
 fn unlike() -> Refusal {
     Refusal::new(Code::Internal, "a group answered something else than it was asked")
+}
+
+fn reused() -> Refusal {
+    let why = "the write's number is that of another operation, which was answered";
+    Refusal::new(Code::InvalidInput, why)
 }
 
 fn in_the_way() -> Refusal {

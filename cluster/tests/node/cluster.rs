@@ -12,6 +12,7 @@ use openraft_rt_sim::{SimInstant, SimRuntime};
 use parking_lot::Mutex;
 use tidekeep_cluster::node::{AdminError, ClusterStatus, Node};
 use tidekeep_cluster::{Member, NodeId, Store};
+use tidekeep_log::disk::faulty::FaultyDisk;
 use tidekeep_log::{Answer, Call, Reply};
 use tidekeep_protocol::condition::Condition;
 use tidekeep_protocol::op::{Delete, Get, Request};
@@ -72,15 +73,23 @@ impl Cluster {
 
     /// One node.
     pub(crate) async fn founded(groups: u16) -> Self {
+        let cluster = Self::founded_on(FaultyDisk::new(11), groups).await;
+        for group in cluster.groups.groups() {
+            cluster.write(group, "first").await;
+        }
+        cluster
+    }
+
+    /// One node, which has founded the cluster on a disk that may hold a store already.
+    pub(crate) async fn founded_on(disk: FaultyDisk, groups: u16) -> Self {
         let groups = GroupCount::new(groups).expect("so many groups there can be");
         let cluster = Self { wire: Wire::new(7), machines: Mutex::default(), groups, seed: 11 };
-        let node = cluster.add(NodeId(1)).await;
+        let machine = Machine::on(disk, groups, NodeId(1), 11 ^ (1 << 8), cluster.wire.clone());
+        let node = machine.start().await;
+        cluster.machines.lock().push(machine);
         node.found(groups, 3).await.expect("nobody has founded it before");
         let lives = Duration::from_secs(3_600);
         node.add_token("test", SECRET, lives, 100).await.expect("it leads");
-        for group in groups.groups() {
-            cluster.write(group, "first").await;
-        }
         cluster
     }
 

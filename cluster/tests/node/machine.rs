@@ -17,7 +17,7 @@ use tidekeep_protocol::slot::GroupCount;
 use crate::simulated::disk::{open, turn};
 use crate::simulated::wire::{Door, Plug, Wire};
 
-const SEGMENT_BYTES: u64 = 64 << 10;
+pub(crate) const SEGMENT_BYTES: u64 = 64 << 10;
 const CLUSTER: ClusterId = ClusterId([7; 16]);
 
 /// A node that is down for so long is given up.
@@ -34,6 +34,8 @@ struct State {
     starts: u64,
     seed: u64,
     running: Option<Node<SimRuntime>>,
+    /// What it makes of a store that ran alone on its disk.
+    divides: GroupCount,
     /// The cluster's groups, if it serves clients.
     serves: Option<GroupCount>,
     store: Option<Arc<Store<SimRuntime>>>,
@@ -70,14 +72,19 @@ pub(crate) fn introduction(name: &str) -> Introduction {
 
 impl Machine {
     pub(crate) fn new(id: NodeId, seed: u64, wire: Wire) -> Arc<Self> {
-        let state = State {
-            disk: FaultyDisk::new(seed),
-            starts: 0,
-            seed,
-            running: None,
-            serves: None,
-            store: None,
-        };
+        Self::on(FaultyDisk::new(seed), GroupCount::ONE, id, seed, wire)
+    }
+
+    /// One whose disk holds something already: a store that ran alone, of which it makes so many groups.
+    pub(crate) fn on(
+        disk: FaultyDisk,
+        divides: GroupCount,
+        id: NodeId,
+        seed: u64,
+        wire: Wire,
+    ) -> Arc<Self> {
+        let state =
+            State { disk, divides, starts: 0, seed, running: None, serves: None, store: None };
         Arc::new(Self { id, wire, state: Mutex::new(state) })
     }
 
@@ -105,13 +112,17 @@ impl Machine {
 
     /// Starts the node on what is on the disk.
     pub(crate) async fn start(&self) -> Node<SimRuntime> {
-        let (disk, seed) = {
+        let (disk, divides, seed) = {
             let mut state = self.state.lock();
             assert!(state.running.is_none(), "{} runs", self.id);
             state.starts += 1;
-            (state.disk.clone(), state.seed ^ (state.starts << 32))
+            (state.disk.clone(), state.divides, state.seed ^ (state.starts << 32))
         };
         let (opened, appended) = open(disk, SEGMENT_BYTES, seed);
+        if self.id == NodeId(1) {
+            let at = introduction(&self.name()).peer;
+            opened.adopt(self.id, at, divides).expect("there is memory");
+        }
         turn(&opened.journal, Arc::default(), appended, seed);
         let options = NodeOptions {
             id: self.id,

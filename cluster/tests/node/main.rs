@@ -5,6 +5,7 @@
 mod asked;
 mod backups;
 mod cluster;
+mod dividing;
 mod failing;
 mod growing;
 mod leases;

@@ -13,6 +13,7 @@ use tidekeep_cluster::{
 use tidekeep_log::Identity;
 use tidekeep_log::clock::Clock;
 use tidekeep_log::disk::faulty::{Crash, Fault, FaultyDisk};
+use tidekeep_protocol::slot::GroupCount;
 
 use crate::simulated::disk::{open, turn};
 use crate::simulated::wire::{Door, Plug, Wire};
@@ -99,7 +100,8 @@ impl Node {
             (state.disk.clone(), state.seed ^ (state.starts << 32))
         };
         let (opened, appended) = open(disk, SEGMENT_BYTES, seed);
-        opened.adopt(self.id, PeerAddress::default());
+        let adopted = opened.adopt(self.id, PeerAddress::default(), GroupCount::ONE);
+        adopted.expect("nothing is divided");
         opened.run::<SimRuntime>();
         let journal = Arc::clone(&opened.journal);
         let stuck = Arc::new(Mutex::new(false));

@@ -3,6 +3,7 @@
 //! `cluster`) keeps the records, and gives back the state of [`Frozen`] before a start or to who lags behind.
 
 mod applying;
+mod dividing;
 mod reading;
 
 use std::collections::VecDeque;

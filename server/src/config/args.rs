@@ -81,7 +81,7 @@ pub enum Cluster {
     ///
     /// Exit codes: those of the server.
     Init {
-        /// How many groups share the keys, 1 to 256; fixed for good, and 1 for a store that has data
+        /// How many groups share the keys, 1 to 256; fixed for good. A store that has data is divided among them
         ///
         /// Groups are ordered each by itself and led by different nodes. A few times as many as there will
         /// ever be nodes; 1 where transactions over any keys must cost as little as they can.

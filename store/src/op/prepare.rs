@@ -8,7 +8,7 @@ use core::ops::DerefMut;
 
 use tidekeep_protocol::codec;
 use tidekeep_protocol::error::{Code, Refusal};
-use tidekeep_protocol::op::{Txn, TxnOp};
+use tidekeep_protocol::op::{DeleteRange, Operation, Txn, TxnOp};
 
 use super::txn::{compare, step};
 use crate::apply::{Stamp, Transition};
@@ -43,7 +43,10 @@ pub(crate) fn prepare<G: DerefMut<Target = Shard>>(
             Ok(None) => return refused(Code::InvalidInput, REUSED),
             Err(refusal) => return Prepared::Refused(fault(&refusal)),
         },
-        Recall::Reused => return refused(Code::InvalidInput, REUSED),
+        Recall::Reused => {
+            let whole = whole_of(tables, &numbered);
+            return whole.unwrap_or_else(|| refused(Code::InvalidInput, REUSED));
+        }
         Recall::Forgotten => return refused(Code::OutcomeUnknown, FORGOTTEN),
     }
     let now_ms = stamp.now_ms;
@@ -182,6 +185,17 @@ fn recall(tables: &Tables, txn: &TxnId) -> Result<Option<Part>, Unknown> {
         Recall::New | Recall::Reused => Ok(None),
         Recall::Answered(Err(_)) | Recall::Forgotten => Err(Unknown),
     }
+}
+
+/// The reply under a number to a transaction or the delete of a range that was no part of anything.
+fn whole_of(tables: &Tables, numbered: &Numbered) -> Option<Prepared> {
+    let kinds = [Txn::SPEC.kind, DeleteRange::SPEC.kind];
+    kinds.into_iter().find_map(|kind| match tables.sessions.recall(numbered, kind) {
+        Recall::Answered(Ok(Reply::Encoded(Encoded { shows, kind, body }))) => {
+            Some(Prepared::Whole { kind, shows, body: body.to_vec() })
+        }
+        _ => None,
+    })
 }
 
 fn part_of(reply: &Reply) -> Option<Part> {

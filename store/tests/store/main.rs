@@ -3,6 +3,7 @@
 
 mod determinism;
 mod group;
+mod holds;
 mod hostile;
 mod model;
 mod naive;

@@ -2,13 +2,13 @@
 //! is remembered too.
 
 use tidekeep_protocol::condition::{Condition, Expiry};
-use tidekeep_protocol::error::Refusal;
+use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{Increment, Operation, Put, Request};
 use tidekeep_protocol::session::{Number, SessionId};
 use tidekeep_store::apply::Stamp;
 use tidekeep_store::record::{self, BadRecord, Command, Record};
 use tidekeep_store::reply::Reply;
-use tidekeep_store::sessions::{Numbered, Recall};
+use tidekeep_store::sessions::{Numbered, Recall, Sessions};
 
 use crate::group::Group;
 
@@ -111,4 +111,27 @@ fn a_numbered_write_without_its_session_or_cut_is_refused() {
     let changed_at = unsure.len() - body.len() - 2;
     unsure[changed_at] = 4;
     assert_eq!(first_bad(&unsure), Some(BadRecord::Body));
+}
+
+#[test]
+fn what_has_to_be_forgotten_goes_oldest_first_and_is_told_from_what_never_was() {
+    let mut sessions = Sessions::default();
+    let of = |made_ms: u64, retry| {
+        let number = Number { sequence: 1, oldest: 1 };
+        Numbered { session: SessionId::new(made_ms, 7), number, retry }
+    };
+    let refused = || Err(Refusal::new(Code::Conflict, "x".repeat(1_000)));
+    for day in 1..=10 {
+        let now_ms = day * 86_400_000;
+        sessions.remember(&of(now_ms, false), now_ms, refused());
+    }
+    let bytes = sessions.bytes();
+    sessions.shrink(bytes / 2);
+    assert!(sessions.len() < 6 && sessions.bytes() <= bytes / 2, "{}", sessions.len());
+    assert_eq!(sessions.recall(&of(10 * 86_400_000, true), 1), Recall::Answered(refused()));
+    assert_eq!(sessions.recall(&of(86_400_000, true), 1), Recall::Forgotten);
+    sessions.shrink(0);
+    assert!(sessions.is_empty());
+    assert_eq!(sessions.recall(&of(10 * 86_400_000, true), 1), Recall::Forgotten);
+    assert_eq!(sessions.recall(&of(11 * 86_400_000, true), 1), Recall::New);
 }

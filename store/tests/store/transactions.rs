@@ -12,13 +12,12 @@ use tidekeep_protocol::op::{
     Txn, TxnOp, TxnReply, TxnResult,
 };
 use tidekeep_protocol::range::Range;
-use tidekeep_store::holds::Held;
 use tidekeep_store::intents::Intents;
 use tidekeep_store::record::{Command, Expired};
 use tidekeep_store::reply::Reply;
 use tidekeep_store::step::{
-    Asks, Decide, Decided, Finish, Finished, Forget, Hold, Outcome, Part, Prepare, Prepared,
-    Release, Resolve, TxnId, Votes,
+    Asks, Decide, Decided, Finish, Finished, Forget, Outcome, Part, Prepare, Prepared, Resolve,
+    TxnId, Votes,
 };
 
 use crate::group::Group;
@@ -31,7 +30,7 @@ fn group_of(key: &[u8]) -> usize {
     usize::from(key[1] - b'0') % GROUPS
 }
 
-fn ask<S: Asks>(group: &mut Group, now_ms: u64, step: S) -> S::Reply {
+pub(crate) fn ask<S: Asks>(group: &mut Group, now_ms: u64, step: S) -> S::Reply {
     match group.apply(now_ms, &Command::Step(step.step())) {
         Ok((Some(Reply::Encoded(encoded)), _)) => {
             encoded.read::<S>().expect("the answer to what was asked")
@@ -278,6 +277,9 @@ impl World {
                     }
                     Prepared::Refused(fault) => panic!("{fault:?}"),
                     Prepared::Held => panic!("nobody holds anything"),
+                    Prepared::Whole { .. } => {
+                        panic!("there were several groups from the beginning")
+                    }
                 }
             }
             None => return self.decide(it),
@@ -413,7 +415,7 @@ impl World {
     }
 }
 
-fn intents(group: &Group) -> &Intents {
+pub(crate) fn intents(group: &Group) -> &Intents {
     &group.tables.intents
 }
 
@@ -441,12 +443,12 @@ fn whatever_steps_meet_transactions_are_done_one_after_the_other_and_whole() {
     assert!(decided > 2_000 && answered > 2_000 && twice > 100, "{decided} {answered} {twice}");
 }
 
-fn txn_id(attempt: u64) -> TxnId {
+pub(crate) fn txn_id(attempt: u64) -> TxnId {
     TxnId { session: [1; 16], sequence: 1, attempt }
 }
 
 /// Prepares a part in a group of its own.
-fn prepare(group: &mut Group, now_ms: u64, txn: TxnId, part: &Txn<'_>) -> Prepared {
+pub(crate) fn prepare(group: &mut Group, now_ms: u64, txn: TxnId, part: &Txn<'_>) -> Prepared {
     let mut body = Vec::new();
     codec::encode(part, &mut body);
     let prepare = Prepare {
@@ -461,16 +463,16 @@ fn prepare(group: &mut Group, now_ms: u64, txn: TxnId, part: &Txn<'_>) -> Prepar
     ask(group, now_ms, prepare)
 }
 
-fn put(key: &'static str, expiry: Expiry) -> Put<'static> {
+pub(crate) fn put(key: &'static str, expiry: Expiry) -> Put<'static> {
     let (key, condition) = (key.as_bytes(), Condition::Always);
     Put { key, value: b"v", condition, expiry, previous: false }
 }
 
-fn run(group: &mut Group, now_ms: u64, request: Request<'_>) -> Reply {
+pub(crate) fn run(group: &mut Group, now_ms: u64, request: Request<'_>) -> Reply {
     group.apply(now_ms, &Command::Request(request)).expect("it is applied").0.expect("a reply")
 }
 
-fn is_locked(reply: &Reply) -> bool {
+pub(crate) fn is_locked(reply: &Reply) -> bool {
     matches!(reply, Reply::Locked(_))
 }
 
@@ -618,46 +620,4 @@ fn rows_come_back_from_a_snapshot_and_bad_bytes_do_not() {
     assert_eq!((back.packed(), back.digest()), (rows, intents(&group).digest()));
     assert!(back.is_locked(b"b", 0) && !back.is_locked(b"a", 0));
     assert_ne!(back.digest(), Intents::default().digest());
-}
-
-#[test]
-fn a_hold_keeps_all_keys_as_they_are_until_it_is_let_go_or_its_time_is_over() {
-    let mut group = Group::new(3, 2);
-    let ends = Expiry::At(1_020);
-    for (key, expiry) in [("a", Expiry::Never), ("ends", ends)] {
-        run(&mut group, 1_000, Request::Put(put(key, expiry)));
-    }
-    let part = |key| Txn { then: vec![TxnOp::Put(put(key, Expiry::Never))], ..Txn::default() };
-    assert!(matches!(prepare(&mut group, 1_001, txn_id(1), &part("b")), Prepared::Locked(_)));
-    let hold = TxnId { sequence: 0, ..txn_id(7) };
-    let (since, until_ms) = (2, 1_110);
-    let asked = Hold { hold, for_ms: 100 };
-    assert_eq!(ask(&mut group, 1_010, asked), Held { since, until_ms });
-    assert_eq!(ask(&mut group, 1_020, asked), Held { since, until_ms }, "it is no longer for that");
-    // Nobody writes any more, nothing ends, and nothing more is prepared.
-    assert!(is_locked(&run(&mut group, 1_030, Request::Put(put("a", Expiry::Never)))));
-    let end = Command::Expire(vec![Expired { key: b"ends", modified: 2 }]);
-    assert_eq!(group.apply(1_030, &end).unwrap().1, None);
-    let second = TxnId { sequence: 2, ..txn_id(2) };
-    assert_eq!(prepare(&mut group, 1_030, second, &part("c")), Prepared::Held);
-    let get = Request::Get(Get { key: b"a" });
-    assert_eq!(intents(&group).blocking(&get, &group.tables.leases, 1_030), None);
-    // What was prepared before comes to its end.
-    assert!(!intents(&group).has_no_parts());
-    let decided = ask(&mut group, 1_040, Decide { txn: txn_id(1), succeeded: true });
-    assert!(matches!(decided, Decided::Committed(_)));
-    assert!(intents(&group).has_no_parts());
-    assert_eq!(ask(&mut group, 1_050, Release { hold }), Some(Held { since, until_ms }));
-    assert_eq!(ask(&mut group, 1_050, Release { hold }), None);
-    assert!(group.apply(1_051, &end).unwrap().1.is_some());
-    // One that nobody lets go is in nobody's way for longer than it said.
-    ask(&mut group, 1_060, asked);
-    let rows = intents(&group).packed();
-    let mut back = Intents::default();
-    assert!(rows.iter().all(|row| back.read(row).is_some()));
-    assert!(back.is_locked(b"any", 1_159) && !back.is_locked(b"any", 1_160));
-    assert!(is_locked(&run(&mut group, 1_159, Request::Put(put("a", Expiry::Never)))));
-    assert!(!is_locked(&run(&mut group, 1_160, Request::Put(put("a", Expiry::Never)))));
-    assert!(intents(&group).is_free(), "nor is it kept");
-    assert_eq!(ask(&mut group, 1_161, Release { hold }), None);
 }
