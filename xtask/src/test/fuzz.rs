@@ -38,7 +38,7 @@ pub(super) fn run(run: &Run<'_>) -> Result<Tally> {
     if !run.test_tools()?.cxx {
         bail!("there is no C++ compiler for libFuzzer; please type: sudo apt-get install g++");
     }
-    let seconds = suites::size_of("TIDEKEEP_FUZZ_SECONDS", run.length).unwrap_or(30);
+    let seconds = suites::size_of("TIDEKEEP_FUZZ_SECONDS", run.length).unwrap_or(15);
     let folder = build(run)?;
     let targets = targets(run.workspace)?;
     let queue: Mutex<VecDeque<&String>> = Mutex::new(targets.iter().collect());

@@ -27,7 +27,7 @@ pub(super) const SUITES: [Suite; 14] = [
     suite("e2e: reconnects", "TIDEKEEP_RECONNECTS", 1_000, 10_000),
     suite("npm: reconnects of a page", "TIDEKEEP_PAGE_RECONNECTS", 500, 10_000),
     suite("e2e: keys that end under load", "TIDEKEEP_EXPIRING_KEYS", 10_000, 100_000),
-    suite("fuzz: seconds for each target", "TIDEKEEP_FUZZ_SECONDS", 30, 1_800),
+    suite("fuzz: seconds for each target", "TIDEKEEP_FUZZ_SECONDS", 15, 1_800),
     suite("unit: worlds of the simulation", "TIDEKEEP_SIMULATION_SEEDS", 300, 50_000),
     suite("unit: clusters under a seed", "TIDEKEEP_CLUSTER_SEEDS", 300, 20_000),
     suite("threads: preemptions in each order", "TIDEKEEP_PREEMPTIONS", 2, 3),
