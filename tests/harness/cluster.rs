@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
+use crate::server::with_slow_syncs;
 use crate::standing::Standing;
 use crate::{Network, ServerProcess, eventually, port, tidekeep};
 
@@ -23,11 +24,13 @@ pub struct Shape<'a> {
     pub groups: usize,
     /// More flags of every server.
     pub arguments: &'a [&'a str],
+    /// Where the nodes' data is; without that all of it is in one temporary folder.
+    pub folders: &'a [PathBuf],
 }
 
 impl Default for Shape<'_> {
     fn default() -> Self {
-        Self { nodes: 3, groups: 1, arguments: &[] }
+        Self { nodes: 3, groups: 1, arguments: &[], folders: &[] }
     }
 }
 
@@ -92,7 +95,8 @@ impl Cluster {
                     (format!("127.0.0.1:{}", port::kept()), format!("127.0.0.1:{}", port::kept()))
                 }
             };
-            let data = folder.path().join(number.to_string());
+            let own = || folder.path().join(number.to_string());
+            let data = shape.folders.get(number).cloned().unwrap_or_else(own);
             Member { data, client, peer, process: None, stopped: false }
         };
         let members = (0..shape.nodes).map(member).collect();
@@ -204,6 +208,13 @@ impl Cluster {
     /// Starts a node again on what it left, as the member that it is. It may serve only once others do.
     pub fn start(&mut self, number: usize) {
         let process = ServerProcess::begin(self.command(number, &[]), self.address(number));
+        self.members[number].process = Some(process);
+    }
+
+    /// The same on a disk of which each sync takes this much longer.
+    pub fn start_with_slow_syncs(&mut self, number: usize, delay: Duration) {
+        let server = with_slow_syncs(&self.command(number, &[]), delay);
+        let process = ServerProcess::begin(server, self.address(number));
         self.members[number].process = Some(process);
     }
 

@@ -25,29 +25,7 @@ impl ServerProcess {
     /// The same on a disk of which each sync takes this much longer.
     pub fn start_with_slow_syncs(data: &Path, arguments: &[&str], delay: Duration) -> Self {
         let server = Self::command(data, &format!("127.0.0.1:{}", port::free()), arguments);
-        let mut traced = Command::new("strace");
-        // Traced from aside, so that the server's process is the child; nothing but its syncs is stopped.
-        traced.args([
-            "-D",
-            "-f",
-            "--seccomp-bpf",
-            "-q",
-            "-q",
-            "-o",
-            "/dev/null",
-            "-e",
-            "signal=none",
-        ]);
-        traced.args(["-e", "trace=fdatasync,fsync"]);
-        traced.args(["-e", &format!("inject=fdatasync,fsync:delay_enter={}", delay.as_micros())]);
-        traced.arg(server.get_program()).args(server.get_args());
-        for (variable, value) in server.get_envs() {
-            match value {
-                Some(value) => traced.env(variable, value),
-                None => traced.env_remove(variable),
-            };
-        }
-        Self::spawn(traced)
+        Self::spawn(with_slow_syncs(&server, delay))
     }
 
     /// Starts a server on `data` and this port, and waits until it serves.
@@ -154,6 +132,23 @@ impl Drop for ServerProcess {
             let _ = self.child.wait();
         }
     }
+}
+
+/// The same program on a disk of which each sync takes this much longer.
+pub(crate) fn with_slow_syncs(server: &Command, delay: Duration) -> Command {
+    let mut traced = Command::new("strace");
+    // Traced from aside, so that the server's process is the child; nothing but its syncs is stopped.
+    traced.args(["-D", "-f", "--seccomp-bpf", "-q", "-q", "-o", "/dev/null", "-e", "signal=none"]);
+    traced.args(["-e", "trace=fdatasync,fsync"]);
+    traced.args(["-e", &format!("inject=fdatasync,fsync:delay_enter={}", delay.as_micros())]);
+    traced.arg(server.get_program()).args(server.get_args());
+    for (variable, value) in server.get_envs() {
+        match value {
+            Some(value) => traced.env(variable, value),
+            None => traced.env_remove(variable),
+        };
+    }
+    traced
 }
 
 fn wait(child: &mut Child) -> ExitStatus {

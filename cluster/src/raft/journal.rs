@@ -245,6 +245,11 @@ impl Journal {
     pub fn stalled(&self) -> Option<Duration> {
         self.log.stalled()
     }
+
+    /// Whether the disk has no room for more than is prepared: what comes then waits until it has.
+    pub fn is_full(&self) -> bool {
+        self.log.stats().full
+    }
 }
 
 impl Drop for Journal {

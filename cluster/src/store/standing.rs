@@ -2,6 +2,7 @@
 //! has a replica of, added up.
 
 use tidekeep_log::{Commit, Standing};
+use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::slot::GroupCount;
 
 use crate::node::Life;
@@ -15,7 +16,10 @@ pub(super) fn of<R: Runtime>(doors: &Doors<R>) -> Standing {
         let why = "this node was removed from its cluster; its data can be deleted";
         return Standing::Failed(why.into());
     }
-    let mut worst = Standing::Ready;
+    let mut worst = match doors.node().journal().is_full() {
+        true => Standing::ReadOnly(full()),
+        false => Standing::Ready,
+    };
     for group in doors.groups().groups() {
         let standing = match doors.here(group) {
             Some(here) => here.standing(),
@@ -29,6 +33,11 @@ pub(super) fn of<R: Runtime>(doors: &Doors<R>) -> Standing {
         }
     }
     worst
+}
+
+/// Why clients had better go to another node, though this one still takes what others have room for.
+fn full() -> Refusal {
+    Refusal::new(Code::NoSpace, "this node's disk is full; it falls behind until there is room")
 }
 
 /// Figures that are no sums: of several groups the worst counts.

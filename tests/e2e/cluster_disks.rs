@@ -1,0 +1,102 @@
+//! One node of a cluster has a disk that is full, or slow: the others go on, nothing that was acknowledged is
+//! lost, and the node comes back by itself.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use tidekeep_tests::cluster::Shape;
+use tidekeep_tests::{Cluster, eventually, tidekeep};
+
+use crate::cluster_load::{Load, verify};
+use crate::small_disk::SmallDisk;
+
+const CLIENTS: usize = 6;
+const LIMIT: Duration = Duration::from_secs(60);
+const FLAGS: [&str; 2] = ["--segment-bytes", "5242880"];
+/// Together more than a log has ready on a disk that is full.
+const BIG: usize = 512 << 10;
+const BIGS: usize = 30;
+/// What each sync takes longer: a tenth of what makes a disk one that hangs.
+const SYNC: Duration = Duration::from_millis(200);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_disk_is_full_holds_nobody_up_and_comes_back_when_there_is_room() {
+    let disks = [SmallDisk::mount(), SmallDisk::mount(), SmallDisk::mount()];
+    let folders = disks.each_ref().map(|disk| disk.path().join("data"));
+    let shape = Shape { arguments: &FLAGS, folders: &folders, ..Shape::default() };
+    let cluster = Cluster::form(shape);
+    let mut load = Load::start(&cluster, CLIENTS).await;
+    let leader = cluster.leader();
+    for full in [(leader + 1) % 3, leader] {
+        load.progress(10).await;
+        let ballast = disks[full].path().join("ballast");
+        disks[full].fill(&ballast);
+        load.lead_away(&cluster, full);
+        let other = (full + 1) % 3;
+        for _ in 0..BIGS {
+            put_big(&cluster, other);
+        }
+        load.progress(10).await;
+        // A leader has what it reads in memory, and the others have it on their disks.
+        if full != leader {
+            let got = tidekeep(cluster.address(full), &["get", "big", "--timeout", "1s"], b"");
+            assert_ne!(got.code, 0, "the node has written all of it: its disk is not full");
+        }
+        let said = readiness(&cluster, full);
+        assert!(said.starts_with("HTTP/1.1 503") && said.contains("disk is full"), "{said}");
+        fs::remove_file(&ballast).unwrap();
+        eventually("the node to have what was written meanwhile", LIMIT, || {
+            let words = ["get", "big", "--output", "raw", "--timeout", "2s"];
+            let got = tidekeep(cluster.address(full), &words, b"");
+            (got.code == 0 && got.stdout.len() == BIG).then_some(())
+        });
+        eventually("the node to be ready", LIMIT, || {
+            readiness(&cluster, full).starts_with("HTTP/1.1 200").then_some(())
+        });
+    }
+    let told = load.end().await;
+    let deleted = tidekeep(cluster.address(0), &["delete", "big"], b"");
+    assert_eq!(deleted.code, 0, "{}", deleted.stderr);
+    for node in 0..3 {
+        verify(&cluster, node, &told).await;
+    }
+}
+
+/// What a node answers to who asks whether clients should come to it.
+fn readiness(cluster: &Cluster, node: usize) -> String {
+    let mut stream = TcpStream::connect(cluster.address(node)).unwrap();
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).unwrap();
+    said
+}
+
+fn put_big(cluster: &Cluster, node: usize) {
+    let put = tidekeep(cluster.address(node), &["put", "big", "-"], &vec![b'x'; BIG]);
+    assert_eq!(put.code, 0, "{}", put.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_do_not_wait_for_the_one_node_whose_disk_is_slow() {
+    let mut cluster = Cluster::form(Shape { arguments: &FLAGS, ..Shape::default() });
+    let mut load = Load::start(&cluster, CLIENTS).await;
+    let slow = cluster.leader();
+    load.progress(10).await;
+    cluster.terminate(slow);
+    cluster.start_with_slow_syncs(slow, SYNC);
+    cluster.wait_until_whole();
+    load.lead_away(&cluster, slow);
+    load.progress(1).await;
+    // Each of a client's answers is of two writes, one after the other.
+    let (answers, began) = (20, Instant::now());
+    load.progress(answers).await;
+    let took = began.elapsed();
+    println!("suite: a slow node of three, {} writes of each client in {took:?}", 2 * answers);
+    assert!(took < SYNC * answers as u32, "writes wait for a sync of the slow disk: {took:?}");
+    let told = load.end().await;
+    for node in 0..3 {
+        verify(&cluster, node, &told).await;
+    }
+}
