@@ -1,9 +1,8 @@
 //! A node as a whole: its log, its part in the meta group and in each data group that the table gives it
 //! (`running`, `following`), what other nodes ask of it (`serving`, `control`), how a cluster begins and
 //! grows (`founding`, `joining`, `gate`), the coordinator that moves replicas to where they should be
-//! (`coordinator`, `hearing`, `reconcile`, `voters`, `steps`), what it does about a disk that hangs
-//! (`watchdog`), and what an operator may
-//! ask for (`admin`, `commands`, `status`).
+//! (`coordinator`, `hearing`, `reconcile`, `voters`, `steps`), the beat of all its groups (`beating`), what it
+//! does about a disk that hangs (`watchdog`), and what an operator may ask for (`admin`, `commands`, `status`).
 //!
 //! ```text
 //! peers ─▶ serve ─┬─▶ a member of a group
@@ -21,6 +20,7 @@
 //! ```
 
 mod admin;
+mod beating;
 mod commands;
 mod control;
 mod coordinator;

@@ -113,6 +113,7 @@ impl<R: Runtime> Node<R> {
         let _following = R::spawn(node.clone().follow());
         let _coordinating = R::spawn(node.clone().coordinate());
         let _watching = R::spawn(node.clone().watch_disk());
+        let _beating = R::spawn(node.clone().beat());
         Ok(node)
     }
 

@@ -76,7 +76,7 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for Machine<R> {
                 installed.applied = Some(entry.log_id);
                 answers
             };
-            self.store.applied.send_replace(Some(entry.log_id.index));
+            self.store.applied.set(Some(entry.log_id.index));
             if let Some(responder) = responder {
                 responder.send(Applied { answers });
             }
@@ -104,7 +104,7 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for Machine<R> {
                 .install(chunks.iter().map(Vec::as_slice))
                 .map_err(io::Error::other)?;
             *installed = now.clone();
-            self.store.applied.send_replace(now.applied.map(|applied| applied.index));
+            self.store.applied.set(now.applied.map(|applied| applied.index));
             self.store.keep_installed(now, &chunks)
         };
         safe.await.unwrap_or_else(|_| Err(stopped()))

@@ -105,6 +105,8 @@ pub struct Member<R: AsyncRuntime> {
     link: Arc<dyn Link>,
     /// The state that is coming.
     pub(crate) coming: Mutex<Coming>,
+    /// When a leader was heard last.
+    pub(crate) heard: Mutex<Option<R::Instant>>,
 }
 
 /// How a read makes sure that it sees all that anybody was told of before it began.
@@ -215,7 +217,8 @@ impl<R: AsyncRuntime> Member<R> {
         let machine = Machine::<R>::new(Arc::clone(&store));
         let raft = Raft::new(config.node, engine, network, entries, machine).await;
         let raft = raft.map_err(io::Error::other)?;
-        Ok(Self { config, raft, store, link, coming: Mutex::default() })
+        let (coming, heard) = (Mutex::default(), Mutex::new(None));
+        Ok(Self { config, raft, store, link, coming, heard })
     }
 
     /// Makes this member the first of its group, together with others that are empty.
@@ -323,20 +326,14 @@ impl<R: AsyncRuntime> Member<R> {
         }
     }
 
+    /// The last entry that is applied here.
+    pub(crate) fn last_applied(&self) -> Option<u64> {
+        self.store.applied.get()
+    }
+
     /// Resolves once an entry is applied here; whether it was within `limit`.
     pub async fn applied(&self, index: u64, limit: Duration) -> bool {
-        let mut applied = self.store.applied.subscribe();
-        let there = async move {
-            loop {
-                if applied.borrow_and_update().is_some_and(|applied| applied >= index) {
-                    return true;
-                }
-                if applied.changed().await.is_err() {
-                    return false;
-                }
-            }
-        };
-        R::timeout(limit, there).await.unwrap_or(false)
+        R::timeout(limit, self.store.applied.until(index)).await.is_ok()
     }
 
     /// The node.

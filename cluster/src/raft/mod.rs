@@ -3,6 +3,7 @@
 //! ([`network`], [`serving`], [`message`]); and what the rest of the node sees of it all ([`member`],
 //! [`membership`]).
 
+mod beat;
 mod item;
 mod journal;
 mod machine;
@@ -11,6 +12,7 @@ mod membership;
 mod message;
 mod network;
 mod opening;
+mod reached;
 mod recovered;
 mod serving;
 mod storage;

@@ -1,9 +1,9 @@
 //! A member's answers to the other members of its group.
 
-use openraft::ReadPolicy;
 use openraft::raft::VoteRequest;
 use openraft::type_config::AsyncRuntime;
 use openraft::type_config::alias::SnapshotOf;
+use openraft::{Instant, ReadPolicy};
 
 use crate::raft::machine::State;
 use crate::raft::member::Member;
@@ -32,8 +32,11 @@ impl<R: AsyncRuntime> Member<R> {
         let stopped = |error: String| Refused::Stopped(error);
         match decode_request::<R>(request)? {
             Request::Append(request) => {
+                let heard = R::Instant::now();
                 let reply = self.raft.append_entries(request).await;
-                reply.map(Reply::Append).map_err(|error| stopped(error.to_string()))
+                let reply = reply.map_err(|error| stopped(error.to_string()))?;
+                self.note_heard(heard, &reply);
+                Ok(Reply::Append(reply))
             }
             Request::Vote(request) => self.vote(request).await,
             Request::PreVote(request) => {

@@ -12,12 +12,13 @@ use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::type_config::AsyncRuntime;
 use openraft::{OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use tidekeep_log::{Frozen, Replica};
 
 use crate::raft::item::{Installed, Item, encode_chunk, encode_entry, encode_pieces, record_bytes};
 use crate::raft::journal::Journal;
+use crate::raft::reached::Reached;
 use crate::raft::recovered::Recovered;
 use crate::raft::telling::Done;
 use crate::raft::types::{Entry, LogId, Promise, Types};
@@ -29,8 +30,8 @@ pub(crate) struct Store {
     kept: Mutex<Kept>,
     /// Where the replica is; locked while an entry is applied.
     pub(crate) installed: Mutex<Installed>,
-    /// The same for those who wait until an entry is applied: its index.
-    pub(crate) applied: watch::Sender<Option<u64>>,
+    /// The same for those who wait until an entry is applied.
+    pub(crate) applied: Reached,
     pub(crate) replica: Replica,
     /// Whether the node takes no part in the group any more; locked while a record is appended, so that
     /// none comes behind the one that says so.
@@ -68,7 +69,7 @@ impl Store {
     pub(crate) fn new(group: u32, recovered: Recovered, journal: Arc<Journal>) -> Arc<Self> {
         let Recovered { promise, entries, installed, replica, .. } = recovered;
         let kept = Kept { promise, purged: installed.applied, entries };
-        let applied = watch::Sender::new(installed.applied.map(|applied| applied.index));
+        let applied = Reached::new(installed.applied.map(|applied| applied.index));
         let (kept, installed) = (Mutex::new(kept), Mutex::new(installed));
         let store = Self {
             group,

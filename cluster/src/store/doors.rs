@@ -100,9 +100,7 @@ impl<R: Runtime> Doors<R> {
         this.node.set_forward(Arc::new(Passed(Arc::downgrade(&this))));
         let _ends_by_itself = R::spawn(keep_up(Arc::downgrade(&this)));
         if groups != GroupCount::ONE {
-            for group in groups.groups() {
-                let _ends_by_itself = R::spawn(watch_over(Arc::downgrade(&this), group));
-            }
+            let _ends_by_itself = R::spawn(watch_over(Arc::downgrade(&this)));
         }
         this
     }

@@ -1,10 +1,12 @@
 //! Transactions whose coordinator has gone: the node that leads a group asks their homes what becomes of the
 //! parts that are prepared in it, and brings those to their end that it has decided itself.
 
-use std::sync::Weak;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tidekeep_log::Commit;
 use tidekeep_protocol::slot::GroupId;
 use tidekeep_store::intents::{Decision, Intent};
@@ -21,23 +23,43 @@ const LOOK: Duration = Duration::from_millis(500);
 /// that most of it is seen to by them.
 const OLD_MS: u64 = 2_000;
 
-/// Sees to what is left behind in a group, whenever this node leads it, for as long as the doors are open.
-pub(crate) async fn watch_over<R: Runtime>(doors: Weak<Doors<R>>, group: GroupId) {
+/// Sees to what is left behind in the groups that this node leads, for as long as the doors are open.
+pub(crate) async fn watch_over<R: Runtime>(doors: Weak<Doors<R>>) {
+    // Groups that are being seen to: one whose homes do not answer keeps the others waiting for nothing.
+    let under_way: Arc<Mutex<BTreeSet<GroupId>>> = Arc::default();
     loop {
         let Some(doors) = doors.upgrade().filter(|doors| doors.is_open()) else { return };
-        let left = doors.here(group).filter(|here| here.leads()).map(|here| {
-            let now_ms = here.time_at(doors.now_ms());
-            here.member().replica().left_behind(now_ms.saturating_sub(OLD_MS))
-        });
-        if let Some((prepared, decided)) = left {
-            let prepared = prepared.iter().map(|intent| settle(&doors, group, intent));
-            join_all(prepared).await;
-            let decided = decided.iter().map(|(txn, it)| bring_to_end(&doors, group, *txn, it));
-            join_all(decided).await;
+        for group in doors.groups().groups() {
+            let Some(left) = left_in(&doors, group) else { continue };
+            if under_way.lock().insert(group) {
+                let (doors, under_way) = (Arc::clone(&doors), Arc::clone(&under_way));
+                let _ends_by_itself = R::spawn(async move {
+                    see_to(&doors, group, left).await;
+                    under_way.lock().remove(&group);
+                });
+            }
         }
         drop(doors);
         R::sleep(LOOK).await;
     }
+}
+
+/// Parts that are prepared, and what was decided.
+type Left = (Vec<Intent>, Vec<(TxnId, Decision)>);
+
+/// What is left behind in a group, if this node leads it and there is any.
+fn left_in<R: Runtime>(doors: &Doors<R>, group: GroupId) -> Option<Left> {
+    let here = doors.here(group).filter(|here| here.leads())?;
+    let now_ms = here.time_at(doors.now_ms());
+    let left = here.member().replica().left_behind(now_ms.saturating_sub(OLD_MS));
+    (!left.0.is_empty() || !left.1.is_empty()).then_some(left)
+}
+
+async fn see_to<R: Runtime>(doors: &Doors<R>, group: GroupId, (prepared, decided): Left) {
+    let prepared = prepared.iter().map(|intent| settle(doors, group, intent));
+    join_all(prepared).await;
+    let decided = decided.iter().map(|(txn, it)| bring_to_end(doors, group, *txn, it));
+    join_all(decided).await;
 }
 
 /// Does what the home of a part says. Whoever does not answer is asked at the next look.

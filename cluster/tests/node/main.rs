@@ -8,6 +8,7 @@ mod cluster;
 mod dividing;
 mod failing;
 mod growing;
+mod idle;
 mod leases;
 mod leaving;
 mod machine;

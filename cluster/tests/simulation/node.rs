@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::Instant;
+use openraft::type_config::AsyncRuntime;
 use openraft_rt_sim::SimInstant;
 use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
@@ -122,6 +123,7 @@ impl Node {
         };
         let store = Arc::new(Replicated::new(Arc::new(member), options));
         self.wire.plug(self.id, door(&store));
+        beat(&store);
         self.state.lock().running = Some(Running { store, journal, stuck });
     }
 
@@ -188,4 +190,17 @@ fn door(store: &Arc<Replicated<SimRuntime>>) -> Door {
             }
         })
     })
+}
+
+/// Has a store's member beat for as long as the store is there, as a node has all its members.
+fn beat(store: &Arc<Replicated<SimRuntime>>) {
+    let store = Arc::downgrade(store);
+    let _ends_by_itself = SimRuntime::spawn(async move {
+        while let Some(member) = store.upgrade().map(|store| Arc::clone(store.member())) {
+            let next = SimRuntime::sleep(member.beats_every());
+            member.beat().await;
+            drop(member);
+            next.await;
+        }
+    });
 }

@@ -82,6 +82,24 @@ fn simulate(test: impl Future<Output = ()>) {
     SimRuntime::with_seed(5).block_on(test);
 }
 
+/// Nodes at rest leave the engine's timers alone; one that hears no leader any more has them back in time.
+#[test]
+fn a_leader_that_dies_at_rest_is_replaced_in_time() {
+    simulate(async {
+        let cluster = Cluster::of(3).await;
+        for round in 0..20 {
+            SimRuntime::sleep(Duration::from_secs(3)).await;
+            let leader = cluster.leader().await;
+            let next = cluster.others(leader)[0];
+            cluster.node(leader).crash(Crash::Drop).await;
+            let took = cluster.write(next, &format!("without the leader {round}")).await;
+            let (least, most) = (Duration::from_millis(600), Duration::from_millis(1_500));
+            assert!(least < took && took < most, "it took {took:?}");
+            cluster.node(leader).start().await;
+        }
+    });
+}
+
 /// A leader that one node alone still hears does not keep the others, who hear each other, from
 /// electing one (databendlabs/openraft#2080).
 #[test]
