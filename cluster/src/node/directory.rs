@@ -1,7 +1,8 @@
 //! Where the other nodes are, by what the meta group says now. A group's members were written down with the
-//! address that a node had then; what goes to it goes to the one that it has.
+//! address that a node had then; what goes to it goes to the one that it has. Who did not answer the last call is
+//! noted, so that others are asked first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +16,13 @@ use crate::placement::NodeId;
 pub(super) struct Directory {
     link: Arc<dyn Link>,
     known: Mutex<BTreeMap<NodeId, PeerAddress>>,
+    /// Nodes that have said nothing since a call to them was given up.
+    silent: Arc<Mutex<BTreeSet<NodeId>>>,
 }
 
 impl Directory {
     pub(super) fn new(link: Arc<dyn Link>) -> Arc<Self> {
-        Arc::new(Self { link, known: Mutex::default() })
+        Arc::new(Self { link, known: Mutex::default(), silent: Arc::default() })
     }
 
     /// Takes in what the meta group says.
@@ -31,6 +34,16 @@ impl Directory {
     /// The address of a node.
     pub(super) fn address(&self, node: NodeId) -> Option<PeerAddress> {
         self.known.lock().get(&node).cloned()
+    }
+
+    /// Whether a node has said nothing since a call to it was given up.
+    pub(super) fn is_silent(&self, node: NodeId) -> bool {
+        self.silent.lock().contains(&node)
+    }
+
+    /// Notes that a node has said something.
+    pub(super) fn note_heard(&self, node: NodeId) {
+        self.silent.lock().remove(&node);
     }
 }
 
@@ -44,6 +57,15 @@ impl Link for Directory {
         limit: Duration,
     ) -> LinkFuture {
         let known = self.address(to);
-        self.link.call(to, known.as_ref().unwrap_or(at), lane, request, limit)
+        let reply = self.link.call(to, known.as_ref().unwrap_or(at), lane, request, limit);
+        let silent = Arc::clone(&self.silent);
+        Box::pin(async move {
+            let reply = reply.await;
+            match &reply {
+                Ok(_) => silent.lock().remove(&to),
+                Err(_) => silent.lock().insert(to),
+            };
+            reply
+        })
     }
 }

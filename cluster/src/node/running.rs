@@ -208,6 +208,11 @@ impl<R: Runtime> Node<R> {
         self.0.directory.address(node).or_else(|| self.0.meta.peers().remove(&node))
     }
 
+    /// Whether a node has said nothing since a call to it was given up.
+    pub(crate) fn is_silent(&self, node: NodeId) -> bool {
+        self.0.directory.is_silent(node)
+    }
+
     /// The log that all its groups share.
     pub fn journal(&self) -> &Arc<Journal> {
         &self.0.opened.journal

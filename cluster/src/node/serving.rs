@@ -24,6 +24,7 @@ pub trait Forward: Send + Sync + 'static {
 impl<R: Runtime> Node<R> {
     /// Answers a request of another node.
     pub async fn serve(&self, from: NodeId, request: Vec<u8>) -> Vec<u8> {
+        self.directory().note_heard(from);
         let to = group_of(&request);
         if self.view().is_removed(from) {
             return match to {

@@ -1,6 +1,7 @@
 //! A group of which this node has no replica: all calls for it go to the nodes that have one, in the order in
 //! which they came.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,7 +22,7 @@ const LEADERLESS: Duration = Duration::from_secs(10);
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// The nodes that have a replica, the one first that should lead.
+/// The nodes that have a replica: first the one that should lead, last those that say nothing.
 pub(crate) type Holders = Box<dyn Fn() -> Vec<(NodeId, PeerAddress)> + Send + Sync>;
 
 /// Passes calls on.
@@ -95,22 +96,28 @@ impl Elsewhere {
     /// Asks one holder after the other until the pieces are answered, or it has taken too long.
     async fn have_run<R: Runtime>(&self, mut pieces: Vec<Piece>) {
         let began = R::Instant::now();
-        let mut turn = 0;
+        // Since all were asked last. Their order changes meanwhile.
+        let mut asked = BTreeSet::new();
         while !pieces.is_empty() {
             let holders = (self.holders)();
             if R::Instant::now() - began > LEADERLESS || self.closed.load(Ordering::Acquire) {
                 return pieces.into_iter().for_each(Piece::give_up);
             }
-            if let Some((to, at)) = holders.get(turn % holders.len().max(1)) {
-                let outcome = pass_on(&*self.link, self.group, *to, at, &pieces).await;
+            let next = holders.iter().find(|(holder, _)| !asked.contains(holder));
+            if let Some((to, at)) = next {
+                asked.insert(*to);
+                let alone = holders.len() == 1;
+                let outcome =
+                    pass_on::<R>(&*self.link, self.group, (*to, at), &pieces, alone).await;
                 self.in_vain.store(outcome.is_err(), Ordering::Relaxed);
                 match outcome {
                     Ok(done) => return share_out(done, pieces),
                     Err(Failed::NotLeader) => {}
                     Err(Failed::Unknown(why)) => pieces = repeatable(pieces, &why),
                 }
+            } else {
+                asked.clear();
             }
-            turn += 1;
             R::sleep(RETRY).await;
         }
     }

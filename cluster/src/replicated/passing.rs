@@ -4,9 +4,13 @@
 //! request: | FORWARD | group u32 | calls |    reply: what became of them
 //! ```
 
+use std::pin::pin;
 use std::time::Duration;
 
-use crate::link::{Lane, Link, PeerAddress};
+use futures_util::future::{Either, select};
+use openraft::type_config::AsyncRuntime;
+
+use crate::link::{Lane, Link, PeerAddress, Unreachable};
 use crate::placement::NodeId;
 use crate::replicated::answers;
 use crate::replicated::calls::Calls;
@@ -19,22 +23,58 @@ pub const FORWARD: u32 = 0x8000_0000;
 /// Time for calls that were passed on to be answered.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Has another node run the pieces' calls.
-pub(crate) async fn pass_on(
+/// Time after which a node that has not answered yet is asked whether it is there, and for its answer to that.
+const QUIET: Duration = Duration::from_millis(350);
+
+/// How often in a row it leaves that unanswered before it is given up: one message may be lost.
+const UNANSWERED: u32 = 2;
+
+/// Has another node run the pieces' calls. One that does not even say that it is there is given up after a
+/// second, unless it `alone` could answer.
+pub(crate) async fn pass_on<R: AsyncRuntime>(
     link: &dyn Link,
     group: u32,
-    to: NodeId,
-    at: &PeerAddress,
+    (to, at): (NodeId, &PeerAddress),
     pieces: &[Piece],
+    alone: bool,
 ) -> Result<Done, Failed> {
     let mut calls = Calls::default();
     pieces.iter().for_each(|piece| calls.append(&piece.calls));
     let mut request = (FORWARD | group).to_le_bytes().to_vec();
     calls.encode(&mut request);
-    match link.call(to, at, Lane::Entries, request, PATIENCE).await {
-        Ok(reply) => answers::decode(&calls, &reply)
+    let reply = link.call(to, at, Lane::Entries, request, PATIENCE);
+    let gone = pin!(async {
+        match alone {
+            true => std::future::pending().await,
+            false => until_gone::<R>(link, to, at).await,
+        }
+    });
+    match select(reply, gone).await {
+        Either::Left((Ok(reply), _)) => answers::decode(&calls, &reply)
             .unwrap_or_else(|| Err(Failed::Unknown("the leader's reply cannot be read".into()))),
-        Err(unreachable) => Err(Failed::Unknown(unreachable.to_string())),
+        Either::Left((Err(unreachable), _)) | Either::Right((unreachable, _)) => {
+            Err(Failed::Unknown(unreachable.to_string()))
+        }
+    }
+}
+
+/// Resolves once a node says nothing any more.
+async fn until_gone<R: AsyncRuntime>(link: &dyn Link, to: NodeId, at: &PeerAddress) -> Unreachable {
+    let mut unanswered = 0;
+    loop {
+        if unanswered == 0 {
+            R::sleep(QUIET).await;
+        }
+        // A node answers anything, be it that it cannot read it.
+        match link.call(to, at, Lane::Control, Vec::new(), QUIET).await {
+            Ok(_) => unanswered = 0,
+            Err(unreachable) => {
+                unanswered += 1;
+                if unanswered == UNANSWERED {
+                    return unreachable;
+                }
+            }
+        }
     }
 }
 

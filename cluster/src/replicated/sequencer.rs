@@ -249,7 +249,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
         let Some(at) = self.member.address_of(to) else {
             return self.wait_for_leader(pieces).await;
         };
-        match pass_on(&*self.link, self.member.group(), to, &at, &pieces).await {
+        match pass_on::<R>(&*self.link, self.member.group(), (to, &at), &pieces, false).await {
             Ok(done) => {
                 *self.stuck.lock() = None;
                 // Whoever looks here next sees what it was told of. If that takes too long, reads that must

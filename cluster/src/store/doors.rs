@@ -252,7 +252,7 @@ async fn keep_up<R: Runtime>(doors: Weak<Doors<R>>) {
     }
 }
 
-/// The nodes that have a replica, the one first that should lead.
+/// The nodes that have a replica: first the one that should lead, last those that say nothing.
 fn holders<R: Runtime>(node: &Node<R>, group: GroupId) -> Vec<(NodeId, PeerAddress)> {
     let view = node.view();
     let Some(row) = view.table.as_ref().and_then(|table| table.row(group)) else {
@@ -260,7 +260,11 @@ fn holders<R: Runtime>(node: &Node<R>, group: GroupId) -> Vec<(NodeId, PeerAddre
     };
     let others = row.voters.iter().filter(|&&voter| voter != row.leader);
     let order = std::iter::once(&row.leader).chain(others).filter(|&&holder| holder != node.id());
-    order.filter_map(|&holder| Some((holder, node.address(holder)?))).collect()
+    let known = order.filter_map(|&holder| Some((holder, node.address(holder)?)));
+    let (silent, mut holders): (Vec<_>, Vec<_>) =
+        known.partition(|(holder, _)| node.is_silent(*holder));
+    holders.extend(silent);
+    holders
 }
 
 /// Calls that other nodes pass on to this one.

@@ -14,6 +14,7 @@ mod leaving;
 mod machine;
 mod operators;
 mod serving;
+mod silent;
 #[path = "../simulated/mod.rs"]
 mod simulated;
 mod storms;
