@@ -44,18 +44,22 @@ struct State {
 impl State {
     fn open_store(&mut self) {
         if let (Some(node), Some(groups), None) = (&self.running, self.serves, &self.store) {
-            let clock = Arc::new(TimeOfDay(SimInstant::now()));
+            let clock = Arc::new(TimeOfDay);
             self.store = Some(Store::new(node.clone(), Fingerprint([5; 32]), clock, 1, groups));
         }
     }
 }
 
-/// The time of day, which is the same everywhere.
-struct TimeOfDay(SimInstant);
+/// The time of day, which is the same everywhere, and goes on while a machine is down.
+struct TimeOfDay;
 
 impl Clock for TimeOfDay {
     fn now_ms(&self) -> u64 {
-        1_700_000_000_000 + (SimInstant::now() - self.0).as_millis() as u64
+        1_700_000_000_000 + SimInstant::now().elapsed_since_start().as_millis() as u64
+    }
+
+    fn elapsed_ms(&self) -> Option<u64> {
+        Some(SimInstant::now().elapsed_since_start().as_millis() as u64)
     }
 }
 
@@ -131,7 +135,7 @@ impl Machine {
             opened,
             link: Arc::new(Plug { node: self.id, wire: self.wire.clone() }),
             transfers: seed,
-            clock: Arc::new(TimeOfDay(SimInstant::now())),
+            clock: Arc::new(TimeOfDay),
             member: Config {
                 entries_kept: 20,
                 entries_between: 50,
