@@ -110,7 +110,8 @@ pub(crate) async fn back_up(bank: Arc<Bank>, node: NodeId) {
             None => failed += 1,
         }
         drop(store);
-        SimRuntime::sleep(Duration::from_millis(100)).await;
+        // The pace of the load: whoever backs up without end lets nobody write.
+        SimRuntime::sleep(Duration::from_millis(300)).await;
     }
     bank.tell(&format!("{node}: {whole} backups, {failed} that failed"));
     assert!(whole > 0, "none was whole");
