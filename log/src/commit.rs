@@ -107,19 +107,20 @@ pub trait Commit: Send + Sync {
     fn peek(&self, key: &[u8]) -> Option<Entry>;
 
     /// Some key, chosen by `random`, that may be there; none of an empty store. It is not safe to show
-    /// either.
-    fn sample(&self, random: u64) -> Option<Entry>;
+    /// either. Where all keys are here, the promise is ready.
+    fn sample(&self, random: u64) -> Sampled;
 
     /// A number for a key, below 2^53, by which [`Self::with_fingerprint`] finds it again. It is the same
     /// as long as the process lives.
     fn fingerprint(&self, key: &[u8]) -> u64;
 
     /// The entries of keys with a fingerprint, their time over or not: one nearly always, if its key is
-    /// there. They are not safe to show either.
+    /// there. Those that others keep are not among them. They are not safe to show either.
     fn with_fingerprint(&self, fingerprint: u64) -> Vec<Entry>;
 
-    /// How many keys are kept, those included whose time is over and that are yet to be removed.
-    fn keys(&self) -> u64;
+    /// How many keys are kept, those included whose time is over and that are yet to be removed. Where all
+    /// keys are here, the promise is ready.
+    fn keys(&self) -> Counted;
 
     /// What each group makes known, in the order of the groups; there is at least one, and their number
     /// never changes.
@@ -186,6 +187,12 @@ pub fn collect(commit: &dyn Commit, calls: &[Call<'_>]) -> Pending {
         }),
     }
 }
+
+/// Some key, or why there is no telling.
+pub type Sampled = Promise<Result<Option<Vec<u8>>, Refusal>>;
+
+/// A number of keys, or why there is no telling.
+pub type Counted = Promise<Result<u64, Refusal>>;
 
 /// A backup, once it may be shown.
 pub type PendingBackup = Promise<Result<Backup, Lost>>;

@@ -17,7 +17,8 @@ use crate::background::Background;
 use crate::backup::Backup;
 use crate::clock::Clock;
 use crate::commit::{
-    Answers, Call, Commit, Failed, Identity, Lost, Pending, PendingBackup, Promise, Standing,
+    Answers, Call, Commit, Counted, Failed, Identity, Lost, Pending, PendingBackup, Promise,
+    Sampled, Standing,
 };
 use crate::disk::Disk;
 use crate::error::{OpenError, Refused, SnapshotError};
@@ -165,8 +166,8 @@ impl Commit for Solo {
         self.group.peek(key)
     }
 
-    fn sample(&self, random: u64) -> Option<Entry> {
-        self.group.sample(random)
+    fn sample(&self, random: u64) -> Sampled {
+        Promise::ready(Ok(self.group.sample(random).map(|entry| entry.key().to_vec())))
     }
 
     fn fingerprint(&self, key: &[u8]) -> u64 {
@@ -177,8 +178,8 @@ impl Commit for Solo {
         self.group.with_fingerprint(Fingerprint::new(fingerprint))
     }
 
-    fn keys(&self) -> u64 {
-        self.group.size().0
+    fn keys(&self) -> Counted {
+        Promise::ready(Ok(self.group.size().0))
     }
 
     fn feeds(&self) -> &[Arc<dyn Feed>] {

@@ -10,6 +10,7 @@ mod cluster_histories;
 mod cluster_load;
 mod cluster_network;
 mod cluster_partitions;
+mod cluster_redis;
 mod crash;
 mod cuts;
 mod disk_full;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde_bytes::ByteBuf;
 use tidekeep_log::{Feed, View};
 use tidekeep_protocol::range::KeyRange;
 
@@ -90,6 +91,8 @@ impl<R: Runtime> Holding<R> {
                 }
             }
             Ask::Portion { hold } => self.portions.cut(here, hold).await,
+            Ask::Keys => Told::Keys(here.keys_here()),
+            Ask::Sample { random } => Told::Sample(here.sample_here(random).map(ByteBuf::from)),
             Ask::Page { .. } | Ask::Piece { .. } | Ask::Keep { .. } | Ask::Drop { .. } => {
                 Told::NotHere
             }

@@ -39,6 +39,10 @@ pub(crate) enum Ask {
     Keep { portion: u64 },
     /// No more of it will be asked for.
     Drop { portion: u64 },
+    /// How many keys there are.
+    Keys,
+    /// Some key, chosen by a number.
+    Sample { random: u64 },
 }
 
 /// A piece of a cut for a backup. They come in this order: its sum, what is no entry, its entries.
@@ -85,6 +89,10 @@ pub(crate) enum Told {
     Piece(Piece),
     /// It is kept, or let go.
     Noted,
+    /// So many keys are there.
+    Keys(u64),
+    /// Some key, if there is one.
+    Sample(Option<ByteBuf>),
 }
 
 impl Ask {
@@ -96,9 +104,12 @@ impl Ask {
     /// How it travels: what is long must not be in the way of what is waited for.
     pub(crate) fn lane(&self) -> Lane {
         match self {
-            Self::Newest | Self::Changes { .. } | Self::View { .. } | Self::Portion { .. } => {
-                Lane::Entries
-            }
+            Self::Newest
+            | Self::Changes { .. }
+            | Self::View { .. }
+            | Self::Portion { .. }
+            | Self::Keys
+            | Self::Sample { .. } => Lane::Entries,
             Self::Page { .. } | Self::Piece { .. } | Self::Keep { .. } | Self::Drop { .. } => {
                 Lane::Snapshots
             }

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use openraft::type_config::AsyncRuntime;
 use tidekeep_log::clock::{Clock, Monotone};
 use tidekeep_log::{
-    Answer, Answers, Backup, Call, Commit, Entry, Failed as StorageFailed, Feed, Identity, Lost,
-    NotStill, Pending, PendingBackup, Portion, Promise, Standing,
+    Answer, Answers, Backup, Call, Commit, Counted, Entry, Failed as StorageFailed, Feed, Identity,
+    Lost, NotStill, Pending, PendingBackup, Portion, Promise, Sampled, Standing,
 };
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_store::step::TxnId;
@@ -82,6 +82,16 @@ impl<R: AsyncRuntime> Replicated<R> {
         &*self.feeds[0]
     }
 
+    /// How many keys the replica has.
+    pub(crate) fn keys_here(&self) -> u64 {
+        self.member().replica().keys()
+    }
+
+    /// Some key of the replica, chosen by `random`; none if it is empty.
+    pub(crate) fn sample_here(&self, random: u64) -> Option<Vec<u8>> {
+        self.member().replica().sample(random).map(|entry| entry.key().to_vec())
+    }
+
     /// Whether this node leads the group, as far as it knows.
     pub(crate) fn leads(&self) -> bool {
         let member = self.member();
@@ -119,8 +129,8 @@ impl<R: AsyncRuntime> Commit for Replicated<R> {
         self.member().replica().peek(key)
     }
 
-    fn sample(&self, random: u64) -> Option<Entry> {
-        self.member().replica().sample(random)
+    fn sample(&self, random: u64) -> Sampled {
+        Promise::ready(Ok(self.sample_here(random)))
     }
 
     fn fingerprint(&self, key: &[u8]) -> u64 {
@@ -131,8 +141,8 @@ impl<R: AsyncRuntime> Commit for Replicated<R> {
         self.member().replica().with_fingerprint(fingerprint)
     }
 
-    fn keys(&self) -> u64 {
-        self.member().replica().keys()
+    fn keys(&self) -> Counted {
+        Promise::ready(Ok(self.keys_here()))
     }
 
     fn feeds(&self) -> &[Arc<dyn Feed>] {

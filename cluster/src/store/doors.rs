@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use tidekeep_log::Identity;
 use tidekeep_log::clock::Clock;
 use tidekeep_protocol::slot::{GroupCount, GroupId, slot_of};
+use tidekeep_store::fingerprint::Fingerprint;
 use tidekeep_store::read::PageLimits;
+use tidekeep_store::shards::Spread;
 use tokio::sync::oneshot;
 
 use crate::link::PeerAddress;
@@ -37,6 +39,8 @@ pub(crate) struct Doors<R: Runtime> {
     /// By the groups' numbers.
     doors: Vec<Door<R>>,
     coordinator: Coordinator<R>,
+    /// As every replica on this node spreads its keys.
+    spread: Spread,
     /// How often a group was drawn.
     drawn: AtomicU64,
     /// What those read here who follow a group that they have no replica of.
@@ -90,13 +94,21 @@ impl<R: Runtime> Doors<R> {
         };
         let doors = groups.groups().map(door).collect();
         let holding = Holding::new();
-        let coordinator = {
-            let random = node.journal().replica_options().seed;
-            Coordinator::new(node.id(), random, Arc::clone(&clock))
-        };
+        let replicas = node.journal().replica_options();
+        let spread = Spread::new(replicas.seed, replicas.shards);
+        let coordinator = Coordinator::new(node.id(), replicas.seed, Arc::clone(&clock));
         let drawn = AtomicU64::new(node.id().0);
-        let this =
-            Arc::new(Self { node, clock, identity, groups, doors, coordinator, drawn, holding });
+        let this = Arc::new(Self {
+            node,
+            clock,
+            identity,
+            groups,
+            doors,
+            coordinator,
+            spread,
+            drawn,
+            holding,
+        });
         this.node.set_forward(Arc::new(Passed(Arc::downgrade(&this))));
         let _ends_by_itself = R::spawn(keep_up(Arc::downgrade(&this)));
         if groups != GroupCount::ONE {
@@ -141,6 +153,11 @@ impl<R: Runtime> Doors<R> {
             GroupCount::ONE => GroupId(0),
             groups => groups.group_of(slot_of(key)),
         }
+    }
+
+    /// The fingerprint of a key, the same as that of a replica on this node, whether or not there is one.
+    pub(crate) fn fingerprint(&self, key: &[u8]) -> Fingerprint {
+        Fingerprint::from(self.spread.hash(key))
     }
 
     /// Another number each time, by which what may be in any group is spread over them.

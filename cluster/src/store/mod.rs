@@ -7,13 +7,15 @@ mod doors;
 mod feeds;
 mod leases;
 mod pages;
+mod sizes;
 mod standing;
 
 use std::sync::Arc;
 
 use tidekeep_log::clock::{Clock, Monotone};
 use tidekeep_log::{
-    Answers, Call, Commit, Entry, Failed, Feed, Identity, Pending, PendingBackup, Promise, Standing,
+    Answers, Call, Commit, Counted, Entry, Failed, Feed, Identity, Pending, PendingBackup, Promise,
+    Sampled, Standing,
 };
 use tidekeep_protocol::op::Cluster;
 use tidekeep_protocol::slot::{GroupCount, GroupId};
@@ -88,24 +90,20 @@ impl<R: Runtime> Commit for Store<R> {
         self.here_of(key)?.peek(key)
     }
 
-    fn sample(&self, random: u64) -> Option<Entry> {
-        // Keys are spread evenly over the groups; one that has none is passed over.
-        let groups = u64::from(self.doors.groups().get());
-        let (first, random) = (random % groups, random / groups);
-        let order = (first..groups).chain(0..first).map(|group| GroupId(group as u16));
-        order.filter_map(|group| self.doors.here(group)).find_map(|here| here.sample(random))
+    fn sample(&self, random: u64) -> Sampled {
+        sizes::sample(&self.doors, random)
     }
 
     fn fingerprint(&self, key: &[u8]) -> u64 {
-        self.here_of(key).map_or(0, |here| here.fingerprint(key))
+        self.doors.fingerprint(key).number()
     }
 
     fn with_fingerprint(&self, fingerprint: u64) -> Vec<Entry> {
         self.doors.all_here().flat_map(|(_, here)| here.with_fingerprint(fingerprint)).collect()
     }
 
-    fn keys(&self) -> u64 {
-        self.doors.all_here().map(|(_, here)| here.keys()).sum()
+    fn keys(&self) -> Counted {
+        sizes::keys(&self.doors)
     }
 
     fn feeds(&self) -> &[Arc<dyn Feed>] {

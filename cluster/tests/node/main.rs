@@ -17,6 +17,7 @@ mod serving;
 mod silent;
 #[path = "../simulated/mod.rs"]
 mod simulated;
+mod sizes;
 mod storms;
 mod transactions;
 mod watching;

@@ -40,17 +40,23 @@ impl RespExchange {
         self.session.mailbox().is_some() || !self.news.is_empty()
     }
 
-    /// Hands the session what it waited for; whether that has come.
+    /// Hands the session what it waited for, until it waits for what is not there; whether anything came.
     pub(crate) fn poll_wait(&mut self, context: &mut Context<'_>, house: &House<'_>) -> bool {
-        let Some(wait) = &mut self.wait else { return false };
-        let came = match wait {
-            Wait::Answers(pending) => Pin::new(pending).poll(context).map(Came::Answers),
-            Wait::Views(pending) => Pin::new(pending).poll(context).map(Came::Views),
-        };
-        let Poll::Ready(came) = came else { return false };
-        house.metrics.batch_time.record(self.since.elapsed());
-        self.wait = self.session.resolve(came, house);
-        true
+        let mut moved = false;
+        // What is waited for next must be polled too, or nobody is woken by it.
+        while let Some(wait) = &mut self.wait {
+            let came = match wait {
+                Wait::Answers(pending) => Pin::new(pending).poll(context).map(Came::Answers),
+                Wait::Views(pending) => Pin::new(pending).poll(context).map(Came::Views),
+                Wait::Count(pending) => Pin::new(pending).poll(context).map(Came::Count),
+                Wait::Sample(pending) => Pin::new(pending).poll(context).map(Came::Sample),
+            };
+            let Poll::Ready(came) = came else { break };
+            house.metrics.batch_time.record(self.since.elapsed());
+            self.wait = self.session.resolve(came, house);
+            moved = true;
+        }
+        moved
     }
 
     /// Waits for the next change if events are listened to, and for post; whether there is any.

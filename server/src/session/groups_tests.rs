@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tidekeep_log::disk::faulty::{FaultyDisk, seeded};
 use tidekeep_log::{
-    Answers, Call, Changed, Changes, Commit, Durability, Entry, Failed, Feed, Identity, Lost,
-    Pending, PendingBackup, PendingView, Promise, Solo, SoloOptions, Standing, TooOld, Upkeep,
-    collect, views,
+    Answers, Call, Changed, Changes, Commit, Counted, Durability, Entry, Failed, Feed, Identity,
+    Lost, Pending, PendingBackup, PendingView, Promise, Sampled, Solo, SoloOptions, Standing,
+    TooOld, Upkeep, collect, views,
 };
 use tidekeep_protocol::codec;
 use tidekeep_protocol::condition::{Condition, Expiry};
@@ -149,8 +149,8 @@ impl Commit for Several {
         None
     }
 
-    fn sample(&self, _: u64) -> Option<Entry> {
-        None
+    fn sample(&self, _: u64) -> Sampled {
+        Promise::ready(Ok(None))
     }
 
     fn fingerprint(&self, _: &[u8]) -> u64 {
@@ -161,8 +161,8 @@ impl Commit for Several {
         Vec::new()
     }
 
-    fn keys(&self) -> u64 {
-        0
+    fn keys(&self) -> Counted {
+        Promise::ready(Ok(0))
     }
 
     fn feeds(&self) -> &[Arc<dyn Feed>] {

@@ -4,8 +4,9 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use tidekeep_log::{
-    Answers, Call, Change, Changed, Changes, Commit, Entry, Event, EventKind, Failed, Feed,
-    Identity, Lost, Pending, PendingBackup, PendingView, Promise, Standing, TooOld, View,
+    Answers, Call, Change, Changed, Changes, Commit, Counted, Entry, Event, EventKind, Failed,
+    Feed, Identity, Lost, Pending, PendingBackup, PendingView, Promise, Sampled, Standing, TooOld,
+    View,
 };
 use tidekeep_protocol::cursor::Cursor;
 use tidekeep_protocol::entry::Meta;
@@ -135,8 +136,8 @@ impl Commit for Scripted {
         None
     }
 
-    fn sample(&self, _: u64) -> Option<Entry> {
-        None
+    fn sample(&self, _: u64) -> Sampled {
+        Promise::ready(Ok(None))
     }
 
     fn fingerprint(&self, _: &[u8]) -> u64 {
@@ -147,8 +148,8 @@ impl Commit for Scripted {
         Vec::new()
     }
 
-    fn keys(&self) -> u64 {
-        0
+    fn keys(&self) -> Counted {
+        Promise::ready(Ok(0))
     }
 
     fn feeds(&self) -> &[Arc<dyn Feed>] {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tidekeep_log::{Answer, Commit, Lost, Pending, PendingViews, View};
+use tidekeep_log::{Answer, Commit, Counted, Lost, Pending, PendingViews, Sampled, View};
+use tidekeep_protocol::error::Refusal;
 
 use super::plan::At;
 use crate::observe::Metrics;
@@ -40,6 +41,10 @@ pub(crate) enum Wait {
     Answers(Pending),
     /// A frozen cut of each group.
     Views(Box<PendingViews>),
+    /// How many keys there are.
+    Count(Counted),
+    /// Some key.
+    Sample(Sampled),
 }
 
 /// What came of it.
@@ -47,4 +52,6 @@ pub(crate) enum Came {
     /// The answers that could not be given at once.
     Answers(Result<Vec<Answer>, Lost>),
     Views(Result<Vec<View>, Lost>),
+    Count(Result<u64, Refusal>),
+    Sample(Result<Option<Vec<u8>>, Refusal>),
 }

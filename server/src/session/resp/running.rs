@@ -61,6 +61,14 @@ impl Core {
                 Ok(views) => Came::Views(views),
                 Err(pending) => return Some(Wait::Views(Box::new(pending))),
             },
+            Wait::Count(pending) => match pending.into_ready() {
+                Ok(count) => Came::Count(count),
+                Err(pending) => return Some(Wait::Count(pending)),
+            },
+            Wait::Sample(pending) => match pending.into_ready() {
+                Ok(key) => Came::Sample(key),
+                Err(pending) => return Some(Wait::Sample(pending)),
+            },
         };
         self.resolve(came, house)
     }

@@ -45,6 +45,7 @@ enum What {
     Scan { range: KeyRange, pattern: Option<Vec<u8>>, count: u32, page: Found },
     Keys { pattern: Vec<u8>, range: KeyRange, found: Vec<Entry> },
     Random { looks: u32, found: Option<Entry> },
+    Size { keys: u64 },
 }
 
 /// What a scan found.
@@ -72,10 +73,7 @@ impl Walking {
         to: &mut Encoder<'_>,
     ) -> Result<Option<Self>, Fail> {
         let what = match walk {
-            Walk::Size => {
-                to.integer(i64::try_from(house.commit.keys()).unwrap_or(i64::MAX));
-                return Ok(None);
-            }
+            Walk::Size => What::Size { keys: 0 },
             Walk::Flush => {
                 check_flush(args)?;
                 What::Flush
@@ -122,11 +120,10 @@ impl Walking {
             }
             What::Random { looks, .. } => {
                 *looks += 1;
-                match house.commit.sample((house.random)().rotate_left(*looks)) {
-                    Some(entry) => ask(house, Request::Get(Get { key: entry.key() }), answers),
-                    None => Turn::Done,
-                }
+                let random = (house.random)().rotate_left(*looks);
+                Turn::Wait(Wait::Sample(house.commit.sample(random)))
             }
+            What::Size { .. } => Turn::Wait(Wait::Count(house.commit.keys())),
         }
     }
 
@@ -134,12 +131,25 @@ impl Walking {
     pub(super) fn resume(&mut self, came: Came, house: &House<'_>, most: usize) -> Turn {
         match came {
             Came::Views(Ok(views)) => self.list(Content::new(views), most),
-            Came::Answers(Ok(late)) => self.answered(late, house),
+            Came::Answers(Ok(late)) => self.answered(late),
+            Came::Count(Ok(count)) => {
+                if let What::Size { keys } = &mut self.what {
+                    *keys = count;
+                }
+                Turn::Done
+            }
+            Came::Sample(Ok(Some(key))) => {
+                ask(house, Request::Get(Get { key: &key }), &mut self.answers)
+            }
+            Came::Sample(Ok(None)) => Turn::Done,
+            Came::Count(Err(refusal)) | Came::Sample(Err(refusal)) => {
+                Turn::Failed(Fail::from(&refusal))
+            }
             Came::Views(Err(_)) | Came::Answers(Err(_)) => Turn::Failed(Fail::known(LOST)),
         }
     }
 
-    fn answered(&mut self, late: Vec<Answer>, house: &House<'_>) -> Turn {
+    fn answered(&mut self, late: Vec<Answer>) -> Turn {
         let answer = self.answers.drain(..).chain(late).next();
         match (&mut self.what, answer) {
             (_, Some(Err(refusal))) => Turn::Failed(Fail::from(&refusal)),
@@ -159,8 +169,8 @@ impl Walking {
             }
             (What::Random { looks, found }, Some(Ok(Reply::Get(got)))) => {
                 *found = got.entry;
-                // It went between the two looks; others are there as long as the store is not empty.
-                let again = found.is_none() && *looks < LOOKS_MAX && house.commit.keys() > 0;
+                // It went between the two looks; others may be there.
+                let again = found.is_none() && *looks < LOOKS_MAX;
                 if again { Turn::Again } else { Turn::Done }
             }
             _ => Turn::Failed(Fail::known("ERR the server gave an answer of another kind")),
@@ -211,6 +221,7 @@ impl Walking {
                 to.list(found.len());
                 found.iter().for_each(|entry| to.bulk(entry.key()));
             }
+            What::Size { keys } => to.integer(i64::try_from(*keys).unwrap_or(i64::MAX)),
             What::Random { found, .. } => to.bulk_or_null(found.as_ref().map(Entry::key)),
         }
     }
