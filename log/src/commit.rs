@@ -104,7 +104,10 @@ pub trait Commit: Send + Sync {
     /// The entry of a key as it is now, unless its time is over. It is not safe to show: what is made
     /// of it is to be written under the condition that it is still so, and the answer to that waits
     /// until all of it is safe.
-    fn peek(&self, key: &[u8]) -> Option<Entry>;
+    ///
+    /// # Errors
+    /// [`Elsewhere`]: a get tells it.
+    fn peek(&self, key: &[u8]) -> Result<Option<Entry>, Elsewhere>;
 
     /// Some key, chosen by `random`, that may be there; none of an empty store. It is not safe to show
     /// either. Where all keys are here, the promise is ready.
@@ -187,6 +190,10 @@ pub fn collect(commit: &dyn Commit, calls: &[Call<'_>]) -> Pending {
         }),
     }
 }
+
+/// That a key is not kept here, but by others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elsewhere;
 
 /// Some key, or why there is no telling.
 pub type Sampled = Promise<Result<Option<Vec<u8>>, Refusal>>;

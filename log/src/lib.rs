@@ -72,8 +72,8 @@ mod writer;
 
 pub use backup::{Backup, Chunks, Fed};
 pub use commit::{
-    Answer, Answers, Call, Commit, Counted, Failed, Identity, Lost, Pending, PendingBackup,
-    Promise, Sampled, Standing, collect,
+    Answer, Answers, Call, Commit, Counted, Elsewhere, Failed, Identity, Lost, Pending,
+    PendingBackup, Promise, Sampled, Standing, collect,
 };
 pub use envelope::MAX_PAYLOAD;
 pub use error::{BoxError, Failure, OpenError, Refused, SnapshotError};

@@ -17,8 +17,8 @@ use crate::background::Background;
 use crate::backup::Backup;
 use crate::clock::Clock;
 use crate::commit::{
-    Answers, Call, Commit, Counted, Failed, Identity, Lost, Pending, PendingBackup, Promise,
-    Sampled, Standing,
+    Answers, Call, Commit, Counted, Elsewhere, Failed, Identity, Lost, Pending, PendingBackup,
+    Promise, Sampled, Standing,
 };
 use crate::disk::Disk;
 use crate::error::{OpenError, Refused, SnapshotError};
@@ -162,8 +162,8 @@ impl Commit for Solo {
         batch::run(&self.group, calls, answers)
     }
 
-    fn peek(&self, key: &[u8]) -> Option<Entry> {
-        self.group.peek(key)
+    fn peek(&self, key: &[u8]) -> Result<Option<Entry>, Elsewhere> {
+        Ok(self.group.peek(key))
     }
 
     fn sample(&self, random: u64) -> Sampled {

@@ -91,6 +91,10 @@ fn line(text: &str) -> Said {
     Said::Line(text.to_owned())
 }
 
+fn text(text: &str) -> Said {
+    Said::Text(text.to_owned())
+}
+
 #[test]
 fn every_node_counts_all_keys_goes_over_all_of_them_and_finds_any() {
     let cluster = formed();
@@ -124,5 +128,72 @@ fn every_node_counts_all_keys_goes_over_all_of_them_and_finds_any() {
             }
         }
         assert_eq!(found.concat(), names.iter().cloned().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn every_node_runs_what_looks_before_it_writes_and_what_is_watched() {
+    let cluster = formed();
+    let mut other = Redis::connect(&cluster, 0);
+    for node in (0..NODES).rev() {
+        let mut redis = Redis::connect(&cluster, node);
+        // Enough for every group.
+        for number in 0..8 {
+            let key = format!("{node}:{number}");
+            assert_eq!(other.ask(&format!("SET {key} one")), line("+OK"));
+            assert_eq!(redis.ask(&format!("APPEND {key} two")), line(":6"));
+            assert_eq!(redis.ask(&format!("SETRANGE {key} 3 TWO")), line(":6"));
+            assert_eq!(redis.ask(&format!("RENAME {key} to:{key}")), line("+OK"));
+            assert_eq!(redis.ask(&format!("RENAME {key} to:{key}")), line("-ERR no such key"));
+            assert_eq!(redis.ask(&format!("COPY to:{key} {key}")), line(":1"));
+            assert_eq!(redis.ask(&format!("COPY to:{key} {key}")), line(":0"));
+            assert_eq!(redis.ask(&format!("EXPIRE {key} 100 XX")), line(":0"));
+            assert_eq!(redis.ask(&format!("EXPIRE {key} 100 NX")), line(":1"));
+            assert_eq!(redis.ask(&format!("PERSIST {key}")), line(":1"));
+            assert_eq!(other.ask(&format!("GET {key}")), text("oneTWO"));
+            // One behind the other, as one program.
+            (0..10).for_each(|_| redis.send(&format!("APPEND {key} .")));
+            (7..=16).for_each(|length| assert_eq!(redis.said(), line(&format!(":{length}"))));
+
+            for changes in [false, true] {
+                assert_eq!(redis.ask(&format!("WATCH here {key} absent:{key}")), line("+OK"));
+                if changes {
+                    assert_eq!(other.ask(&format!("SET {key} three")), line("+OK"));
+                }
+                assert_eq!(redis.ask("MULTI"), line("+OK"));
+                for command in [format!("GET {key}"), format!("APPEND to:{key} !")] {
+                    assert_eq!(redis.ask(&command), line("+QUEUED"));
+                }
+                let done = vec![text("oneTWO.........."), line(":7")];
+                let said = if changes { Said::Nothing } else { Said::List(done) };
+                assert_eq!(redis.ask("EXEC"), said, "{key}");
+            }
+            assert_eq!(other.ask(&format!("GET to:{key}")), text("oneTWO!"));
+        }
+    }
+}
+
+#[test]
+fn nothing_is_lost_that_clients_of_all_nodes_append_to_the_same_keys() {
+    const EACH: usize = 40;
+    let cluster = formed();
+    let append = |node: usize| {
+        let mut redis = Redis::connect(&cluster, node);
+        for number in 0..EACH {
+            let said = redis.ask(&format!("APPEND all:{} {node}", number % 4));
+            assert!(matches!(&said, Said::Line(line) if line.starts_with(':')), "{said:?}");
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..NODES).for_each(|node| drop(scope.spawn(move || append(node))));
+    });
+    let mut redis = Redis::connect(&cluster, NODES - 1);
+    for number in 0..4 {
+        let Said::Text(all) = redis.ask(&format!("GET all:{number}")) else {
+            panic!("it is there")
+        };
+        for node in 0..NODES {
+            assert_eq!(all.matches(&node.to_string()).count(), EACH / 4, "{all}");
+        }
     }
 }

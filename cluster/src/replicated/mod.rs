@@ -24,8 +24,9 @@ use std::sync::Arc;
 use openraft::type_config::AsyncRuntime;
 use tidekeep_log::clock::{Clock, Monotone};
 use tidekeep_log::{
-    Answer, Answers, Backup, Call, Commit, Counted, Entry, Failed as StorageFailed, Feed, Identity,
-    Lost, NotStill, Pending, PendingBackup, Portion, Promise, Sampled, Standing,
+    Answer, Answers, Backup, Call, Commit, Counted, Elsewhere as NotHere, Entry,
+    Failed as StorageFailed, Feed, Identity, Lost, NotStill, Pending, PendingBackup, Portion,
+    Promise, Sampled, Standing,
 };
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_store::step::TxnId;
@@ -125,8 +126,8 @@ impl<R: AsyncRuntime> Commit for Replicated<R> {
         submit_by(calls, |piece| self.hand_over(piece))
     }
 
-    fn peek(&self, key: &[u8]) -> Option<Entry> {
-        self.member().replica().peek(key)
+    fn peek(&self, key: &[u8]) -> Result<Option<Entry>, NotHere> {
+        Ok(self.member().replica().peek(key))
     }
 
     fn sample(&self, random: u64) -> Sampled {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use tidekeep_log::clock::{Clock, Monotone};
 use tidekeep_log::{
-    Answers, Call, Commit, Counted, Entry, Failed, Feed, Identity, Pending, PendingBackup, Promise,
-    Sampled, Standing,
+    Answers, Call, Commit, Counted, Elsewhere, Entry, Failed, Feed, Identity, Pending,
+    PendingBackup, Promise, Sampled, Standing,
 };
 use tidekeep_protocol::op::Cluster;
 use tidekeep_protocol::slot::{GroupCount, GroupId};
@@ -86,8 +86,8 @@ impl<R: Runtime> Commit for Store<R> {
         Promise::later(async move { Ok(vec![operate(&node, authority, request).await]) })
     }
 
-    fn peek(&self, key: &[u8]) -> Option<Entry> {
-        self.here_of(key)?.peek(key)
+    fn peek(&self, key: &[u8]) -> Result<Option<Entry>, Elsewhere> {
+        self.here_of(key).ok_or(Elsewhere)?.peek(key)
     }
 
     fn sample(&self, random: u64) -> Sampled {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tidekeep_log::disk::faulty::{FaultyDisk, seeded};
 use tidekeep_log::{
-    Answers, Call, Changed, Changes, Commit, Counted, Durability, Entry, Failed, Feed, Identity,
-    Lost, Pending, PendingBackup, PendingView, Promise, Sampled, Solo, SoloOptions, Standing,
-    TooOld, Upkeep, collect, views,
+    Answers, Call, Changed, Changes, Commit, Counted, Durability, Elsewhere, Entry, Failed, Feed,
+    Identity, Lost, Pending, PendingBackup, PendingView, Promise, Sampled, Solo, SoloOptions,
+    Standing, TooOld, Upkeep, collect, views,
 };
 use tidekeep_protocol::codec;
 use tidekeep_protocol::condition::{Condition, Expiry};
@@ -145,8 +145,8 @@ impl Commit for Several {
         Promise::ready(Ok(Vec::new()))
     }
 
-    fn peek(&self, _: &[u8]) -> Option<Entry> {
-        None
+    fn peek(&self, _: &[u8]) -> Result<Option<Entry>, Elsewhere> {
+        Ok(None)
     }
 
     fn sample(&self, _: u64) -> Sampled {

@@ -4,9 +4,9 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
 use tidekeep_log::{
-    Answers, Call, Change, Changed, Changes, Commit, Counted, Entry, Event, EventKind, Failed,
-    Feed, Identity, Lost, Pending, PendingBackup, PendingView, Promise, Sampled, Standing, TooOld,
-    View,
+    Answers, Call, Change, Changed, Changes, Commit, Counted, Elsewhere, Entry, Event, EventKind,
+    Failed, Feed, Identity, Lost, Pending, PendingBackup, PendingView, Promise, Sampled, Standing,
+    TooOld, View,
 };
 use tidekeep_protocol::cursor::Cursor;
 use tidekeep_protocol::entry::Meta;
@@ -132,8 +132,8 @@ impl Commit for Scripted {
         Promise::ready(Ok(Vec::new()))
     }
 
-    fn peek(&self, _: &[u8]) -> Option<Entry> {
-        None
+    fn peek(&self, _: &[u8]) -> Result<Option<Entry>, Elsewhere> {
+        Ok(None)
     }
 
     fn sample(&self, _: u64) -> Sampled {

@@ -82,7 +82,6 @@ impl Core {
                 self.discard();
                 to.ok();
             }
-            Local::Watch => return self.watch(args, house, &mut to),
             Local::Unwatch => {
                 self.watched.clear();
                 to.ok();
@@ -98,7 +97,8 @@ impl Core {
                 to.integer(handed as i64);
             }
             Local::PubSub => return self.pubsub(args, house, &mut to),
-            // It is run where programs are.
+            // They are run where programs are.
+            Local::Watch => return Err(Fail::known("ERR WATCH inside MULTI is not allowed")),
             Local::Exec => return Err(Fail::known("ERR EXEC without MULTI")),
         }
         Ok(())
@@ -115,29 +115,6 @@ impl Core {
             2 => to.bulk(args.get(1)),
             _ => return Err(Fail::arity("ping")),
         }
-        Ok(())
-    }
-
-    fn watch(
-        &mut self,
-        args: Args<'_, '_>,
-        house: &House<'_>,
-        to: &mut Encoder<'_>,
-    ) -> Result<(), Fail> {
-        if self.multi.is_some() {
-            return Err(Fail::known("ERR WATCH inside MULTI is not allowed"));
-        }
-        for key in args.from(1) {
-            if self.watched.len() >= WATCHED_MAX {
-                return Err(Fail::known("ERR more keys are watched than one connection may"));
-            }
-            self.settings.limits.check_key(key).map_err(|refusal| Fail::from(&refusal))?;
-            if self.watched.iter().all(|(known, _)| known != key) {
-                let seen = house.commit.peek(key).map(|entry| entry.modified());
-                self.watched.push((key.to_vec(), seen));
-            }
-        }
-        to.ok();
         Ok(())
     }
 
@@ -210,9 +187,6 @@ impl Core {
         self.client.reset();
     }
 }
-
-/// Keys that one connection may watch.
-const WATCHED_MAX: usize = 16_384;
 
 const WRONG_PASS: Fail =
     Fail::known("WRONGPASS invalid username-password pair or user is disabled.");

@@ -15,6 +15,7 @@ use super::parser::{Parsed, Parser};
 use super::program::{Program, Queued};
 use super::scan::Walking;
 use super::taking::Taken;
+use super::watched::Watching;
 use crate::service::{Client, Mailbox};
 use crate::session::rate::Bucket;
 use crate::session::timing::{Excess, SLOWEST_BYTES_PER_MS, Stall};
@@ -56,6 +57,7 @@ pub(super) enum UnderWay {
     Batch(Told),
     Program(Box<Program>),
     Walk(Box<Walking>),
+    Watch(Box<Watching>),
 }
 
 /// A transaction that is being queued.
@@ -294,7 +296,7 @@ impl Resp {
             UnderWay::Nothing => 0,
             UnderWay::Batch(told) => told.left(),
             UnderWay::Program(program) => program.commands.len(),
-            UnderWay::Walk(_) => 1,
+            UnderWay::Walk(_) | UnderWay::Watch(_) => 1,
         }
     }
 

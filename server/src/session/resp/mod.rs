@@ -20,6 +20,7 @@ mod cursors;
 mod describe;
 mod encode;
 mod fail;
+mod fetched;
 mod float;
 mod glob;
 mod house;
@@ -43,6 +44,7 @@ mod table;
 mod taking;
 mod transaction;
 mod values;
+mod watched;
 
 pub(crate) use commands::ROWS;
 pub(crate) use cursors::Cursors;

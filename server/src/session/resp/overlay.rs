@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use tidekeep_log::{Commit, Entry, Reply, Scratch};
+use tidekeep_log::{Commit, Elsewhere, Entry, Reply, Scratch};
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::limits::Limits;
@@ -15,6 +15,7 @@ use tidekeep_protocol::op::{
 use tidekeep_protocol::range::Range;
 
 use super::fail::Fail;
+use super::fetched::Fetched;
 use super::plan::{At, Planned};
 
 /// What a key was when it was read: the revision of its last write, or that it was not there.
@@ -32,6 +33,8 @@ enum Op {
 /// The entries that a program reads and writes.
 pub(crate) struct Overlay<'c> {
     commit: &'c dyn Commit,
+    /// What others keep and was asked for.
+    fetched: &'c mut Fetched,
     limits: &'c Limits,
     scratch: Scratch,
     /// Every key that is in the scratch, with what was read of it if it was.
@@ -42,9 +45,14 @@ pub(crate) struct Overlay<'c> {
 }
 
 impl<'c> Overlay<'c> {
-    pub(crate) fn new(commit: &'c dyn Commit, limits: &'c Limits, at: At) -> Self {
+    pub(super) fn new(
+        commit: &'c dyn Commit,
+        fetched: &'c mut Fetched,
+        limits: &'c Limits,
+        at: At,
+    ) -> Self {
         let (known, ops) = (BTreeMap::new(), Vec::new());
-        Self { commit, limits, scratch: Scratch::new(at.0), known, ops, flushed: false }
+        Self { commit, fetched, limits, scratch: Scratch::new(at.0), known, ops, flushed: false }
     }
 
     /// When the program runs.
@@ -142,7 +150,10 @@ impl<'c> Overlay<'c> {
         if self.flushed {
             return self.know(key);
         }
-        let entry = self.commit.peek(key);
+        let entry = match self.commit.peek(key) {
+            Ok(entry) => entry,
+            Err(Elsewhere) => self.fetched.get_or_want(key),
+        };
         self.known.insert(key.to_vec(), Some(entry.as_ref().map(Entry::modified)));
         if let Some(entry) = entry {
             self.scratch.load(entry);

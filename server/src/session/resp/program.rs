@@ -1,12 +1,13 @@
 //! Programs: commands that run together on an overlay, be it one that reads before it writes, several
 //! of them in a row, or what stands between `MULTI` and `EXEC`.
 
-use tidekeep_log::{Answer, Call, Lost, Pending, Reply};
+use tidekeep_log::{Answer, Call, Elsewhere, Entry, Lost, Pending, Reply};
 
 use super::args::OwnedArgs;
 use super::commands::ROWS;
 use super::encode::{Encoder, Version};
 use super::fail::Fail;
+use super::fetched::Fetched;
 use super::house::House;
 use super::overlay::{Outcome, Overlay, Seen, is_stale};
 use super::scan;
@@ -37,6 +38,8 @@ pub(crate) struct Program {
     /// Whether its client does not want to see the list.
     pub(crate) unseen: bool,
     attempts: u32,
+    /// What it reads of what others keep.
+    fetched: Fetched,
     /// What the store said at once.
     answers: Vec<Answer>,
     /// The replies.
@@ -49,8 +52,10 @@ pub(crate) struct Program {
 pub(crate) enum Attempt {
     /// It is done, and changed nothing.
     Done,
-    /// It is done if the store says so.
+    /// The store was asked: to make it so, or for what it reads.
     Asked(Pending),
+    /// A watched key is not as it was.
+    Broken,
     /// It cannot be done.
     Failed(Fail),
 }
@@ -60,6 +65,10 @@ pub(crate) enum Verdict {
     Done,
     /// What it read is no longer so.
     Stale,
+    /// It knows more of what it reads.
+    Again,
+    /// A watched key is not as it was.
+    Broken,
     Failed(Fail),
 }
 
@@ -71,6 +80,7 @@ impl Program {
             exec: false,
             unseen: false,
             attempts: 0,
+            fetched: Fetched::default(),
             answers: Vec::new(),
             replies: Vec::new(),
             later: Vec::new(),
@@ -83,10 +93,24 @@ impl Program {
         Self { watched, exec: true, ..Self::new(commands) }
     }
 
-    /// Whether a watched key is not as it was.
+    /// Whether a watched key is not as it was, as far as that is known here.
     pub(crate) fn is_broken(&self, house: &House<'_>) -> bool {
-        let now = |key: &[u8]| house.commit.peek(key).map(|entry| entry.modified());
-        self.watched.iter().any(|(key, seen)| now(key) != *seen)
+        self.watched.iter().any(|(key, seen)| match house.commit.peek(key) {
+            Ok(entry) => entry.map(|entry| entry.modified()) != *seen,
+            Err(Elsewhere) => {
+                let known = self.fetched.known(key);
+                known.is_some_and(|entry| entry.map(Entry::modified) != *seen)
+            }
+        })
+    }
+
+    /// Has those watched keys asked for that others keep: one of them may have changed.
+    fn want_watched(&mut self, house: &House<'_>) {
+        for (key, _) in &self.watched {
+            if house.commit.peek(key).is_err() {
+                self.fetched.want(key);
+            }
+        }
     }
 
     /// Runs the commands and asks the store to make it so.
@@ -96,13 +120,13 @@ impl Program {
         limits: &Limits,
         version: Version,
     ) -> Attempt {
-        self.attempts += 1;
-        if self.attempts > ATTEMPTS_MAX {
-            return Attempt::Failed(Fail::known(
-                "ERR the keys are written to too often; try again",
-            ));
+        if self.fetched.wants() {
+            return Attempt::Asked(self.fetched.ask(house, &mut self.answers));
         }
-        let mut overlay = Overlay::new(house.commit, limits, house.at());
+        if !self.fetched.is_empty() && self.is_broken(house) {
+            return Attempt::Broken;
+        }
+        let mut overlay = Overlay::new(house.commit, &mut self.fetched, limits, house.at());
         self.replies.clear();
         self.later.clear();
         for (number, command) in self.commands.iter().enumerate() {
@@ -121,11 +145,20 @@ impl Program {
             }
         }
         let mut outcome = overlay.outcome();
+        if self.fetched.wants() {
+            return Attempt::Asked(self.fetched.ask(house, &mut self.answers));
+        }
         outcome.watch(&self.watched);
         self.submit(&outcome, house)
     }
 
     fn submit(&mut self, outcome: &Outcome, house: &House<'_>) -> Attempt {
+        self.attempts += 1;
+        if self.attempts > ATTEMPTS_MAX {
+            return Attempt::Failed(Fail::known(
+                "ERR the keys are written to too often; try again",
+            ));
+        }
         if outcome.is_nothing() {
             return Attempt::Done;
         }
@@ -138,10 +171,27 @@ impl Program {
     }
 
     /// Reads what the store said, at once or `late`.
-    pub(crate) fn verdict(&mut self, late: Result<Vec<Answer>, Lost>) -> Verdict {
+    pub(crate) fn verdict(
+        &mut self,
+        late: Result<Vec<Answer>, Lost>,
+        house: &House<'_>,
+    ) -> Verdict {
         let Ok(late) = late else { return Verdict::Failed(Fail::known(LOST)) };
-        match self.answers.drain(..).chain(late).next() {
-            Some(Ok(reply)) if is_stale(&reply) => Verdict::Stale,
+        let mut answers = self.answers.drain(..).chain(late);
+        if self.fetched.wants() {
+            return match self.fetched.take(answers) {
+                Ok(()) => Verdict::Again,
+                Err(fail) => Verdict::Failed(fail),
+            };
+        }
+        let answer = answers.next();
+        drop(answers);
+        match answer {
+            Some(Ok(reply)) if is_stale(&reply) => {
+                self.fetched.forget();
+                self.want_watched(house);
+                Verdict::Stale
+            }
             Some(Ok(Reply::Get(_))) | None => Verdict::Stale,
             Some(Ok(_)) => Verdict::Done,
             Some(Err(refusal)) => Verdict::Failed(Fail::from(&refusal)),

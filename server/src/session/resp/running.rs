@@ -13,6 +13,7 @@ use super::program::{Attempt, Program, Verdict};
 use super::scan::{Turn, Walking};
 use super::table::Run;
 use super::taking::Taken;
+use super::watched::Watching;
 use crate::session::Ending;
 
 impl Core {
@@ -46,6 +47,7 @@ impl Core {
         match alone {
             Some(Taken::Executes(program)) => self.run_program(program, house),
             Some(Taken::Walks(walking)) => self.step(walking, house),
+            Some(Taken::Watches(watching)) => self.ask_watched(watching, house),
             _ => None,
         }
     }
@@ -80,8 +82,22 @@ impl Core {
                 None
             }
             (UnderWay::Program(mut program), Came::Answers(late)) => {
-                let verdict = program.verdict(late);
+                let verdict = program.verdict(late, house);
                 self.judge(program, verdict, house)
+            }
+            (UnderWay::Watch(mut watching), Came::Answers(late)) => {
+                match watching.take(late) {
+                    Ok(false) => return self.ask_watched(watching, house),
+                    Ok(true) => {
+                        if !watching.unseen {
+                            self.outlet.encoder().ok();
+                        }
+                        self.watched.extend(watching.seen());
+                    }
+                    Err(fail) if watching.unseen => drop(fail),
+                    Err(fail) => self.outlet.encoder().error(fail.text()),
+                }
+                None
             }
             (UnderWay::Walk(mut walking), came) => {
                 let turn = walking.resume(came, house, self.settings.budgets.connection_bytes / 2);
@@ -105,9 +121,16 @@ impl Core {
         }
     }
 
+    fn ask_watched(&mut self, mut watching: Box<Watching>, house: &House<'_>) -> Option<Wait> {
+        let wait = watching.ask(house);
+        self.under_way = UnderWay::Watch(watching);
+        self.go(wait, house)
+    }
+
     fn run_program(&mut self, mut program: Box<Program>, house: &House<'_>) -> Option<Wait> {
         match program.attempt(house, &self.settings.limits, self.outlet.version) {
             Attempt::Done => self.judge(program, Verdict::Done, house),
+            Attempt::Broken => self.judge(program, Verdict::Broken, house),
             Attempt::Failed(fail) => self.judge(program, Verdict::Failed(fail), house),
             Attempt::Asked(pending) => {
                 self.under_way = UnderWay::Program(program);
@@ -127,7 +150,8 @@ impl Core {
             Verdict::Stale if program.exec && program.is_broken(house) => {
                 self.outlet.encoder().null_list();
             }
-            Verdict::Stale => return self.run_program(program, house),
+            Verdict::Broken => self.outlet.encoder().null_list(),
+            Verdict::Stale | Verdict::Again => return self.run_program(program, house),
             Verdict::Done => self.tell(&mut program, house),
             Verdict::Failed(fail) if program.exec || program.commands.len() == 1 => {
                 let unseen = !program.exec && program.commands[0].unseen;

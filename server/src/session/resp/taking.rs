@@ -13,6 +13,7 @@ use super::scan::Walking;
 use super::subcommands;
 use super::table::{self, Local, Row, Run, Walk};
 use super::transaction::runs_in_multi;
+use super::watched::Watching;
 use crate::session::{Ending, Millis};
 use tidekeep_protocol::error::Code;
 
@@ -27,6 +28,8 @@ pub(super) enum Taken {
     NotYet,
     /// It goes over many keys, alone.
     Walks(Box<Walking>),
+    /// It asks others for what it is to watch, alone.
+    Watches(Box<Watching>),
     /// The transaction runs, alone.
     Executes(Box<Program>),
 }
@@ -159,6 +162,7 @@ impl Core {
                 Taken::Yes
             }
             Run::Walk(walk) => self.walk(walk, args, unseen, batch, house),
+            Run::Local(Local::Watch) => self.watch(args, unseen, batch, house),
             Run::Local(Local::Exec) => self.exec(unseen, batch, house),
             Run::Local(local) => {
                 let start = batch.said.len();
