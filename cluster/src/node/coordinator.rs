@@ -274,6 +274,10 @@ impl<R: Runtime> Node<R> {
                 Err(error) => return Err(error.to_string()),
             }
         }
+        // A leader that gives way to a node that has just died leaves the group without one, once more.
+        if step.change == Change::TransferLeader && !picture.reports.contains_key(&step.node) {
+            return Err(format!("{} does not answer now", step.node));
+        }
         let leader = picture.leader(group).map_or(row.leader, |(leader, _)| leader);
         self.take_at(leader, step, &view, &table).await?;
         table.apply(step).map_err(|error| error.to_string())?;

@@ -49,6 +49,37 @@ fn a_node_that_is_away_for_a_moment_keeps_what_it_has() {
 }
 
 #[test]
+fn a_node_that_has_just_died_is_not_given_the_lead_back() {
+    simulate(23, async {
+        let cluster = Cluster::of(3, 4).await;
+        let status = cluster.rest().await;
+        let terms = |led: &[GroupId]| -> Vec<u64> {
+            let nodes = cluster.machines().into_iter().filter_map(|machine| machine.node());
+            let nodes: Vec<_> = nodes.collect();
+            let term = |group: &GroupId| {
+                let members = nodes.iter().filter_map(|node| node.member(*group));
+                members.map(|member| member.standing().term).max().unwrap_or(0)
+            };
+            led.iter().map(term).collect()
+        };
+        for (place, node) in status.nodes.iter().enumerate() {
+            let led = status.groups.iter().filter(|group| group.preferred == Some(node.node));
+            let led: Vec<GroupId> = led.filter_map(|group| group.group).collect();
+            assert!(!led.is_empty(), "{} leads nothing", node.node);
+            cluster.machine(node.node).crash().await;
+            for &group in &led {
+                cluster.write(group, "without it").await;
+            }
+            let elected = terms(&led);
+            cluster.until("it is down", |status| !status.nodes[place].up).await;
+            assert_eq!(terms(&led), elected, "who took over from {} leads no more", node.node);
+            cluster.machine(node.node).start().await;
+            cluster.rest().await;
+        }
+    });
+}
+
+#[test]
 fn a_coordinator_that_dies_in_the_middle_of_a_step_is_replaced() {
     for seed in 0..6 {
         simulate(100 + seed, async {
