@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod cluster;
-mod cluster_clocks;
 mod cluster_disks;
 mod cluster_failover;
 mod cluster_groups;
