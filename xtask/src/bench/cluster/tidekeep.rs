@@ -69,10 +69,16 @@ pub(super) fn leader(plan: &Plan<'_>, nodes: &[Node]) -> Result<usize> {
     let leader = nodes.iter().position(|node| Some(node.address.as_str()) == address);
     let leader = leader.context("nobody leads")?;
     // What the status says may be a second old.
-    if !metrics(&nodes[leader])?.contains("\ntidekeep_store_cluster_leads 1\n") {
+    if led(&metrics(&nodes[leader])?) == 0 {
         bail!("another node leads by now");
     }
     Ok(leader)
+}
+
+/// How many groups a node leads, by what it says of itself.
+fn led(metrics: &str) -> u64 {
+    let value = metrics.lines().find_map(|it| it.strip_prefix("tidekeep_store_cluster_leads "));
+    value.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
 /// What a node says of itself.
