@@ -59,7 +59,9 @@ pub(super) fn leader(plan: &Plan<'_>, nodes: &[Node]) -> Result<usize> {
         let near = |it: &&Value| it["lag"].as_u64().is_some_and(|lag| lag <= LAG);
         replicas.filter(|it| it["votes"] == true).filter(near).count()
     };
-    let whole = |group: &Value| !group["leader"].is_null() && voters(group) == nodes.len().min(3);
+    // Two of two replicas would be lost with either: a cluster of two has one.
+    let wanted = if nodes.len() < 3 { 1 } else { 3 };
+    let whole = |group: &Value| !group["leader"].is_null() && voters(group) == wanted;
     if groups.is_empty() || !groups.iter().all(whole) {
         bail!("not all replicas are there yet");
     }
