@@ -49,6 +49,7 @@ async fn take(store: &Served) -> Option<Content> {
         loop {
             match backup.read(1 << 16, &mut bytes).ok()? {
                 Fed::More => {}
+                // As a connection does, which polls for what comes next; `PATIENCE` bounds it.
                 Fed::Later => SimRuntime::sleep(Duration::from_millis(1)).await,
                 Fed::End => break,
             }
@@ -98,6 +99,7 @@ pub(crate) async fn back_up(bank: Arc<Bank>, node: NodeId) {
     let (mut whole, mut failed) = (0, 0);
     while SimInstant::now() < bank.end {
         let Some(store) = bank.cluster.machine(node).store() else {
+            // A poll until the node runs again, or the bank is closed.
             SimRuntime::sleep(Duration::from_millis(50)).await;
             continue;
         };
@@ -206,6 +208,7 @@ fn writes_go_on_after_a_node_that_held_them_up_has_died() {
         for after_ms in [1, 3, 5, 8] {
             let machine = cluster.machine(dies);
             let begun = cluster.store(dies).backup();
+            // How far a backup is when its node dies, in virtual time. Nothing is waited for.
             SimRuntime::sleep(Duration::from_millis(after_ms)).await;
             machine.crash().await;
             drop(begun);
