@@ -9,5 +9,6 @@ mod model;
 mod naive;
 mod numbered;
 mod recent;
+mod revisions;
 mod transactions;
 mod wire;
