@@ -9,6 +9,7 @@ use core::ops::DerefMut;
 use tidekeep_protocol::codec;
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::{DeleteRange, Operation, Txn, TxnOp};
+use tidekeep_protocol::planted;
 
 use super::txn::{compare, step};
 use crate::apply::{Stamp, Transition};
@@ -120,7 +121,7 @@ pub(crate) fn finish<G: DerefMut<Target = Shard>>(
     finish: &Finish,
 ) -> (Finished, Option<Change>) {
     let Finish { txn, outcome } = *finish;
-    if outcome == Outcome::Aborted {
+    if outcome == Outcome::Aborted || planted::is_awake("part-given-up") {
         tables.intents.unlock(&txn);
         return (Finished::Nothing, None);
     }

@@ -201,6 +201,16 @@ const BUGS: &[Bug] = &[
         "package(tidekeep-store) & test(lease)",
     ),
     bug(
+        "part-given-up",
+        "a group lets its part of a transaction go that was committed",
+        "package(tidekeep-store) & test(transactions::)",
+    ),
+    bug(
+        "lock-read-through",
+        "a get does not wait for a transaction over groups that may be decided",
+        "package(tidekeep-store) & test(transactions::)",
+    ),
+    bug(
         "memory-not-counted",
         "what entries take is not counted against the memory limit",
         "package(tidekeep-log) & test(memory)",
