@@ -94,10 +94,11 @@ fn content_of(bytes: &[u8]) -> Content {
     Content { head, leases, values }
 }
 
-/// Takes backups by a node, whenever it runs, as long as the bank is open; how many were whole.
+/// Takes backups by a node, whenever it runs, as long as the bank is open, and until one is whole: one must be soon
+/// after all is mended.
 pub(crate) async fn back_up(bank: Arc<Bank>, node: NodeId) {
     let (mut whole, mut failed) = (0, 0);
-    while SimInstant::now() < bank.end {
+    while SimInstant::now() < bank.end || (whole == 0 && SimInstant::now() < bank.end + PATIENCE) {
         let Some(store) = bank.cluster.machine(node).store() else {
             // A poll until the node runs again, or the bank is closed.
             SimRuntime::sleep(Duration::from_millis(50)).await;
