@@ -15,6 +15,7 @@ use tidekeep_log::{Answer, Applying, Frozen};
 
 use crate::raft::item::Installed;
 use crate::raft::storage::{Store, stopped};
+use crate::raft::told::Told;
 use crate::raft::types::{Applied, Beside, LogId, Membership, Types};
 
 /// The state of a group, on its way to another node or from it.
@@ -28,14 +29,14 @@ pub(crate) enum State {
 }
 
 /// A group's state machine.
-pub(crate) struct Machine<R> {
+pub(crate) struct Machine<R: AsyncRuntime> {
     store: Arc<Store>,
-    runtime: PhantomData<fn() -> R>,
+    told: Arc<Told<R>>,
 }
 
-impl<R> Machine<R> {
-    pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store, runtime: PhantomData }
+impl<R: AsyncRuntime> Machine<R> {
+    pub(crate) fn new(store: Arc<Store>, told: Arc<Told<R>>) -> Self {
+        Self { store, told }
     }
 }
 
@@ -103,6 +104,7 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for Machine<R> {
                 .replica
                 .install(chunks.iter().map(Vec::as_slice))
                 .map_err(io::Error::other)?;
+            self.told.note(self.store.replica.now_ms());
             *installed = now.clone();
             self.store.applied.set(now.applied.map(|applied| applied.index));
             self.store.keep_installed(now, &chunks)

@@ -29,6 +29,7 @@ use crate::raft::opening::Opened;
 use crate::raft::recovered::Recovered;
 use crate::raft::serving::Coming;
 use crate::raft::storage::{Entries, Store, stopped};
+use crate::raft::told::Told;
 use crate::raft::types::{Beside, Proposal, Types};
 
 /// How a member is made.
@@ -102,6 +103,7 @@ pub struct Member<R: AsyncRuntime> {
     pub(crate) config: Config,
     pub(crate) raft: Raft<Types<R>, Machine<R>>,
     pub(crate) store: Arc<Store>,
+    told: Arc<Told<R>>,
     link: Arc<dyn Link>,
     /// The state that is coming.
     pub(crate) coming: Mutex<Coming>,
@@ -213,12 +215,13 @@ impl<R: AsyncRuntime> Member<R> {
         let store = Store::new(config.group, recovered, journal);
         let engine = config.engine().map_err(io::Error::other)?;
         let network = Network::<R>::new(config.group, Arc::clone(&link), transfers, config.install);
-        let entries = Entries::<R>::new(Arc::clone(&store));
-        let machine = Machine::<R>::new(Arc::clone(&store));
+        let told = Arc::new(Told::new(config.node));
+        let entries = Entries::<R>::new(Arc::clone(&store), Arc::clone(&told));
+        let machine = Machine::<R>::new(Arc::clone(&store), Arc::clone(&told));
         let raft = Raft::new(config.node, engine, network, entries, machine).await;
         let raft = raft.map_err(io::Error::other)?;
         let (coming, heard) = (Mutex::default(), Mutex::new(None));
-        Ok(Self { config, raft, store, link, coming, heard })
+        Ok(Self { config, raft, store, told, link, coming, heard })
     }
 
     /// Makes this member the first of its group, together with others that are empty.
@@ -374,6 +377,11 @@ impl<R: AsyncRuntime> Member<R> {
     /// The state, as far as it is applied here. Ask [`Self::read`] before, unless anything will do.
     pub fn replica(&self) -> &Replica {
         &self.store.replica
+    }
+
+    /// The time that another node has told last, in milliseconds, and when that came.
+    pub(crate) fn told(&self) -> Option<(u64, R::Instant)> {
+        self.told.last()
     }
 
     /// What the state is behind which entry: equal for all members that have applied the same.

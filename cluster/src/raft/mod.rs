@@ -17,6 +17,7 @@ mod recovered;
 mod serving;
 mod storage;
 mod telling;
+mod told;
 mod types;
 
 pub use openraft::Instant;

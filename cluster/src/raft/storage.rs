@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
-use std::marker::PhantomData;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
@@ -21,6 +20,7 @@ use crate::raft::journal::Journal;
 use crate::raft::reached::Reached;
 use crate::raft::recovered::Recovered;
 use crate::raft::telling::Done;
+use crate::raft::told::Told;
 use crate::raft::types::{Entry, LogId, Promise, Types};
 
 /// A group on one node.
@@ -185,14 +185,14 @@ fn size(entry: &Entry) -> usize {
 const ENTRY_BYTES: usize = 64;
 
 /// openraft's door to a group's entries.
-pub(crate) struct Entries<R> {
+pub(crate) struct Entries<R: AsyncRuntime> {
     store: Arc<Store>,
-    runtime: PhantomData<fn() -> R>,
+    told: Arc<Told<R>>,
 }
 
-impl<R> Entries<R> {
-    pub(crate) fn new(store: Arc<Store>) -> Self {
-        Self { store, runtime: PhantomData }
+impl<R: AsyncRuntime> Entries<R> {
+    pub(crate) fn new(store: Arc<Store>, told: Arc<Told<R>>) -> Self {
+        Self { store, told }
     }
 }
 
@@ -222,7 +222,7 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Entries<R> {
     }
 
     async fn get_log_reader(&mut self) -> Self {
-        Self::new(Arc::clone(&self.store))
+        Self::new(Arc::clone(&self.store), Arc::clone(&self.told))
     }
 
     async fn save_vote(&mut self, promise: &Promise) -> io::Result<()> {
@@ -247,6 +247,7 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Entries<R> {
         for entry in entries {
             debug_assert_eq!(entry.log_id.index, kept.first() + kept.entries.len() as u64);
             records.push(encode_entry(self.store.group, &entry));
+            self.told.note_entry(&entry);
             kept.entries.push_back(entry);
         }
         let done = Box::new(move |outcome| callback.io_completed(outcome));

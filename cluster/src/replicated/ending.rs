@@ -28,17 +28,12 @@ pub(crate) fn start<R: AsyncRuntime>(sequencer: &Arc<Sequencer<R>>) {
 
 async fn run<R: AsyncRuntime>(sequencer: &Sequencer<R>) {
     let member = &sequencer.member;
-    let mut followed = 0;
     while !sequencer.is_closed() {
         let seen = member.last_applied();
         let pause = if member.leader() == Some(member.node()) {
             end(sequencer).await
         } else {
-            let ordered = member.replica().now_ms();
-            if ordered > followed {
-                followed = ordered;
-                sequencer.clock.follow(ordered);
-            }
+            sequencer.follow();
             until_due(sequencer)
         };
         R::sleep(pause.min(LOOK_EVERY)).await;

@@ -45,6 +45,8 @@ pub(crate) struct Sequencer<R: AsyncRuntime> {
     link: Arc<dyn Link>,
     /// The time that records are stamped with.
     pub(crate) clock: Monotone,
+    /// The last time of another node that it was set to.
+    followed_ms: Mutex<Option<u64>>,
     queue: Mutex<Queue>,
     wake: Notify,
     closed: AtomicBool,
@@ -63,6 +65,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
             member,
             link,
             clock,
+            followed_ms: Mutex::new(None),
             queue: Mutex::default(),
             wake: Notify::new(),
             closed: AtomicBool::new(false),
@@ -222,8 +225,20 @@ impl<R: AsyncRuntime> Sequencer<R> {
         self.wake.notify_one();
     }
 
+    /// Lets the clock go on from the time that another node has told last.
+    pub(crate) fn follow(&self) {
+        // Held until it is set, so that nobody asks before.
+        let mut followed_ms = self.followed_ms.lock();
+        let Some((told_ms, came)) = self.member.told() else { return };
+        if followed_ms.replace(told_ms) != Some(told_ms) {
+            self.clock.follow(told_ms, R::Instant::now() - came);
+        }
+    }
+
     /// The time of a record that begins now.
     pub(crate) fn stamp(&self) -> u64 {
+        // Whoever has just come to lead may have applied nothing of the last records yet.
+        self.follow();
         self.clock.now_ms().max(self.member.replica().now_ms())
     }
 
