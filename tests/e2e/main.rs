@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod cluster;
+mod cluster_clocks;
 mod cluster_disks;
 mod cluster_failover;
 mod cluster_groups;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::server::with_slow_syncs;
 use crate::standing::Standing;
-use crate::{Network, ServerProcess, eventually, port, tidekeep};
+use crate::{Network, ServerProcess, WallClock, eventually, port, tidekeep};
 
 /// How long forming, or coming to rest after a fault, may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -26,11 +26,13 @@ pub struct Shape<'a> {
     pub arguments: &'a [&'a str],
     /// Where the nodes' data is; without that all of it is in one temporary folder.
     pub folders: &'a [PathBuf],
+    /// What the nodes take for the machine's clock; without that it is the machine's.
+    pub clocks: &'a [WallClock],
 }
 
 impl Default for Shape<'_> {
     fn default() -> Self {
-        Self { nodes: 3, groups: 1, arguments: &[], folders: &[] }
+        Self { nodes: 3, groups: 1, arguments: &[], folders: &[], clocks: &[] }
     }
 }
 
@@ -48,6 +50,7 @@ struct Member {
     /// `HOST:PORT` for clients, and for the other nodes.
     client: String,
     peer: String,
+    clock: Option<WallClock>,
     process: Option<ServerProcess>,
     /// Whether it was sent `STOP`.
     stopped: bool,
@@ -97,7 +100,8 @@ impl Cluster {
             };
             let own = || folder.path().join(number.to_string());
             let data = shape.folders.get(number).cloned().unwrap_or_else(own);
-            Member { data, client, peer, process: None, stopped: false }
+            let clock = shape.clocks.get(number).cloned();
+            Member { data, client, peer, clock, process: None, stopped: false }
         };
         let members = (0..shape.nodes).map(member).collect();
         let arguments = shape.arguments.iter().map(|word| (*word).to_owned()).collect();
@@ -129,11 +133,16 @@ impl Cluster {
         let mut words: Vec<&str> = vec!["--node-listen", &member.peer];
         words.extend(self.arguments.iter().map(String::as_str));
         words.extend(action);
-        let server = ServerProcess::command(&member.data, &member.client, &words);
-        let Some(network) = &self.network else { return server };
-        let mut there = network.command(number, server.get_program());
-        there.args(server.get_args());
-        there
+        let mut command = ServerProcess::command(&member.data, &member.client, &words);
+        if let Some(network) = &self.network {
+            let mut there = network.command(number, command.get_program());
+            there.args(command.get_args());
+            command = there;
+        }
+        if let Some(clock) = &member.clock {
+            clock.give(&mut command);
+        }
+        command
     }
 
     /// How many nodes there are, running or not.

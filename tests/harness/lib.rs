@@ -12,6 +12,7 @@ pub mod port;
 pub mod proxy;
 pub mod server;
 pub mod standing;
+pub mod wall_clock;
 
 pub use cluster::Cluster;
 pub use command::{Run, tidekeep};
@@ -19,3 +20,4 @@ pub use deadline::{eventually, within};
 pub use network::Network;
 pub use proxy::Proxy;
 pub use server::ServerProcess;
+pub use wall_clock::WallClock;

@@ -42,6 +42,7 @@ pub(super) fn prepare(workspace: &Workspace, teller: &Teller) -> Result<TestTool
     let bare = rust::bare(workspace, teller)?;
     python(workspace, teller)?;
     strace(workspace, teller)?;
+    faketime(workspace, teller)?;
     let chromium = chromium(workspace, teller)?;
     let nextest = nextest(workspace, teller);
     let deny = deny(workspace, teller);
@@ -79,6 +80,17 @@ fn strace(workspace: &Workspace, teller: &Teller) -> Result<()> {
     let apt = Apt::open(workspace, &["strace"])?;
     teller.doing("strace", "installing Debian's strace, to test a server on a slow disk");
     apt.install(&["strace"])
+}
+
+/// Sets the clock of a server that runs, and no other's.
+fn faketime(workspace: &Workspace, teller: &Teller) -> Result<()> {
+    if let Some(path) = on_path("faketime") {
+        teller.found("faketime", &path.display().to_string());
+        return Ok(());
+    }
+    let apt = Apt::open(workspace, &["faketime"])?;
+    teller.doing("faketime", "installing Debian's faketime, to test nodes whose clocks are set");
+    apt.install(&["faketime"])
 }
 
 fn chromium(workspace: &Workspace, teller: &Teller) -> Result<PathBuf> {
