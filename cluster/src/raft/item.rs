@@ -10,7 +10,8 @@
 //! 0xC5 piece      of a chunk that is longer than a record may be
 //! 0xC6 chunk      of a state that is coming, or the last piece of one
 //! 0xC7 installed  postcard: the place and the membership of the state whose chunks came before
-//! 0xC8 captured   u64: the last record whose items are in what follows; of snapshots alone
+//! 0xC8 captured   u64: the last record whose items are in what the snapshot has of the group; in the log:
+//!                 records from here on are new, although the snapshot that was read had more than the log
 //! 0xC9 forgotten  nothing: the node takes no part in the group any more, and keeps nothing of it
 //! 0xCA adopted    postcard: the place and the membership of what a store that ran alone has left here
 //! 0xCB divided    postcard: the same, of each of several groups that have its keys from here on

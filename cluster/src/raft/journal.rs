@@ -18,6 +18,7 @@ use tidekeep_log::{
     SnapshotError, Upkeep,
 };
 
+use crate::raft::item::Item;
 use crate::raft::opening::{Opened, Reading};
 use crate::raft::storage::Store;
 use crate::raft::telling::{Done, Telling};
@@ -89,17 +90,22 @@ impl Journal {
         let mut reading = Reading::new(&replica);
         recovery.load_snapshot(|chunk| reading.chunk(chunk))?;
         let (log, report) = recovery.replay(|index, record| reading.record(index, record))?;
-        let found = reading.end(report.last_index)?;
+        let last = report.last_index;
+        let found = reading.end(last)?;
         let journal = Self {
             log,
             appended: options.appended,
-            queue: Mutex::new(Queue { last: report.last_index, waiting: VecDeque::new() }),
+            queue: Mutex::new(Queue { last, waiting: VecDeque::new() }),
             waits: Notify::new(),
             telling: Arc::default(),
             stores: Mutex::default(),
             replica,
             segment_bytes: options.segment_bytes,
         };
+        for group in found.ahead(last) {
+            // Whatever is appended later is behind it, on disk too.
+            journal.append(vec![Item::Captured(last).encode(group)], Box::new(drop));
+        }
         Ok(Opened::new(Arc::new(journal), found))
     }
 
@@ -292,3 +298,75 @@ impl Opened {
 
 /// Time after which the task that waits for room looks whether the journal is still there.
 const LOOK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use openraft::storage::{IOFlushed, RaftLogStorage};
+    use openraft_rt_sim::SimRuntime;
+    use tidekeep_log::disk::faulty::{Crash, FaultyDisk, seeded};
+
+    use super::*;
+    use crate::placement::NodeId;
+    use crate::raft::recovered::Recovered;
+    use crate::raft::storage::Entries;
+    use crate::raft::types::{Entry, LeaderId, LogId, Payload, Proposal};
+
+    const GROUP: u32 = 3;
+    const SEGMENT_BYTES: u64 = 4 << 10;
+    const RECORD: usize = 700;
+
+    /// The log on a disk, and its only group.
+    fn open(disk: &FaultyDisk) -> (Opened, Arc<Store>) {
+        let opened = Journal::open(JournalOptions {
+            disk: Arc::new(disk.clone()),
+            segment_bytes: SEGMENT_BYTES,
+            upkeep: Upkeep::Steps,
+            appended: None,
+            replica: ReplicaOptions::new(1),
+            random: Box::new(seeded(1)),
+        });
+        let opened = opened.unwrap();
+        let recovered = opened.recovered.lock().remove(&GROUP);
+        let recovered =
+            recovered.unwrap_or_else(|| Recovered::new(&ReplicaOptions::new(1)).unwrap());
+        let store = Store::new(GROUP, recovered, Arc::clone(&opened.journal));
+        (opened, store)
+    }
+
+    fn append(store: &Arc<Store>, index: u64) {
+        let log_id = LogId::new(LeaderId { term: 1, node_id: NodeId(1) }, index);
+        let entry = Entry { log_id, payload: Payload::Normal(Proposal::new(vec![0; RECORD])) };
+        let mut entries = Entries::<SimRuntime>::new(Arc::clone(store));
+        SimRuntime::with_seed(0).block_on(entries.append([entry], IOFlushed::noop())).unwrap();
+    }
+
+    fn last(store: &Arc<Store>) -> Option<u64> {
+        let mut entries = Entries::<SimRuntime>::new(Arc::clone(store));
+        let state = SimRuntime::with_seed(0).block_on(entries.get_log_state()).unwrap();
+        state.last_log_id.map(|last| last.index)
+    }
+
+    #[test]
+    fn what_follows_a_snapshot_that_was_ahead_of_its_log_is_there_after_every_start() {
+        let mut disk = FaultyDisk::new(1);
+        let (opened, store) = open(&disk);
+        let mut next = 0;
+        while opened.journal.queue.lock().waiting.len() < 3 {
+            append(&store, next);
+            next += 1;
+        }
+        // It has the entries that wait for room, and the log loses them.
+        opened.journal.snapshot().unwrap();
+        drop((opened, store));
+        for _ in 0..3 {
+            disk = disk.crash(Crash::Drop);
+            let (opened, store) = open(&disk);
+            assert_eq!(last(&store), Some(next - 1));
+            append(&store, next);
+            next += 1;
+            while opened.journal.step() {}
+            assert!(opened.journal.give_waiting().is_none());
+            while opened.journal.step() {}
+        }
+    }
+}

@@ -136,6 +136,15 @@ pub(super) struct Found {
     alone: bool,
 }
 
+impl Found {
+    /// The groups of which the snapshot had more than the log: what was on its way to the disk when the
+    /// snapshot was made, and was lost. Records that get these places now are new.
+    pub(super) fn ahead(&self, last: u64) -> impl Iterator<Item = u32> {
+        let ahead = self.groups.iter().filter(move |(_, group)| group.captured > last);
+        ahead.map(|(&group, _)| group)
+    }
+}
+
 /// Makes several groups of the first one, which is a store that ran alone. If it fails, nothing is changed.
 fn divide(
     groups: &mut BTreeMap<u32, Recovered>,

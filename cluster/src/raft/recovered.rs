@@ -20,7 +20,7 @@ pub(crate) struct Recovered {
     /// Of a state that is coming.
     chunks: Vec<Vec<u8>>,
     /// Items up to this record of the log are in the snapshot that it began with.
-    captured: u64,
+    pub(super) captured: u64,
 }
 
 impl Recovered {
@@ -53,11 +53,9 @@ impl Recovered {
 
     /// Takes in the next item: of the log, with its record's index, or of a snapshot.
     pub(crate) fn take(&mut self, index: Option<u64>, item: Item) -> Result<(), BoxError> {
-        if self.has(index) {
-            return Ok(());
-        }
         match item {
-            Item::Captured(index) => self.captured = index,
+            Item::Captured(captured) => self.captured = captured,
+            _ if self.has(index) => {}
             Item::Promise(promise) => self.promise = Some(promise),
             Item::Coming => {
                 // One before may have ended in the middle, with the node.
