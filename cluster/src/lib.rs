@@ -26,7 +26,7 @@ mod transaction;
 pub use link::{Lane, Link, LinkFuture, PeerAddress, Unreachable};
 pub use placement::NodeId;
 pub use raft::{
-    Audit, Beside, Config, Instant, Journal, JournalOptions, Member, MembershipError, Opened,
+    Audit, Beside, Config, Cut, Instant, Journal, JournalOptions, Member, MembershipError, Opened,
     Proposed, ReadPolicy, Runtime, Standing, TokioRuntime, Types, WriteError,
 };
 pub use replicated::{FORWARD, Replicated, ReplicatedOptions};

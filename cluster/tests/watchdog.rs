@@ -160,6 +160,7 @@ async fn start(id: NodeId, calls: &Calls) -> (Node<TokioRuntime>, Hang) {
         transfers: 0,
         clock: Arc::new(SystemClock),
         member: Config::new(id, 0),
+        entries_bytes: 64 << 20,
         timing: Timing { hang: Duration::from_millis(300), ..Timing::default() },
     });
     let node = node.await.expect("a node");

@@ -86,6 +86,7 @@ pub use portion::{NotStill, Portion, PortionRows, PortionTables};
 pub use recover::{Recovery, Report};
 pub use replica::{Applying, Frozen, FrozenChunks, Replica, ReplicaOptions};
 pub use snapshot::{Published, SnapshotInfo};
+pub use snapshots::giving_way;
 pub use solo::{Solo, SoloOptions};
 pub use ticket::Ticket;
 pub use tidekeep_store::change::{Change, Event, EventKind};

@@ -331,6 +331,16 @@ impl Log {
         bytes.saturating_sub(self.shared.bytes_at_snapshot.load(Ordering::Relaxed))
     }
 
+    /// Whether a snapshot is worth its while: the log has grown by `log_bytes` and by half of what the state
+    /// takes. On a full disk a segment is enough, since a snapshot of what is left after deletes releases some.
+    pub fn wants_snapshot(&self, log_bytes: u64, state_bytes: impl FnOnce() -> u64) -> bool {
+        let grown = self.bytes_since_snapshot();
+        match self.stats().full {
+            true => grown >= log_bytes.min(self.shared.segment_bytes).max(1),
+            false => grown >= log_bytes.max(1) && grown >= state_bytes() / 2,
+        }
+    }
+
     /// Writes a snapshot of the state after record `index`, publishes it, and releases what it
     /// makes superfluous. The snapshot before it stays as a fall-back, with the log after that.
     /// Blocks for as long as that takes; a second call waits for the first.

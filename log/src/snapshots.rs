@@ -24,14 +24,10 @@ const LOOK: Duration = Duration::from_millis(100);
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// Runs until the store is closed or its log has failed.
-pub(crate) fn run(group: &Group, tally: &Tally, log_bytes: u64, segment_bytes: u64) {
+pub(crate) fn run(group: &Group, tally: &Tally, log_bytes: u64) {
     while !tally.closing() {
         thread::park_timeout(LOOK);
-        let grown = group.log().bytes_since_snapshot();
-        // On a full disk, a snapshot of what is left after deletes releases segments.
-        let wanted =
-            if group.log().stats().full { log_bytes.min(segment_bytes) } else { log_bytes };
-        if grown < wanted.max(1) || (grown < group.size().1 / 2 && !group.log().stats().full) {
+        if !group.log().wants_snapshot(log_bytes, || group.size().1) {
             continue;
         }
         match write_apart(group, tally) {
@@ -50,12 +46,17 @@ pub(crate) fn run(group: &Group, tally: &Tally, log_bytes: u64, segment_bytes: u
 /// Only the cut is made by this one: who waits for the locks that it takes must not wait for a core.
 fn write_apart(group: &Group, tally: &Tally) -> Result<(), SnapshotError> {
     let (cut, changes) = cut(group);
+    giving_way(|| publish(group, tally, &cut, &changes))
+}
+
+/// Has work done by a thread of its own, which gives way to all others of the server; waits for it.
+pub fn giving_way<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
-        let writer = scope.spawn(|| {
+        let worker = scope.spawn(|| {
             give_way();
-            publish(group, tally, &cut, &changes)
+            work()
         });
-        writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -67,7 +68,7 @@ fn give_way() {
     let outcome = getpriority_process(None)
         .and_then(|own| setpriority_process(Some(gettid()), own.saturating_add(BEHIND).min(LEAST)));
     if let Err(error) = outcome {
-        tracing::debug!(%error, "the snapshot is written with the priority of everything else");
+        tracing::debug!(%error, "a snapshot is written with the priority of everything else");
     }
 }
 

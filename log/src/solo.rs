@@ -94,7 +94,7 @@ impl Solo {
     /// # Errors
     /// [`OpenError`]: what is there cannot be trusted; nothing is changed.
     pub fn open(options: SoloOptions) -> Result<Self, OpenError> {
-        let (log_bytes, segment_bytes) = (options.snapshot_log_bytes, options.segment_bytes);
+        let log_bytes = options.snapshot_log_bytes;
         let (upkeep, durability) = (options.upkeep, options.durability);
         let Loaded { group, identity, snapshot } = load(options)?;
         let group = Arc::new(group);
@@ -118,7 +118,7 @@ impl Solo {
         if durability != Durability::Memory {
             let group = Arc::clone(&solo.group);
             solo.background.spawn("tidekeep-snapshot", move |tally| {
-                snapshots::run(&group, tally, log_bytes, segment_bytes);
+                snapshots::run(&group, tally, log_bytes);
             })?;
         }
         Ok(solo)

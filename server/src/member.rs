@@ -22,7 +22,7 @@ use tidekeep_cluster::{
 };
 use tidekeep_log::clock::SystemClock;
 use tidekeep_log::disk::real::RealDisk;
-use tidekeep_log::{OpenError, ReplicaOptions, Upkeep};
+use tidekeep_log::{OpenError, ReplicaOptions, Upkeep, giving_way};
 use tidekeep_protocol::slot::GroupCount;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -33,8 +33,15 @@ use crate::config::args::Cluster;
 use crate::config::{Config, REPLICAS};
 use crate::server::StartError;
 
+/// Bytes of entries in memory for nodes that lag behind: what some seconds of many writes take, so that a node
+/// that is started again is not sent everything anew.
+const ENTRIES_BYTES: usize = 64 << 20;
+
 /// Between two looks at the length of the log.
 const SNAPSHOT_LOOK: Duration = Duration::from_secs(1);
+
+/// Before a snapshot that could not be written is tried again.
+const SNAPSHOT_PAUSE: Duration = Duration::from_secs(10);
 
 /// Between two looks whether a node that has just joined knows its cluster.
 const JOINED_LOOK: Duration = Duration::from_millis(20);
@@ -170,6 +177,7 @@ impl Member {
             transfers: fastrand::u64(..),
             clock: Arc::clone(&clock) as _,
             member: MemberConfig::new(id, 0),
+            entries_bytes: ENTRIES_BYTES,
             timing: Timing { grace: config.node.replace_after, ..Timing::default() },
         });
         let node = node.await.map_err(NodeError::Start)?;
@@ -345,12 +353,18 @@ async fn write_snapshots(journal: Arc<Journal>, log_bytes: u64) {
     loop {
         tokio::time::sleep(SNAPSHOT_LOOK).await;
         let Some(journal) = journal.upgrade() else { return };
-        if journal.bytes_since_snapshot() < log_bytes {
+        if !journal.wants_snapshot(log_bytes) {
             continue;
         }
-        let written = tokio::task::spawn_blocking(move || journal.snapshot()).await;
-        if let Ok(Err(error)) = written {
-            warn!(%error, "no snapshot was written");
+        let written = tokio::task::spawn_blocking(move || {
+            // Only the cut is made by this thread: who waits for the locks that it takes must not wait
+            // for a core.
+            let cut = journal.cut();
+            giving_way(|| cut.write())
+        });
+        if let Ok(Err(why)) = written.await {
+            warn!(%why, "no snapshot could be written; the log grows on");
+            tokio::time::sleep(SNAPSHOT_PAUSE).await;
         }
     }
 }

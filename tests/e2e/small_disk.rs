@@ -14,8 +14,12 @@ pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
     pub(crate) fn mount() -> Self {
+        Self::with(DISK_BYTES)
+    }
+
+    pub(crate) fn with(bytes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={DISK_BYTES}");
+        let size = format!("size={bytes}");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &size, "tidekeep-test"])
             .arg(folder.path())

@@ -179,8 +179,9 @@ impl Cluster {
     }
 
     fn leader_now(&self) -> Option<usize> {
-        let running = (0..self.nodes()).find(|number| self.runs(*number))?;
-        let address = self.standing(running)?.leader?;
+        let mut running = (0..self.nodes()).filter(|number| self.runs(*number));
+        // One that is cut off, or whose disk is full, may know of none.
+        let address = running.find_map(|number| self.standing(number)?.leader)?;
         let leader = self.members.iter().position(|member| member.client == address)?;
         self.runs(leader).then_some(leader)
     }

@@ -13,8 +13,13 @@ impl<R: Runtime> Node<R> {
             // From now, so that what takes long makes no beat late.
             let next = R::sleep(self.meta().beats_every());
             let members = self.members();
+            let each = self.entries_bytes() / (members.len() + 1);
             let all = members.values().chain(std::iter::once(self.meta()));
-            join_all(all.map(|member| member.beat())).await;
+            join_all(all.map(|member| async move {
+                member.beat().await;
+                member.keep(each).await;
+            }))
+            .await;
             next.await;
         }
     }

@@ -30,6 +30,9 @@ pub struct NodeOptions {
     pub clock: Arc<dyn Clock>,
     /// How members are made; node and group are filled in.
     pub member: Config,
+    /// Bytes of entries that all groups together keep in memory, for nodes that lag behind: whoever lags
+    /// further is sent a whole state.
+    pub entries_bytes: usize,
     /// How patient it is.
     pub timing: Timing,
 }

@@ -35,6 +35,7 @@ struct Shared<R: Runtime> {
     transfers: u64,
     clock: Arc<dyn Clock>,
     config: Config,
+    entries_bytes: usize,
     timing: Timing,
     began: R::Instant,
     meta: Arc<Member<R>>,
@@ -76,8 +77,18 @@ impl<R: Runtime> Node<R> {
     /// # Errors
     /// A member cannot start on what the log holds.
     pub async fn start(options: NodeOptions) -> io::Result<Self> {
-        let NodeOptions { id, cluster, is, opened, link, transfers, clock, member, timing } =
-            options;
+        let NodeOptions {
+            id,
+            cluster,
+            is,
+            opened,
+            link,
+            transfers,
+            clock,
+            member,
+            entries_bytes,
+            timing,
+        } = options;
         opened.run::<R>();
         let directory = Directory::new(link);
         let known = opened.groups();
@@ -93,6 +104,7 @@ impl<R: Runtime> Node<R> {
             transfers,
             clock,
             config,
+            entries_bytes,
             timing,
             began: R::Instant::now(),
             meta,
@@ -262,6 +274,10 @@ impl<R: Runtime> Node<R> {
 
     pub(super) fn introduction(&self) -> &Introduction {
         &self.0.is
+    }
+
+    pub(super) fn entries_bytes(&self) -> usize {
+        self.0.entries_bytes
     }
 
     pub(super) fn timing(&self) -> &Timing {

@@ -1,6 +1,7 @@
 //! The watchdog: a node whose disk hangs gives up what it leads and does not stand for election until the
 //! disk answers again. Without that it would go on to lead, since heartbeats need no disk, while all that it
-//! has to write itself waits. A disk that fails, and does not merely hang, ends the process.
+//! has to write itself waits. A disk that fails, and does not merely hang, ends the process. One that is full
+//! makes its node give up what it leads as well, to nodes that have followed; where none has, it leads on.
 
 use std::time::Duration;
 
@@ -10,10 +11,14 @@ use crate::raft::Runtime;
 /// Between two looks at the disk.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Looks between two tries to let others lead while the disk is full.
+const FULL_LOOKS: u32 = 10;
+
 impl<R: Runtime> Node<R> {
     /// Watches the disk until the node's life ends.
     pub(super) async fn watch_disk(self) {
         let mut hung = false;
+        let mut full_for = 0_u32;
         while self.life() == Life::Serving {
             let hangs = self.disk_hangs();
             if hangs != hung {
@@ -26,8 +31,23 @@ impl<R: Runtime> Node<R> {
                     tracing::info!("the disk answers again");
                 }
             }
+            full_for = match self.journal().waits_for_room() {
+                true => full_for + 1,
+                false => 0,
+            };
+            if full_for % FULL_LOOKS == 1 && self.leads_any() {
+                if full_for == 1 {
+                    tracing::warn!("the disk is full; this node lets others lead");
+                }
+                self.retire().await;
+            }
             R::sleep(LOOK).await;
         }
+    }
+
+    fn leads_any(&self) -> bool {
+        let meta = std::iter::once(std::sync::Arc::clone(self.meta()));
+        self.members().into_values().chain(meta).any(|member| member.standing().leads)
     }
 
     /// Whether a call to the disk has been under way for too long.

@@ -38,6 +38,15 @@ impl<R: AsyncRuntime> Member<R> {
         self.raft.runtime_config().tick(!calm);
     }
 
+    /// Keeps so many bytes of entries in memory, for members that lag behind: whoever lags further is sent a
+    /// whole state. To be called now and then, since entries come all the time.
+    pub async fn keep(&self, bytes: usize) {
+        if self.store.keep(bytes) {
+            // A member that has stopped keeps what it has.
+            let _ = R::timeout(self.config.heartbeat / 2, self.raft.trigger().snapshot()).await;
+        }
+    }
+
     fn hears_leader(&self) -> bool {
         let heard = *self.heard.lock();
         heard.is_some_and(|heard| R::Instant::now() - heard < self.config.heartbeat * SILENT)

@@ -20,7 +20,7 @@ use tidekeep_log::{
 
 use crate::raft::item::Item;
 use crate::raft::opening::{Opened, Reading};
-use crate::raft::storage::Store;
+use crate::raft::storage::{Captured, Store};
 use crate::raft::telling::{Done, Telling};
 
 /// How a node's log is kept.
@@ -199,9 +199,21 @@ impl Journal {
         Identity { store_id: manifest.store_id.to_be_bytes(), incarnation: manifest.incarnation }
     }
 
-    /// Bytes logged since the newest snapshot began.
-    pub fn bytes_since_snapshot(&self) -> u64 {
-        self.log.bytes_since_snapshot()
+    /// Whether a snapshot is worth its while, where one is wanted after so many bytes of log.
+    pub fn wants_snapshot(&self, log_bytes: u64) -> bool {
+        let bytes = || self.stores().iter().map(|store| store.replica.bytes()).sum();
+        self.log.wants_snapshot(log_bytes, bytes)
+    }
+
+    /// All groups as they are now, to be written as a snapshot.
+    pub fn cut(&self) -> Cut<'_> {
+        // What was appended by now is in every group's state; what comes meanwhile is told apart by its
+        // index.
+        let index = self.log.appended();
+        let stores = self.stores();
+        let created_ms = stores.iter().map(|store| store.replica.now_ms()).max().unwrap_or(0);
+        let groups = stores.iter().filter_map(|store| store.capture()).collect();
+        Cut { log: &self.log, index, created_ms, groups }
     }
 
     /// Writes a snapshot of all groups and releases what it makes superfluous. Blocks for as long as that
@@ -210,15 +222,11 @@ impl Journal {
     /// # Errors
     /// [`SnapshotError`]: the log is as it was before.
     pub fn snapshot(&self) -> Result<(), SnapshotError> {
-        // What was appended by now is in every group's state; what comes meanwhile is told apart by its
-        // index.
-        let index = self.log.appended();
-        let stores: Vec<_> = self.stores.lock().values().filter_map(Weak::upgrade).collect();
-        let created_ms = stores.iter().map(|store| store.replica.now_ms()).max().unwrap_or(0);
-        self.log.write_snapshot(index, created_ms, |out| {
-            stores.iter().try_for_each(|store| store.capture(|item| out.write(item)))
-        })?;
-        Ok(())
+        self.cut().write()
+    }
+
+    fn stores(&self) -> Vec<Arc<Store>> {
+        self.stores.lock().values().filter_map(Weak::upgrade).collect()
     }
 
     /// Gives each figure of the log by name.
@@ -252,9 +260,37 @@ impl Journal {
         self.log.stalled()
     }
 
+    /// Whether something waits for room on the disk.
+    pub fn waits_for_room(&self) -> bool {
+        self.is_full() && !self.queue.lock().waiting.is_empty()
+    }
+
     /// Whether the disk has no room for more than is prepared: what comes then waits until it has.
     pub fn is_full(&self) -> bool {
         self.log.stats().full
+    }
+}
+
+/// All groups of a node at about one moment, each with what it had then.
+pub struct Cut<'j> {
+    log: &'j Log,
+    index: u64,
+    created_ms: u64,
+    groups: Vec<Captured>,
+}
+
+impl Cut<'_> {
+    /// Writes it as a snapshot of the log, and releases what that makes superfluous. Blocks for as long as
+    /// that takes.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]: the log is as it was before.
+    pub fn write(self) -> Result<(), SnapshotError> {
+        let mut groups = self.groups.into_iter();
+        self.log.write_snapshot(self.index, self.created_ms, |out| {
+            groups.try_for_each(|group| group.write(&mut |item| out.write(item)))
+        })?;
+        Ok(())
     }
 }
 

@@ -86,7 +86,9 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for Machine<R> {
     }
 
     async fn get_snapshot_builder(&mut self) -> Mark<R> {
-        Mark { installed: self.store.installed.lock().clone(), runtime: PhantomData }
+        let applied = self.store.spare();
+        let membership = self.store.installed.lock().membership.clone();
+        Mark { upto: Installed { applied, membership }, runtime: PhantomData }
     }
 
     async fn install_snapshot(
@@ -123,10 +125,10 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for Machine<R> {
     }
 }
 
-/// That the entries up to here are not needed for a state. What openraft takes for the making of a snapshot:
+/// That the entries up to here are not kept any longer. What openraft takes for the making of a snapshot:
 /// since states are frozen when they are asked for, there is nothing to be made.
 pub(crate) struct Mark<R> {
-    installed: Installed,
+    upto: Installed,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -134,7 +136,7 @@ impl<R: AsyncRuntime> RaftSnapshotBuilder<Types<R>> for Mark<R> {
     type SnapshotData = State;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types<R>, State>> {
-        let meta = meta::<R>(self.installed.clone());
+        let meta = meta::<R>(self.upto.clone());
         Ok(openraft::Snapshot { meta, snapshot: State::Unfrozen })
     }
 }

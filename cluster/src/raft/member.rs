@@ -44,10 +44,6 @@ pub struct Config {
     /// A member that has heard no leader for three to four times this long asks for votes: twice for what the
     /// leader may count on, and once to twice by chance, so that not all ask at once. More than twice a heartbeat.
     pub election: Duration,
-    /// Entries behind the last state that are kept for those who lag behind.
-    pub entries_kept: u64,
-    /// Entries after which older ones need not be kept.
-    pub entries_between: u64,
     /// Time for a state that another member has sent whole to be taken over: all of it is read, and written
     /// to a disk. Where a reply can be lost without a word, the state is sent again after this.
     pub install: Duration,
@@ -61,8 +57,6 @@ impl Config {
             group,
             heartbeat: Duration::from_millis(150),
             election: Duration::from_millis(300),
-            entries_kept: 1_000,
-            entries_between: 1_000,
             install: Duration::from_secs(600),
         }
     }
@@ -85,8 +79,9 @@ impl Config {
             // "Caught up" is for us to judge, before a learner is promoted.
             replication_lag_threshold: 64,
             max_payload_entries: 1_024,
-            snapshot_policy: SnapshotPolicy::LogsSinceLast(self.entries_between),
-            max_in_snapshot_log_to_keep: self.entries_kept,
+            // What is kept is counted in bytes, by whoever calls `keep`.
+            snapshot_policy: SnapshotPolicy::Never,
+            max_in_snapshot_log_to_keep: 0,
             // For the whole of a state, however large; its chunks have a time of their own.
             install_snapshot_timeout: 3_600_000,
             ..openraft::Config::default()

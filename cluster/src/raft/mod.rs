@@ -24,7 +24,7 @@ pub use openraft::Instant;
 pub use openraft::type_config::AsyncRuntime as Runtime;
 pub use openraft_rt_tokio::TokioRuntime;
 
-pub use journal::{Journal, JournalOptions};
+pub use journal::{Cut, Journal, JournalOptions};
 pub use member::{Audit, Config, Member, Proposed, ReadPolicy, Standing, WriteError};
 pub use membership::MembershipError;
 pub(crate) use message::{Refused, group_of, refusal};

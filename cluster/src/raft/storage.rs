@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::type_config::AsyncRuntime;
@@ -33,6 +34,8 @@ pub(crate) struct Store {
     /// The same for those who wait until an entry is applied.
     pub(crate) applied: Reached,
     pub(crate) replica: Replica,
+    /// Bytes of entries that are kept for those who lag behind.
+    keep: AtomicUsize,
     /// Whether the node takes no part in the group any more; locked while a record is appended, so that
     /// none comes behind the one that says so.
     forgotten: Mutex<bool>,
@@ -44,9 +47,42 @@ struct Kept {
     /// The last entry that is not kept any more.
     purged: Option<LogId>,
     entries: VecDeque<Entry>,
+    /// About how much memory the entries take.
+    bytes: usize,
 }
 
 impl Kept {
+    fn new(promise: Option<Promise>, purged: Option<LogId>, entries: VecDeque<Entry>) -> Self {
+        let bytes = entries.iter().map(size).sum();
+        Self { promise, purged, entries, bytes }
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.bytes += size(&entry);
+        self.entries.push_back(entry);
+    }
+
+    /// Keeps so many of the first ones.
+    fn truncate(&mut self, stay: usize) {
+        self.bytes -= self.entries.drain(stay..).map(|entry| size(&entry)).sum::<usize>();
+    }
+
+    /// Forgets so many of the first ones.
+    fn purge(&mut self, gone: usize) {
+        self.bytes -= self.entries.drain(..gone).map(|entry| size(&entry)).sum::<usize>();
+    }
+
+    /// The last entry that is not needed to keep so many bytes of entries behind it.
+    fn spare(&self, bytes: usize) -> Option<LogId> {
+        let mut more = self.bytes.checked_sub(bytes).filter(|&more| more > 0)?;
+        let mut spare = None;
+        for entry in &self.entries {
+            let Some(left) = more.checked_sub(size(entry)) else { break };
+            (more, spare) = (left, Some(entry.log_id));
+        }
+        spare
+    }
+
     /// The index of the first entry that is kept, or of the next one.
     fn first(&self) -> u64 {
         self.purged.map_or(0, |purged| purged.index + 1)
@@ -62,13 +98,16 @@ impl Kept {
     }
 }
 
+/// The part of what is kept that may come on top before some is forgotten.
+const SLACK: usize = 8;
+
 /// Bytes of entries that are read at once, but for a single one that is longer.
 const READ_BYTES: usize = 1 << 20;
 
 impl Store {
     pub(crate) fn new(group: u32, recovered: Recovered, journal: Arc<Journal>) -> Arc<Self> {
         let Recovered { promise, entries, installed, replica, .. } = recovered;
-        let kept = Kept { promise, purged: installed.applied, entries };
+        let kept = Kept::new(promise, installed.applied, entries);
         let applied = Reached::new(installed.applied.map(|applied| applied.index));
         let (kept, installed) = (Mutex::new(kept), Mutex::new(installed));
         let store = Self {
@@ -78,6 +117,7 @@ impl Store {
             installed,
             applied,
             replica,
+            keep: AtomicUsize::new(usize::MAX),
             forgotten: Mutex::new(false),
         };
         let store = Arc::new(store);
@@ -127,31 +167,36 @@ impl Store {
         safe
     }
 
-    /// Gives all there is of the group as the items of a snapshot.
-    pub(crate) fn capture<E>(&self, mut give: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    /// All there is of the group, unless that is nothing any more.
+    pub(crate) fn capture(&self) -> Option<Captured> {
+        let applied = self.installed.lock().applied;
         let (promise, entries, at) = {
             let kept = self.kept.lock();
             let forgotten = self.forgotten.lock();
             if *forgotten {
-                return Ok(());
+                return None;
             }
-            (kept.promise, kept.entries.clone(), self.journal.last())
+            let from = kept.place(applied.map_or(0, |applied| applied.index + 1));
+            let entries = kept.entries.range(from..).cloned().collect();
+            (kept.promise, entries, self.journal.last())
         };
         // Later than the entries: what is applied by now is at least what was then.
         let (installed, frozen) = self.freeze();
-        give(&Item::Captured(at).encode(self.group))?;
-        if let Some(promise) = promise {
-            give(&Item::Promise(promise).encode(self.group))?;
-        }
-        let applied = installed.applied;
-        if applied.is_some() {
-            frozen.write(|chunk| give(&encode_chunk(self.group, chunk)))?;
-            give(&Item::Installed(installed).encode(self.group))?;
-        }
-        entries
-            .into_iter()
-            .filter(|entry| applied.is_none_or(|applied| entry.log_id.index > applied.index))
-            .try_for_each(|entry| give(&encode_entry(self.group, &entry)))
+        Some(Captured { group: self.group, at, promise, entries, installed, frozen })
+    }
+
+    /// Sets how many bytes of entries are kept for those who lag behind. Whether there are more, and enough
+    /// more to forget some.
+    pub(crate) fn keep(&self, bytes: usize) -> bool {
+        self.keep.store(bytes, Ordering::Relaxed);
+        let kept = self.kept.lock().bytes;
+        kept > bytes + bytes / SLACK && self.spare().is_some()
+    }
+
+    /// The last entry that was applied and need not be kept.
+    pub(crate) fn spare(&self) -> Option<LogId> {
+        let applied = self.installed.lock().applied;
+        self.kept.lock().spare(self.keep.load(Ordering::Relaxed)).min(applied)
     }
 
     fn read(&self, range: impl RangeBounds<u64>, bytes: usize) -> Vec<Entry> {
@@ -183,6 +228,37 @@ fn size(entry: &Entry) -> usize {
 }
 
 const ENTRY_BYTES: usize = 64;
+
+/// A group as it was at a moment.
+pub(crate) struct Captured {
+    group: u32,
+    /// The log's last record at that moment.
+    at: u64,
+    promise: Option<Promise>,
+    entries: Vec<Entry>,
+    installed: Installed,
+    frozen: Frozen,
+}
+
+impl Captured {
+    /// Gives it as the items of a snapshot.
+    pub(crate) fn write<E>(self, give: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let Self { group, at, promise, entries, installed, frozen } = self;
+        give(&Item::Captured(at).encode(group))?;
+        if let Some(promise) = promise {
+            give(&Item::Promise(promise).encode(group))?;
+        }
+        let applied = installed.applied;
+        if applied.is_some() {
+            frozen.write(|chunk| give(&encode_chunk(group, chunk)))?;
+            give(&Item::Installed(installed).encode(group))?;
+        }
+        entries
+            .into_iter()
+            .filter(|entry| applied.is_none_or(|applied| entry.log_id.index > applied.index))
+            .try_for_each(|entry| give(&encode_entry(group, &entry)))
+    }
+}
 
 /// openraft's door to a group's entries.
 pub(crate) struct Entries<R: AsyncRuntime> {
@@ -248,7 +324,7 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Entries<R> {
             debug_assert_eq!(entry.log_id.index, kept.first() + kept.entries.len() as u64);
             records.push(encode_entry(self.store.group, &entry));
             self.told.note_entry(&entry);
-            kept.entries.push_back(entry);
+            kept.push(entry);
         }
         let done = Box::new(move |outcome| callback.io_completed(outcome));
         self.store.put(records, done);
@@ -258,7 +334,7 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Entries<R> {
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
         let mut kept = self.store.kept.lock();
         let stays = kept.place(last.map_or(0, |last| last.index + 1));
-        kept.entries.truncate(stays);
+        kept.truncate(stays);
         let record = Item::Truncate(last.map(|last| last.index)).encode(self.store.group);
         // Whoever appends behind it is told after it.
         self.store.put(vec![record], Box::new(drop));
@@ -270,7 +346,7 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Entries<R> {
         let mut kept = self.store.kept.lock();
         if kept.purged < Some(through) {
             let gone = kept.place(through.index + 1);
-            kept.entries.drain(..gone);
+            kept.purge(gone);
             kept.purged = Some(through);
         }
         Ok(())
@@ -279,4 +355,38 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Entries<R> {
 
 pub(crate) fn stopped() -> io::Error {
     io::Error::other("the node is stopping")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::placement::NodeId;
+    use crate::raft::types::{LeaderId, Payload, Proposal};
+
+    const RECORD: usize = 1_000;
+    const ENTRY: usize = RECORD + ENTRY_BYTES;
+
+    fn entry(index: u64) -> Entry {
+        let log_id = LogId::new(LeaderId { term: 1, node_id: NodeId(1) }, index);
+        Entry { log_id, payload: Payload::Normal(Proposal::new(vec![0; RECORD])) }
+    }
+
+    fn spare(kept: &Kept, bytes: usize) -> Option<u64> {
+        kept.spare(bytes).map(|spare| spare.index)
+    }
+
+    #[test]
+    fn what_need_not_be_kept_leaves_as_many_bytes_as_are_wanted() {
+        let mut kept = Kept::new(None, None, (0..6).map(entry).collect());
+        assert_eq!(spare(&kept, 6 * ENTRY), None);
+        assert_eq!(spare(&kept, 5 * ENTRY + 1), None, "without it there would be less");
+        assert_eq!(spare(&kept, 5 * ENTRY), Some(0));
+        assert_eq!(spare(&kept, 0), Some(5));
+        kept.push(entry(6));
+        assert_eq!(spare(&kept, 5 * ENTRY), Some(1));
+        kept.truncate(6);
+        assert_eq!(spare(&kept, 5 * ENTRY), Some(0));
+        kept.purge(2);
+        assert_eq!((spare(&kept, 4 * ENTRY), spare(&kept, 3 * ENTRY)), (None, Some(2)));
+    }
 }

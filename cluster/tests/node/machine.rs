@@ -20,6 +20,9 @@ use crate::simulated::wire::{Door, Plug, Wire};
 pub(crate) const SEGMENT_BYTES: u64 = 64 << 10;
 const CLUSTER: ClusterId = ClusterId([7; 16]);
 
+/// Little, so that nodes which come back are sent states.
+const ENTRIES_BYTES: usize = 32 << 10;
+
 /// A node that is down for so long is given up.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
@@ -136,12 +139,8 @@ impl Machine {
             link: Arc::new(Plug { node: self.id, wire: self.wire.clone() }),
             transfers: seed,
             clock: Arc::new(TimeOfDay),
-            member: Config {
-                entries_kept: 20,
-                entries_between: 50,
-                install: Duration::from_secs(5),
-                ..Config::new(self.id, 0)
-            },
+            member: Config { install: Duration::from_secs(5), ..Config::new(self.id, 0) },
+            entries_bytes: ENTRIES_BYTES,
             timing: Timing { grace: GRACE, ..Timing::default() },
         };
         let node = Node::start(options).await;

@@ -21,6 +21,8 @@ use crate::simulated::wire::{Door, Plug, Wire};
 
 /// Small, so that segments follow each other.
 const SEGMENT_BYTES: u64 = 32 << 10;
+/// Little, so that members which come back are sent states.
+const ENTRIES_BYTES: usize = 2 << 10;
 
 /// The time of day when a run begins, in ms since 1970.
 pub(crate) const BEGAN_MS: u64 = 1_700_000_000_000;
@@ -107,12 +109,7 @@ impl Node {
         let journal = Arc::clone(&opened.journal);
         let stuck = Arc::new(Mutex::new(false));
         turn(&journal, Arc::clone(&stuck), appended, seed);
-        let config = Config {
-            entries_kept: 20,
-            entries_between: 50,
-            install: Duration::from_secs(5),
-            ..Config::new(self.id, 0)
-        };
+        let config = Config { install: Duration::from_secs(5), ..Config::new(self.id, 0) };
         let plug = Arc::new(Plug { node: self.id, wire: self.wire.clone() });
         let member = Member::start(config, &opened, Arc::clone(&plug) as _, seed).await;
         let member = member.unwrap_or_else(|why| panic!("{} cannot join: {why}", self.id));
@@ -199,6 +196,7 @@ fn beat(store: &Arc<Replicated<SimRuntime>>) {
         while let Some(member) = store.upgrade().map(|store| Arc::clone(store.member())) {
             let next = SimRuntime::sleep(member.beats_every());
             member.beat().await;
+            member.keep(ENTRIES_BYTES).await;
             drop(member);
             next.await;
         }

@@ -149,6 +149,11 @@ impl Replica {
         self.group.size().0
     }
 
+    /// Bytes of memory that the entries take.
+    pub fn bytes(&self) -> u64 {
+        self.group.size().1
+    }
+
     /// Resolves when there is a change after a revision, or when it has been forgotten.
     pub fn changed(&self, after: u64) -> Changed {
         let group = Arc::clone(&self.group);
