@@ -345,8 +345,10 @@ mod tests {
     use crate::placement::NodeId;
     use crate::raft::recovered::Recovered;
     use crate::raft::storage::Entries;
+    use crate::raft::told::Told;
     use crate::raft::types::{Entry, LeaderId, LogId, Payload, Proposal};
 
+    const NODE: NodeId = NodeId(1);
     const GROUP: u32 = 3;
     const SEGMENT_BYTES: u64 = 4 << 10;
     const RECORD: usize = 700;
@@ -370,14 +372,14 @@ mod tests {
     }
 
     fn append(store: &Arc<Store>, index: u64) {
-        let log_id = LogId::new(LeaderId { term: 1, node_id: NodeId(1) }, index);
+        let log_id = LogId::new(LeaderId { term: 1, node_id: NODE }, index);
         let entry = Entry { log_id, payload: Payload::Normal(Proposal::new(vec![0; RECORD])) };
-        let mut entries = Entries::<SimRuntime>::new(Arc::clone(store));
+        let mut entries = Entries::<SimRuntime>::new(Arc::clone(store), Arc::new(Told::new(NODE)));
         SimRuntime::with_seed(0).block_on(entries.append([entry], IOFlushed::noop())).unwrap();
     }
 
     fn last(store: &Arc<Store>) -> Option<u64> {
-        let mut entries = Entries::<SimRuntime>::new(Arc::clone(store));
+        let mut entries = Entries::<SimRuntime>::new(Arc::clone(store), Arc::new(Told::new(NODE)));
         let state = SimRuntime::with_seed(0).block_on(entries.get_log_state()).unwrap();
         state.last_log_id.map(|last| last.index)
     }
