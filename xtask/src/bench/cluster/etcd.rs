@@ -18,17 +18,16 @@ use crate::setup;
 const ALIKE: u64 = 1_000;
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Starts the node with this number.
+/// Starts the node that listens there.
 pub(super) fn command(
     plan: &Plan<'_>,
-    number: usize,
+    place: &Place,
     places: &[Place],
     data: &Path,
 ) -> Result<Command> {
-    let (name, place) = (name(number), &places[number]);
+    let name = name(place);
     let [client, peer] = [&place.client, &place.peer].map(|address| format!("http://{address}"));
-    let members = places.iter().enumerate();
-    let members = members.map(|(at, place)| format!("{}=http://{}", self::name(at), place.peer));
+    let members = places.iter().map(|it| format!("{}=http://{}", self::name(it), it.peer));
     let members: Vec<String> = members.collect();
     let mut command = plan.command(Cores::All, &setup::etcd(plan.workspace)?);
     command.args(["--name", &name, "--data-dir"]).arg(data.join(&name));
@@ -68,8 +67,18 @@ pub(super) fn add(through: &Node, place: &Place) -> Result<()> {
     call(through, "/v3/cluster/member/add", &peers).map(drop)
 }
 
-fn name(number: usize) -> String {
-    format!("etcd-{number}")
+/// Takes a member out.
+pub(super) fn remove(through: &Node, member: &str) -> Result<()> {
+    call(through, "/v3/cluster/member/remove", &json!({ "ID": member })).map(drop)
+}
+
+/// Which member a node is, as it says itself.
+pub(super) fn member(node: &Node) -> Result<String> {
+    Standing::of(node).map(|standing| standing.member)
+}
+
+fn name(place: &Place) -> String {
+    format!("etcd-{}", place.number)
 }
 
 /// Which node leads, once all agree on it and have applied what it has, or nearly so under load.

@@ -1,5 +1,5 @@
-//! An empty node joins two that have a gibibyte: how long it takes until it has all and votes, and what
-//! that does to reads and writes that go on meanwhile.
+//! A node of three that have a gibibyte is lost, and an empty one joins in its place: how long it takes until
+//! that has all and votes, and what it does to reads and writes that go on meanwhile.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ pub(super) fn measure(plan: &Plan<'_>, kind: Kind, results: &mut Results) -> Res
     for series in [&time, &before, &during] {
         results.clear(series);
     }
-    let mut cluster = Cluster::start_with(plan, kind, 2)?;
+    let mut cluster = Cluster::start(plan, kind)?;
     let keys = plan.scale.joined_bytes / VALUE_BYTES;
     let fill = |keys, bytes| Load {
         protocol: kind.protocol(),
@@ -42,6 +42,12 @@ pub(super) fn measure(plan: &Plan<'_>, kind: Kind, results: &mut Results) -> Res
     let small = Load { first: FIRST_KEY, ..fill(KEYS, 256) };
     small.run_on(plan, &target).context("cannot fill the cluster")?;
 
+    let leader = cluster.leader()?;
+    let mut followers = cluster.all().into_iter().filter(|&node| node != leader);
+    cluster.lose(followers.next_back().context("nobody follows")?)?;
+    let leader = cluster.wait_until_whole()?;
+    let mut target = cluster.target(&[leader]);
+    target.ledger.set_extension("small");
     let calm = plan.scale.calm_seconds;
     let paced = Load {
         operation: "mixed",
@@ -49,7 +55,6 @@ pub(super) fn measure(plan: &Plan<'_>, kind: Kind, results: &mut Results) -> Res
         seconds: calm + 2.0 * plan.scale.disturbed_seconds,
         ..small
     };
-    target.generation += 1;
     let load = Background::start(paced.command_on(plan, &target), cluster.data.path())?;
     let start = now_ms();
     thread::sleep(Duration::from_secs_f64(calm + plan.scale.warmup));

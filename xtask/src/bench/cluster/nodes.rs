@@ -88,6 +88,8 @@ pub(super) struct Node {
 
 /// Where a node listens.
 pub(super) struct Place {
+    /// Which of all nodes that the cluster ever had.
+    pub(super) number: usize,
     /// For clients, and for the other nodes.
     pub(super) client: String,
     pub(super) peer: String,
@@ -96,26 +98,35 @@ pub(super) struct Place {
 impl<'a> Cluster<'a> {
     /// Starts all nodes and waits until one leads.
     pub(super) fn start(plan: &'a Plan<'a>, kind: Kind) -> Result<Self> {
-        Self::start_with(plan, kind, kind.nodes())
-    }
-
-    /// The same with another number of nodes.
-    pub(super) fn start_with(plan: &'a Plan<'a>, kind: Kind, nodes: usize) -> Result<Self> {
         let parent = plan.workspace.target().join("bench/data");
         fs::create_dir_all(&parent)?;
         let data = tempfile::Builder::new().prefix("cluster-").tempdir_in(&parent)?;
-        let places = (0..nodes).map(|_| Place::free()).collect::<Result<Vec<_>>>()?;
+        let places = (0..kind.nodes()).map(Place::free).collect::<Result<Vec<_>>>()?;
         let mut cluster = Self { plan, kind, nodes: Vec::new(), places, data, generation: 0 };
-        for number in 0..nodes {
-            cluster.begin(number, etcd::State::New)?;
+        for at in 0..kind.nodes() {
+            cluster.begin(at, etcd::State::New)?;
         }
         cluster.wait_until_whole()?;
         Ok(cluster)
     }
 
+    /// Loses a node for good: it ends without a warning, and is taken out of the cluster.
+    pub(super) fn lose(&mut self, node: usize) -> Result<()> {
+        let member =
+            (self.kind == Kind::Etcd).then(|| etcd::member(&self.nodes[node])).transpose()?;
+        let mut gone = self.nodes.remove(node);
+        self.places.remove(node);
+        gone.kill()?;
+        match member {
+            Some(member) => etcd::remove(&self.nodes[0], &member),
+            None => tidekeep::remove(self.plan, &self.nodes[0], &gone),
+        }
+    }
+
     /// Lets an empty node join; does not wait until it has what it should.
     pub(super) fn grow(&mut self) -> Result<()> {
-        let place = Place::free()?;
+        let last = self.places.iter().map(|place| place.number).max().unwrap_or_default();
+        let place = Place::free(last.max(self.kind.nodes() - 1) + 1)?;
         if self.kind == Kind::Etcd {
             etcd::add(&self.nodes[0], &place)?;
         }
@@ -124,10 +135,10 @@ impl<'a> Cluster<'a> {
     }
 
     /// Starts a node for the first time.
-    fn begin(&mut self, number: usize, state: etcd::State) -> Result<()> {
-        let (plan, data, place) = (self.plan, self.data.path(), &self.places[number]);
+    fn begin(&mut self, at: usize, state: etcd::State) -> Result<()> {
+        let (plan, data, place) = (self.plan, self.data.path(), &self.places[at]);
         let (mut command, first) = match self.kind {
-            Kind::Etcd => (etcd::command(plan, number, &self.places, data)?, state.words()),
+            Kind::Etcd => (etcd::command(plan, place, &self.places, data)?, state.words()),
             Kind::Alone => (tidekeep::alone(plan, place, data), Vec::new()),
             Kind::Tidekeep | Kind::Sixteen => {
                 let words = match self.nodes.first() {
@@ -137,10 +148,10 @@ impl<'a> Cluster<'a> {
                         tidekeep::joining(plan, node, &self.places[0])?
                     }
                 };
-                (tidekeep::member(plan, number, place, data), words)
+                (tidekeep::member(plan, place, data), words)
             }
         };
-        let log = data.join(format!("{number}.log"));
+        let log = data.join(format!("{}.log", place.number));
         let mut begin = Command::new(command.get_program());
         begin.args(command.get_args()).args(first);
         let child = spawn(&mut begin, &log)?;
@@ -246,10 +257,10 @@ impl Drop for Node {
 
 impl Place {
     /// Two loopback ports that were free a moment ago.
-    fn free() -> Result<Self> {
+    fn free(number: usize) -> Result<Self> {
         let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
         let [client, peer] = listeners.map(|listener| listener.local_addr());
-        Ok(Self { client: client?.to_string(), peer: peer?.to_string() })
+        Ok(Self { number, client: client?.to_string(), peer: peer?.to_string() })
     }
 }
 

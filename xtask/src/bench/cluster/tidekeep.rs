@@ -24,10 +24,10 @@ pub(super) fn alone(plan: &Plan<'_>, place: &Place, data: &Path) -> Command {
 }
 
 /// Starts a node again as the member that it is.
-pub(super) fn member(plan: &Plan<'_>, number: usize, place: &Place, data: &Path) -> Command {
+pub(super) fn member(plan: &Plan<'_>, place: &Place, data: &Path) -> Command {
     let mut command = plan.command(Cores::All, &plan.program("tidekeep-server"));
     command.args(["--listen", &place.client, "--node-listen", &place.peer]);
-    command.arg("--data").arg(data.join(format!("node-{number}")));
+    command.arg("--data").arg(data.join(format!("node-{}", place.number)));
     command
 }
 
@@ -59,9 +59,7 @@ pub(super) fn leader(plan: &Plan<'_>, nodes: &[Node]) -> Result<usize> {
         let near = |it: &&Value| it["lag"].as_u64().is_some_and(|lag| lag <= LAG);
         replicas.filter(|it| it["votes"] == true).filter(near).count()
     };
-    // Two of two replicas would be lost with either: a cluster of two has one.
-    let wanted = if nodes.len() < 3 { 1 } else { 3 };
-    let whole = |group: &Value| !group["leader"].is_null() && voters(group) == wanted;
+    let whole = |group: &Value| !group["leader"].is_null() && voters(group) == nodes.len();
     if groups.is_empty() || !groups.iter().all(whole) {
         bail!("not all replicas are there yet");
     }
@@ -96,12 +94,24 @@ fn metrics(node: &Node) -> Result<String> {
 
 /// Hands the first group over to the node that listens there.
 pub(super) fn transfer(plan: &Plan<'_>, through: &Node, to: &Node) -> Result<()> {
+    let number = number(plan, through, to)?;
+    ask(plan, through, &["cluster", "transfer", "0", &number]).map(drop)
+}
+
+/// Takes a node out that will not come back.
+pub(super) fn remove(plan: &Plan<'_>, through: &Node, gone: &Node) -> Result<()> {
+    let number = number(plan, through, gone)?;
+    ask(plan, through, &["cluster", "remove", &number, "--force"]).map(drop)
+}
+
+/// The number that a node has in its cluster.
+fn number(plan: &Plan<'_>, through: &Node, node: &Node) -> Result<String> {
     let json = ask(plan, through, &["cluster", "status", "--output", "json"])?;
     let status: Value = serde_json::from_str(&json).context("the cluster's status is no JSON")?;
     let known = status["nodes"].as_array().context("the cluster has no nodes")?;
-    let node = known.iter().find(|node| node["client"] == *to.address);
-    let node = node.and_then(|node| node["node"].as_u64()).context("that is no node")?;
-    ask(plan, through, &["cluster", "transfer", "0", &node.to_string()]).map(drop)
+    let known = known.iter().find(|known| known["client"] == *node.address);
+    let number = known.and_then(|known| known["node"].as_u64()).context("that is no node")?;
+    Ok(number.to_string())
 }
 
 /// Runs `tidekeep` at a node; what it printed.

@@ -151,7 +151,7 @@ pub(super) static ROWS: [Row; 22] = [
     ),
     row(
         "cluster-join",
-        "until an empty node has what two others have, 1 GiB, and votes, against etcd",
+        "until an empty node, in the place of a lost one, has 1 GiB and votes, against etcd",
         (GROWTH, Unit::Seconds),
         ("Tidekeep", "cluster-join/tidekeep"),
         ("etcd", "cluster-join/etcd"),
