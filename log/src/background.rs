@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::error::{OpenError, SnapshotError};
+use crate::error::OpenError;
+use crate::snapshot_tally::SnapshotTally;
 
 /// The threads of a store.
 #[derive(Default)]
@@ -23,41 +23,13 @@ pub(crate) struct Tally {
     closing: AtomicBool,
     /// Entries removed because their time was over.
     pub(crate) expired: AtomicU64,
-    pub(crate) snapshots: AtomicU64,
-    pub(crate) snapshots_failed: AtomicU64,
-    /// The newest snapshot's revision and time; 0 if there is none.
-    pub(crate) snapshot_revision: AtomicU64,
-    pub(crate) snapshot_at_ms: AtomicU64,
-    /// Why the last try to write one failed; none if it did not.
-    pub(crate) failing: Mutex<Option<Failing>>,
-}
-
-/// Work that has failed each time for a while.
-pub(crate) struct Failing {
-    pub(crate) since: Instant,
-    pub(crate) why: String,
+    pub(crate) snapshots: SnapshotTally,
 }
 
 impl Tally {
     /// Whether the threads are to stop. One that parks is woken when this becomes true.
     pub(crate) fn closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
-    }
-
-    /// Notes how a try to write a snapshot ended. It has not failed where there was nothing new to write, or
-    /// where it was given up for the end of the store.
-    pub(crate) fn note_snapshot<T>(&self, outcome: &Result<T, SnapshotError>) {
-        match outcome {
-            Ok(_) => *self.failing.lock() = None,
-            Err(SnapshotError::Index { .. }) => {}
-            Err(_) if self.closing() => {}
-            Err(why) => {
-                self.snapshots_failed.fetch_add(1, Ordering::Relaxed);
-                let mut failing = self.failing.lock();
-                let since = failing.as_ref().map_or_else(Instant::now, |before| before.since);
-                *failing = Some(Failing { since, why: why.to_string() });
-            }
-        }
     }
 }
 

@@ -4,7 +4,6 @@
 //! A snapshot ends with the remembered changes, so that it does not shorten what watches can resume
 //! from after a restart, and no older snapshot has to be loaded for their sake.
 
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -97,11 +96,11 @@ fn publish(group: &Group, tally: &Tally, cut: &Cut, changes: &Run) -> Result<(),
         cut.write(Pace::giving_way(), |bytes| chunk(out, bytes))?;
         history::write(changes.changes(), |bytes| chunk(out, bytes))
     });
-    tally.note_snapshot(&written);
+    // One that was given up for the end of the store has not failed.
+    if written.is_ok() || !tally.closing() {
+        tally.snapshots.note(&written, cut.head.revision, cut.head.now_ms);
+    }
     let written = written?;
-    tally.snapshots.fetch_add(1, Ordering::Relaxed);
-    tally.snapshot_revision.store(cut.head.revision, Ordering::Relaxed);
-    tally.snapshot_at_ms.store(cut.head.now_ms, Ordering::Relaxed);
     tracing::info!(
         revision = cut.head.revision,
         keys = cut.head.keys,

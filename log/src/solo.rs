@@ -102,8 +102,7 @@ impl Solo {
         let solo = Self { group, feeds, identity, background: Background::default() };
         if let Some(head) = snapshot {
             let tally = &solo.background.tally;
-            tally.snapshot_revision.store(head.revision, Ordering::Relaxed);
-            tally.snapshot_at_ms.store(head.now_ms, Ordering::Relaxed);
+            tally.snapshots.note_newest(head.revision, head.now_ms);
         }
         if upkeep == Upkeep::Steps {
             return Ok(solo);
@@ -224,14 +223,7 @@ impl Commit for Solo {
     }
 
     fn warning(&self) -> Option<String> {
-        let failing = self.background.tally.failing.lock();
-        let failing = failing.as_ref()?;
-        let seconds = failing.since.elapsed().as_secs();
-        let grown = self.group.log().bytes_since_snapshot() >> 20;
-        Some(format!(
-            "no snapshot could be written for {seconds} s: {}; a start has {grown} MiB of log to replay",
-            failing.why
-        ))
+        self.background.tally.snapshots.warning(self.group.log())
     }
 
     fn figures(&self, each: &mut dyn FnMut(&'static str, u64)) {
@@ -239,17 +231,7 @@ impl Commit for Solo {
         group.figures(each);
         group.log().figures(each);
         let tally = &*self.background.tally;
-        let at_ms = tally.snapshot_at_ms.load(Ordering::Relaxed);
-        let age_ms = if at_ms == 0 { 0 } else { group.clock.now_ms().saturating_sub(at_ms) };
-        each("snapshots", tally.snapshots.load(Ordering::Relaxed));
-        each("snapshots_failed", tally.snapshots_failed.load(Ordering::Relaxed));
-        let failing_ms = tally.failing.lock().as_ref().map_or(0, |failing| {
-            // What began this very millisecond is no 0, which says that all is well.
-            (failing.since.elapsed().as_millis() as u64).max(1)
-        });
-        each("snapshot_failing_ms", failing_ms);
-        each("snapshot_revision", tally.snapshot_revision.load(Ordering::Relaxed));
-        each("snapshot_age_ms", age_ms);
+        tally.snapshots.figures(group.clock.now_ms(), each);
         each("expired", tally.expired.load(Ordering::Relaxed));
         group.lag_figures(each);
     }

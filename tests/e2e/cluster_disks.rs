@@ -23,6 +23,8 @@ const BIG: usize = 512 << 10;
 const BIGS: usize = 30;
 /// Room for all that the test writes, and then some.
 const DISK_BYTES: usize = 128 << 20;
+/// The figure of how long no snapshot could be written.
+const FAILING: &str = "tidekeep_store_snapshot_failing_ms ";
 /// What each sync takes longer: a tenth of what makes a disk one that hangs.
 const SYNC: Duration = Duration::from_millis(200);
 
@@ -51,8 +53,14 @@ async fn a_node_whose_disk_is_full_holds_nobody_up_and_comes_back_when_there_is_
             let got = tidekeep(cluster.address(full), &["get", "big", "--timeout", "1s"], b"");
             assert_ne!(got.code, 0, "the node has written all of it: its disk is not full");
         }
-        let said = readiness(&cluster, full);
+        let said = fetch(&cluster, full, "/readyz");
         assert!(said.starts_with("HTTP/1.1 503") && said.contains("disk is full"), "{said}");
+        eventually("the node to tell that its log cannot be shortened", LIMIT, || {
+            let metrics = fetch(&cluster, full, "/metrics");
+            let mut lines = metrics.lines();
+            let failing = lines.find_map(|line| line.strip_prefix(FAILING))?;
+            (failing.trim() != "0").then_some(())
+        });
         fs::remove_file(&ballast).unwrap();
         eventually("the node to have what was written meanwhile", LIMIT, || {
             let words = ["get", "big", "--output", "raw", "--timeout", "2s"];
@@ -60,7 +68,7 @@ async fn a_node_whose_disk_is_full_holds_nobody_up_and_comes_back_when_there_is_
             (got.code == 0 && got.stdout.len() == BIG).then_some(())
         });
         eventually("the node to be ready", LIMIT, || {
-            readiness(&cluster, full).starts_with("HTTP/1.1 200").then_some(())
+            fetch(&cluster, full, "/readyz").starts_with("HTTP/1.1 200").then_some(())
         });
     }
     let told = load.end().await;
@@ -71,10 +79,11 @@ async fn a_node_whose_disk_is_full_holds_nobody_up_and_comes_back_when_there_is_
     }
 }
 
-/// What a node answers to who asks whether clients should come to it.
-fn readiness(cluster: &Cluster, node: usize) -> String {
+/// What a node answers to a GET.
+fn fetch(cluster: &Cluster, node: usize, path: &str) -> String {
     let mut stream = TcpStream::connect(cluster.address(node)).unwrap();
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n").unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
     let mut said = String::new();
     stream.read_to_string(&mut said).unwrap();
     said

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tidekeep_log::disk::Disk;
 use tidekeep_log::{
     Durability, Identity, Log, MAX_PAYLOAD, OpenError, Options, Recovery, Refused, ReplicaOptions,
-    SnapshotError, Upkeep,
+    SnapshotError, SnapshotTally, Upkeep,
 };
 
 use crate::raft::item::Item;
@@ -48,6 +48,7 @@ pub struct Journal {
     waits: Notify,
     telling: Arc<Telling>,
     stores: Mutex<BTreeMap<u32, Weak<Store>>>,
+    snapshots: SnapshotTally,
     replica: ReplicaOptions,
     segment_bytes: u64,
 }
@@ -99,6 +100,7 @@ impl Journal {
             waits: Notify::new(),
             telling: Arc::default(),
             stores: Mutex::default(),
+            snapshots: SnapshotTally::default(),
             replica,
             segment_bytes: options.segment_bytes,
         };
@@ -213,7 +215,8 @@ impl Journal {
         let stores = self.stores();
         let created_ms = stores.iter().map(|store| store.replica.now_ms()).max().unwrap_or(0);
         let groups = stores.iter().filter_map(|store| store.capture()).collect();
-        Cut { log: &self.log, index, created_ms, groups }
+        let revision = stores.iter().map(|store| store.replica.revision()).max().unwrap_or(0);
+        Cut { journal: self, index, revision, created_ms, groups }
     }
 
     /// Writes a snapshot of all groups and releases what it makes superfluous. Blocks for as long as that
@@ -229,9 +232,16 @@ impl Journal {
         self.stores.lock().values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Gives each figure of the log by name.
+    /// What is wrong although everything is served, in words for who runs the node.
+    pub fn warning(&self) -> Option<String> {
+        self.snapshots.warning(&self.log)
+    }
+
+    /// Gives each figure of the log and its snapshots by name.
     pub fn figures(&self, each: &mut dyn FnMut(&'static str, u64)) {
         self.log.figures(each);
+        let now_ms = self.stores().iter().map(|store| store.replica.now_ms()).max().unwrap_or(0);
+        self.snapshots.figures(now_ms, each);
     }
 
     /// Resolves with the reason, once the disk has failed for good.
@@ -273,8 +283,10 @@ impl Journal {
 
 /// All groups of a node at about one moment, each with what it had then.
 pub struct Cut<'j> {
-    log: &'j Log,
+    journal: &'j Journal,
     index: u64,
+    /// The greatest of the groups' revisions.
+    revision: u64,
     created_ms: u64,
     groups: Vec<Captured>,
 }
@@ -287,10 +299,12 @@ impl Cut<'_> {
     /// [`SnapshotError`]: the log is as it was before.
     pub fn write(self) -> Result<(), SnapshotError> {
         let mut groups = self.groups.into_iter();
-        self.log.write_snapshot(self.index, self.created_ms, |out| {
+        let Journal { log, snapshots, .. } = self.journal;
+        let written = log.write_snapshot(self.index, self.created_ms, |out| {
             groups.try_for_each(|group| group.write(&mut |item| out.write(item)))
-        })?;
-        Ok(())
+        });
+        snapshots.note(&written, self.revision, self.created_ms);
+        written.map(drop)
     }
 }
 

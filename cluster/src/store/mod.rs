@@ -130,6 +130,10 @@ impl<R: Runtime> Commit for Store<R> {
         standing::of(&self.doors)
     }
 
+    fn warning(&self) -> Option<String> {
+        self.doors.node().journal().warning()
+    }
+
     fn figures(&self, each: &mut dyn FnMut(&'static str, u64)) {
         standing::figures(&self.doors, each);
     }
