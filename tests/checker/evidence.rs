@@ -39,16 +39,24 @@ impl Evidence {
         evidence
     }
 
-    /// The revision at which a call changed something, if that is proven, and the tick by which.
-    pub(super) fn of_call(&self, operation: &Operation) -> Option<(u64, u64)> {
+    /// A key that a call certainly changed, at which revision, and the tick by which it had.
+    pub(super) fn of_call(&self, operation: &Operation) -> Option<(Key, u64, u64)> {
+        self.all_of_call(operation).min_by_key(|&(.., at)| at)
+    }
+
+    /// All such keys.
+    pub(super) fn all_of_call(
+        &self,
+        operation: &Operation,
+    ) -> impl Iterator<Item = (Key, u64, u64)> {
         let proof = |step: &Step| match *step {
             Step::Put(key, value, _) if self.writers.get(&(key, value)) == Some(&1) => {
-                self.shown.get(&(key, value)).copied().filter(|&(revision, _)| revision > 0)
+                let &(revision, at) = self.shown.get(&(key, value))?;
+                (revision > 0).then_some((key, revision, at))
             }
             Step::Get(_) | Step::Put(..) | Step::Delete(..) | Step::Increment(..) => None,
         };
-        let proofs = steps(operation).filter_map(proof);
-        proofs.min_by_key(|&(_, at)| at)
+        steps(operation).filter_map(proof)
     }
 
     fn look(&mut self, operation: &Operation, answer: &Answer, at: u64) {

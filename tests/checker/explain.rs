@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::NODES;
+use super::groups::Groups;
 use super::history::{Call, End};
 use super::partition::{self, Partition};
 use super::search::{Found, Stuck, search};
@@ -36,7 +37,7 @@ impl Violation {
 }
 
 /// Explains a partition, by its number, of which it is known that it has no order.
-pub(super) fn shortest(partitions: &[Partition], number: usize) -> Violation {
+pub(super) fn shortest(groups: &Groups, partitions: &[Partition], number: usize) -> Violation {
     let mut ends: Vec<u64> = partitions[number]
         .calls
         .iter()
@@ -50,22 +51,27 @@ pub(super) fn shortest(partitions: &[Partition], number: usize) -> Violation {
     let (mut good, mut bad) = (0, ends.len() - 1);
     while good < bad {
         let middle = good + (bad - good) / 2;
-        match search_beginning(partitions, number, ends[middle]).1 {
+        match search_beginning(groups, partitions, number, ends[middle]).1 {
             Found::None(_) => bad = middle,
             Found::Order { .. } | Found::GaveUp(_) => good = middle + 1,
         }
     }
-    match search_beginning(partitions, number, ends[bad]) {
-        (shortest, Found::None(stuck)) => describe(&shortest, &stuck),
+    match search_beginning(groups, partitions, number, ends[bad]) {
+        (shortest, Found::None(stuck)) => describe(groups, &shortest, &stuck),
         (_, Found::Order { .. } | Found::GaveUp(_)) => {
             unreachable!("it was searched before, in vain")
         }
     }
 }
 
-fn search_beginning(partitions: &[Partition], number: usize, tick: u64) -> (Partition, Found) {
+fn search_beginning(
+    groups: &Groups,
+    partitions: &[Partition],
+    number: usize,
+    tick: u64,
+) -> (Partition, Found) {
     let mut begun: Vec<Partition> = partitions.iter().map(|it| beginning(it, tick)).collect();
-    let found = search(&begun[number], &partition::holes(&begun), NODES);
+    let found = search(groups, &begun[number], &partition::holes(groups, &begun), NODES);
     (begun.swap_remove(number), found)
 }
 
@@ -80,13 +86,14 @@ fn beginning(partition: &Partition, tick: u64) -> Partition {
 }
 
 /// The calls around the farthest place that a search came to.
-pub(super) fn describe(partition: &Partition, stuck: &Stuck) -> Violation {
+pub(super) fn describe(groups: &Groups, partition: &Partition, stuck: &Stuck) -> Violation {
     let calls = &partition.calls;
     let next = stuck.next.iter().map(|&index| {
         let call = calls[index].clone();
         let why = match &call.end {
             End::Answered(_, answer) => {
-                match stuck.state.answered(index as u32, &call.operation, answer) {
+                let told = groups.told(&call.operation, answer);
+                match stuck.state.answered(index as u32, &call.operation, answer, &told) {
                     Err(mismatch) => mismatch.to_string(),
                     Ok(_) => "possible itself, but then nothing else is".to_owned(),
                 }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::groups::Group;
+
 /// A key by its number, below 64.
 pub type Key = u8;
 
@@ -98,13 +100,15 @@ pub enum Done {
 }
 
 /// An answer: what was done, and the write's own revision; if nothing was changed, the revision of
-/// the store at which that was found.
+/// the store at which that was found. Of several groups it is the revision of the lowest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Answer {
     /// None when the answer does not say.
     pub revision: Option<u64>,
     /// What was done.
     pub done: Done,
+    /// Of a transaction over groups, the revisions of its parts in the others than the lowest.
+    pub elsewhere: Vec<(Group, u64)>,
 }
 
 /// How a call ended.
@@ -198,22 +202,9 @@ impl Operation {
 }
 
 impl Answer {
-    /// Whether the operation changed something.
-    pub(super) fn changed(&self) -> bool {
-        let changes = |did: &Did| matches!(did, Did::Written(_) | Did::Incremented(_));
-        match &self.done {
-            Done::One(did) => changes(did),
-            Done::Txn(_, dids) => dids.iter().any(changes),
-        }
-    }
-
-    /// The highest revision that the store may have had before the operation.
-    pub(super) fn ceiling(&self) -> u64 {
-        match self.revision {
-            Some(revision) if self.changed() => revision.saturating_sub(1),
-            Some(revision) => revision,
-            None => u64::MAX,
-        }
+    /// The answer of one group.
+    pub fn of(revision: Option<u64>, done: Done) -> Self {
+        Self { revision, done, elsewhere: Vec::new() }
     }
 }
 
@@ -293,7 +284,9 @@ impl fmt::Display for Answer {
                 dids.iter().try_for_each(|did| write!(f, " {did};"))?;
             }
         }
-        self.revision.map_or(Ok(()), |revision| write!(f, ", revision {revision}"))
+        self.revision.map_or(Ok(()), |revision| write!(f, ", revision {revision}"))?;
+        let mut parts = self.elsewhere.iter();
+        parts.try_for_each(|(group, revision)| write!(f, ", of group {group} {revision}"))
     }
 }
 

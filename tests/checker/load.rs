@@ -4,7 +4,8 @@ use fastrand::Rng;
 
 use super::history::{Answer, Before, Condition, Did, Done, Entry, Key, Operation, Step, Value};
 
-/// The keys 0 and 1 are joined by transactions, so are 4 and 5; 2 and 3 stand for themselves.
+/// The keys 0 and 1 are joined by transactions, so are 4 and 5; 2 and 3 stand for themselves, unless
+/// transactions over groups join 2 with 0 and 1.
 const KEYS: Key = 6;
 /// Only added to, so that a sum is a count.
 const COUNTER: Key = 4;
@@ -16,16 +17,25 @@ pub struct Load {
     writes: Value,
     /// What was last seen of each key.
     seen: [Option<Entry>; KEYS as usize],
+    over_groups: bool,
 }
 
 impl Load {
     /// The load of the client of this name.
     pub fn new(name: u32, rng: Rng) -> Self {
-        Self { name, rng, writes: 0, seen: [None; KEYS as usize] }
+        Self { name, rng, writes: 0, seen: [None; KEYS as usize], over_groups: false }
+    }
+
+    /// The same of a store of several groups: more transactions, of more keys.
+    pub fn over_groups(name: u32, rng: Rng) -> Self {
+        Self { over_groups: true, ..Self::new(name, rng) }
     }
 
     /// What it wants next.
     pub fn operation(&mut self) -> Operation {
+        if self.over_groups && self.rng.u32(..6) == 0 {
+            return self.over_more_keys();
+        }
         match self.rng.u32(..10) {
             0 => {
                 let compares = vec![(self.rng.u8(..2), self.condition(0))];
@@ -49,6 +59,28 @@ impl Load {
             2 => Operation::One(Step::Increment(COUNTER, self.rng.i64(1..4))),
             _ => Operation::One(self.step()),
         }
+    }
+
+    /// A transaction that reads all keys of one row, or writes some under a condition of another.
+    fn over_more_keys(&mut self) -> Operation {
+        let (first, value) = (self.rng.u8(..3), self.value());
+        let compares = vec![(first, self.condition(first))];
+        let put = |key| Step::Put(key, value, Condition::Always);
+        let reads = [0, 1, 2].map(Step::Get).to_vec();
+        let then = match self.rng.u32(..6) {
+            0 => {
+                let (compares, then) = (Vec::new(), vec![Step::Get(COUNTER), Step::Get(5)]);
+                return Operation::Txn { compares, then, otherwise: Vec::new() };
+            }
+            1 => {
+                return Operation::Txn { compares: Vec::new(), then: reads, otherwise: Vec::new() };
+            }
+            2 => vec![put(0), put(1), put(2)],
+            3 => vec![put(2), Step::Delete(1, Condition::Always), Step::Get(0)],
+            4 => vec![put(0), Step::Put(2, value, self.condition(2)), Step::Get(1)],
+            _ => vec![put((first + 1) % 3), Step::Get(first)],
+        };
+        Operation::Txn { compares, then, otherwise: reads }
     }
 
     fn step(&mut self) -> Step {

@@ -5,9 +5,10 @@
 
 use std::fmt;
 
+use super::groups::{Group, Groups, Told};
 use super::history::{Answer, Before, Condition, Did, Done, Entry, Key, Operation, Step, Value};
 
-/// Which write set an entry.
+/// Which write set an entry, in its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Origin {
     /// The write of this revision.
@@ -16,19 +17,43 @@ enum Origin {
     Call(u32),
 }
 
+/// A call, and what is said of its revisions.
+#[derive(Clone, Copy)]
+struct Author<'a> {
+    call: u32,
+    told: &'a [Told],
+}
+
+impl Author<'_> {
+    fn origin(self, group: Group) -> Origin {
+        let told = self.told.iter().find(|told| told.group == group);
+        told.map_or(Origin::Call(self.call), |told| Origin::Revision(told.revision))
+    }
+}
+
+/// What an operation without an answer wrote in one group.
+pub(super) struct Written {
+    pub(super) group: Group,
+    /// The keys, as a set of bits.
+    pub(super) keys: u64,
+    /// Its revision there is higher than this.
+    pub(super) after: u64,
+}
+
 /// One key.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Cell {
+    group: Group,
     entry: Option<(Value, Origin)>,
     /// Whatever writes the key next has a higher revision than this.
     settled: u64,
 }
 
-/// The keys of a partition, and the store's revision as far as it is known.
+/// The keys of a partition, and their groups' revisions as far as they are known.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct State {
     cells: Vec<(Key, Cell)>,
-    pub(super) revision: u64,
+    revisions: Vec<(Group, u64)>,
 }
 
 /// Why an answer cannot be, in a state.
@@ -44,15 +69,16 @@ pub(super) enum Mismatch {
     Compared { holds: bool },
     /// The transaction would have been refused, or would have had other steps.
     Steps,
-    /// The store was past this revision already.
-    Revision { store: u64 },
+    /// The group was past this revision already.
+    Revision { group: Group, there: u64 },
 }
 
 impl State {
     /// The empty store, of which these keys matter.
-    pub(super) fn empty(keys: impl IntoIterator<Item = Key>) -> Self {
-        let cells = keys.into_iter().map(|key| (key, Cell::default())).collect();
-        Self { cells, revision: 0 }
+    pub(super) fn empty(groups: &Groups, keys: impl IntoIterator<Item = Key>) -> Self {
+        let cell = |key| (key, Cell { group: groups.of(key), entry: None, settled: 0 });
+        let cells = keys.into_iter().map(cell).collect();
+        Self { cells, revisions: Vec::new() }
     }
 
     /// The state after call number `call` that was answered like this.
@@ -61,16 +87,20 @@ impl State {
         call: u32,
         operation: &Operation,
         answer: &Answer,
+        told: &[Told],
     ) -> Result<Self, Mismatch> {
-        // The first write of all has revision 1.
-        let first = answer.changed() && answer.revision == Some(0);
-        if first || self.revision > answer.ceiling() {
-            return Err(Mismatch::Revision { store: self.revision });
+        for it in told {
+            let (group, there) = (it.group, self.revision(it.group));
+            // The first write of all has revision 1.
+            let first = it.changed && it.revision == 0;
+            if first || there > it.ceiling() {
+                return Err(Mismatch::Revision { group, there });
+            }
         }
         let mut next = self.clone();
-        let origin = answer.revision.map_or(Origin::Call(call), Origin::Revision);
+        let author = Author { call, told };
         match (operation, &answer.done) {
-            (Operation::One(step), Done::One(did)) => next.step(step, origin, Some(did))?,
+            (Operation::One(step), Done::One(did)) => next.step(step, author, Some(did))?,
             (Operation::Txn { compares, then, otherwise }, Done::Txn(held, dids)) => {
                 let holds = next.holds(compares);
                 if holds != *held {
@@ -81,54 +111,71 @@ impl State {
                     return Err(Mismatch::Steps);
                 }
                 for (step, did) in steps.iter().zip(dids) {
-                    next.step(step, origin, Some(did))?;
+                    next.step(step, author, Some(did))?;
                 }
             }
             (Operation::One(_) | Operation::Txn { .. }, _) => return Err(Mismatch::Steps),
         }
-        // An entry that this answer was the first to show may be younger than it can be.
-        match answer.revision {
-            Some(revision) if next.revision > revision => {
-                Err(Mismatch::Revision { store: next.revision })
+        for it in told {
+            // An entry that this answer was the first to show may be younger than it can be.
+            let (group, there) = (it.group, next.revision(it.group));
+            if there > it.revision {
+                return Err(Mismatch::Revision { group, there });
             }
-            Some(revision) => Ok(Self { revision, ..next }),
-            None => Ok(next),
+            if it.exact {
+                next.reach(group, it.revision);
+            }
         }
+        Ok(next)
     }
 
-    /// The state after a call whose answer is not known, and a revision that its own is higher than; none
-    /// if it would change nothing.
-    pub(super) fn unanswered(&self, call: u32, operation: &Operation) -> Option<(Self, u64)> {
-        let next = self.changed(operation, Origin::Call(call))?;
-        let cells = self.cells.iter().zip(&next.cells);
-        let written = cells.filter(|((_, old), (_, new))| old.entry != new.entry);
-        let settled = written.map(|((_, old), _)| old.settled).max().unwrap_or(0);
-        Some((next, settled))
+    /// The state after a call whose answer is not known, and what it wrote; none if it would change
+    /// nothing.
+    pub(super) fn unanswered(
+        &self,
+        call: u32,
+        operation: &Operation,
+    ) -> Option<(Self, Vec<Written>)> {
+        let next = self.changed(operation, Author { call, told: &[] })?;
+        let mut written: Vec<Written> = Vec::new();
+        for ((key, old), (_, new)) in self.cells.iter().zip(&next.cells) {
+            let (group, keys, after) = (old.group, 1 << key, old.settled);
+            match written.iter_mut().find(|it| it.group == group) {
+                _ if old.entry == new.entry => {}
+                Some(it) => (it.keys, it.after) = (it.keys | keys, it.after.max(after)),
+                None => written.push(Written { group, keys, after }),
+            }
+        }
+        Some((next, written))
     }
 
-    /// All calls that follow and change something have a higher revision than this.
-    pub(super) fn settled(&self) -> u64 {
-        self.cells.iter().map(|(_, cell)| cell.settled).min().unwrap_or(0)
+    /// All calls that follow and change something in a group have a higher revision there than this.
+    pub(super) fn settled(&self, group: Group) -> u64 {
+        let cells = self.cells.iter().filter(|(_, cell)| cell.group == group);
+        cells.map(|(_, cell)| cell.settled).min().unwrap_or(0)
     }
 
-    /// The state after a call of which it is only known that it changed something at this revision;
-    /// none if it could not.
-    pub(super) fn seen(&self, operation: &Operation, revision: u64) -> Option<Self> {
-        if self.revision >= revision {
+    /// The state after a call of which it is only known that it changed something at this revision of a
+    /// group; none if it could not.
+    pub(super) fn seen(&self, call: u32, operation: &Operation, told: &[Told]) -> Option<Self> {
+        if told.iter().any(|it| self.revision(it.group) > it.ceiling()) {
             return None;
         }
-        let next = self.changed(operation, Origin::Revision(revision))?;
-        Some(Self { revision, ..next })
+        let mut next = self.changed(operation, Author { call, told })?;
+        for it in told.iter().filter(|it| it.exact) {
+            next.reach(it.group, it.revision);
+        }
+        Some(next)
     }
 
-    fn changed(&self, operation: &Operation, origin: Origin) -> Option<Self> {
+    fn changed(&self, operation: &Operation, author: Author<'_>) -> Option<Self> {
         let mut next = self.clone();
         match operation {
-            Operation::One(step) => next.step(step, origin, None).ok()?,
+            Operation::One(step) => next.step(step, author, None).ok()?,
             Operation::Txn { compares, then, otherwise } => {
                 let steps = if next.holds(compares) { then } else { otherwise };
                 for step in steps {
-                    next.step(step, origin, None).ok()?;
+                    next.step(step, author, None).ok()?;
                 }
             }
         }
@@ -137,25 +184,30 @@ impl State {
 
     /// Runs a step and compares it with what it is said to have done. Without that, a step that is
     /// refused is an error: in a transaction it undoes the whole.
-    fn step(&mut self, step: &Step, origin: Origin, said: Option<&Did>) -> Result<(), Mismatch> {
+    fn step(
+        &mut self,
+        step: &Step,
+        author: Author<'_>,
+        said: Option<&Did>,
+    ) -> Result<(), Mismatch> {
         let key = step.key();
         match (step, said) {
             (Step::Get(_), None) => Ok(()),
-            (Step::Get(_), Some(Did::Got(shown))) => self.show(key, *shown),
+            (Step::Get(_), Some(Did::Got(shown))) => self.show(key, author, *shown),
             (Step::Put(_, value, condition), None | Some(Did::Written(_))) => {
-                self.show_before(key, said)?;
+                self.show_before(key, author, said)?;
                 self.must_hold(key, *condition)?;
-                self.set(key, Some(*value), origin);
+                self.set(key, Some(*value), author);
                 Ok(())
             }
             (Step::Delete(_, condition), None | Some(Did::Written(_))) => {
-                self.show_before(key, said)?;
+                self.show_before(key, author, said)?;
                 self.must_hold(key, *condition)?;
                 match (self.value(key), said) {
                     (None, Some(_)) => Err(Mismatch::Did { key, would: "find nothing" }),
                     (None, None) => Ok(()),
                     (Some(_), _) => {
-                        self.set(key, None, origin);
+                        self.set(key, None, author);
                         Ok(())
                     }
                 }
@@ -168,7 +220,7 @@ impl State {
                 }
             }
             (Step::Put(_, _, condition) | Step::Delete(_, condition), Some(Did::Refused(_))) => {
-                self.show_before(key, said)?;
+                self.show_before(key, author, said)?;
                 match self.must_hold(key, *condition) {
                     Ok(()) => Err(Mismatch::Did { key, would: "not be refused" }),
                     Err(_) => Ok(()),
@@ -182,7 +234,7 @@ impl State {
                     }
                     (None, _) => Err(Mismatch::Sum { key, sum: None }),
                     (Some(sum), _) => {
-                        self.set(key, Some(sum), origin);
+                        self.set(key, Some(sum), author);
                         Ok(())
                     }
                 }
@@ -212,19 +264,24 @@ impl State {
         if holds { Ok(()) } else { Err(Mismatch::Did { key, would: "be refused" }) }
     }
 
-    fn show_before(&mut self, key: Key, said: Option<&Did>) -> Result<(), Mismatch> {
+    fn show_before(
+        &mut self,
+        key: Key,
+        author: Author<'_>,
+        said: Option<&Did>,
+    ) -> Result<(), Mismatch> {
         match said {
             Some(Did::Written(Before::Was(shown)) | Did::Refused(Before::Was(shown))) => {
-                self.show(key, *shown)
+                self.show(key, author, *shown)
             }
             _ => Ok(()),
         }
     }
 
     /// Compares an entry with one that an answer shows, and learns its revision from that.
-    fn show(&mut self, key: Key, shown: Option<Entry>) -> Result<(), Mismatch> {
+    fn show(&mut self, key: Key, author: Author<'_>, shown: Option<Entry>) -> Result<(), Mismatch> {
         let cell = self.cell(key);
-        let (there, settled) = (cell.entry, cell.settled);
+        let (there, settled, group) = (cell.entry, cell.settled, cell.group);
         let fits = match (there, shown) {
             (None, None) => true,
             (Some((value, _)), Some(Entry { value: shown, revision: None })) => value == shown,
@@ -232,12 +289,20 @@ impl State {
                 value == shown
                     && match origin {
                         Origin::Revision(known) => known == revision,
-                        Origin::Call(call) => revision > settled && self.learn(call, revision),
+                        Origin::Call(call) => {
+                            revision > settled && self.learn(call, group, revision)
+                        }
                     }
             }
             (None, Some(_)) | (Some(_), None) => false,
         };
         if fits {
+            // Whoever sees an entry is behind its write, in the group too; and whoever writes over it is
+            // behind who has seen it.
+            if let Some(Entry { revision: Some(revision), .. }) = shown {
+                self.reach(group, revision);
+                self.settle(key, author);
+            }
             return Ok(());
         }
         let there = there.map(|(value, origin)| match origin {
@@ -247,14 +312,14 @@ impl State {
         Err(Mismatch::Entry { key, there, shown })
     }
 
-    /// From now on the writes of `call` have this revision. It must be new.
-    fn learn(&mut self, call: u32, revision: u64) -> bool {
+    /// From now on the writes of `call` in a group have this revision. It must be new.
+    fn learn(&mut self, call: u32, group: Group, revision: u64) -> bool {
         let known =
             |cell: &Cell| matches!(cell.entry, Some((_, Origin::Revision(it))) if it == revision);
-        if self.cells.iter().any(|(_, cell)| known(cell)) {
+        if self.cells.iter().any(|(_, cell)| cell.group == group && known(cell)) {
             return false;
         }
-        for (_, cell) in &mut self.cells {
+        for (_, cell) in self.cells.iter_mut().filter(|(_, cell)| cell.group == group) {
             if let Some((_, origin @ Origin::Call(_))) = &mut cell.entry
                 && *origin == Origin::Call(call)
             {
@@ -262,12 +327,39 @@ impl State {
                 cell.settled = cell.settled.max(revision);
             }
         }
-        self.revision = self.revision.max(revision);
         true
     }
 
-    fn set(&mut self, key: Key, value: Option<Value>, origin: Origin) {
+    /// Whether the entries, and what is known of who wrote them, are the same.
+    pub(super) fn holds_like(&self, other: &Self) -> bool {
+        let mut cells = self.cells.iter().zip(&other.cells);
+        cells.all(|((_, cell), (_, other))| cell.entry == other.entry)
+    }
+
+    pub(super) fn revision(&self, group: Group) -> u64 {
+        let known = self.revisions.iter().find(|(it, _)| *it == group);
+        known.map_or(0, |&(_, revision)| revision)
+    }
+
+    /// The group has this revision now, if not a higher one.
+    fn reach(&mut self, group: Group, revision: u64) {
+        match self.revisions.binary_search_by_key(&group, |&(it, _)| it) {
+            Ok(at) => self.revisions[at].1 = self.revisions[at].1.max(revision),
+            Err(at) => self.revisions.insert(at, (group, revision)),
+        }
+    }
+
+    fn settle(&mut self, key: Key, author: Author<'_>) {
+        if let Some((_, cell)) = self.cells.iter_mut().find(|(it, _)| *it == key)
+            && let Origin::Revision(revision) = author.origin(cell.group)
+        {
+            cell.settled = cell.settled.max(revision);
+        }
+    }
+
+    fn set(&mut self, key: Key, value: Option<Value>, author: Author<'_>) {
         if let Some((_, cell)) = self.cells.iter_mut().find(|(it, _)| *it == key) {
+            let origin = author.origin(cell.group);
             cell.entry = value.map(|value| (value, origin));
             if let Origin::Revision(revision) = origin {
                 cell.settled = revision;
@@ -296,7 +388,9 @@ impl fmt::Display for State {
                 Some((value, Origin::Call(_))) => write!(f, "k{key}={value}@?, ")?,
             }
         }
-        write!(f, "store at revision {}", self.revision)
+        f.write_str("at revision")?;
+        let mut revisions = self.revisions.iter();
+        revisions.try_for_each(|(group, revision)| write!(f, " {revision} of group {group}"))
     }
 }
 
@@ -315,7 +409,9 @@ impl fmt::Display for Mismatch {
             Self::Compared { holds: true } => f.write_str("its comparisons hold"),
             Self::Compared { holds: false } => f.write_str("its comparisons do not hold"),
             Self::Steps => f.write_str("its answer is to other steps"),
-            Self::Revision { store } => write!(f, "the store is at revision {store} already"),
+            Self::Revision { group, there } => {
+                write!(f, "group {group} is at revision {there} already")
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Which keys must be checked together: those that transactions join, directly or by way of others.
 
 use super::evidence::Evidence;
+use super::groups::Groups;
 use super::history::{Call, End, Key, Operation};
 use super::holes::Holes;
 
@@ -37,13 +38,16 @@ pub(super) fn split(history: &[Call]) -> Vec<Partition> {
 }
 
 /// The revisions that writes without an answer can have, over all partitions.
-pub(super) fn holes(partitions: &[Partition]) -> Holes {
-    let proven = partitions.iter().flat_map(|Partition { calls, .. }| {
+pub(super) fn holes(groups: &Groups, partitions: &[Partition]) -> Holes {
+    let mut proven = Vec::new();
+    for Partition { calls, .. } in partitions {
         let evidence = Evidence::of(calls);
-        let unknown = calls.iter().filter(|call| call.end == End::Unknown);
-        unknown.filter_map(move |call| Some(evidence.of_call(&call.operation)?.0))
-    });
-    Holes::of(partitions.iter().flat_map(|it| &it.calls), proven)
+        for call in calls.iter().filter(|call| call.end == End::Unknown) {
+            let proofs = evidence.all_of_call(&call.operation);
+            proven.extend(proofs.map(|(key, revision, _)| (groups.of(key), revision)));
+        }
+    }
+    Holes::of(groups, partitions.iter().flat_map(|it| &it.calls), proven)
 }
 
 fn join(joined: &mut Vec<u64>, operation: &Operation) {

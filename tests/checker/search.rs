@@ -9,14 +9,19 @@
 //! loses no order: between its place and that one nobody looks at what it did. If an answer shows a
 //! value that it alone can have written, it certainly happened, and is searched like an answered one.
 //! And it needs a revision of its own, between the last write to its keys and the answered call: mostly
-//! there is none, so that there is nothing to try.
+//! there is none, so that there is nothing to try. In the groups where a transaction over groups is not
+//! decided that holds for answered calls on the keys that it wrote there.
+//!
+//! An answered call that only looked, and fits, is next: whatever else could be is possible after it too.
 
 use std::collections::HashSet;
 
+use super::ceilings::{Ceilings, Of};
 use super::evidence::Evidence;
+use super::groups::{Group, Groups, Told};
 use super::history::{Answer, Call, End, Operation};
 use super::holes::Holes;
-use super::model::State;
+use super::model::{State, Written};
 use super::partition::Partition;
 
 /// How many of the calls that were ordered last are remembered for people.
@@ -48,19 +53,11 @@ struct Answered<'a> {
     call: &'a Call,
     /// The tick by which it had.
     at: u64,
-    said: Said<'a>,
-    /// The highest revision that the store may have had before.
-    ceiling: u64,
-    /// The revision that it has after; 0 when nobody said.
-    revision: u64,
+    /// None if its answer was lost, but not that it changed something.
+    answer: Option<&'a Answer>,
+    /// What is known of its revisions.
+    told: Vec<Told>,
     keys: u64,
-}
-
-#[derive(Clone, Copy)]
-enum Said<'a> {
-    Answer(&'a Answer),
-    /// Its answer was lost, but not that it changed something at this revision.
-    Revision(u64),
 }
 
 /// A call that may have had an effect or not.
@@ -70,8 +67,8 @@ struct Open<'a> {
     keys: u64,
     /// An earlier one that asks for the same: it is placed first.
     twin: Option<usize>,
-    /// Its own revision is higher than this.
-    after: u64,
+    /// Where it is decided.
+    home: Group,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -85,7 +82,7 @@ struct Node {
     /// The answered call that must be next, and the open one placed before it.
     aim: Option<(usize, usize)>,
     /// Of the revisions that placed calls can have, those that are not for others.
-    taken: Vec<u64>,
+    taken: Vec<(Group, u64)>,
     state: State,
 }
 
@@ -106,20 +103,21 @@ struct Frame {
 
 struct Search<'a> {
     holes: &'a Holes,
+    ceilings: Ceilings,
     answered: Vec<Answered<'a>>,
     open: Vec<Open<'a>>,
 }
 
 /// Looks for an order of a partition's calls; gives up after so many nodes.
-pub(super) fn search(partition: &Partition, holes: &Holes, nodes: usize) -> Found {
-    let search = Search::new(partition, holes);
+pub(super) fn search(groups: &Groups, partition: &Partition, holes: &Holes, nodes: usize) -> Found {
+    let search = Search::new(groups, partition, holes);
     let root = Node {
         prefix: 0,
         beyond: Vec::new(),
         placed: Vec::new(),
         aim: None,
         taken: Vec::new(),
-        state: State::empty(partition.keys.iter().copied()),
+        state: State::empty(groups, partition.keys.iter().copied()),
     };
     let mut seen = HashSet::new();
     let mut best: Option<Stuck> = None;
@@ -150,7 +148,7 @@ pub(super) fn search(partition: &Partition, holes: &Holes, nodes: usize) -> Foun
 }
 
 impl<'a> Search<'a> {
-    fn new(partition: &'a Partition, holes: &'a Holes) -> Self {
+    fn new(groups: &Groups, partition: &'a Partition, holes: &'a Holes) -> Self {
         let mut answered = Vec::new();
         let mut open: Vec<Open<'_>> = Vec::new();
         let evidence = Evidence::of(&partition.calls);
@@ -158,25 +156,29 @@ impl<'a> Search<'a> {
             let keys = call.operation.keys();
             match &call.end {
                 End::Answered(at, answer) => {
-                    let (said, ceiling) = (Said::Answer(answer), answer.ceiling());
-                    let revision = answer.revision.unwrap_or(0);
-                    answered.push(Answered { index, call, at: *at, said, ceiling, revision, keys });
+                    let (answer, told) = (Some(answer), groups.told(&call.operation, answer));
+                    answered.push(Answered { index, call, at: *at, answer, told, keys });
                 }
                 End::Unknown if !call.operation.only_reads() => {
-                    if let Some((revision, at)) = evidence.of_call(&call.operation) {
-                        let (said, ceiling) = (Said::Revision(revision), revision - 1);
-                        answered.push(Answered { index, call, at, said, ceiling, revision, keys });
+                    let home = groups.home(&call.operation);
+                    if let Some((key, revision, at)) = evidence.of_call(&call.operation) {
+                        let group = groups.of(key);
+                        let exact = group == home;
+                        let told = vec![Told { group, revision, changed: true, exact }];
+                        answered.push(Answered { index, call, at, answer: None, told, keys });
                         continue;
                     }
                     let same = |other: &Open<'_>| other.call.operation == call.operation;
                     let twin = open.iter().rposition(same);
-                    let after = holes.newest_before(call.invoked);
-                    open.push(Open { index, call, keys, twin, after });
+                    open.push(Open { index, call, keys, twin, home });
                 }
                 End::Unknown | End::Failed => {}
             }
         }
-        Self { holes, answered, open }
+        let calls: Vec<(&[Told], u64)> =
+            answered.iter().map(|it| (&it.told[..], it.keys)).collect();
+        let ceilings = Ceilings::of(|key| groups.of(key), &calls);
+        Self { holes, ceilings, answered, open }
     }
 
     fn frame(&self, node: Node, index: usize) -> Frame {
@@ -187,6 +189,11 @@ impl<'a> Search<'a> {
     /// What may come next, the likeliest last.
     fn choices(&self, node: &Node) -> Vec<Choice> {
         let (candidates, end) = self.candidates(node);
+        if node.aim.is_none()
+            && let Some(&it) = candidates.iter().find(|it| self.only_looks(node, **it))
+        {
+            return vec![Choice::Answered(it)];
+        }
         let mut choices = Vec::new();
         for &candidate in candidates.iter().rev() {
             if node.aim.is_some_and(|(aim, _)| aim != candidate) {
@@ -197,7 +204,7 @@ impl<'a> Search<'a> {
             for (number, open) in self.open.iter().enumerate().rev() {
                 // What fits may still need, before it, a transaction whose other keys are seen later;
                 // and what has no answer fits whatever it adds to.
-                let silent = matches!(self.answered[candidate].said, Said::Revision(_));
+                let silent = self.answered[candidate].answer.is_none();
                 let worth = !fits || silent || open.keys.count_ones() > 1;
                 if worth && open.keys & relevant != 0 && self.may_place(node, number, end) {
                     choices.push(Choice::Open(number, candidate));
@@ -209,8 +216,8 @@ impl<'a> Search<'a> {
         choices
     }
 
-    /// The answered calls of which one must be next, in the order of their revisions; and the tick
-    /// at which the first of them had ended.
+    /// The answered calls of which one must be next, those that ended first before others; and the tick at
+    /// which the first of them had.
     fn candidates(&self, node: &Node) -> (Vec<usize>, u64) {
         let mut end = u64::MAX;
         let mut candidates = Vec::new();
@@ -224,12 +231,20 @@ impl<'a> Search<'a> {
             }
         }
         candidates.retain(|&it| self.answered[it].call.invoked <= end);
-        candidates.sort_by_key(|&it| (self.answered[it].ceiling, self.answered[it].revision));
-        // What takes the store past the ceiling of another cannot come before it.
-        if let Some(&first) = candidates.first() {
-            let ceiling = self.answered[first].ceiling;
-            candidates.retain(|&it| it == first || self.answered[it].revision <= ceiling);
-        }
+        // What takes a group past the ceiling of another cannot come before it.
+        let ceilings: Vec<(usize, Group, u64)> = candidates
+            .iter()
+            .flat_map(|&it| {
+                self.answered[it].told.iter().map(move |told| (it, told.group, told.ceiling()))
+            })
+            .collect();
+        let passes = |it: usize, told: &Told| {
+            ceilings.iter().any(|&(other, group, ceiling)| {
+                other != it && group == told.group && told.exact && told.revision > ceiling
+            })
+        };
+        candidates.retain(|&it| !self.answered[it].told.iter().any(|told| passes(it, told)));
+        candidates.sort_by_key(|&it| (self.answered[it].told.is_empty(), self.answered[it].at));
         (candidates, end)
     }
 
@@ -266,10 +281,45 @@ impl<'a> Search<'a> {
     }
 
     fn run(&self, node: &Node, number: usize) -> Option<State> {
-        let Answered { index, call, said, .. } = self.answered[number];
-        match said {
-            Said::Answer(answer) => node.state.answered(index as u32, &call.operation, answer).ok(),
-            Said::Revision(revision) => node.state.seen(&call.operation, revision),
+        let Answered { index, call, answer, told, .. } = &self.answered[number];
+        let (index, operation) = (*index as u32, &call.operation);
+        match answer {
+            Some(answer) => node.state.answered(index, operation, answer, told).ok(),
+            None => node.state.seen(index, operation, told),
+        }
+    }
+
+    /// Whether an answered call fits and changes nothing, neither keys nor what is known of them, and lets
+    /// everything else that is to come be possible after it.
+    fn only_looks(&self, node: &Node, number: usize) -> bool {
+        let told = &self.answered[number].told;
+        let Some(next) = self.run(node, number).filter(|next| next.holds_like(&node.state)) else {
+            return false;
+        };
+        let lowest = |it: &Told| self.ceiling(node, Some(number), Of::Group(it.group));
+        told.iter().all(|it| next.revision(it.group) <= lowest(it))
+    }
+
+    /// The lowest ceiling of the answered calls that are to come, except for one.
+    fn ceiling(&self, node: &Node, except: Option<usize>, of: Of) -> u64 {
+        let known = (node.prefix + 1 + 64 * node.beyond.len()).min(self.answered.len());
+        let open = (node.prefix..known).filter(|it| !node.has_ordered(*it) && except != Some(*it));
+        let ceilings = open.map(|it| of.ceiling(&self.answered[it].told, self.answered[it].keys));
+        // One beyond those is never excepted wrongly: its own ceiling is no lower than what it takes.
+        ceilings.fold(self.ceilings.from(known, of), u64::min)
+    }
+
+    /// Whether an open call that wrote this has a revision for it before all that is to come; and takes it.
+    fn take(&self, node: &mut Node, open: &Open<'_>, written: &Written) -> bool {
+        let Written { group, keys, after } = *written;
+        let is_home = open.home == group;
+        // A part elsewhere is done for certain only before whoever looks at what it did.
+        let of = if is_home { Of::Group(group) } else { Of::Keys(group, keys) };
+        let ceiling = self.ceiling(node, None, of);
+        let after = after.max(self.holes.newest_before(group, open.call.invoked));
+        match is_home {
+            true => node.take(self.holes, group, after, ceiling),
+            false => self.holes.first_after(group, after, &[]) <= ceiling,
         }
     }
 
@@ -280,17 +330,17 @@ impl<'a> Search<'a> {
                 let state = self.run(node, number)?;
                 let mut next = Node { aim: None, state, ..node.clone() };
                 next.order(number);
-                let settled = next.state.settled();
-                next.taken.retain(|&it| it > settled);
+                next.taken.retain(|&(group, it)| it > next.state.settled(group));
                 Some((next, self.answered[number].index))
             }
             Choice::Open(number, aim) => {
-                let Open { index, call, after, .. } = self.open[number];
-                let (state, settled) = node.state.unanswered(index as u32, &call.operation)?;
+                let open = &self.open[number];
+                let (index, operation) = (open.index, &open.call.operation);
+                let (state, written) = node.state.unanswered(index as u32, operation)?;
                 let mut next = Node { aim: Some((aim, number)), state, ..node.clone() };
                 set(&mut next.placed, number);
-                next.take(self.holes, settled.max(after), self.answered[aim].ceiling)?;
-                Some((next, index))
+                let fits = written.iter().all(|it| self.take(&mut next, open, it));
+                fits.then_some((next, index))
             }
         }
     }
@@ -325,18 +375,18 @@ impl Node {
         self.shift(run);
     }
 
-    /// Takes the first revision that a call can have which comes after one and not after another; none
-    /// if there is none. Who is placed later may have later ones, so the first is the best choice.
-    fn take(&mut self, holes: &Holes, after: u64, ceiling: u64) -> Option<()> {
+    /// Takes the first revision that a call can have which comes after one and not after another; false if
+    /// there is none. Who is placed later may have later ones, so the first is the best choice.
+    fn take(&mut self, holes: &Holes, group: Group, after: u64, ceiling: u64) -> bool {
         if ceiling < u64::MAX {
-            let hole = holes.first_after(after, &self.taken);
+            let hole = holes.first_after(group, after, &self.taken);
             if hole > ceiling {
-                return None;
+                return false;
             }
-            let place = self.taken.partition_point(|&it| it < hole);
-            self.taken.insert(place, hole);
+            let place = self.taken.partition_point(|&it| it < (group, hole));
+            self.taken.insert(place, (group, hole));
         }
-        Some(())
+        true
     }
 
     fn leading_ones(&self) -> usize {

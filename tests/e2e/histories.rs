@@ -12,7 +12,7 @@ pub(crate) mod sum;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidekeep_tests::checker::{self, Call, Recorder, Verdict};
+use tidekeep_tests::checker::{self, Call, Groups, Recorder, Verdict};
 use tidekeep_tests::{Proxy, ServerProcess, port, within};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -86,7 +86,7 @@ async fn writes_that_a_server_may_lose_are_missed() {
 /// Makes a history and checks it.
 async fn history(seed: u64) -> Sum {
     let (history, faults) = record(seed, SAFE, Doubt::AtDeadline).await;
-    Sum::of(seed, history, faults).await
+    Sum::of(seed, Groups::default(), history, faults).await
 }
 
 /// Lets clients and nemesis loose on a new server, and collects what the clients were told.
@@ -110,7 +110,8 @@ async fn record(seed: u64, arguments: Arguments, doubt: Doubt) -> (Vec<Call>, u6
             1..=3 => format!("tcp://{}", proxies[name as usize - 1].address()),
             _ => format!("ws://{}", proxies[name as usize - 4].address()),
         };
-        let worker = Worker::new(name, seed, &address, Arc::clone(&recorder), doubt);
+        let worker =
+            Worker::new(name, seed, &address, Arc::clone(&recorder), doubt, Groups::default());
         running.push(tokio::spawn(worker.work_until(stopped.clone())));
     }
     let nemesis = Nemesis::new(seed, server, arguments, &disk, &proxies);

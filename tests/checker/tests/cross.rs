@@ -152,7 +152,7 @@ impl SequentialSpec for Growing {
     }
 
     fn is_valid_step(&mut self, operation: &Operation, said: &Option<Answer>) -> bool {
-        let Some(Answer { revision: Some(said_revision), done }) = said else { return false };
+        let Some(Answer { revision: Some(said_revision), done, .. }) = said else { return false };
         let dids = match done {
             Done::One(did) => std::slice::from_ref(did),
             Done::Txn(_, dids) => dids,
@@ -198,8 +198,8 @@ fn did_fits(ours: &Did, said: &Did) -> bool {
 fn a_difference_would_be_seen() {
     let put = Operation::One(Step::Put(0, 1, Condition::Always));
     let entry = Some(Entry { value: 1, revision: None });
-    let got = Answer { revision: None, done: Done::One(Did::Got(entry)) };
-    let written = Answer { revision: None, done: Done::One(Did::Written(Before::Unsaid)) };
+    let got = Answer::of(None, Done::One(Did::Got(entry)));
+    let written = Answer::of(None, Done::One(Did::Written(Before::Unsaid)));
     let history = [
         Call { client: 0, invoked: 0, operation: put, end: End::Answered(1, written) },
         Call {

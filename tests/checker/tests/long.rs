@@ -2,7 +2,7 @@
 //! is found.
 
 use fastrand::Rng;
-use tidekeep_tests::checker::{Answer, Call, Did, Done, End, Verdict, check};
+use tidekeep_tests::checker::{Answer, Call, Did, Done, End, Groups, Verdict, check, check_over};
 
 use crate::outages;
 use crate::random::{self, Shape};
@@ -82,6 +82,36 @@ fn one_wrong_answer_in_a_history_with_outages_is_found() {
         let mut history = outages::history(3, seed);
         let planted = plant(&mut history, &mut Rng::with_seed(seed));
         match check(&history) {
+            Verdict::Violation(_) => {}
+            other => panic!("seed {seed}, {planted}: {other:?}"),
+        }
+    }
+}
+
+/// The groups of real clients' keys.
+fn several() -> Groups {
+    [0, 1, 2, 0, 1, 3].into_iter().collect()
+}
+
+#[test]
+fn histories_over_groups_with_outages_are_decided() {
+    for seed in 0..10 {
+        let history = outages::history_over(&several(), if seed % 2 == 0 { 6 } else { 12 }, seed);
+        match check_over(&several(), &history) {
+            Verdict::Linearizable { nodes } => {
+                assert!(nodes < 100_000, "seed {seed}: {nodes} nodes");
+            }
+            other => panic!("seed {seed}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn one_wrong_answer_in_a_history_over_groups_is_found() {
+    for seed in 0..10 {
+        let mut history = outages::history_over(&several(), 3, seed);
+        let planted = plant(&mut history, &mut Rng::with_seed(seed));
+        match check_over(&several(), &history) {
             Verdict::Violation(_) => {}
             other => panic!("seed {seed}, {planted}: {other:?}"),
         }

@@ -6,5 +6,7 @@ mod cross;
 mod long;
 mod naive;
 mod outages;
+mod over_groups;
 mod planted;
 mod random;
+mod several;

@@ -36,7 +36,7 @@ impl Naive {
         next.revision = self.revision + u64::from(changed);
         let revision = Some(next.revision);
         *self = next;
-        Some(Answer { revision, done })
+        Some(Answer::of(revision, done))
     }
 
     fn step(&mut self, step: &Step) -> Did {

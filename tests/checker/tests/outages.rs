@@ -6,9 +6,11 @@ use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use fastrand::Rng;
-use tidekeep_tests::checker::{Answer, Before, Call, Did, Done, End, Load, Operation, Step};
+use tidekeep_tests::checker::{
+    Answer, Before, Call, Did, Done, End, Groups, Load, Operation, Step,
+};
 
-use crate::naive::Naive;
+use crate::several::Several;
 
 const CLIENTS: usize = 6;
 const DEADLINES_US: [u64; 3] = [250_000, 700_000, 1_500_000];
@@ -36,7 +38,7 @@ enum Event {
 struct World {
     rng: Rng,
     outages: Vec<Outage>,
-    store: Naive,
+    store: Several,
     loads: Vec<Load>,
     calls: Vec<Call>,
     answers: Vec<Option<Answer>>,
@@ -45,6 +47,15 @@ struct World {
 
 /// A history that has an order, with so many outages.
 pub(crate) fn history(outages: usize, seed: u64) -> Vec<Call> {
+    make(outages, seed, Groups::default(), Load::new)
+}
+
+/// The same of a store of several groups.
+pub(crate) fn history_over(groups: &Groups, outages: usize, seed: u64) -> Vec<Call> {
+    make(outages, seed, groups.clone(), Load::over_groups)
+}
+
+fn make(outages: usize, seed: u64, groups: Groups, load: fn(u32, Rng) -> Load) -> Vec<Call> {
     let mut rng = Rng::with_seed(seed);
     let mut now = 0;
     let outages = (0..outages).map(|_| {
@@ -56,8 +67,8 @@ pub(crate) fn history(outages: usize, seed: u64) -> Vec<Call> {
     let outages = outages.collect();
     let mut world = World {
         outages,
-        store: Naive::default(),
-        loads: (0..CLIENTS).map(|name| Load::new(name as u32, rng.fork())).collect(),
+        loads: (0..CLIENTS).map(|name| load(name as u32, rng.fork())).collect(),
+        store: Several::new(groups, rng.fork()),
         rng,
         calls: Vec::new(),
         answers: Vec::new(),
@@ -118,6 +129,7 @@ impl World {
     fn end(&mut self, now: u64, tick: u64, call: usize, heard: bool) {
         let client = self.calls[call].client as usize;
         if heard {
+            self.store.finish();
             let Call { operation, end, .. } = &mut self.calls[call];
             *end = match self.answers[call].take().map(|answer| as_asked_for(operation, answer)) {
                 None => End::Failed,

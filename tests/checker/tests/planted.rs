@@ -8,12 +8,12 @@ use tidekeep_tests::checker::{
 
 /// Calls one after the other unless they say when they were made.
 #[derive(Default)]
-struct Script(Vec<Call>);
+pub(crate) struct Script(pub(crate) Vec<Call>);
 
 impl Script {
-    fn call(mut self, operation: Operation, revision: u64, done: Done) -> Self {
+    pub(crate) fn call(mut self, operation: Operation, revision: u64, done: Done) -> Self {
         let tick = 10 * self.0.len() as u64;
-        let answer = Answer { revision: Some(revision), done };
+        let answer = Answer::of(Some(revision), done);
         let end = End::Answered(tick + 5, answer);
         self.0.push(Call { client: 0, invoked: tick, operation, end });
         self
@@ -23,7 +23,7 @@ impl Script {
         self.call(Operation::One(step), revision, Done::One(did))
     }
 
-    fn put(self, key: Key, value: Value, revision: u64) -> Self {
+    pub(crate) fn put(self, key: Key, value: Value, revision: u64) -> Self {
         self.one(Step::Put(key, value, Condition::Always), revision, Did::Written(Before::Unsaid))
     }
 
@@ -36,7 +36,7 @@ impl Script {
     }
 
     /// A get at revision `at` that found this value of that revision.
-    fn get(self, key: Key, at: u64, found: Option<(Value, u64)>) -> Self {
+    pub(crate) fn get(self, key: Key, at: u64, found: Option<(Value, u64)>) -> Self {
         self.one(Step::Get(key), at, Did::Got(found.map(entry)))
     }
 
@@ -51,13 +51,13 @@ impl Script {
     }
 
     /// Sets keys 0 and 1 at once.
-    fn pair(self, value: Value, revision: u64) -> Self {
+    pub(crate) fn pair(self, value: Value, revision: u64) -> Self {
         let done = Done::Txn(true, vec![Did::Written(Before::Unsaid); 2]);
         self.call(pair(value), revision, done)
     }
 
     /// Reads keys 0 and 1 at once.
-    fn both(self, at: u64, first: (Value, u64), second: (Value, u64)) -> Self {
+    pub(crate) fn both(self, at: u64, first: (Value, u64), second: (Value, u64)) -> Self {
         let then = vec![Step::Get(0), Step::Get(1)];
         let operation = Operation::Txn { compares: Vec::new(), then, otherwise: Vec::new() };
         let got = [first, second].map(|it| Did::Got(Some(entry(it)))).to_vec();
@@ -65,7 +65,7 @@ impl Script {
     }
 
     /// The last call's answer was lost.
-    fn lost(mut self) -> Self {
+    pub(crate) fn lost(mut self) -> Self {
         self.0.last_mut().unwrap().end = End::Unknown;
         self
     }
@@ -93,7 +93,7 @@ fn pair(value: Value) -> Operation {
     Operation::Txn { compares: Vec::new(), then, otherwise: Vec::new() }
 }
 
-fn script() -> Script {
+pub(crate) fn script() -> Script {
     Script::default()
 }
 

@@ -204,5 +204,5 @@ pub(crate) fn mute(answer: &Answer) -> Answer {
         Done::One(it) => Done::One(did(*it)),
         Done::Txn(held, dids) => Done::Txn(*held, dids.iter().copied().map(did).collect()),
     };
-    Answer { revision: None, done }
+    Answer::of(None, done)
 }

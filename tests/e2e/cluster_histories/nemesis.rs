@@ -1,5 +1,6 @@
 //! What goes wrong with a cluster while clients work: one thing after the other, drawn from a seed.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -10,8 +11,11 @@ use tokio::time::sleep;
 /// Faults of one history, besides random cuts.
 const FAULTS: u64 = 12;
 /// As long as it takes to elect a leader, and then some.
-const LONG_MS: std::ops::Range<u64> = 300..2_500;
-const SHORT_MS: std::ops::Range<u64> = 20..300;
+const LONG_MS: Range<u64> = 300..2_500;
+const SHORT_MS: Range<u64> = 20..300;
+/// Between faults of a cluster with several groups, of which mostly one has just lost its leader: so that
+/// transactions over them come to their end, too.
+const CALM_MS: Range<u64> = 50..600;
 
 pub(super) struct Nemesis<'a> {
     rng: Rng,
@@ -19,11 +23,18 @@ pub(super) struct Nemesis<'a> {
     ways: &'a [Proxy],
     /// Whether ways between nodes can be cut.
     parts: bool,
+    /// How long nothing breaks between two faults.
+    between: Range<u64>,
 }
 
 impl<'a> Nemesis<'a> {
     pub(super) fn new(seed: u64, cluster: Cluster, ways: &'a [Proxy], parts: bool) -> Self {
-        Self { rng: Rng::with_seed(seed), cluster, ways, parts }
+        Self { rng: Rng::with_seed(seed), cluster, ways, parts, between: SHORT_MS }
+    }
+
+    /// The same with more time between faults.
+    pub(super) fn calmer(self) -> Self {
+        Self { between: CALM_MS, ..self }
     }
 
     /// Breaks one thing after the other; in the end everything works again. How many faults there
@@ -44,7 +55,7 @@ impl<'a> Nemesis<'a> {
                 12 => self.bridge().await,
                 _ => self.slow().await,
             }
-            self.rest(SHORT_MS).await;
+            self.rest(self.between.clone()).await;
         }
         self.ways.iter().for_each(|way| way.weather(Weather::default()));
         self.cluster.wait_until_whole();
@@ -158,7 +169,7 @@ impl<'a> Nemesis<'a> {
         self.rng.usize(..self.cluster.nodes())
     }
 
-    async fn rest(&mut self, milliseconds: std::ops::Range<u64>) {
+    async fn rest(&mut self, milliseconds: Range<u64>) {
         sleep(Duration::from_millis(self.rng.u64(milliseconds))).await;
     }
 }

@@ -1,21 +1,26 @@
 //! A client that does what it likes on a few keys, and writes down what it was told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use tidekeep_client::protocol::condition;
 use tidekeep_client::protocol::entry::Stored;
-use tidekeep_client::protocol::op::{self, TxnOp, TxnResult, WriteReply, WriteStatus};
+use tidekeep_client::protocol::op::{self, TxnOp, TxnReply, TxnResult, WriteReply, WriteStatus};
+use tidekeep_client::protocol::slot::{GroupCount, slot_of};
 use tidekeep_client::{Client, Code, Error, Expiry, Options, Outcome};
 use tidekeep_tests::checker::{
-    Answer, Before, Call, Condition, Did, Done, End, Entry, Key, Load, Operation, Recorder, Step,
-    Value,
+    Answer, Before, Call, Condition, Did, Done, End, Entry, Group, Groups, Key, Load, Operation,
+    Recorder, Step, Value,
 };
 use tokio::sync::watch;
 
 /// What calls may take. Who is in a hurry gives calls up that may still be applied.
 const DEADLINES_MS: [u64; 3] = [250, 700, 1_500];
+/// The same over groups, of which each may have lost its leader, and each key be locked for a second then: what
+/// is given up may have been done, and too much of that leaves too many orders to look for.
+const DEADLINES_OVER_GROUPS_MS: [u64; 3] = [1_000, 2_500, 5_000];
 /// What a busy machine may add to that.
 const SLACK: Duration = Duration::from_secs(5);
 /// Pauses between calls, so that a history is long in time rather than in calls.
@@ -37,6 +42,7 @@ pub(crate) struct Worker {
     deadline: Duration,
     recorder: Arc<Recorder>,
     load: Load,
+    groups: Groups,
     rng: Rng,
 }
 
@@ -47,16 +53,21 @@ impl Worker {
         address: &str,
         recorder: Arc<Recorder>,
         doubt: Doubt,
+        groups: Groups,
     ) -> Self {
-        let deadline = DEADLINES_MS[name as usize % DEADLINES_MS.len()];
+        let (deadlines, load): (_, fn(u32, Rng) -> Load) = match groups.are_several() {
+            false => (DEADLINES_MS, Load::new),
+            true => (DEADLINES_OVER_GROUPS_MS, Load::over_groups),
+        };
+        let deadline = deadlines[name as usize % deadlines.len()];
         let deadline = Duration::from_millis(deadline);
         let mut options = Options::default().timeout(deadline);
         options.config.backoff_min_ms = 5;
         options.config.backoff_max_ms = 100;
         let client = Client::lazy(address, options).unwrap();
         let mut rng = Rng::with_seed(seed * 1_000 + u64::from(name));
-        let load = Load::new(name, rng.fork());
-        Self { doubt, name, client, deadline, recorder, load, rng }
+        let load = load(name, rng.fork());
+        Self { doubt, name, client, deadline, recorder, load, groups, rng }
     }
 
     pub(crate) async fn work_until(mut self, stop: watch::Receiver<bool>) {
@@ -64,7 +75,7 @@ impl Worker {
             let operation = self.load.operation();
             let invoked = self.recorder.tick();
             let start = Instant::now();
-            let answer = run(&self.client, &operation).await;
+            let answer = run(&self.client, &self.groups, &operation).await;
             let ended = self.recorder.tick();
             let took = start.elapsed();
             assert!(took < self.deadline + SLACK, "{operation}: settled only after {took:?}");
@@ -92,11 +103,11 @@ impl Worker {
 }
 
 /// Does it, and puts the reply into the checker's words.
-async fn run(client: &Client, operation: &Operation) -> Result<Answer, Error> {
+async fn run(client: &Client, groups: &Groups, operation: &Operation) -> Result<Answer, Error> {
     match operation {
         Operation::One(step) => {
             let (revision, did) = run_step(client, step).await?;
-            Ok(Answer { revision: Some(revision), done: Done::One(did) })
+            Ok(Answer::of(Some(revision), Done::One(did)))
         }
         Operation::Txn { compares, then, otherwise } => {
             let texts = Texts::of(operation);
@@ -122,9 +133,31 @@ async fn run(client: &Client, operation: &Operation) -> Result<Answer, Error> {
                 }
             });
             let done = Done::Txn(reply.succeeded, dids.collect());
-            Ok(Answer { revision: Some(reply.revision), done })
+            let elsewhere = elsewhere(groups, operation, &reply);
+            Ok(Answer { revision: Some(reply.revision), done, elsewhere })
         }
     }
+}
+
+/// The revisions of a transaction's parts in the groups beside its home.
+fn elsewhere(groups: &Groups, operation: &Operation, reply: &TxnReply<'_>) -> Vec<(Group, u64)> {
+    let Operation::Txn { then, otherwise, .. } = operation else { return Vec::new() };
+    let ran = if reply.succeeded { then } else { otherwise };
+    let mut parts: BTreeMap<Group, u64> = BTreeMap::new();
+    for (step, result) in ran.iter().zip(&reply.results) {
+        let revision = match result {
+            TxnResult::Get(reply) => reply.revision,
+            TxnResult::Put(reply) | TxnResult::Delete(reply) => reply.revision,
+            TxnResult::Increment(reply) => reply.revision,
+            TxnResult::Touch(reply) => reply.revision,
+            TxnResult::DeleteRange(reply) => reply.revision,
+        };
+        // A get before the part's first write shows the group as it was before.
+        let newest = parts.entry(groups.of(step.key())).or_default();
+        *newest = revision.max(*newest);
+    }
+    parts.remove(&groups.home(operation));
+    parts.into_iter().collect()
 }
 
 async fn run_step(client: &Client, step: &Step) -> Result<(u64, Did), Error> {
@@ -221,8 +254,17 @@ impl Texts {
     }
 }
 
+/// The keys' groups in a store of so many.
+pub(crate) fn groups_of(groups: u16) -> Groups {
+    let groups = GroupCount::new(groups).expect("a store can have so many groups");
+    NAMES.iter().map(|name| groups.group_of(slot_of(*name)).0).collect()
+}
+
+/// In a store of four groups the first three are of three, the last two of two.
+const NAMES: [&[u8; 1]; 6] = [b"a", b"b", b"o", b"d", b"e", b"f"];
+
 fn name(key: Key) -> &'static [u8] {
-    [b"a", b"b", b"c", b"d", b"e", b"f"][key as usize]
+    NAMES[key as usize]
 }
 
 fn written(reply: &WriteReply<'_>, previous: bool) -> Did {
