@@ -388,12 +388,14 @@ mod tests {
     fn append(store: &Arc<Store>, index: u64) {
         let log_id = LogId::new(LeaderId { term: 1, node_id: NODE }, index);
         let entry = Entry { log_id, payload: Payload::Normal(Proposal::new(vec![0; RECORD])) };
-        let mut entries = Entries::<SimRuntime>::new(Arc::clone(store), Arc::new(Told::new(NODE)));
+        let mut entries =
+            Entries::<SimRuntime>::new(Arc::clone(store), Arc::new(Told::new(NODE, 0)));
         SimRuntime::with_seed(0).block_on(entries.append([entry], IOFlushed::noop())).unwrap();
     }
 
     fn last(store: &Arc<Store>) -> Option<u64> {
-        let mut entries = Entries::<SimRuntime>::new(Arc::clone(store), Arc::new(Told::new(NODE)));
+        let mut entries =
+            Entries::<SimRuntime>::new(Arc::clone(store), Arc::new(Told::new(NODE, 0)));
         let state = SimRuntime::with_seed(0).block_on(entries.get_log_state()).unwrap();
         state.last_log_id.map(|last| last.index)
     }

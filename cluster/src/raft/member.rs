@@ -210,7 +210,7 @@ impl<R: AsyncRuntime> Member<R> {
         let store = Store::new(config.group, recovered, journal);
         let engine = config.engine().map_err(io::Error::other)?;
         let network = Network::<R>::new(config.group, Arc::clone(&link), transfers, config.install);
-        let told = Arc::new(Told::new(config.node));
+        let told = Arc::new(Told::new(config.node, store.replica.now_ms()));
         let entries = Entries::<R>::new(Arc::clone(&store), Arc::clone(&told));
         let machine = Machine::<R>::new(Arc::clone(&store), Arc::clone(&told));
         let raft = Raft::new(config.node, engine, network, entries, machine).await;

@@ -12,13 +12,15 @@ use crate::raft::types::{Entry, Payload};
 /// The time of the newest record or state that came from another node since the start.
 pub(crate) struct Told<R: AsyncRuntime> {
     node: NodeId,
+    /// Where the group's time was at the start.
+    begin_ms: u64,
     last: Mutex<Option<(u64, R::Instant)>>,
 }
 
 impl<R: AsyncRuntime> Told<R> {
-    /// What others tell this node.
-    pub(crate) fn new(node: NodeId) -> Self {
-        Self { node, last: Mutex::new(None) }
+    /// What others tell this node, whose group has come to a time.
+    pub(crate) fn new(node: NodeId, ms: u64) -> Self {
+        Self { node, begin_ms: ms, last: Mutex::new(None) }
     }
 
     /// Notes the time of an entry that has just come, if another node ordered it.
@@ -33,9 +35,12 @@ impl<R: AsyncRuntime> Told<R> {
         }
     }
 
-    /// Notes the time of what has just come.
+    /// Notes the time of what has just come. The group's never goes back: a lower one tells nothing of it.
     pub(crate) fn note(&self, ms: u64) {
-        *self.last.lock() = Some((ms, R::Instant::now()));
+        let mut last = self.last.lock();
+        if ms > last.map_or(self.begin_ms, |(before, _)| before) {
+            *last = Some((ms, R::Instant::now()));
+        }
     }
 
     /// The time in milliseconds, and when it came.
