@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use crate::link::{Link, PeerAddress};
 use crate::placement::NodeId;
 use crate::raft::{Instant, Runtime};
+use crate::replicated::overtaken::Written;
 use crate::replicated::passing::{pass_on, repeatable, share_out};
 use crate::replicated::piece::{Failed, Piece};
 use crate::replicated::queue::{Order, Queue, Stage};
@@ -113,7 +114,9 @@ impl Elsewhere {
                 match outcome {
                     Ok(done) => return share_out(done, pieces),
                     Err(Failed::NotLeader) => {}
-                    Err(Failed::Unknown(why)) => pieces = repeatable(pieces, &why),
+                    Err(Failed::Unknown(why)) => {
+                        pieces = repeatable(pieces, &why, Written::default())
+                    }
                 }
             } else {
                 asked.clear();

@@ -13,6 +13,7 @@ mod calls;
 mod elsewhere;
 mod ending;
 mod following;
+mod overtaken;
 mod passing;
 mod piece;
 mod queue;

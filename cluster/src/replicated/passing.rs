@@ -14,6 +14,7 @@ use crate::link::{Lane, Link, PeerAddress, Unreachable};
 use crate::placement::NodeId;
 use crate::replicated::answers;
 use crate::replicated::calls::Calls;
+use crate::replicated::overtaken::Written;
 use crate::replicated::piece::{Done, Failed, Piece};
 
 /// What marks calls that a node passes on: a request to another node begins with it and the group's number in
@@ -84,13 +85,16 @@ pub(crate) fn share_out(done: Done, pieces: Vec<Piece>) {
     let mut answers = answers.into_iter();
     for piece in pieces {
         let answers = answers.by_ref().take(piece.calls.count()).collect();
-        // Nobody may be waiting any more.
-        let _ = piece.done.send(Ok(Done { index, answers }));
+        piece.answer(Done { index, answers });
     }
 }
 
-/// Those of the pieces that may be run again; the others are told that nobody knows.
-pub(crate) fn repeatable(pieces: Vec<Piece>, why: &str) -> Vec<Piece> {
+/// Those of the pieces that may be run again, where this may have been `written` behind them; the others are told
+/// that nobody knows.
+pub(crate) fn repeatable(mut pieces: Vec<Piece>, why: &str, mut written: Written) -> Vec<Piece> {
+    for piece in pieces.iter_mut().rev() {
+        piece.keep(&written.take_in(&piece.calls));
+    }
     let (mut again, lost): (Vec<_>, Vec<_>) =
         pieces.into_iter().partition(|piece| piece.calls.is_repeatable());
     for piece in &mut again {
@@ -98,5 +102,72 @@ pub(crate) fn repeatable(pieces: Vec<Piece>, why: &str) -> Vec<Piece> {
         piece.calls.set_retry();
     }
     lost.into_iter().for_each(|piece| piece.fail(Failed::Unknown(why.to_owned())));
+    let (again, refused): (Vec<_>, Vec<_>) =
+        again.into_iter().partition(|piece| piece.calls.count() > 0);
+    refused.into_iter().for_each(|piece| piece.answer(Done { index: 0, answers: Vec::new() }));
     again
+}
+
+#[cfg(test)]
+mod tests {
+    use tidekeep_log::{Answer, Call, Numbered};
+    use tidekeep_protocol::condition::Expiry;
+    use tidekeep_protocol::error::{Code, Refusal};
+    use tidekeep_protocol::op::{Get, Increment, Request};
+    use tidekeep_protocol::session::{Number, SessionId};
+
+    use super::*;
+
+    /// Gets and increments of keys.
+    fn calls(keys: &[(&str, &[u8])]) -> Calls {
+        let mut calls = Calls::default();
+        for (what, key) in keys {
+            let number = Number { sequence: 1, oldest: 1 };
+            let number = Some(Numbered { session: SessionId([7; 16]), number, retry: false });
+            calls.push(&match *what {
+                "get" => Call::new(Request::Get(Get { key })),
+                _ => {
+                    let increment = Increment { key, by: 1, expiry: Expiry::Keep };
+                    Call { number, ..Call::new(Request::Increment(increment)) }
+                }
+            });
+        }
+        calls
+    }
+
+    /// An answer that can be told from others.
+    fn answer(name: &'static str) -> Answer {
+        Err(Refusal::new(Code::Internal, name))
+    }
+
+    fn told(outcome: Result<Done, Failed>) -> Vec<String> {
+        let answers = outcome.expect("it is answered").answers;
+        answers
+            .into_iter()
+            .map(|answer| answer.expect_err("a refusal").message.into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn what_is_run_again_is_answered_at_its_place_among_what_is_refused() {
+        let asked = [("get", &b"a"[..]), ("get", b"b"), ("get", b"c"), ("increment", b"a")];
+        let (one, outcome) = Piece::new(calls(&asked), false);
+        let (other, refused) = Piece::new(calls(&[("get", b"d")]), false);
+        let written = |key| {
+            let mut written = Written::default();
+            written.take_in(&calls(&[("increment", key)]));
+            written
+        };
+        let left = repeatable(vec![one, other], "it died", written(b"d"));
+        assert_eq!(left.iter().map(|piece| piece.calls.count()).collect::<Vec<_>>(), [3]);
+        assert!(told(refused.blocking_recv().unwrap())[0].contains("read again"));
+
+        // It is left in doubt once more, and something else behind it.
+        let left = repeatable(left, "it died too", written(b"b"));
+        let answers = vec![answer("c"), answer("increment")];
+        share_out(Done { index: 3, answers }, left);
+        let told = told(outcome.blocking_recv().unwrap());
+        assert!(told[..2].iter().all(|why| why.contains("read again")), "{told:?}");
+        assert_eq!(told[2..], ["c", "increment"]);
+    }
 }

@@ -1,6 +1,7 @@
 //! What waits for its turn: calls of a connection, or a look at the state, with whom to tell.
 
 use tidekeep_log::{Answer, Replica};
+use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::freshness::Freshness;
 use tokio::sync::oneshot;
 
@@ -27,12 +28,15 @@ pub(crate) enum Failed {
 /// Calls that are run together.
 pub(crate) struct Piece {
     pub(crate) calls: Calls,
+    /// How many calls there were, and the places of those that are left among them, unless it is all.
+    asked: usize,
+    places: Option<Vec<usize>>,
     /// Whether another node passed them on to this one.
     pub(crate) passed_on: bool,
     /// Why it may have been run already.
     pub(crate) doubt: Option<String>,
     /// Whoever waited may have gone.
-    pub(crate) done: oneshot::Sender<Result<Done, Failed>>,
+    done: oneshot::Sender<Result<Done, Failed>>,
 }
 
 impl Piece {
@@ -42,7 +46,34 @@ impl Piece {
         passed_on: bool,
     ) -> (Self, oneshot::Receiver<Result<Done, Failed>>) {
         let (done, outcome) = oneshot::channel();
-        (Self { calls, passed_on, doubt: None, done }, outcome)
+        let asked = calls.count();
+        (Self { calls, asked, places: None, passed_on, doubt: None, done }, outcome)
+    }
+
+    /// Runs the calls in these places alone, which ascend; the others are refused when these are answered.
+    pub(crate) fn keep(&mut self, places: &[usize]) {
+        if places.len() == self.calls.count() {
+            return;
+        }
+        self.calls = self.calls.only(places);
+        let before = self.places.take();
+        let asked_at = |place: &usize| before.as_ref().map_or(*place, |before| before[*place]);
+        self.places = Some(places.iter().map(asked_at).collect());
+    }
+
+    /// Tells the answers of the calls that were run.
+    pub(crate) fn answer(self, done: Done) {
+        let Done { index, answers } = done;
+        let answers = match self.places {
+            None => answers,
+            Some(places) => {
+                let mut all: Vec<Answer> = vec![Err(overtaken()); self.asked];
+                places.into_iter().zip(answers).for_each(|(place, answer)| all[place] = answer);
+                all
+            }
+        };
+        // Nobody may be waiting any more.
+        let _ = self.done.send(Ok(Done { index, answers }));
     }
 
     /// Ends the tries.
@@ -55,6 +86,12 @@ impl Piece {
         // Nobody may be waiting any more.
         let _ = self.done.send(Err(why));
     }
+}
+
+/// What a read is told that would show what was sent behind it.
+fn overtaken() -> Refusal {
+    let why = "the node that led has not answered, and may have done what came behind this read; read again";
+    Refusal::new(Code::Unavailable, why)
 }
 
 /// A look at the state as it is when all that was confirmed is in it; or at none, when that cannot be told.

@@ -146,6 +146,12 @@ impl Queue {
         self.returned.insert(number, Order { number, pieces, calls, bytes });
     }
 
+    /// Whether something behind a stage of order was begun and has not ended.
+    pub(crate) fn is_followed(&self, number: u64) -> bool {
+        let under_way = self.orders.iter().map(|(under_way, _)| under_way);
+        under_way.chain(self.returned.keys()).any(|other| *other > number)
+    }
+
     /// A stage of reads has ended.
     pub(crate) fn read_through(&mut self) {
         self.reads -= 1;

@@ -36,8 +36,7 @@ impl Beside for UnderWay {
         // All of it is applied before anybody is told of a part.
         drop(applying);
         for (piece, done) in answered {
-            // Nobody may be waiting any more.
-            let _ = piece.done.send(Ok(done));
+            piece.answer(done);
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::placement::NodeId;
 use crate::raft::{Member, ReadPolicy, WriteError};
 use crate::replicated::answers;
 use crate::replicated::calls::Calls;
+use crate::replicated::overtaken::Written;
 use crate::replicated::passing::{pass_on, repeatable, share_out};
 use crate::replicated::piece::{Done, Failed, Look, Piece, Read};
 use crate::replicated::queue::{Order, Queue, Stage};
@@ -178,7 +179,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
             let refused: Vec<_> = pieces.extract_if(.., |piece| piece.passed_on).collect();
             refused.into_iter().for_each(Piece::give_up);
             let _ends_by_itself = R::spawn(async move {
-                let left = this.pass_on(other, pieces).await;
+                let left = this.pass_on(other, number, pieces).await;
                 this.end_order(number, left);
             });
             return;
@@ -207,7 +208,8 @@ impl<R: AsyncRuntime> Sequencer<R> {
                     Vec::new()
                 }
                 Err(WriteError::Unknown(why)) => {
-                    this.wait_for_leader(repeatable(under_way.take(), &why)).await
+                    let written = this.written_behind(number);
+                    this.wait_for_leader(repeatable(under_way.take(), &why, written)).await
                 }
             };
             this.end_order(number, left);
@@ -257,7 +259,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
     }
 
     /// Has the node that leads run the pieces; what is left to be tried again.
-    async fn pass_on(&self, to: NodeId, pieces: Vec<Piece>) -> Vec<Piece> {
+    async fn pass_on(&self, to: NodeId, number: u64, pieces: Vec<Piece>) -> Vec<Piece> {
         if pieces.is_empty() {
             return pieces;
         }
@@ -274,7 +276,18 @@ impl<R: AsyncRuntime> Sequencer<R> {
                 Vec::new()
             }
             Err(Failed::NotLeader) => self.wait_for_leader(pieces).await,
-            Err(Failed::Unknown(why)) => self.wait_for_leader(repeatable(pieces, &why)).await,
+            Err(Failed::Unknown(why)) => {
+                let written = self.written_behind(number);
+                self.wait_for_leader(repeatable(pieces, &why, written)).await
+            }
+        }
+    }
+
+    /// What may have been written behind a stage of order that may have been run.
+    fn written_behind(&self, number: u64) -> Written {
+        match self.queue.lock().is_followed(number) {
+            true => Written::anything(),
+            false => Written::default(),
         }
     }
 
