@@ -40,9 +40,7 @@ pub(crate) struct TestTools {
 pub(super) fn prepare(workspace: &Workspace, teller: &Teller) -> Result<TestTools> {
     package_lists(workspace, teller)?;
     let bare = rust::bare(workspace, teller)?;
-    python(workspace, teller)?;
-    strace(workspace, teller)?;
-    faketime(workspace, teller)?;
+    programs(workspace, teller)?;
     let chromium = chromium(workspace, teller)?;
     let nextest = nextest(workspace, teller);
     let deny = deny(workspace, teller);
@@ -60,37 +58,26 @@ fn package_lists(workspace: &Workspace, teller: &Teller) -> Result<()> {
     apt.update()
 }
 
-/// Runs the independent client and the script that makes records of the package index.
-fn python(workspace: &Workspace, teller: &Teller) -> Result<()> {
-    if let Some(version) = process::probe("python3", &["--version"]) {
-        teller.found("python", version.trim());
-        return Ok(());
-    }
-    let apt = Apt::open(workspace, &["python3"])?;
-    teller.doing("python", "installing Debian's python3, to test a client in another language");
-    apt.install(&["python3"])
-}
+/// Programs of Debian's that the tests run, each with its package and what it is for.
+const PROGRAMS: [(&str, &str, &str); 5] = [
+    ("python3", "python3", "to test a client in another language"),
+    ("strace", "strace", "to test a server on a slow disk"),
+    ("faketime", "faketime", "to test nodes whose clocks are set"),
+    ("ip", "iproute2", "to test nodes on networks of their own"),
+    ("nft", "nftables", "to test nodes between which ways are cut"),
+];
 
-/// Makes a disk slow, by holding up a server's syncs.
-fn strace(workspace: &Workspace, teller: &Teller) -> Result<()> {
-    if let Some(version) = process::probe("strace", &["--version"]) {
-        teller.found("strace", version.lines().next().unwrap_or("present"));
-        return Ok(());
+fn programs(workspace: &Workspace, teller: &Teller) -> Result<()> {
+    for (program, package, purpose) in PROGRAMS {
+        if let Some(path) = on_path(program) {
+            teller.found(program, &path.display().to_string());
+            continue;
+        }
+        let apt = Apt::open(workspace, &[package])?;
+        teller.doing(program, &format!("installing Debian's {package}, {purpose}"));
+        apt.install(&[package])?;
     }
-    let apt = Apt::open(workspace, &["strace"])?;
-    teller.doing("strace", "installing Debian's strace, to test a server on a slow disk");
-    apt.install(&["strace"])
-}
-
-/// Sets the clock of a server that runs, and no other's.
-fn faketime(workspace: &Workspace, teller: &Teller) -> Result<()> {
-    if let Some(path) = on_path("faketime") {
-        teller.found("faketime", &path.display().to_string());
-        return Ok(());
-    }
-    let apt = Apt::open(workspace, &["faketime"])?;
-    teller.doing("faketime", "installing Debian's faketime, to test nodes whose clocks are set");
-    apt.install(&["faketime"])
+    Ok(())
 }
 
 fn chromium(workspace: &Workspace, teller: &Teller) -> Result<PathBuf> {
