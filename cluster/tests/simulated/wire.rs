@@ -29,13 +29,15 @@ struct State {
     random: fastrand::Rng,
     /// Of a thousand messages, how many are lost.
     lost: u32,
+    /// Nodes that were sent something of a state.
+    sent_states: BTreeSet<NodeId>,
 }
 
 impl Wire {
     pub(crate) fn new(seed: u64) -> Self {
         let random = fastrand::Rng::with_seed(seed);
-        let (doors, cut) = (BTreeMap::new(), BTreeSet::new());
-        Self(Arc::new(Mutex::new(State { doors, cut, random, lost: 0 })))
+        let (doors, cut, sent_states) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self(Arc::new(Mutex::new(State { doors, cut, random, lost: 0, sent_states })))
     }
 
     pub(crate) fn plug(&self, node: NodeId, door: Door) {
@@ -57,6 +59,11 @@ impl Wire {
 
     pub(crate) fn heal(&self) {
         self.0.lock().cut.clear();
+    }
+
+    /// Whether a node was ever sent something of a state.
+    pub(crate) fn was_sent_a_state(&self, node: NodeId) -> bool {
+        self.0.lock().sent_states.contains(&node)
     }
 
     /// How long a message takes, or none if it does not arrive.
@@ -85,11 +92,14 @@ impl Link for Plug {
         &self,
         to: NodeId,
         _at: &PeerAddress,
-        _lane: Lane,
+        lane: Lane,
         request: Vec<u8>,
         limit: Duration,
     ) -> LinkFuture {
         let (wire, from) = (self.wire.clone(), self.node);
+        if lane == Lane::Snapshots {
+            wire.0.lock().sent_states.insert(to);
+        }
         let exchange = async move {
             let there = wire.passes(from, to)?;
             SimRuntime::sleep(there).await;

@@ -22,7 +22,7 @@ use crate::simulated::wire::{Door, Plug, Wire};
 /// Small, so that segments follow each other.
 const SEGMENT_BYTES: u64 = 32 << 10;
 /// Little, so that members which come back are sent states.
-const ENTRIES_BYTES: usize = 2 << 10;
+pub(crate) const ENTRIES_BYTES: usize = 2 << 10;
 
 /// The time of day when a run begins, in ms since 1970.
 pub(crate) const BEGAN_MS: u64 = 1_700_000_000_000;

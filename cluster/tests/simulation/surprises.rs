@@ -10,7 +10,7 @@ use openraft_rt_sim::{SimInstant, SimRuntime};
 use tidekeep_cluster::{NodeId, PeerAddress, WriteError};
 use tidekeep_log::disk::faulty::Crash;
 
-use crate::node::Node;
+use crate::node::{ENTRIES_BYTES, Node};
 use crate::run::{found, settle};
 use crate::simulated::records::put_of;
 use crate::simulated::wire::Wire;
@@ -146,6 +146,28 @@ fn an_empty_learner_is_not_promoted() {
         let mut nodes = cluster.nodes.clone();
         nodes.push(newcomer);
         settle(&nodes).await;
+    });
+}
+
+/// What is kept for who lags behind is counted in bytes: by entries, large ones fill the memory, and with many
+/// small ones a node that was away for a moment is sent everything anew.
+#[test]
+fn who_lags_behind_is_sent_entries_as_far_as_they_are_kept_and_a_state_beyond() {
+    simulate(async {
+        let cluster = Cluster::of(3).await;
+        let leader = cluster.leader().await;
+        let away = cluster.others(leader)[0];
+        for (bytes, is_state) in [(ENTRIES_BYTES / 2, false), (ENTRIES_BYTES * 4, true)] {
+            cluster.node(away).crash(Crash::Drop).await;
+            for at in 0..bytes / plain_put("a key of some length: 000").len() {
+                cluster.write(leader, &format!("a key of some length: {at:03}")).await;
+            }
+            // Entries beyond what is kept are forgotten on the next beat.
+            SimRuntime::sleep(Duration::from_secs(1)).await;
+            cluster.node(away).start().await;
+            settle(&cluster.nodes).await;
+            assert_eq!(cluster.wire.was_sent_a_state(away), is_state, "{bytes} bytes behind");
+        }
     });
 }
 
