@@ -1,6 +1,7 @@
 //! The loop in which requests leave at fixed times, whatever the server does. A reply's time counts
 //! from when its request was due, so a server that stalls does not hide those that had to wait.
 
+use std::collections::VecDeque;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -26,7 +27,8 @@ pub(super) fn run<W: Wire>(args: &Args, rate: u32) -> Result<Report, Broken> {
         let (token, server) = (Token(number as usize), args.server(number));
         connections.push(Connection::<W>::open(server, poll.registry(), token)?);
     }
-    let mut free: Vec<usize> = (0..connections.len()).collect();
+    // All in turn: one that is never asked would not answer the server's pings.
+    let mut free: VecDeque<usize> = (0..connections.len()).collect();
     let mut desk = Desk::new::<W>(args.shape());
     let mut tally = Tally::new(args)?;
     let mut work = Work::new(args);
@@ -46,7 +48,7 @@ pub(super) fn run<W: Wire>(args: &Args, rate: u32) -> Result<Report, Broken> {
         }
         // What found no connection keeps its due time and goes first.
         while due <= now && due < end {
-            let Some(number) = free.pop() else { break };
+            let Some(number) = free.pop_front() else { break };
             let ask = work.next().into_iter();
             connections[number].send(ask, due, &mut desk, &tally)?;
             due += interval;
@@ -71,7 +73,7 @@ pub(super) fn run<W: Wire>(args: &Args, rate: u32) -> Result<Report, Broken> {
             let now = connection.receive(&mut desk, &mut tally)?;
             if connection.waiting == 0 {
                 slices.record(now, connection.since());
-                free.push(number);
+                free.push_back(number);
             }
         }
     }

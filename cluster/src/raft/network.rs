@@ -16,7 +16,7 @@ use openraft::raft::{
 };
 use openraft::type_config::AsyncRuntime;
 use openraft::type_config::alias::SnapshotOf;
-use openraft::{AnyError, OptionalSend};
+use openraft::{AnyError, Instant, OptionalSend};
 
 use crate::link::{Lane, Link, PeerAddress};
 use crate::placement::NodeId;
@@ -176,7 +176,8 @@ impl<R: AsyncRuntime> RaftNetworkV2<Types<R>> for Way<R> {
 }
 
 impl<R: AsyncRuntime> Way<R> {
-    /// Sends a state chunk by chunk, each when the one before it has arrived.
+    /// Sends a state chunk by chunk, each when the one before it has arrived and as long a rest has passed: who
+    /// is asked for something meanwhile finds cores and disks free.
     async fn send_state(
         &self,
         promise: Promise,
@@ -187,10 +188,12 @@ impl<R: AsyncRuntime> Way<R> {
         let mut count = 0;
         for chunk in chunks {
             let request = Request::Chunk { transfer, number: count, chunk };
+            let began = R::Instant::now();
             match self.call(Lane::Snapshots, &request, CHUNK_LIMIT).await? {
                 Reply::Chunk => count += 1,
                 _ => return Err(unlike()),
             }
+            R::sleep(R::Instant::now() - began).await;
         }
         let meta = snapshot.meta;
         let installed = Installed { applied: meta.last_log_id, membership: meta.last_membership };
