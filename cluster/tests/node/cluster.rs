@@ -251,15 +251,15 @@ impl Cluster {
     /// Waits until nothing is left to do: every group has three replicas that answer (or as many as there
     /// are nodes for), where it should be led. Then holds all replicas against each other.
     pub(crate) async fn rest(&self) -> ClusterStatus {
-        let status = self.until("the cluster is at rest", is_at_rest).await;
+        self.until("the cluster is at rest", is_at_rest).await;
         for group in self.groups.groups() {
             self.write(group, "last").await;
         }
-        self.eventually("replicas are equal, and nobody keeps more", || async {
-            self.groups.groups().all(|group| self.is_whole(group, &status)).then_some(())
+        // Replicas may begin to move once more after that: both are to be so at the same moment.
+        self.until("it rests, replicas are equal, and nobody keeps more", |status| {
+            is_at_rest(status) && self.groups.groups().all(|group| self.is_whole(group, status))
         })
-        .await;
-        status
+        .await
     }
 
     /// Whether the replicas of a group are equal, and nobody else has one.
