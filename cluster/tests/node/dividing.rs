@@ -159,6 +159,8 @@ fn a_store_that_ran_alone_becomes_several_groups_with_all_that_it_had() {
                     status.groups.iter().all(|group| group.replicas.len() == 3)
                 })
                 .await;
+            let was_sent = |id| cluster.wire.was_sent_a_state(NodeId(id));
+            assert!(was_sent(2) && was_sent(3), "no entries lead to what the store had alone");
             cluster.machines().iter().for_each(|machine| machine.serve(groups));
             for id in 1..=3 {
                 check(&cluster.store(NodeId(id)), &left).await;
