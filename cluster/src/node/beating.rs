@@ -12,10 +12,9 @@ impl<R: Runtime> Node<R> {
         while self.life() == Life::Serving {
             // From now, so that what takes long makes no beat late.
             let next = R::sleep(self.meta().beats_every());
-            let members = self.members();
-            let each = self.entries_bytes() / (members.len() + 1);
-            let all = members.values().chain(std::iter::once(self.meta()));
-            join_all(all.map(|member| async move {
+            let members = self.all_members();
+            let each = self.entries_bytes() / members.len();
+            join_all(members.iter().map(|member| async move {
                 member.beat().await;
                 member.keep(each).await;
             }))

@@ -1,6 +1,5 @@
 //! A node that is about to stop lets others lead first, so that nobody waits for an election.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::node::running::Node;
@@ -12,8 +11,7 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 impl<R: Runtime> Node<R> {
     /// Lets other nodes lead the groups that this one leads, as far as there are others that have followed.
     pub async fn retire(&self) {
-        let meta = std::iter::once(Arc::clone(self.meta()));
-        for member in self.members().into_values().chain(meta) {
+        for member in self.all_members() {
             self.retire_from(&member).await;
         }
     }

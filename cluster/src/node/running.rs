@@ -253,6 +253,11 @@ impl<R: Runtime> Node<R> {
         self.0.members.lock().clone()
     }
 
+    /// Its members of all groups, the meta group among them.
+    pub(super) fn all_members(&self) -> Vec<Arc<Member<R>>> {
+        self.members().into_values().chain(std::iter::once(Arc::clone(&self.0.meta))).collect()
+    }
+
     /// Serves a group no longer.
     pub(super) fn take_member(&self, group: u32) -> Option<Arc<Member<R>>> {
         self.0.members.lock().remove(&group)

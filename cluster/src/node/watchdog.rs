@@ -46,8 +46,7 @@ impl<R: Runtime> Node<R> {
     }
 
     fn leads_any(&self) -> bool {
-        let meta = std::iter::once(std::sync::Arc::clone(self.meta()));
-        self.members().into_values().chain(meta).any(|member| member.standing().leads)
+        self.all_members().iter().any(|member| member.standing().leads)
     }
 
     /// Whether a call to the disk has been under way for too long.
@@ -56,8 +55,7 @@ impl<R: Runtime> Node<R> {
     }
 
     fn stand_for_election(&self, stands: bool) {
-        let meta = std::iter::once(std::sync::Arc::clone(self.meta()));
-        for member in self.members().into_values().chain(meta) {
+        for member in self.all_members() {
             member.stand_for_election(stands);
         }
     }
