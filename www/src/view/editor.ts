@@ -3,7 +3,7 @@
 import { TidekeepError } from "tidekeep";
 import type { Entry, PutOptions } from "tidekeep";
 
-import { byId, h } from "../dom.js";
+import { h } from "../dom.js";
 import { escapeKey, fromRaw, parseKey, toRaw } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
 import type { Change } from "../model/rows.js";
@@ -17,7 +17,7 @@ const NOTHING_CHOSEN = "Choose a key on the left, or make a new one.";
 const encoder = new TextEncoder();
 
 export class EditorView {
-  readonly #element = byId("editor");
+  readonly element = h("section", { id: "editor", "aria-label": "The chosen key" });
   /** The entry the form was filled from; undefined while a new key is made. */
   #entry: Entry | undefined;
   /** What is there now, when it is no longer what the form was filled from. */
@@ -61,11 +61,11 @@ export class EditorView {
 
   /** Puts the caret into the value. */
   edit(): void {
-    if (this.#element.contains(this.#value)) this.#value.focus();
+    if (this.element.contains(this.#value)) this.#value.focus();
   }
 
   save(): void {
-    if (this.#element.contains(this.#value)) void this.#save(this.#entry?.revision);
+    if (this.element.contains(this.#value)) void this.#save(this.#entry?.revision);
   }
 
   close(note = NOTHING_CHOSEN): void {
@@ -114,7 +114,7 @@ export class EditorView {
 
   #leave(note: string): void {
     this.#reset(undefined, "text", "");
-    this.#element.replaceChildren(h("p", { class: "empty" }, note));
+    this.element.replaceChildren(h("p", { class: "empty" }, note));
   }
 
   #fill(entry: Entry): void {
@@ -155,9 +155,9 @@ export class EditorView {
         h("button", { type: "button", click: () => this.close() }, "Close"),
       ),
     );
-    const focused = this.#element.contains(document.activeElement) ? document.activeElement : null;
-    this.#element.replaceChildren(h("div", { class: "bar" }, h("h2", {}, title)), form);
-    if (focused instanceof HTMLElement && this.#element.contains(focused)) focused.focus();
+    const focused = this.element.contains(document.activeElement) ? document.activeElement : null;
+    this.element.replaceChildren(h("div", { class: "bar" }, h("h2", {}, title)), form);
+    if (focused instanceof HTMLElement && this.element.contains(focused)) focused.focus();
   }
 
   #meta(entry: Entry): HTMLElement {
@@ -332,7 +332,7 @@ export class EditorView {
 
   #complain(problem: string): void {
     this.#problem = problem;
-    const shown = this.#element.querySelector("#problem");
+    const shown = this.element.querySelector("#problem");
     if (shown) shown.textContent = problem;
   }
 
@@ -343,7 +343,7 @@ export class EditorView {
   }
 
   #tick(): void {
-    const shown = this.#element.querySelector("#ends");
+    const shown = this.element.querySelector("#ends");
     if (shown) shown.textContent = this.#ends();
   }
 }

@@ -1,14 +1,19 @@
 // Every change as it happens, newest first, with a filter and a pause.
 
-import { byId, h } from "../dom.js";
+import { h } from "../dom.js";
 import { escapeKey, toRaw } from "../model/bytes.js";
 import { clockText } from "../model/time.js";
 import { countText, preview } from "../model/value.js";
 import type { Logged, Session } from "../session.js";
+import type { View } from "./view.js";
 
 const SHOWN_MAX = 200;
 
-export class LogView {
+export class LiveView implements View {
+  readonly name = "live";
+  readonly title = "Live";
+  readonly key = "l";
+  readonly element = h("section", { id: "log", "aria-label": "Changes as they happen" });
   readonly #list = h("ol", { tabindex: 0, "aria-label": "Changes, newest first" });
   readonly #count = h("span", { class: "soft" });
   readonly #filter = h("input", { type: "search", placeholder: "Filter changes", "aria-label": "Filter changes" });
@@ -22,12 +27,15 @@ export class LogView {
       this.#pause.textContent = session.paused ? "Go on" : "Pause";
     });
     const clear = h("button", { type: "button", click: () => session.clearLog() }, "Clear");
-    byId("log").replaceChildren(
+    this.element.append(
       h("div", { class: "bar" }, h("h2", {}, "Changes"), this.#filter, this.#pause, clear, this.#count),
       this.#list,
     );
-    this.draw();
   }
+
+  show(): void {}
+
+  hide(): void {}
 
   draw(): void {
     const needle = this.#filter.value.toLowerCase();

@@ -1,6 +1,6 @@
 // The keys below the chosen prefix as a table, with a countdown for those that end.
 
-import { byId, h } from "../dom.js";
+import { h } from "../dom.js";
 import { escapeKey } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
 import type { Row } from "../model/rows.js";
@@ -11,7 +11,7 @@ import type { Session } from "../session.js";
 const FLASH_MS = 1600;
 
 export class RowsView {
-  readonly #element = byId("rows");
+  readonly element = h("section", { id: "rows", "aria-label": "Keys below the chosen prefix" });
   chosen: Raw | undefined;
 
   constructor(
@@ -23,12 +23,12 @@ export class RowsView {
 
   draw(): void {
     const { rows } = this.session;
-    const focused = this.#element.contains(document.activeElement)
+    const focused = this.element.contains(document.activeElement)
       ? document.activeElement?.getAttribute("data-key")
       : null;
-    const scroll = this.#element.scrollTop;
+    const scroll = this.element.scrollTop;
     const total = rows.total === undefined ? "" : `${countText(rows.total)} keys`;
-    this.#element.replaceChildren(
+    this.element.replaceChildren(
       h(
         "div",
         { class: "bar" },
@@ -38,7 +38,7 @@ export class RowsView {
       rows.rows.length > 0 ? this.#table(rows.rows) : this.#empty(),
       ...this.#more(),
     );
-    this.#element.scrollTop = scroll;
+    this.element.scrollTop = scroll;
     if (focused) this.#button(focused)?.focus();
   }
 
@@ -102,13 +102,13 @@ export class RowsView {
   }
 
   #tick(): void {
-    for (const cell of this.#element.querySelectorAll<HTMLElement>("[data-ends]")) {
+    for (const cell of this.element.querySelectorAll<HTMLElement>("[data-ends]")) {
       cell.textContent = this.#left(Number(cell.dataset.ends));
     }
   }
 
   #button(key: string): HTMLElement | undefined {
-    const buttons = this.#element.querySelectorAll<HTMLElement>("[data-key]");
+    const buttons = this.element.querySelectorAll<HTMLElement>("[data-key]");
     return [...buttons].find((button) => button.dataset.key === key);
   }
 }

@@ -1,6 +1,6 @@
 // The key tree as elements: the WAI-ARIA tree pattern with one tab stop and arrow keys.
 
-import { byId, h } from "../dom.js";
+import { h } from "../dom.js";
 import { escapeKey } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
 import { nameOf } from "../model/tree.js";
@@ -12,7 +12,7 @@ type NodeLine = Extract<Line, { kind: "node" }>;
 const NOTES = { more: "more …", loading: "loading …", empty: "no keys yet", failed: "not loaded; retry" };
 
 export class TreeView {
-  readonly #element = byId("tree");
+  readonly element = h("div", { id: "tree", role: "tree", "aria-label": "Keys by prefix" });
   /** The line that has the tab stop. */
   #current: Raw | undefined;
   selected: Raw = "";
@@ -21,20 +21,20 @@ export class TreeView {
     readonly session: Session,
     readonly select: (node: Node) => void,
   ) {
-    this.#element.addEventListener("keydown", (event) => this.#key(event));
+    this.element.addEventListener("keydown", (event) => this.#key(event));
   }
 
   draw(): void {
-    const focused = this.#element.contains(document.activeElement);
+    const focused = this.element.contains(document.activeElement);
     const lines = this.session.tree.lines();
     const nodes = this.#nodes();
     if (!nodes.some(({ node }) => node.raw === this.#current)) this.#current = nodes[0]?.node.raw;
-    this.#element.replaceChildren(...lines.map((line) => this.#line(line)));
+    this.element.replaceChildren(...lines.map((line) => this.#line(line)));
     if (focused) this.focus();
   }
 
   focus(): void {
-    this.#element.querySelector<HTMLElement>('[tabindex="0"]')?.focus();
+    this.element.querySelector<HTMLElement>('[tabindex="0"]')?.focus();
   }
 
   #line(line: Line): HTMLElement {

@@ -1,0 +1,67 @@
+// The frame around the views: tabs, the address, and which view is drawn.
+
+import type { Actions } from "../actions.js";
+import { readAddress, writeAddress } from "../address.js";
+import { byId, h, oncePerFrame } from "../dom.js";
+import type { View } from "./view.js";
+
+export class Frame {
+  readonly #views: View[] = [];
+  readonly #tabs = byId("tabs");
+  readonly #main = byId("views");
+  #shown: View | undefined;
+  /** The shown view has something new: it is drawn before the next frame. */
+  readonly stale = oncePerFrame(() => this.#shown?.draw());
+
+  constructor(readonly actions: Actions) {
+    addEventListener("hashchange", () => this.open());
+  }
+
+  /** Adds a view; the first one is shown where the address names none. */
+  add(view: View): void {
+    this.#views.push(view);
+    view.element.hidden = true;
+    view.element.classList.add("view");
+    this.#main.append(view.element);
+    this.#tabs.append(h("a", { href: writeAddress(view.name), "data-view": view.name }, view.title));
+    this.actions.add({
+      group: "Go to",
+      title: view.title,
+      keys: `g ${view.key}`,
+      run: () => this.go(view.name),
+    });
+  }
+
+  /** Goes to another address, which can be gone back from. */
+  go(place: string, rest = "", query: Record<string, string> = {}): void {
+    const hash = writeAddress(place, rest, query);
+    if (hash === location.hash) this.open();
+    else location.hash = hash;
+  }
+
+  /** Whether this view is the one that is shown. */
+  shows(view: View): boolean {
+    return this.#shown === view;
+  }
+
+  /** Shows what the address names. */
+  open(): void {
+    const address = readAddress(location.hash);
+    const answers = ({ name, places }: View) => name === address.place || places?.includes(address.place);
+    const view = this.#views.find(answers) ?? this.#views[0];
+    if (!view) return;
+    if (view !== this.#shown) {
+      this.#shown?.hide();
+      if (this.#shown) this.#shown.element.hidden = true;
+      this.#shown = view;
+      view.element.hidden = false;
+    }
+    for (const tab of this.#tabs.querySelectorAll<HTMLElement>("a")) {
+      if (tab.dataset["view"] === view.name) tab.setAttribute("aria-current", "page");
+      else tab.removeAttribute("aria-current");
+    }
+    document.title = `${view.title} · Tidekeep`;
+    view.show(address);
+    this.stale();
+  }
+}
