@@ -1,5 +1,5 @@
-//! The table, and the page that it stands on between two markers; what is written around them by
-//! hand stays.
+//! The tables, and the page that they stand on, each between two markers; what is written around them
+//! by hand stays, and so does a table of which nothing was measured here.
 
 use std::fs;
 use std::path::Path;
@@ -9,27 +9,38 @@ use anyhow::{Context, Result, bail};
 use crate::bench::plot;
 use crate::bench::results::Results;
 use crate::bench::row::Row;
-use crate::bench::rows::every_row;
+use crate::bench::rows;
 use crate::workspace::Workspace;
 
 const PAGE: &str = "docs/benchmarks.md";
 const PLOTS: &str = "docs/benchmarks";
-const START: &str = "<!-- bench:start -->";
-const END: &str = "<!-- bench:end -->";
 
-/// Writes the table of all rows and the plots.
+/// Writes the tables of which anything was measured here, and the plots.
 pub(super) fn write(workspace: &Workspace, results: &Results) -> Result<()> {
-    let rows: Vec<&Row> = every_row().collect();
-    let mut text = format!("{}\n\n{}", results.conditions(), table(&rows, results));
     let folder = workspace.path(PLOTS);
     fs::create_dir_all(&folder)?;
+    let mut plots = String::new();
     for plot in plot::all(results) {
         fs::write(folder.join(plot.file), &plot.svg)?;
-        text.push_str(&format!("\n![{}](benchmarks/{})\n", plot.title, plot.file));
+        plots.push_str(&format!("\n![{}](benchmarks/{})\n", plot.title, plot.file));
     }
-    keep(&workspace.path(PAGE), &text)?;
-    println!("kept in {PAGE}");
+    let sections =
+        [("server", rows::of_one_server(), &*plots), ("cluster", rows::of_clusters(), "")];
+    for (name, rows, plots) in sections {
+        if let Some(text) = section(rows, results) {
+            keep(&workspace.path(PAGE), name, &format!("{text}{plots}"))?;
+            println!("kept in {PAGE}: {name}");
+        }
+    }
     Ok(())
+}
+
+/// How these rows were measured, and their table; none where nothing of them was.
+fn section(rows: &[Row], results: &Results) -> Option<String> {
+    let rows: Vec<&Row> = rows.iter().collect();
+    rows.iter().find(|row| row.verdict(results).is_some())?;
+    let scenes: Vec<String> = rows.iter().map(|row| row.scene().name()).collect();
+    Some(format!("{}\n\n{}", results.conditions(&scenes), table(&rows, results)))
 }
 
 /// One line for each row.
@@ -56,24 +67,25 @@ pub(super) fn table(rows: &[&Row], results: &Results) -> String {
     table
 }
 
-/// Puts `text` between the page's markers; a page without them gets them at its end.
-fn keep(page: &Path, text: &str) -> Result<()> {
+/// Puts `text` between the markers of this name; a page without them gets them at its end.
+fn keep(page: &Path, name: &str, text: &str) -> Result<()> {
     let old = match fs::read_to_string(page) {
         Ok(old) => old,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => "# Benchmarks\n".to_owned(),
         Err(error) => return Err(error).context("cannot read the page of benchmarks"),
     };
-    fs::write(page, replaced(&old, text)?).context("cannot write the page of benchmarks")
+    fs::write(page, replaced(&old, name, text)?).context("cannot write the page of benchmarks")
 }
 
-fn replaced(page: &str, text: &str) -> Result<String> {
-    let Some((before, rest)) = page.split_once(START) else {
-        return Ok(format!("{}\n\n{START}\n{text}{END}\n", page.trim_end()));
+fn replaced(page: &str, name: &str, text: &str) -> Result<String> {
+    let [start, end] = ["start", "end"].map(|side| format!("<!-- bench:{name}:{side} -->"));
+    let Some((before, rest)) = page.split_once(&start) else {
+        return Ok(format!("{}\n\n{start}\n{text}{end}\n", page.trim_end()));
     };
-    let Some((_, after)) = rest.split_once(END) else {
-        bail!("{PAGE} has `{START}` without `{END}`");
+    let Some((_, after)) = rest.split_once(&end) else {
+        bail!("{PAGE} has `{start}` without `{end}`");
     };
-    Ok(format!("{before}{START}\n{text}{END}{after}"))
+    Ok(format!("{before}{start}\n{text}{end}{after}"))
 }
 
 #[cfg(test)]
@@ -81,22 +93,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replaces_only_what_lies_between_the_markers() {
-        let page = replaced("# Benchmarks\n", "old\n").unwrap();
-        let page = replaced(&format!("{page}\nBy hand.\n"), "new\n").unwrap();
-        assert_eq!(page, format!("# Benchmarks\n\n{START}\nnew\n{END}\n\nBy hand.\n"));
-        assert!(replaced(START, "x").is_err());
+    fn replaces_only_what_lies_between_the_markers_of_its_name() {
+        let page = replaced("# Benchmarks\n", "server", "old\n").unwrap();
+        let page = replaced(&page, "cluster", "other\n").unwrap();
+        let page = replaced(&format!("{page}\nBy hand.\n"), "server", "new\n").unwrap();
+        let marked =
+            |name, text| format!("<!-- bench:{name}:start -->\n{text}\n<!-- bench:{name}:end -->");
+        let (new, other) = (marked("server", "new"), marked("cluster", "other"));
+        assert_eq!(page, format!("# Benchmarks\n\n{new}\n\n{other}\n\nBy hand.\n"));
+        assert!(replaced("<!-- bench:server:start -->", "server", "x").is_err());
     }
 
     #[test]
-    fn a_row_that_was_not_measured_says_so() {
+    fn a_row_that_was_not_measured_says_so_and_a_section_without_figures_is_left_alone() {
         let mut results = Results::unkept();
         results.add("memory/tidekeep", 3e8);
         results.add("memory/redis", 1e8);
-        let rows: Vec<&Row> = every_row().filter(|row| row.is_called("memory")).collect();
-        let text = table(&rows, &results);
+        let text = section(rows::of_one_server(), &results).unwrap();
         assert!(text.contains("| 3.00× | **no** | Tidekeep 300 MB, Redis 100 MB |"), "{text}");
-        let start: Vec<&Row> = every_row().filter(|row| row.is_called("start")).collect();
-        assert!(table(&start, &results).contains("| not measured | | |"));
+        assert!(text.contains("| not measured | | |"), "{text}");
+        assert!(section(rows::of_clusters(), &results).is_none());
     }
 }

@@ -59,10 +59,10 @@ impl Results {
         self.scenes.insert(scene.to_owned(), conditions.to_owned());
     }
 
-    /// A paragraph on how everything was measured; scenes are named where they differ.
-    pub(super) fn conditions(&self) -> String {
+    /// A paragraph on how these scenes were measured; they are named where they differ.
+    pub(super) fn conditions(&self, scenes: &[String]) -> String {
         let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (scene, conditions) in &self.scenes {
+        for (scene, conditions) in self.scenes.iter().filter(|it| scenes.contains(it.0)) {
             kinds.entry(conditions).or_default().push(scene);
         }
         let one = kinds.len() == 1;
@@ -122,9 +122,11 @@ mod tests {
         assert_eq!(again.spread("a/b").unwrap().median, 3.0);
         assert_eq!(again.curve("c"), [(1.0, 5.0)]);
         results.state_conditions("get-1", "quietly");
-        assert_eq!(results.conditions(), "Measured by `cargo xtask bench`: quietly.");
         results.state_conditions("get-16", "loudly");
-        assert!(results.conditions().contains("loudly (get-16)."));
+        let both = ["get-1", "get-16"].map(str::to_owned);
+        let one = "Measured by `cargo xtask bench`: quietly.";
+        assert_eq!(results.conditions(&both[..1]), one);
+        assert!(results.conditions(&both).contains("loudly (get-16)."));
         assert!(again.spread("x").is_none() && again.curve("x").is_empty());
     }
 }

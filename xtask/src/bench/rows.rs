@@ -75,10 +75,19 @@ const fn keys(id: &'static str, what: &'static str, of: Named, to: Named) -> Row
 
 /// Every row, in the table's order.
 pub(super) fn every_row() -> impl Iterator<Item = &'static Row> {
-    SERVER.iter().chain(&cluster::ROWS)
+    SERVER.iter().chain(of_clusters())
 }
 
 /// Those of one server.
+pub(super) fn of_one_server() -> &'static [Row] {
+    &SERVER
+}
+
+/// Those of several nodes that keep one store.
+pub(super) fn of_clusters() -> &'static [Row] {
+    &cluster::ROWS
+}
+
 static SERVER: [Row; 39] = [
     arms(
         "resp-get-16",
