@@ -18,6 +18,9 @@ const { outputFiles } = await build({
   minify: process.env.TIDEKEEP_FLAVOUR !== "debug",
   format: "esm",
   target: "es2022",
+  loader: { ".wasm": "file" },
+  assetNames: "[name]-[hash]",
+  publicPath: "/",
   legalComments: "none",
   logLevel: "warning",
 });
@@ -28,6 +31,12 @@ rmSync(path("dist"), { recursive: true, force: true });
 mkdirSync(path("dist"));
 let html = readFileSync(path("index.html"), "utf8");
 for (const [name, contents] of assets) {
+  if (name.endsWith(".wasm")) {
+    // Named by its content already; asked for before the script that compiles it has come.
+    html = html.replace("</title>", `</title>\n    <link rel="preload" href="/${name}" as="fetch" type="application/wasm" crossorigin>`);
+    writeFileSync(path(`dist/${name}`), contents);
+    continue;
+  }
   const hash = createHash("sha256").update(contents).digest("hex").slice(0, 10);
   const [stem, extension] = name.split(".");
   const hashed = `${stem}-${hash}.${extension}`;

@@ -9,10 +9,11 @@ import { Frame } from "./view/frame.js";
 import { Help } from "./view/help.js";
 import { Palette } from "./view/palette.js";
 import { Theme } from "./view/theme.js";
+import { storedDelimiter } from "./view/keys.js";
 import { addViews } from "./views.js";
 
 const url = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`;
-const session = new Session(url);
+const session = new Session(url, storedDelimiter());
 const actions = new Actions();
 const frame = new Frame(actions);
 

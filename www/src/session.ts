@@ -1,18 +1,18 @@
 // The page's one connection: it feeds the tree, the rows and the log from the store, and tells the
 // views when there is something new to draw. Knows the package's public surface and no element.
 
-import { connect } from "tidekeep";
+import { connect, init } from "tidekeep/slim";
+import module from "tidekeep/tidekeep.wasm";
 import type { Client, Entry, WatchEvent } from "tidekeep";
 
+import { Listing } from "./listing.js";
 import { fromRaw, toRaw } from "./model/bytes.js";
 import type { Raw } from "./model/bytes.js";
-import { Rows } from "./model/rows.js";
-import type { Change } from "./model/rows.js";
-import { DELIMITER, Tree } from "./model/tree.js";
-import type { Node } from "./model/tree.js";
+import type { Change } from "./model/row.js";
+import { isFolder, Tree } from "./model/tree.js";
+import type { Folder } from "./model/tree.js";
 
-const CHILDREN_PAGE = 500;
-const ROWS_PAGE = 200;
+const CHILDREN_PAGE = 1000;
 const LOG_MAX = 1000;
 const PING_MS = 5000;
 
@@ -27,8 +27,8 @@ export type Part = "tree" | "rows" | "log" | "connection" | "entry";
 
 export class Session {
   readonly client: Client;
-  readonly tree = new Tree();
-  rows = new Rows("", "");
+  tree: Tree;
+  listing: Listing;
   /** Newest last. */
   log: Logged[] = [];
   /** Changes seen since the page was opened. */
@@ -38,11 +38,15 @@ export class Session {
   roundTripMs: number | undefined;
   #held: Logged[] = [];
   /** Folders that the server is being asked about, and whether it must be asked again. */
-  readonly #asking = new Map<Node, boolean>();
+  readonly #asking = new Map<Folder, boolean>();
   readonly #listeners = new Set<(part: Part, change?: Change) => void>();
 
-  constructor(url: string) {
+  constructor(url: string, delimiter: Raw) {
+    // By itself it is smaller than as text within the script, and compiles as it streams in.
+    void init(module);
     this.client = connect(url);
+    this.tree = new Tree(delimiter);
+    this.listing = this.#list("", "");
     this.client.on("state", () => this.#tell("connection"));
     void this.#follow();
     setInterval(() => void this.#ping(), PING_MS);
@@ -53,42 +57,46 @@ export class Session {
     this.#listeners.add(listener);
   }
 
-  /** Shows the keys below another prefix, or those of them that pass the filter. */
+  /** Lists the keys below another prefix, or those of them that pass the filter. */
   choose(prefix: Raw, filter: string): void {
-    this.rows = new Rows(prefix, filter);
-    void this.loadRows();
-    void this.#count(this.rows);
+    if (prefix === this.listing.prefix && filter === this.listing.filter) return;
+    this.#relist(prefix, filter);
+  }
+
+  /** Parts keys by another text. */
+  delimit(delimiter: Raw): void {
+    this.tree = new Tree(delimiter);
+    this.#loadAll(new Set());
   }
 
   /** Fetches the next page of a folder. */
-  async loadNode(node: Node): Promise<void> {
-    if (node.loading) return;
-    this.tree.begin(node);
+  async loadFolder(folder: Folder): Promise<void> {
+    if (folder.loading) return;
+    const { tree } = this;
+    tree.begin(folder);
     this.#tell("tree");
     try {
-      const names = this.client.children(fromRaw(node.raw), DELIMITER, { pageSize: CHILDREN_PAGE });
-      const page = await names.page(node.after);
+      const options = { pageSize: CHILDREN_PAGE };
+      const names = this.client.children(fromRaw(folder.raw), fromRaw(tree.delimiter), options);
+      const page = await names.page(folder.after);
       const items = page.items.map(({ keyBytes, branch }) => ({ raw: toRaw(keyBytes), branch }));
-      this.tree.install(node, { items, revision: page.revision, after: page.after });
+      tree.install(folder, { items, revision: page.revision, after: page.after });
     } catch {
-      this.tree.fail(node);
+      tree.fail(folder);
     }
     this.#tell("tree");
   }
 
-  /** Fetches the next page of rows. */
-  async loadRows(): Promise<void> {
-    const rows = this.rows;
-    if (rows.loading) return;
-    rows.begin();
-    this.#tell("rows");
-    try {
-      const entries = this.client.scan({ prefix: fromRaw(rows.prefix) }, { pageSize: ROWS_PAGE });
-      rows.install(await entries.page(rows.after));
-    } catch {
-      rows.fail();
+  /** Opens the folders on the way to a key, so that its line is there. */
+  async unfold(raw: Raw): Promise<void> {
+    const { tree } = this;
+    for (const above of ["", ...tree.wayTo(raw)]) {
+      const folder = tree.node(above);
+      if (!folder || !isFolder(folder)) return;
+      if (!folder.open) tree.setOpen(folder, true);
+      if (!folder.loaded) await this.loadFolder(folder);
     }
-    this.#tell("rows");
+    this.#tell("tree");
   }
 
   /** Stops the log, or goes on with what happened meanwhile. */
@@ -120,10 +128,10 @@ export class Session {
       case "caught-up":
         this.revision = event.revision;
         this.#tell("connection");
-        if (!this.tree.root.loaded) this.#loadAll(new Set());
+        if (!this.tree.root.loaded && !this.tree.root.loading) this.#loadAll(new Set());
         break;
       case "reset":
-        this.#loadAll(this.tree.reset());
+        this.#loadAll(this.tree.open());
         break;
       case "entry":
         break;
@@ -139,7 +147,7 @@ export class Session {
     for (const folder of this.tree.apply({ raw, revision: change.revision, removed })) {
       void this.#pruneIfEmpty(folder);
     }
-    if (this.rows.apply(change, performance.now())) this.#tell("rows");
+    if (this.listing.apply(change, performance.now())) this.#tell("rows");
     const logged = { at: this.client.serverTime(), change };
     this.seen += 1;
     if (this.paused) this.#held = [...this.#held, logged].slice(-LOG_MAX);
@@ -156,7 +164,7 @@ export class Session {
   }
 
   /** Only the server knows whether a folder that was never opened has lost its last key. */
-  async #pruneIfEmpty(folder: Node): Promise<void> {
+  async #pruneIfEmpty(folder: Folder): Promise<void> {
     // Thousands of keys may go at once: one question at a time, and one more for what came meanwhile.
     const asked = this.#asking.has(folder);
     this.#asking.set(folder, asked);
@@ -172,22 +180,30 @@ export class Session {
     this.#tell("tree");
   }
 
+  /** Begins anew with what is there; these folders stay open. */
   #loadAll(open: Set<Raw>): void {
-    const load = async (node: Node) => {
-      await this.loadNode(node);
-      for (const child of node.children) {
-        if (!open.has(child.raw)) continue;
-        child.open = true;
+    const tree = new Tree(this.tree.delimiter);
+    const load = async (folder: Folder) => {
+      await this.loadFolder(folder);
+      for (const child of folder.children) {
+        if (!isFolder(child) || !open.has(child.raw)) continue;
+        tree.setOpen(child, true);
         await load(child);
       }
     };
-    void load(this.tree.root);
-    this.choose(this.rows.prefix, this.rows.filter);
+    this.tree = tree;
+    void load(tree.root);
+    this.#relist(this.listing.prefix, this.listing.filter);
   }
 
-  async #count(rows: Rows): Promise<void> {
-    rows.total = await this.client.count({ prefix: fromRaw(rows.prefix) }).catch(() => undefined);
+  #relist(prefix: Raw, filter: string): void {
+    this.listing.end();
+    this.listing = this.#list(prefix, filter);
     this.#tell("rows");
+  }
+
+  #list(prefix: Raw, filter: string): Listing {
+    return new Listing(this.client, prefix, filter, () => this.#tell("rows"));
   }
 
   async #ping(): Promise<void> {

@@ -2,19 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 
-import { build } from "esbuild";
+import { load } from "./models.mjs";
 
-const folder = fileURLToPath(new URL("../src/model", import.meta.url));
-const names = ["bytes", "cluster", "rows", "time", "tree", "value"];
-const { outputFiles } = await build({
-  stdin: { contents: names.map((name) => `export * from "./${name}.js";`).join("\n"), resolveDir: folder },
-  bundle: true,
-  write: false,
-  format: "esm",
-});
-const model = await import(`data:text/javascript,${encodeURIComponent(outputFiles[0].text)}`);
+const model = await load("model/bytes", "model/cluster", "model/time", "model/tree", "model/value");
 
 test("keys are shown so that each can be typed again, whatever its bytes", () => {
   const shown = new Set();
@@ -91,7 +82,7 @@ const removal = (raw, revision) => ({ raw, revision, removed: true });
 const children = (tree) => tree.root.children.map(({ raw }) => raw);
 
 test("the tree takes changes over, those amid a load too", () => {
-  const tree = new model.Tree();
+  const tree = new model.Tree("/");
   tree.begin(tree.root);
   tree.apply(put("c", 12));
   tree.apply(removal("a", 13));
@@ -106,10 +97,51 @@ test("the tree takes changes over, those amid a load too", () => {
 });
 
 test("a key behind the last page waits for its page", () => {
-  const tree = new model.Tree();
+  const tree = new model.Tree("/");
   tree.begin(tree.root);
   tree.install(tree.root, page(["a", "c"], 10, "c"));
   tree.apply(put("z", 11));
   tree.apply(put("b", 12));
   assert.deepEqual(children(tree), ["a", "b", "c"]);
+});
+
+test("a tree finds the line at any place, and the place of any key", () => {
+  const tree = new model.Tree("/");
+  tree.begin(tree.root);
+  tree.install(tree.root, page(["a/", "b", "c/", "d"], 10));
+  for (const name of ["a/", "c/"]) {
+    const folder = tree.node(name);
+    tree.setOpen(folder, true);
+    tree.begin(folder);
+    tree.install(folder, page([`${name}x/`, `${name}y`], 10));
+  }
+  tree.setOpen(tree.node("c/x/"), true);
+  tree.begin(tree.node("c/x/"));
+  tree.install(tree.node("c/x/"), page([], 10));
+  const lines = Array.from({ length: tree.length }, (_, index) => tree.line(index));
+  const shown = lines.map(({ kind, node, level }) => `${level} ${kind === "node" ? node.raw : kind}`);
+  assert.deepEqual(shown, ["1 a/", "2 a/x/", "2 a/y", "1 b", "1 c/", "2 c/x/", "3 empty", "2 c/y", "1 d"]);
+  assert.equal(tree.line(tree.length), undefined);
+  lines.forEach(({ kind, node }, index) => kind === "node" && assert.equal(tree.indexOf(node.raw), index, node.raw));
+  assert.equal(tree.indexOf("a/x/deep"), undefined);
+});
+
+test("a tree is parted by whatever text parts keys", () => {
+  const tree = new model.Tree("::");
+  tree.begin(tree.root);
+  tree.install(tree.root, { items: [{ raw: "app::", branch: true }], revision: 1, after: undefined });
+  tree.apply(put("app::one", 2));
+  tree.apply(put("lib::x::y", 3));
+  assert.deepEqual(children(tree), ["app::", "lib::"]);
+  assert.equal(tree.parentOf("lib::x::y"), "lib::x::");
+  assert.equal(tree.parentOf("lib::"), "");
+  assert.deepEqual(tree.wayTo("lib::x::y"), ["lib::", "lib::x::"]);
+});
+
+test("values go to every form and back", () => {
+  const value = Uint8Array.from({ length: 200 }, (_, index) => index);
+  for (const form of ["hex", "base64"]) assert.deepEqual(model.fromForm(model.toForm(value, form), form), value, form);
+  assert.equal(typeof model.fromForm("{", "json"), "string");
+  assert.equal(typeof model.fromForm("a b!", "base64"), "string");
+  assert.match(model.guess(new TextEncoder().encode("0190b5c0-1111-7abc-8def-0123456789ab")), /UUID, version 7/);
 });

@@ -20,6 +20,13 @@ export function fromRaw(raw: Raw): Uint8Array {
   return Uint8Array.from(raw, (char) => char.charCodeAt(0));
 }
 
+/** The first key behind all that begin with a prefix; undefined when they reach the last key. */
+export function prefixEnd(prefix: Raw): Raw | undefined {
+  const kept = prefix.replace(/\xff+$/, "");
+  if (kept === "") return undefined;
+  return kept.slice(0, -1) + String.fromCharCode(kept.charCodeAt(kept.length - 1) + 1);
+}
+
 /** The text of UTF-8 bytes; undefined when they are no UTF-8. */
 export function strictText(bytes: Uint8Array): string | undefined {
   try {

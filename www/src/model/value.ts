@@ -1,9 +1,17 @@
 // Values as people look at them: what kind they are, a line to show, a hex dump to edit.
 
-import { strictText } from "./bytes.js";
+import { fromRaw, strictText, toRaw } from "./bytes.js";
 
 /** How a value can be shown and edited. */
-export type Form = "text" | "json" | "hex";
+export type Form = "text" | "json" | "hex" | "base64";
+
+/** All forms, with their names. */
+export const FORMS: readonly (readonly [Form, string])[] = [
+  ["text", "Text"],
+  ["json", "JSON"],
+  ["hex", "Hex"],
+  ["base64", "Base64"],
+];
 
 const PREVIEW_BYTES = 256;
 const HEX_COLUMNS = 16;
@@ -46,6 +54,44 @@ export function prettyJson(text: string): string {
 export function survivesPretty(text: string): boolean {
   const compact = (json: string) => json.replace(/"(?:[^"\\]|\\.)*"|\s+/g, (part) => (part[0] === '"' ? part : ""));
   return jsonProblem(text) === undefined && compact(JSON.stringify(JSON.parse(text))) === compact(text);
+}
+
+/** A value as text in a form to edit; bytes that are no text are lost in "text" and "json". */
+export function toForm(value: Uint8Array, form: Form): string {
+  if (form === "hex") return toHex(value);
+  if (form === "base64") return toBase64(value);
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(value);
+}
+
+/** What a text in a form stands for; a sentence where it stands for nothing. */
+export function fromForm(text: string, form: Form): Uint8Array | string {
+  if (form === "hex") return fromHex(text) ?? "This is not whole bytes of hex digits.";
+  if (form === "base64") return fromBase64(text) ?? "This is no base64.";
+  const problem = form === "json" ? jsonProblem(text) : undefined;
+  return problem === undefined ? new TextEncoder().encode(text) : `No JSON yet: ${problem}`;
+}
+
+export function toBase64(value: Uint8Array): string {
+  return btoa(toRaw(value)).replace(/.{76}(?=.)/g, "$&\n");
+}
+
+/** Base64 as bytes, with or without padding and line breaks; undefined when it is none. */
+export function fromBase64(text: string): Uint8Array | undefined {
+  try {
+    return fromRaw(atob(text.replace(/\s+/g, "").replaceAll("-", "+").replaceAll("_", "/")));
+  } catch {
+    return undefined;
+  }
+}
+
+/** What else a text value may be: a time, a UUID, a number. Undefined when nothing is known. */
+export function guess(value: Uint8Array): string | undefined {
+  const text = value.length <= 64 ? strictText(value)?.trim() : undefined;
+  if (text === undefined) return undefined;
+  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return `UUID, version ${text[14]}`;
+  if (/^1[0-9]{9}$/.test(text)) return `maybe ${new Date(Number(text) * 1000).toISOString()}`;
+  if (/^1[0-9]{12}$/.test(text)) return `maybe ${new Date(Number(text)).toISOString()}`;
+  return /^-?\d+(\.\d+)?$/.test(text) ? "number" : undefined;
 }
 
 /** Hex bytes, sixteen a line. */

@@ -1,88 +1,216 @@
-// The keys: the tree, the list below a prefix, and the chosen key.
+// The keys: a tree by prefix, the list below a prefix, and the chosen key. What is chosen is in the address.
 
 import type { Address } from "../address.js";
 import { writeAddress } from "../address.js";
+import { Deeds } from "../deeds.js";
 import { h } from "../dom.js";
-import { percentDecode, percentEncode } from "../model/bytes.js";
+import { escapeKey, parseKey, percentDecode, percentEncode } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
-import { parentOf } from "../model/tree.js";
+import { listWords } from "../model/equivalents.js";
+import { isFolder } from "../model/tree.js";
 import type { Session } from "../session.js";
-import { EditorView } from "./editor.js";
 import type { Frame } from "./frame.js";
+import { howTo } from "./how.js";
+import { KeyPane } from "./key/pane.js";
+import type { Tab } from "./key/pane.js";
+import { menu } from "./menu.js";
 import { RowsView } from "./rows.js";
+import { toast } from "./toast.js";
 import { TreeView } from "./tree.js";
 import type { View } from "./view.js";
+
+const STORED_DELIMITER = "delimiter";
+const STORED_FLAT = "flat";
+/** A filter is taken over once typing rests. */
+const REST_MS = 150;
+
+/** What parts keys, as it was chosen the last time. */
+export function storedDelimiter(): Raw {
+  return parseKey(localStorage.getItem(STORED_DELIMITER) ?? "/") || "/";
+}
 
 export class KeysView implements View {
   readonly name = "keys";
   readonly title = "Keys";
   readonly key = "k";
   readonly places = ["k", "p"];
-  readonly element: HTMLElement;
+  readonly element = h("div", { id: "keys" });
   readonly #tree: TreeView;
   readonly #rows: RowsView;
-  readonly #editor: EditorView;
-  readonly #filter = h("input", {
-    id: "filter",
-    type: "search",
-    placeholder: "Filter keys  /",
-    "aria-label": "Filter keys",
-    autocomplete: "off",
-    spellcheck: "false",
-  });
+  readonly #pane: KeyPane;
+  readonly #deeds: Deeds;
+  readonly #prefix = field("Prefix", { id: "prefix", placeholder: "all keys" });
+  readonly #filter = field("Filter keys", { id: "filter", type: "search", placeholder: "contains  /" });
+  readonly #delimiter = field("Delimiter", { id: "delimiter", maxlength: 16, title: "What parts keys into folders" });
+  readonly #flat = h("button", { type: "button", "aria-pressed": "false" }, "Flat");
+  #typing: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     readonly session: Session,
     readonly frame: Frame,
   ) {
-    this.#editor = new EditorView(session, (raw) => {
-      this.#rows.chosen = raw;
-      this.frame.stale();
-      if (raw !== undefined) history.replaceState(null, "", writeAddress("k", percentEncode(raw)));
-    });
-    this.#rows = new RowsView(session, (raw) => void this.#editor.open(raw));
-    this.#tree = new TreeView(session, (node) => {
-      if (node.branch) this.#choose(node.raw);
-      else void this.#editor.open(node.raw);
-      this.#tree.selected = node.raw;
-    });
-    this.#filter.addEventListener("input", () => session.choose(session.rows.prefix, this.#filter.value));
-    const create = () => this.#editor.create(session.rows.prefix);
-    this.element = h(
-      "div",
-      { id: "keys" },
-      h("nav", { "aria-label": "Keys by prefix" }, this.#filter, h("button", { id: "new", type: "button", click: create }, "New key"), this.#tree.element),
-      this.#rows.element,
-      this.#editor.element,
+    this.#deeds = new Deeds(session.client, (deed) =>
+      toast(
+        deed.text,
+        { name: "Undo", run: () => this.#undo() },
+        { name: "How", run: () => toast(deed.how.cli, { name: "Copy", run: () => navigator.clipboard.writeText(deed.how.cli) }) },
+      ),
     );
-    session.listen((part, change) => {
-      if (part === "entry" && change) this.#editor.changed(change);
+    this.#pane = new KeyPane(session, this.#deeds, (raw, tab) => this.#shows(raw, tab));
+    this.#rows = new RowsView(session, (raw) => void this.#pane.open(raw));
+    this.#tree = new TreeView(session, (node) => {
+      if (isFolder(node)) this.#choose(node.raw);
+      else void this.#pane.open(node.raw);
     });
-    const here = (title: string, keys: string, run: () => void) =>
-      frame.actions.add({ group: this.title, title, keys, run, ready: () => frame.shows(this) });
-    here("Filter the keys", "/", () => this.#filter.focus());
-    here("To the tree", "t", () => this.#tree.focus());
-    here("New key", "n", create);
-    here("Edit the value", "e", () => this.#editor.edit());
+    this.#build();
+    session.listen((part, change) => {
+      if (part === "entry" && change) this.#pane.changed(change);
+    });
+    this.#offer();
   }
 
-  show({ place, rest }: Address): void {
+  show({ place, rest, query }: Address): void {
     const raw = percentDecode(rest);
-    if (raw === undefined || place === this.name || place === "") return;
-    this.session.choose(place === "p" ? raw : parentOf(raw), this.#filter.value);
-    this.#tree.selected = raw;
-    if (place === "k") void this.#editor.open(raw);
+    if (raw === undefined || (place !== "k" && place !== "p")) return;
+    if (place === "p") this.#list(raw);
+    else {
+      const revision = Number(query.get("rev")) || undefined;
+      const history = revision !== undefined || query.get("tab") === "history";
+      // A list in which the key is seen already stays.
+      if (this.session.listing.indexOf(raw) === undefined) this.#list(this.session.tree.parentOf(raw));
+      if (raw !== this.#pane.raw || history) void this.#pane.open(raw, history ? "history" : "value", revision);
+    }
+    void this.session.unfold(raw).then(() => this.frame.shows(this) && this.#tree.reveal(raw));
   }
 
   hide(): void {}
 
   draw(): void {
-    this.#tree.draw();
+    if (!this.#flatNow) this.#tree.draw();
     this.#rows.draw();
   }
 
-  #choose(prefix: Raw): void {
-    this.session.choose(prefix, this.#filter.value);
-    history.replaceState(null, "", writeAddress("p", percentEncode(prefix)));
+  #build(): void {
+    const create = h("button", { id: "new", type: "button", class: "primary", click: () => this.#create() }, "New key");
+    const how = menu("How", "How to list these elsewhere", () => howTo([listWords(this.session.listing.prefix)]));
+    this.#rows.bar.append(
+      h("label", { class: "field grow" }, h("span", {}, "Prefix"), this.#prefix),
+      h("label", { class: "field" }, h("span", {}, "Contains"), this.#filter),
+      how,
+      create,
+    );
+    this.#prefix.addEventListener("input", () => this.#typed());
+    this.#filter.addEventListener("input", () => this.#typed());
+    this.#delimiter.value = escapeKey(this.session.tree.delimiter);
+    this.#delimiter.addEventListener("change", () => this.#delimit());
+    this.#flat.addEventListener("click", () => this.#setFlat(!this.#flatNow));
+    const tools = h("div", { class: "bar tools" }, this.#flat, h("label", { class: "field" }, h("span", {}, "Delimiter"), this.#delimiter));
+    const tree = h("nav", { "aria-label": "Keys by prefix" }, this.#tree.element);
+    this.element.append(h("div", { id: "browse" }, tools, tree), this.#rows.element, this.#pane.element);
+    this.#setFlat(localStorage.getItem(STORED_FLAT) === "yes");
   }
+
+  #offer(): void {
+    const { actions } = this.frame;
+    const group = this.title;
+    const shown = () => this.frame.shows(this);
+    const offer = (title: string, keys: string | undefined, run: () => void, ready = shown) =>
+      actions.add({ group, title, run, ready, ...(keys !== undefined && { keys }) });
+    offer("Filter the keys", "/", () => this.#filter.focus());
+    offer("Go to a prefix", "p", () => this.#prefix.select());
+    offer("To the tree", "t", () => this.#tree.focus(), () => shown() && !this.#flatNow);
+    offer("To the list", "l", () => this.#rows.focus());
+    offer("Next key in the list", "j", () => this.#rows.move(1));
+    offer("Previous key in the list", "k", () => this.#rows.move(-1));
+    offer("One level up", "u", () => this.#choose(this.session.tree.parentOf(this.session.listing.prefix)));
+    offer("New key", "n", () => this.#create());
+    offer("Tree or flat list", "f", () => this.#setFlat(!this.#flatNow));
+    this.#pane.offer(actions, group, shown);
+    offer("Undo the last write", "z", () => void this.#undo(), () => shown() && this.#deeds.last !== undefined);
+    actions.add({ group, title: "Leave the field, the form or the key", keys: "Escape", whileTyping: true, ready: shown, run: () => this.#escape() });
+  }
+
+  #create(): void {
+    this.#pane.create(this.session.listing.prefix);
+  }
+
+  async #undo(): Promise<void> {
+    try {
+      const { text, raw, before } = await this.#deeds.undo();
+      toast(`Taken back: ${text}`);
+      if (before || this.#pane.raw === raw) await this.#pane.open(raw);
+    } catch (error) {
+      toast(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #escape(): void {
+    const { activeElement } = document;
+    const field = activeElement instanceof HTMLElement && activeElement.matches("input, select") ? activeElement : undefined;
+    if (field && !field.closest("form")) field.blur();
+    else this.#pane.leave();
+  }
+
+  /** Another key is shown: the address says so, and can be gone back from. */
+  #shows(raw: Raw | undefined, tab: Tab): void {
+    this.#rows.chosen = raw;
+    this.frame.stale();
+    const { prefix } = this.session.listing;
+    const query: Record<string, string> = tab === "history" ? { tab } : {};
+    const address =
+      raw !== undefined
+        ? writeAddress("k", percentEncode(raw), query)
+        : prefix === ""
+          ? writeAddress(this.name)
+          : writeAddress("p", percentEncode(prefix));
+    if (address !== location.hash.replace(/([?&])rev=\d+/, "$1tab=history")) history.pushState(null, "", address);
+  }
+
+  /** Lists a prefix that was chosen in the tree or by a key. */
+  #choose(prefix: Raw): void {
+    this.#list(prefix);
+    history.pushState(null, "", prefix === "" ? writeAddress(this.name) : writeAddress("p", percentEncode(prefix)));
+  }
+
+  #list(prefix: Raw): void {
+    this.#prefix.value = escapeKey(prefix);
+    this.session.choose(prefix, this.#filter.value);
+    this.#rows.restart();
+  }
+
+  #typed(): void {
+    clearTimeout(this.#typing);
+    this.#typing = setTimeout(() => {
+      const prefix = parseKey(this.#prefix.value);
+      this.#prefix.setAttribute("aria-invalid", String(prefix === undefined));
+      if (prefix === undefined) return;
+      this.session.choose(prefix, this.#filter.value);
+      this.#rows.restart();
+    }, REST_MS);
+  }
+
+  #delimit(): void {
+    const delimiter = parseKey(this.#delimiter.value);
+    if (!delimiter) {
+      this.#delimiter.value = escapeKey(this.session.tree.delimiter);
+      return;
+    }
+    localStorage.setItem(STORED_DELIMITER, this.#delimiter.value);
+    this.session.delimit(delimiter);
+  }
+
+  get #flatNow(): boolean {
+    return this.element.classList.contains("flat");
+  }
+
+  #setFlat(flat: boolean): void {
+    this.element.classList.toggle("flat", flat);
+    this.#flat.setAttribute("aria-pressed", String(flat));
+    localStorage.setItem(STORED_FLAT, flat ? "yes" : "no");
+    this.frame.stale();
+  }
+}
+
+function field(label: string, props: Record<string, string | number>): HTMLInputElement {
+  return h("input", { type: "text", "aria-label": label, autocomplete: "off", spellcheck: "false", ...props });
 }

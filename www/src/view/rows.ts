@@ -1,114 +1,189 @@
-// The keys below the chosen prefix as a table, with a countdown for those that end.
+// The keys below the chosen prefix as a grid, however many they are: only the rows that are seen have
+// elements. A countdown for those that end, a flash for those that changed.
 
 import { h } from "../dom.js";
 import { escapeKey } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
-import type { Row } from "../model/rows.js";
+import type { Row } from "../model/row.js";
 import { countdown } from "../model/time.js";
 import { countText, sizeText } from "../model/value.js";
 import type { Session } from "../session.js";
+import { VirtualList } from "./virtual.js";
 
+const ROW_PX = 26;
 const FLASH_MS = 1600;
+const COLUMNS = ["Key", "Value", "Size", "Revision", "Ends in"];
+
+interface RowElement extends HTMLElement {
+  cells: HTMLElement[];
+  shown: Row | undefined;
+}
 
 export class RowsView {
   readonly element = h("section", { id: "rows", "aria-label": "Keys below the chosen prefix" });
+  readonly bar = h("div", { class: "bar" });
+  readonly #grid = h("div", { class: "grid", role: "grid", "aria-label": "Keys" });
+  readonly #scroller = h("div", { class: "scroll", role: "rowgroup" });
+  readonly #empty = h("div", { class: "empty" });
+  readonly #count = h("span", { class: "soft count", role: "status" });
+  readonly #list: VirtualList<RowElement>;
+  /** The row that has the tab stop. */
+  #current = 0;
   chosen: Raw | undefined;
 
   constructor(
     readonly session: Session,
     readonly choose: (raw: Raw) => void,
   ) {
+    this.#list = new VirtualList<RowElement>(this.#scroller, {
+      height: ROW_PX,
+      make: () => this.#make(),
+      fill: (element, index) => this.#fill(element, index),
+      look: (from, to) => session.listing.look(from, to),
+    });
+    const heads = COLUMNS.map((name) => h("span", { role: "columnheader" }, name));
+    this.#scroller.append(this.#list.body);
+    this.#grid.append(h("div", { class: "row head", role: "row", "aria-rowindex": 1 }, ...heads), this.#scroller);
+    this.#grid.addEventListener("keydown", (event) => this.#key(event));
+    this.element.append(this.bar, this.#count, this.#empty, this.#grid);
     setInterval(() => this.#tick(), 200);
   }
 
   draw(): void {
-    const { rows } = this.session;
-    const focused = this.element.contains(document.activeElement)
-      ? document.activeElement?.getAttribute("data-key")
-      : null;
-    const scroll = this.element.scrollTop;
-    const total = rows.total === undefined ? "" : `${countText(rows.total)} keys`;
-    this.element.replaceChildren(
-      h(
-        "div",
-        { class: "bar" },
-        h("h2", {}, rows.prefix === "" ? "All keys" : escapeKey(rows.prefix)),
-        h("span", { class: "soft" }, rows.filter ? `${rows.rows.length} pass the filter` : total),
-      ),
-      rows.rows.length > 0 ? this.#table(rows.rows) : this.#empty(),
-      ...this.#more(),
-    );
-    this.element.scrollTop = scroll;
-    if (focused) this.#button(focused)?.focus();
+    const { listing } = this.session;
+    const { length } = listing;
+    this.#grid.setAttribute("aria-rowcount", String(length + 1));
+    this.#list.count = length;
+    this.#current = Math.max(0, Math.min(this.#current, length - 1));
+    this.#scroller.hidden = length === 0;
+    this.#empty.hidden = length > 0;
+    if (length === 0) this.#empty.replaceChildren(...this.#nothing());
+    const count = this.#counted();
+    if (this.#count.textContent !== count) this.#count.textContent = count;
+    this.#list.drawNow();
   }
 
-  #table(rows: Row[]): HTMLElement {
-    const head = h(
-      "tr",
-      {},
-      h("th", { scope: "col" }, "Key"),
-      h("th", { scope: "col" }, "Value"),
-      h("th", { scope: "col", class: "number wide" }, "Size"),
-      h("th", { scope: "col", class: "number wide" }, "Revision"),
-      h("th", { scope: "col", class: "number" }, "Ends in"),
-    );
-    const body = h("tbody", {}, ...rows.map((row) => this.#row(row)));
-    return h("table", {}, h("thead", {}, head), body);
+  /** Another list is shown: from its top. */
+  restart(): void {
+    this.#current = 0;
+    this.#list.home();
+    this.draw();
   }
 
-  #row(row: Row): HTMLElement {
-    const changed = row.changedAt > 0 && performance.now() - row.changedAt < FLASH_MS;
-    const classes = [row.raw === this.chosen && "chosen", changed && "changed"].filter(Boolean);
-    const key = escapeKey(row.raw);
-    const open = () => this.choose(row.raw);
-    return h(
-      "tr",
-      { class: classes.join(" ") || undefined },
-      h("td", {}, h("button", { type: "button", "data-key": key, title: key, click: open }, key)),
-      h("td", { title: row.preview }, row.preview),
-      h("td", { class: "number wide" }, sizeText(row.bytes)),
-      h("td", { class: "number wide" }, String(row.revision)),
-      h("td", { class: "number", "data-ends": row.expiresAt }, this.#left(row.expiresAt)),
-    );
+  focus(): void {
+    this.#list.reveal(this.#current);
+    this.#list.element(this.#current)?.focus();
   }
 
-  #empty(): HTMLElement {
-    const { rows } = this.session;
-    if (rows.loading || !rows.loaded) return h("p", { class: "empty" }, "Loading …");
-    if (rows.filter) return h("p", { class: "empty" }, "No key looked at so far passes the filter.");
-    return h(
-      "p",
-      { class: "empty" },
-      "No keys here yet. Press ",
-      h("kbd", {}, "n"),
-      " to make one, or type ",
-      h("code", {}, 'tidekeep put name "John Doe"'),
-      " in a terminal and watch it appear.",
-    );
+  /** Goes so many rows on. */
+  move(by: number): void {
+    this.#current = Math.max(0, Math.min(this.#current + by, this.session.listing.length - 1));
+    this.draw();
+    this.focus();
   }
 
-  /** A button for what is not loaded, if there is something. */
-  #more(): HTMLElement[] {
-    const { rows } = this.session;
-    const load = () => void this.session.loadRows();
-    if (!rows.failed && !rows.after) return [];
-    const text = rows.failed ? "Not loaded; retry" : "More keys";
-    const button = h("button", { type: "button", click: load, disabled: rows.loading }, text);
-    return [h("p", { class: "note" }, button)];
+  #make(): RowElement {
+    const cells = COLUMNS.map(() => h("span", { role: "gridcell" }));
+    const element = h("div", { class: "row", role: "row" }, ...cells);
+    element.addEventListener("click", () => {
+      this.#current = Number(element.dataset["index"]);
+      this.#open();
+    });
+    element.addEventListener("animationend", () => element.classList.remove("changed"));
+    return Object.assign(element, { cells, shown: undefined });
   }
 
-  #left(expiresAt: number | undefined): string {
-    return expiresAt === undefined ? "" : countdown(expiresAt - this.session.client.serverTime());
-  }
-
-  #tick(): void {
-    for (const cell of this.element.querySelectorAll<HTMLElement>("[data-ends]")) {
-      cell.textContent = this.#left(Number(cell.dataset.ends));
+  #fill(element: RowElement, index: number): void {
+    const row = this.session.listing.at(index);
+    element.setAttribute("aria-rowindex", String(index + 2));
+    element.tabIndex = index === this.#current ? 0 : -1;
+    element.setAttribute("aria-selected", String(row !== undefined && row.raw === this.chosen));
+    const [key, value, size, revision, ends] = element.cells;
+    if (row === undefined || row !== element.shown) {
+      const flash = row && row.changedAt > 0 && performance.now() - row.changedAt < FLASH_MS;
+      element.classList.remove("changed");
+      if (flash) {
+        // Begun anew even when the last flash is not over.
+        void element.offsetWidth;
+        element.classList.add("changed");
+      }
+      element.shown = row;
+      element.classList.toggle("unknown", row === undefined);
+      if (row) element.dataset["key"] = escapeKey(row.raw);
+      else delete element.dataset["key"];
+      const bare = row?.preview === undefined;
+      key!.textContent = row ? escapeKey(row.raw) : "…";
+      key!.title = row ? escapeKey(row.raw) : "";
+      value!.textContent = row?.preview ?? "";
+      size!.textContent = row && !bare ? sizeText(row.bytes) : "";
+      revision!.textContent = row ? String(row.revision) : "";
+      ends!.textContent = row ? this.#ends(row) : "";
     }
   }
 
-  #button(key: string): HTMLElement | undefined {
-    const buttons = this.element.querySelectorAll<HTMLElement>("[data-key]");
-    return [...buttons].find((button) => button.dataset.key === key);
+  #ends(row: Row): string {
+    if (row.leased) return "lease";
+    return row.expiresAt === undefined ? "" : countdown(row.expiresAt - this.session.client.serverTime());
+  }
+
+  #counted(): string {
+    const { listing } = this.session;
+    const { total, searched } = listing;
+    const keys = total === undefined ? "counting …" : total === 1 ? "1 key" : `${countText(total)} keys`;
+    if (!searched) return keys;
+    const how = searched.done ? "" : searched.full ? ", more are not looked for" : `, ${countText(searched.keys)} searched so far`;
+    return `${countText(listing.length)} of ${keys} pass${how}`;
+  }
+
+  #nothing(): (Node | string)[] {
+    const { listing } = this.session;
+    if (listing.failed) {
+      return [h("button", { type: "button", click: () => listing.retry() }, "Not loaded: try again")];
+    }
+    if (listing.loading || !listing.loaded) return ["Loading …"];
+    if (listing.filter !== "") return ["No key passes the filter."];
+    return [
+      h("p", {}, "No keys here yet."),
+      h("p", {}, "Press ", h("kbd", {}, "n"), " to make one, or type this in a terminal and watch it appear:"),
+      h("pre", {}, 'tidekeep put name "John Doe"'),
+    ];
+  }
+
+  #open(): void {
+    const row = this.session.listing.at(this.#current);
+    if (!row) return;
+    this.chosen = row.raw;
+    this.draw();
+    this.choose(row.raw);
+  }
+
+  #key(event: KeyboardEvent): void {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { length } = this.session.listing;
+    const page = this.#list.page;
+    const moves: Record<string, number> = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -length,
+      End: length,
+    };
+    const move = moves[event.key];
+    if (move !== undefined) this.move(move);
+    else if (event.key === "Enter" || event.key === " ") this.#open();
+    else return;
+    event.preventDefault();
+  }
+
+  /** Countdowns run between draws. */
+  #tick(): void {
+    if (this.element.closest("[hidden]")) return;
+    for (const element of this.#scroller.querySelectorAll<RowElement>(".row")) {
+      const row = element.shown;
+      if (element.hidden || row?.expiresAt === undefined) continue;
+      const left = this.#ends(row);
+      if (element.cells[4]!.textContent !== left) element.cells[4]!.textContent = left;
+    }
   }
 }

@@ -1,107 +1,207 @@
-// The key tree as elements: the WAI-ARIA tree pattern with one tab stop and arrow keys.
+// The key tree as elements: the WAI-ARIA tree pattern with one tab stop, arrow keys and type-ahead. Only
+// the lines that are seen have elements.
 
 import { h } from "../dom.js";
 import { escapeKey } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
-import { nameOf } from "../model/tree.js";
-import type { Line, Node } from "../model/tree.js";
+import { isFolder, nameOf } from "../model/tree.js";
+import type { Folder, Line, Node } from "../model/tree.js";
 import type { Session } from "../session.js";
+import { VirtualList } from "./virtual.js";
 
-type NodeLine = Extract<Line, { kind: "node" }>;
+const LINE_PX = 24;
+const TYPE_AHEAD_MS = 700;
+const TYPE_AHEAD_LINES = 5000;
+const NOTES = {
+  more: "loading more …",
+  loading: "loading …",
+  empty: "no keys here",
+  failed: "not loaded: try again",
+};
 
-const NOTES = { more: "more …", loading: "loading …", empty: "no keys yet", failed: "not loaded; retry" };
+/** What a line is made of, kept with it so that it is filled and not made anew. */
+interface LineElement extends HTMLElement {
+  twist: HTMLElement;
+  label: HTMLElement;
+}
 
 export class TreeView {
-  readonly element = h("div", { id: "tree", role: "tree", "aria-label": "Keys by prefix" });
+  readonly element = h("div", { id: "tree" });
+  readonly #list: VirtualList<LineElement>;
+  readonly #empty = h("p", { class: "empty" });
   /** The line that has the tab stop. */
-  #current: Raw | undefined;
+  #current = 0;
+  #typed = { text: "", at: 0 };
   selected: Raw = "";
 
   constructor(
     readonly session: Session,
     readonly select: (node: Node) => void,
   ) {
+    this.#list = new VirtualList<LineElement>(this.element, {
+      height: LINE_PX,
+      make: () => this.#make(),
+      fill: (element, index) => this.#fill(element, index),
+    });
+    this.element.append(this.#empty, this.#list.body);
     this.element.addEventListener("keydown", (event) => this.#key(event));
   }
 
   draw(): void {
-    const focused = this.element.contains(document.activeElement);
-    const lines = this.session.tree.lines();
-    const nodes = this.#nodes();
-    if (!nodes.some(({ node }) => node.raw === this.#current)) this.#current = nodes[0]?.node.raw;
-    this.element.replaceChildren(...lines.map((line) => this.#line(line)));
-    if (focused) this.focus();
+    const { tree, client } = this.session;
+    const nodes = tree.root.children.length;
+    // A tree without an item is none: assistive technology would announce an empty widget.
+    if (nodes > 0) this.element.setAttribute("role", "tree");
+    else this.element.removeAttribute("role");
+    if (nodes > 0) this.element.setAttribute("aria-label", "Keys by prefix");
+    else this.element.removeAttribute("aria-label");
+    this.#empty.hidden = nodes > 0;
+    this.#list.body.hidden = nodes === 0;
+    if (nodes === 0) {
+      const waits = client.state === "ready" ? "Loading …" : "Waiting for the server …";
+      this.#empty.textContent = tree.root.loaded ? "No keys yet." : waits;
+      if (tree.root.failed) this.#empty.replaceChildren(this.#retry());
+      return;
+    }
+    this.#list.count = tree.length;
+    this.#current = Math.max(0, Math.min(this.#current, tree.length - 1));
+    this.#list.drawNow();
   }
 
   focus(): void {
-    this.element.querySelector<HTMLElement>('[tabindex="0"]')?.focus();
+    this.#list.reveal(this.#current);
+    this.#list.element(this.#current)?.focus();
   }
 
-  #line(line: Line): HTMLElement {
-    if (line.kind !== "node") {
-      const load = () => void this.session.loadNode(line.node);
-      const text = NOTES[line.kind];
-      const note =
-        line.kind === "more" || line.kind === "failed"
-          ? h("button", { type: "button", tabindex: -1, click: load }, text)
-          : text;
-      return h("div", { class: "note", role: "none", "--level": line.level - 1 }, note);
+  /** Shows the line of a key, if its folders are open. */
+  reveal(raw: Raw): void {
+    this.selected = raw;
+    const index = this.session.tree.indexOf(raw);
+    this.draw();
+    if (index === undefined) return;
+    this.#current = index;
+    this.#list.reveal(index);
+  }
+
+  #retry(): HTMLElement {
+    const load = () => void this.session.loadFolder(this.session.tree.root);
+    return h("button", { type: "button", click: load }, "Not loaded: try again");
+  }
+
+  #make(): LineElement {
+    const twist = h("span", { class: "twist", "aria-hidden": "true" });
+    const label = h("span", { class: "label" });
+    const element = h("div", { class: "line" }, twist, label);
+    element.addEventListener("click", () => {
+      this.#current = Number(element.dataset["index"]);
+      this.#open(this.#line());
+    });
+    return Object.assign(element, { twist, label });
+  }
+
+  #fill(element: LineElement, index: number): void {
+    const line = this.session.tree.line(index);
+    if (!line) return;
+    element.setAttribute("role", "treeitem");
+    element.setAttribute("aria-level", String(line.level));
+    element.style.setProperty("--level", String(line.level - 1));
+    element.tabIndex = index === this.#current ? 0 : -1;
+    const folder = line.kind === "node" && isFolder(line.node) ? line.node : undefined;
+    const selected = line.kind === "node" && line.node.raw === this.selected;
+    element.setAttribute("aria-selected", String(selected));
+    setOrRemove(element, "aria-expanded", folder && String(folder.open));
+    element.classList.toggle("note", line.kind !== "node");
+    element.twist.textContent = folder ? (folder.open ? "▾" : "▸") : "";
+    if (line.kind === "node") {
+      element.setAttribute("aria-posinset", String(line.position));
+      element.setAttribute("aria-setsize", String(line.size));
+      element.label.textContent = escapeKey(nameOf(line.node)) || "(the prefix itself)";
+    } else {
+      element.removeAttribute("aria-posinset");
+      element.removeAttribute("aria-setsize");
+      element.label.textContent = NOTES[line.kind];
+      // What comes into sight is loaded.
+      if (line.kind === "more") void this.session.loadFolder(line.node);
     }
-    const { node, level } = line;
-    const name = escapeKey(nameOf(node)) || "(the prefix itself)";
-    return h(
-      "div",
-      {
-        role: "treeitem",
-        tabindex: node.raw === this.#current ? 0 : -1,
-        "aria-level": level,
-        "aria-posinset": line.position,
-        "aria-setsize": line.size,
-        "aria-expanded": node.branch ? String(node.open) : undefined,
-        "aria-selected": String(node.raw === this.selected),
-        "--level": level - 1,
-        click: () => this.#open(node),
-      },
-      h("span", { class: "twist", "aria-hidden": "true" }, node.branch ? (node.open ? "▾" : "▸") : ""),
-      h("span", {}, name),
-    );
   }
 
-  #nodes(): NodeLine[] {
-    return this.session.tree.lines().filter((line): line is NodeLine => line.kind === "node");
+  #line(): Line | undefined {
+    return this.session.tree.line(this.#current);
   }
 
-  #open(node: Node): void {
-    this.#current = node.raw;
-    if (node.branch && this.selected === node.raw) this.#fold(node, !node.open);
-    else if (node.branch) this.#fold(node, true);
+  #open(line: Line | undefined): void {
+    if (!line) return;
+    if (line.kind !== "node") {
+      if (line.kind === "failed") void this.session.loadFolder(line.node);
+      return;
+    }
+    const { node } = line;
+    if (isFolder(node)) this.#fold(node, this.selected === node.raw ? !node.open : true);
+    this.selected = node.raw;
     this.select(node);
     this.draw();
+    this.#list.element(this.#current)?.focus();
   }
 
-  #fold(node: Node, open: boolean): void {
-    node.open = open;
-    if (open && !node.loaded) void this.session.loadNode(node);
+  #fold(folder: Folder, open: boolean): void {
+    this.session.tree.setOpen(folder, open);
+    if (open && !folder.loaded) void this.session.loadFolder(folder);
   }
 
   #key(event: KeyboardEvent): void {
-    const nodes = this.#nodes();
-    const at = nodes.findIndex(({ node }) => node.raw === this.#current);
-    const node = nodes[at]?.node;
-    if (!node || event.ctrlKey || event.metaKey || event.altKey) return;
-    let next: Node | undefined = node;
-    if (event.key === "ArrowDown") next = nodes[at + 1]?.node;
-    else if (event.key === "ArrowUp") next = nodes[at - 1]?.node;
-    else if (event.key === "Home") next = nodes[0]?.node;
-    else if (event.key === "End") next = nodes.at(-1)?.node;
-    else if (event.key === "ArrowRight" && node.branch && !node.open) this.#fold(node, true);
-    else if (event.key === "ArrowRight") next = node.branch ? nodes[at + 1]?.node : node;
-    else if (event.key === "ArrowLeft" && node.branch && node.open) this.#fold(node, false);
-    else if (event.key === "ArrowLeft") next = nodes.find((line) => line.node === node.parent)?.node;
-    else if (event.key === "Enter" || event.key === " ") this.#open(node);
-    else return;
+    const line = this.#line();
+    if (!line || event.ctrlKey || event.metaKey || event.altKey) return;
+    const folder = line.kind === "node" && isFolder(line.node) ? line.node : undefined;
+    const page = this.#list.page;
+    const moves: Record<string, number> = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -this.session.tree.length,
+      End: this.session.tree.length,
+    };
+    const move = moves[event.key];
+    if (move !== undefined) this.#move(move);
+    else if (event.key === "ArrowRight" && folder && !folder.open) this.#fold(folder, true);
+    else if (event.key === "ArrowRight") this.#move(folder ? 1 : 0);
+    else if (event.key === "ArrowLeft" && folder?.open) this.#fold(folder, false);
+    else if (event.key === "ArrowLeft") this.#toParent(line);
+    else if (event.key === "Enter" || event.key === " ") this.#open(line);
+    else if (!this.#typeAhead(event)) return;
     event.preventDefault();
-    this.#current = next?.raw ?? node.raw;
     this.draw();
+    this.focus();
   }
+
+  #move(by: number): void {
+    this.#current = Math.max(0, Math.min(this.#current + by, this.session.tree.length - 1));
+  }
+
+  #toParent(line: Line): void {
+    const above = line.kind === "node" ? line.node.parent : line.node;
+    const index = above && this.session.tree.indexOf(above.raw);
+    if (index !== undefined) this.#current = index;
+  }
+
+  /** Goes to the next line whose name begins with what is typed; only letters with Shift, since others are shortcuts. */
+  #typeAhead({ key, shiftKey, timeStamp }: KeyboardEvent): boolean {
+    if (!shiftKey || key.length !== 1) return false;
+    const again = timeStamp - this.#typed.at < TYPE_AHEAD_MS;
+    this.#typed = { text: ((again ? this.#typed.text : "") + key).toLowerCase(), at: timeStamp };
+    const { tree } = this.session;
+    for (let step = again ? 0 : 1; step < Math.min(tree.length, TYPE_AHEAD_LINES); step++) {
+      const index = (this.#current + step) % tree.length;
+      const line = tree.line(index);
+      if (line?.kind !== "node" || !escapeKey(nameOf(line.node)).toLowerCase().startsWith(this.#typed.text)) continue;
+      this.#current = index;
+      break;
+    }
+    return true;
+  }
+}
+
+function setOrRemove(element: HTMLElement, name: string, value: string | undefined): void {
+  if (value === undefined) element.removeAttribute(name);
+  else element.setAttribute(name, value);
 }

@@ -1,0 +1,33 @@
+// How to do the same in a terminal and in a program: lines to read and to copy.
+
+import { h } from "../dom.js";
+import type { Equivalent } from "../model/equivalents.js";
+import { toast } from "./toast.js";
+
+/** The lines of some actions. */
+export function howTo(actions: readonly Equivalent[]): HTMLElement[] {
+  return actions.map(({ what, cli, js }) =>
+    h(
+      "section",
+      { class: "how" },
+      h("h3", {}, what),
+      line("CLI", `Copy the command: ${what}`, cli),
+      line("JS", `Copy the call: ${what}`, js),
+    ),
+  );
+}
+
+/** Puts a text where it can be pasted from. */
+export async function copy(text: string, what: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast(`Copied ${what}`);
+  } catch {
+    toast("The browser did not allow copying.");
+  }
+}
+
+function line(name: string, label: string, text: string): HTMLElement {
+  const button = h("button", { type: "button", "aria-label": label, click: () => void copy(text, name) }, "Copy");
+  return h("div", { class: "how-line" }, h("span", { class: "soft" }, name), h("code", {}, text), button);
+}

@@ -1,0 +1,360 @@
+// One key: what the store knows of it, its value to read, a form to change it, and its history.
+
+import type { Entry } from "tidekeep";
+
+import type { Actions } from "../../actions.js";
+import type { Deeds } from "../../deeds.js";
+import { h } from "../../dom.js";
+import { escapeKey, toRaw } from "../../model/bytes.js";
+import type { Raw } from "../../model/bytes.js";
+import { deleteWords, getWords, historyWords, putWords, watchWords } from "../../model/equivalents.js";
+import type { Change } from "../../model/row.js";
+import { countdown, parseDuration } from "../../model/time.js";
+import { countText, formOf, FORMS, guess, sizeText, toForm } from "../../model/value.js";
+import type { Form } from "../../model/value.js";
+import type { Session } from "../../session.js";
+import { copy, howTo } from "../how.js";
+import { menu } from "../menu.js";
+import { messageOf, toast } from "../toast.js";
+import { EditForm } from "./edit.js";
+import { HistoryView } from "./history.js";
+import { valueView } from "./value.js";
+
+const NOTHING_CHOSEN = "Choose a key to see it here.";
+
+/** What of a key is shown. */
+export type Tab = "value" | "history";
+type Mode = "nothing" | "read" | "edit";
+
+export class KeyPane {
+  readonly element = h("section", { id: "key", "aria-label": "The chosen key" });
+  readonly #edit: EditForm;
+  readonly #history: HistoryView;
+  #mode: Mode = "nothing";
+  #tab: Tab = "value";
+  #entry: Entry | undefined;
+  /** Undefined: the form that tells most. */
+  #form: Form | undefined;
+  #rawJson = false;
+  #note = NOTHING_CHOSEN;
+  /** Counts what was asked to be shown: an answer that comes after another wish is dropped. */
+  #wish = 0;
+
+  constructor(
+    readonly session: Session,
+    readonly deeds: Deeds,
+    /** Another key is shown, or none. */
+    readonly shows: (raw: Raw | undefined, tab: Tab) => void,
+  ) {
+    this.#edit = new EditForm(deeds, (raw) => void this.#saved(raw), () => this.leave());
+    this.#history = new HistoryView(session, (entry) => void this.#restore(entry));
+    setInterval(() => this.#tick(), 200);
+    this.#draw();
+  }
+
+  get raw(): Raw | undefined {
+    return this.#entry && toRaw(this.#entry.keyBytes);
+  }
+
+  /** What it offers to the palette and the keyboard, for while its view is shown. */
+  offer(actions: Actions, group: string, shown: () => boolean): void {
+    const ready = () => shown() && this.#mode === "read";
+    actions.add(
+      { group, title: "Edit the value", keys: "e", ready, run: () => this.edit() },
+      { group, title: "Save", keys: "Ctrl-S", whileTyping: true, ready: () => shown() && this.#mode === "edit", run: () => void this.#edit.save() },
+      { group, title: "Show the value", keys: "v", ready, run: () => this.#show("value") },
+      { group, title: "Show the history", keys: "h", ready, run: () => this.#show("history") },
+      { group, title: "Copy the key", keys: "y", ready, run: () => void copy(escapeKey(this.raw!), "the key") },
+      { group, title: "Copy the value", ready, run: () => void this.#copyValue() },
+      { group, title: "Delete the key", keys: "Delete", ready, run: () => void this.#delete(this.#entry!) },
+    );
+  }
+
+  /** Shows a key; says so when it is gone. */
+  async open(raw: Raw, tab: Tab = "value", revision?: number): Promise<void> {
+    if (!this.#mayLeave()) return;
+    const wish = ++this.#wish;
+    this.#tab = tab;
+    const entry = await this.#fetch(raw, wish);
+    if (wish !== this.#wish) return;
+    this.#form = undefined;
+    if (entry) this.#read(entry);
+    else this.#gone(raw);
+    if (tab === "history") this.#history.open(raw, revision);
+    else this.#history.close();
+    this.#draw();
+    this.shows(raw, tab);
+  }
+
+  /** Starts a new key below a prefix. */
+  create(prefix: Raw): void {
+    if (!this.#mayLeave()) return;
+    this.#wish++;
+    this.#history.close();
+    this.#entry = undefined;
+    this.#mode = "edit";
+    this.#draw();
+    this.#edit.create(prefix);
+  }
+
+  edit(): void {
+    if (!this.#entry) return;
+    this.#mode = "edit";
+    this.#tab = "value";
+    this.#draw();
+    this.#edit.edit(this.#entry);
+  }
+
+  /** Leaves the form, or the key. What was typed and not saved is asked about. */
+  leave(): void {
+    if (this.#mode === "edit" && !this.#mayLeave()) return;
+    if (this.#mode === "edit" && this.#entry) {
+      const { raw } = this;
+      this.#mode = "read";
+      this.#draw();
+      if (raw !== undefined) void this.#renew(raw);
+      return;
+    }
+    this.close();
+  }
+
+  close(note = NOTHING_CHOSEN): void {
+    this.#wish++;
+    this.#history.close();
+    this.#entry = undefined;
+    this.#mode = "nothing";
+    this.#note = note;
+    this.#draw();
+    this.shows(undefined, "value");
+  }
+
+  /** Takes over what happened to the key: at once where it is read, as a conflict where it is edited. */
+  changed(change: Change): void {
+    if (!this.#entry || toRaw(change.keyBytes) !== this.raw) return;
+    const entry = change.type === "put" ? change.entry : undefined;
+    if (entry && entry.revision <= this.#entry.revision) return;
+    if (this.#mode === "edit" && this.#edit.dirty) return this.#edit.changed(entry);
+    if (entry) {
+      this.#entry = entry;
+      if (this.#mode === "edit") this.#edit.edit(entry);
+      else this.#draw();
+    } else if (this.#tab === "history") {
+      this.#note = `${escapeKey(this.raw ?? "")} was removed.`;
+    } else this.close(`${escapeKey(this.raw ?? "")} was removed.`);
+  }
+
+  #read(entry: Entry): void {
+    this.#entry = entry;
+    this.#mode = "read";
+  }
+
+  #gone(raw: Raw): void {
+    this.#entry = undefined;
+    this.#mode = "nothing";
+    this.#note = `${escapeKey(raw)} is not there.`;
+  }
+
+  async #fetch(raw: Raw, wish: number): Promise<Entry | undefined> {
+    try {
+      return await this.session.entry(raw);
+    } catch (error) {
+      if (wish === this.#wish) toast(messageOf(error));
+      return undefined;
+    }
+  }
+
+  /** A form was saved, or gave way: the key is shown as it is now, unless more was typed meanwhile. */
+  async #saved(raw: Raw): Promise<void> {
+    const wish = this.#wish;
+    const entry = await this.#fetch(raw, wish);
+    if (wish !== this.#wish) return;
+    if (entry && this.#mode === "edit" && this.#edit.dirty && this.#entry && this.#edit.element.contains(document.activeElement)) {
+      this.#entry = entry;
+      return this.#edit.rebase(entry);
+    }
+    if (entry) this.#read(entry);
+    else this.#gone(raw);
+    this.#draw();
+    this.shows(raw, "value");
+  }
+
+  async #renew(raw: Raw): Promise<void> {
+    const wish = this.#wish;
+    const entry = await this.#fetch(raw, wish);
+    if (wish !== this.#wish || this.#mode !== "read") return;
+    if (entry) this.#read(entry);
+    else this.#gone(raw);
+    this.#draw();
+  }
+
+  #mayLeave(): boolean {
+    return this.#mode !== "edit" || !this.#edit.dirty || confirm("Leave what you typed unsaved?");
+  }
+
+  #show(tab: Tab): void {
+    const { raw } = this;
+    if (raw === undefined) return;
+    this.#tab = tab;
+    if (tab === "history") this.#history.open(raw, undefined);
+    else this.#history.close();
+    this.#draw();
+    this.shows(raw, tab);
+  }
+
+  #draw(): void {
+    const focused = document.activeElement?.getAttribute("data-focus");
+    const parts = this.#mode === "nothing" ? this.#nothing() : [this.#head(), ...this.#body()];
+    this.element.replaceChildren(...parts);
+    this.element.classList.toggle("open", this.#mode !== "nothing" || this.#tab === "history");
+    if (focused) this.element.querySelector<HTMLElement>(`[data-focus="${focused}"]`)?.focus();
+  }
+
+  #nothing(): HTMLElement[] {
+    const note = h("p", { class: "empty" }, this.#note);
+    // A key that is gone still has its history.
+    return this.#tab === "history" && this.#note !== NOTHING_CHOSEN ? [note, this.#history.element] : [note];
+  }
+
+  #head(): HTMLElement {
+    const entry = this.#entry;
+    const buttons = entry && this.#mode === "read" ? this.#buttons(entry) : [];
+    const close = h("button", { type: "button", class: "plain", "aria-label": "Close", "data-focus": "close", click: () => this.leave() }, "✕");
+    return h("div", { class: "bar" }, h("h2", { class: "mono" }, entry ? escapeKey(toRaw(entry.keyBytes)) : "New key"), ...buttons, close);
+  }
+
+  #buttons(entry: Entry): HTMLElement[] {
+    const raw = toRaw(entry.keyBytes);
+    const put = putWords(raw, entry.value, { ifRevision: entry.revision, keepTtl: true });
+    const item = (name: string, text: () => string, close: () => void) =>
+      h("button", { type: "button", click: () => (close(), void copy(text(), name)) }, name);
+    return [
+      h("button", { type: "button", "data-focus": "edit", click: () => this.edit() }, "Edit"),
+      menu("Copy", "Copy", (close) => [
+        item("the key", () => escapeKey(raw), close),
+        item("the value", () => toForm(entry.value, formOf(entry.value)), close),
+        item("a command that writes it", () => put.cli, close),
+        item("a call that writes it", () => put.js, close),
+      ]),
+      menu("How", "How to do this elsewhere", () => [
+        ...howTo([getWords(raw), put, deleteWords(raw, entry.revision), watchWords(raw), historyWords(raw)]),
+      ]),
+      h("button", { type: "button", class: "danger", click: () => void this.#delete(entry) }, "Delete"),
+    ];
+  }
+
+  #body(): HTMLElement[] {
+    const entry = this.#entry;
+    if (this.#mode === "edit" || !entry) return entry ? [this.#facts(entry), this.#edit.element] : [this.#edit.element];
+    const tab = (name: Tab, text: string) =>
+      h("button", { type: "button", "aria-pressed": String(this.#tab === name), "data-focus": `tab-${name}`, click: () => this.#show(name) }, text);
+    const tabs = h("div", { class: "segments", role: "group", "aria-label": "What is shown" }, tab("value", "Value"), tab("history", "History"));
+    if (this.#tab === "history") return [this.#facts(entry), h("div", { class: "line tools" }, tabs), this.#history.element];
+    const form = this.#form ?? formOf(entry.value);
+    return [
+      this.#facts(entry),
+      h("div", { class: "line tools" }, tabs, this.#forms(entry, form)),
+      valueView(entry.value, form, this.#rawJson),
+      this.#end(entry),
+    ];
+  }
+
+  #forms(entry: Entry, form: Form): HTMLElement {
+    const able = (name: Form) => name !== "json" || formOf(entry.value) === "json";
+    const choose = (name: Form, raw: boolean) => {
+      [this.#form, this.#rawJson] = [name, raw];
+      this.#draw();
+    };
+    const button = (text: string, on: boolean, run: () => void) =>
+      h("button", { type: "button", "aria-pressed": String(on), "data-focus": `form-${text}`, click: run }, text);
+    const buttons = FORMS.filter(([name]) => able(name) && !(name === "text" && able("json"))).map(([name, text]) =>
+      button(name === "json" ? "JSON tree" : text, form === name && !(name === "json" && this.#rawJson), () => choose(name, false)),
+    );
+    if (able("json")) buttons.splice(1, 0, button("Raw", form === "json" && this.#rawJson, () => choose("json", true)));
+    return h("div", { class: "segments", role: "group", "aria-label": "Shown as" }, ...buttons);
+  }
+
+  #facts(entry: Entry): HTMLElement {
+    const kind = guess(entry.value) ?? FORMS.find(([form]) => form === formOf(entry.value))?.[1] ?? "";
+    const fact = (name: string, value: string, id?: string) => h("div", {}, h("dt", {}, name), h("dd", { id }, value));
+    return h(
+      "dl",
+      { class: "facts" },
+      fact("Size", sizeText(entry.value.length)),
+      fact("Is", kind),
+      fact("Revision", countText(entry.revision)),
+      fact("Created", `r ${countText(entry.created)}`),
+      fact("Version", countText(entry.version)),
+      fact("Ends", this.#ends(), "ends"),
+    );
+  }
+
+  /** When the key ends, and what can be done about it. */
+  #end(entry: Entry): HTMLElement {
+    const field = h("input", { name: "ttl", placeholder: "30s, 5m, 1h 30m", autocomplete: "off", "data-focus": "ttl" });
+    const set = (event: Event) => {
+      event.preventDefault();
+      const ttlMs = parseDuration(field.value);
+      if (ttlMs === undefined) return toast("A time to live is like 30s, 5m or 1h 30m.");
+      void this.#touch(entry, ttlMs);
+    };
+    const never = () => void this.#touch(entry, undefined);
+    return h(
+      "form",
+      { class: "line end", submit: set },
+      h("label", {}, "Time to live", field),
+      h("button", { type: "submit" }, "Set"),
+      entry.expiresAt !== undefined && h("button", { type: "button", click: never }, "Keep for ever"),
+    );
+  }
+
+  async #touch(entry: Entry, ttlMs: number | undefined): Promise<void> {
+    try {
+      await this.deeds.touch(entry, ttlMs);
+      await this.#renew(toRaw(entry.keyBytes));
+    } catch (error) {
+      toast(messageOf(error));
+    }
+  }
+
+  /** Can be taken back, so that nobody is asked before. */
+  async #delete(entry: Entry): Promise<void> {
+    const wish = this.#wish;
+    try {
+      await this.deeds.remove(entry);
+      if (wish === this.#wish) this.close(`${escapeKey(toRaw(entry.keyBytes))} was deleted.`);
+    } catch (error) {
+      toast(`It was not deleted: ${messageOf(error)}`);
+    }
+  }
+
+  async #restore(version: Entry): Promise<void> {
+    const raw = toRaw(version.keyBytes);
+    try {
+      const now = await this.session.entry(raw);
+      await this.deeds.put(raw, version.value, now);
+      const entry = await this.session.entry(raw);
+      if (entry && this.#mode !== "edit") this.#read(entry);
+      this.#draw();
+    } catch (error) {
+      toast(`It was not restored: ${messageOf(error)}`);
+    }
+  }
+
+  async #copyValue(): Promise<void> {
+    const { value } = this.#entry!;
+    await copy(toForm(value, formOf(value)), "the value");
+  }
+
+  #ends(): string {
+    const entry = this.#entry;
+    if (entry?.lease !== undefined) return `with lease ${entry.lease}`;
+    if (entry?.expiresAt === undefined) return "never";
+    return `in ${countdown(entry.expiresAt - this.session.client.serverTime())}`;
+  }
+
+  #tick(): void {
+    const shown = this.element.querySelector("#ends");
+    const text = this.#ends();
+    if (shown && this.#entry && shown.textContent !== text) shown.textContent = text;
+  }
+}
