@@ -27,12 +27,7 @@ pub(crate) fn probe<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> 
 
 /// Runs to the end with the output in `log`; fails with its last lines, or after `limit`.
 pub(crate) fn quiet(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
-    if let Some(folder) = log.parent() {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-    }
-    let out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let err = out.try_clone().context("cannot share a log file")?;
+    let (out, err) = shared_log(log)?;
     let line = shown(command);
     let mut child = command
         .stdin(Stdio::null())
@@ -47,6 +42,33 @@ pub(crate) fn quiet(command: &mut Command, log: &Path, limit: Duration) -> Resul
         bail!("`{line}` failed\n{}", tail(log));
     }
     Ok(())
+}
+
+/// A child that goes on beside other work; it is ended when this is dropped, unless it has ended by itself.
+pub(crate) struct Beside(Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        end(&mut self.0);
+    }
+}
+
+/// Starts a command at the lowest priority, with the output in `log`.
+pub(crate) fn beside(command: &Command, log: &Path) -> Result<Beside> {
+    let mut nice = Command::new("nice");
+    nice.args(["-n", "19"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => nice.env(name, value),
+            None => nice.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        nice.current_dir(folder);
+    }
+    let (out, err) = shared_log(log)?;
+    let child = nice.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
+    Ok(Beside(child.with_context(|| format!("cannot start `{}`", shown(&nice)))?))
 }
 
 /// Runs to the end with the terminal's own output.
@@ -104,6 +126,17 @@ fn end(child: &mut Child) {
     drop(child.wait());
 }
 
+/// A log file for both kinds of output.
+fn shared_log(log: &Path) -> Result<(File, File)> {
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+    let err = out.try_clone().context("cannot share a log file")?;
+    Ok((out, err))
+}
+
 fn tail(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -146,5 +179,21 @@ mod tests {
         assert_eq!(probe("echo", &["tide"]).as_deref(), Some("tide\n"));
         assert_eq!(probe("false", &[] as &[&str]), None);
         assert_eq!(probe("no-such-program-anywhere", &["x"]), None);
+    }
+
+    #[test]
+    fn what_goes_on_beside_is_nice_and_ends_with_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("beside.log");
+        let mut script = shell("nice; echo \"$FLAVOUR\"; exec sleep 600");
+        let began = Instant::now();
+        let child = beside(script.env("FLAVOUR", "sweet"), &log).unwrap();
+        let said = || fs::read_to_string(&log).unwrap_or_default();
+        while said() != "19\nsweet\n" {
+            assert!(began.elapsed() < Duration::from_secs(60), "{}", said());
+            thread::sleep(POLL);
+        }
+        drop(child);
+        assert!(began.elapsed() < Duration::from_secs(300));
     }
 }

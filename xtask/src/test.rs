@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check of the repository in order, one line and its time each.
 //! A failed step does not stop the others; the last line adds up what passed and what failed.
 
+mod ahead;
 mod coverage;
 mod fuzz;
 mod no_std;
@@ -45,6 +46,26 @@ impl Length {
         match self {
             Self::Everyday => Duration::from_secs(1_200),
             Self::Long => Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// What cargo is told to build wherever tests run.
+const EVERY_TEST: [&str; 2] = ["--workspace", "--all-features"];
+
+/// Which tests of the workspace.
+#[derive(Clone, Copy)]
+enum Tests {
+    OfCrates,
+    EndToEnd,
+}
+
+impl Tests {
+    /// As nextest names them.
+    fn filterset(self) -> String {
+        match self {
+            Self::OfCrates => format!("not package({END_TO_END})"),
+            Self::EndToEnd => format!("package({END_TO_END})"),
         }
     }
 }
@@ -161,7 +182,11 @@ pub(crate) fn run(workspace: &Workspace, only: &[String], length: Length) -> Res
     let mut total = Tally::default();
     let mut failed = Vec::new();
     let mut failed_tests = Vec::new();
-    for step in steps {
+    let mut ahead = Vec::new();
+    for (place, step) in steps.iter().enumerate() {
+        if ahead.is_empty() {
+            ahead = ahead::start(&run, step, &steps[place..])?;
+        }
         let tally = run.step(step);
         if tally.failed > 0 {
             failed.push(step.name);
@@ -169,6 +194,7 @@ pub(crate) fn run(workspace: &Workspace, only: &[String], length: Length) -> Res
         }
         total += tally;
     }
+    drop(ahead);
     println!("test: everything took {}", web::seconds(start));
     if !failed.is_empty() {
         println!("test: failed: {}", failed.join(", "));
@@ -258,8 +284,9 @@ impl Run<'_> {
         self.tools()?.tests.as_ref().context("setup has left out the tools for tests")
     }
 
-    /// `cargo nextest run`, or `cargo test` where that is not installed.
-    fn cargo_tests(&self) -> Result<Command> {
+    /// `cargo nextest run`, or `cargo test` where that is not installed, of the tests that start whole products
+    /// or of all others. With the former both steps build the same, so that nothing is compiled twice.
+    fn cargo_tests(&self, of: Tests) -> Result<Command> {
         Ok(if self.test_tools()?.nextest {
             let mut cargo = cargo(&["nextest", "run"]);
             cargo.args(["--no-fail-fast", "--status-level=fail", "--failure-output=final"]);
@@ -268,9 +295,15 @@ impl Run<'_> {
             if self.length == Length::Long {
                 cargo.arg("--profile=long");
             }
+            cargo.args(EVERY_TEST).args(["--filterset", &of.filterset()]);
             cargo
         } else {
-            cargo(&["test", "--no-fail-fast", "--lib", "--bins", "--tests"])
+            let mut cargo = cargo(&["test", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+            match of {
+                Tests::OfCrates => cargo.args(EVERY_TEST).args(["--exclude", END_TO_END]),
+                Tests::EndToEnd => cargo.args(["--package", END_TO_END]),
+            };
+            cargo
         })
     }
 
@@ -336,9 +369,7 @@ fn deny(run: &Run<'_>) -> Result<Tally> {
 }
 
 fn unit(run: &Run<'_>) -> Result<Tally> {
-    let mut cargo = run.cargo_tests()?;
-    cargo.args(["--workspace", "--all-features", "--exclude", END_TO_END]);
-    run.counted("unit", &mut cargo)
+    run.counted("unit", &mut run.cargo_tests(Tests::OfCrates)?)
 }
 
 fn doc(run: &Run<'_>) -> Result<Tally> {
@@ -372,8 +403,7 @@ fn npm(run: &Run<'_>) -> Result<Tally> {
 }
 
 fn end_to_end(run: &Run<'_>) -> Result<Tally> {
-    let mut cargo = run.cargo_tests()?;
-    cargo.args(["--package", END_TO_END]);
+    let mut cargo = run.cargo_tests(Tests::EndToEnd)?;
     run.with_programs(&mut cargo)?;
     run.counted("e2e", &mut cargo)
 }

@@ -81,16 +81,26 @@ fn share(target: &str, seconds: u32) -> u32 {
 
 /// Compiles all targets; where they are.
 fn build(run: &Run<'_>) -> Result<PathBuf> {
+    let host = host()?;
+    run.quiet("fuzz", &mut compiling(run.workspace, &host), BUILD_LIMIT)?;
+    Ok(run.workspace.target().join("fuzz").join(host).join("release"))
+}
+
+/// The command that compiles all targets.
+pub(super) fn compiling(workspace: &Workspace, host: &str) -> Command {
+    let mut cargo = cargo(&["build", "--locked", "--release", "--bins", "--manifest-path"]);
+    cargo.arg(workspace.path("fuzz/Cargo.toml"));
+    // With a target named, build scripts and macros are left without instrumentation.
+    cargo.args(["--target", host, "--target-dir"]).arg(workspace.target().join("fuzz"));
+    cargo.env("RUSTFLAGS", FLAGS);
+    cargo
+}
+
+/// What this machine is to rustc.
+pub(super) fn host() -> Result<String> {
     let about = process::probe("rustc", &["-vV"]).context("cannot ask rustc for its host")?;
     let host = about.lines().find_map(|line| line.strip_prefix("host: "));
-    let host = host.context("`rustc -vV` names no host")?;
-    let target = run.workspace.target().join("fuzz");
-    let mut cargo = cargo(&["build", "--locked", "--release", "--bins", "--manifest-path"]);
-    cargo.arg(run.workspace.path("fuzz/Cargo.toml"));
-    // With a target named, build scripts and macros are left without instrumentation.
-    cargo.args(["--target", host, "--target-dir"]).arg(&target).env("RUSTFLAGS", FLAGS);
-    run.quiet("fuzz", &mut cargo, BUILD_LIMIT)?;
-    Ok(target.join(host).join("release"))
+    Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }
 
 fn targets(workspace: &Workspace) -> Result<Vec<String>> {
