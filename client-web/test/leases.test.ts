@@ -43,6 +43,18 @@ function lost(signal: AbortSignal): Promise<unknown> {
   });
 }
 
+test("any lease is ended by its number, and its holder is told", async () => {
+  const holder = connect(server.url, options);
+  const lease = await holder.lease(1000);
+  for (const key of ["a", "b"]) await holder.put(`${at}${key}`, "", { lease: lease.id });
+  const told = lost(lease.signal);
+  assert.equal(await client.revokeLease(lease.id), 2);
+  assert.equal(await client.get(`${at}a`), undefined);
+  await told;
+  await assert.rejects(client.revokeLease(lease.id), { code: "not-found" });
+  await holder.close();
+});
+
 test("keys go with their lease, together, and it is kept alive until then", async () => {
   const lease = await client.lease(1500);
   await client.put(`${at}a`, "1", { lease: lease.id });

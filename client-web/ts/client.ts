@@ -6,7 +6,7 @@ import { Engine } from "./engine.js";
 import type { Parts } from "./engine.js";
 import { toBytes } from "./entry.js";
 import type { TidekeepError } from "./errors.js";
-import { grant, HeldLock, isGone } from "./lease.js";
+import { grant, HeldLock, isGone, revoke } from "./lease.js";
 import type { HeldLease } from "./lease.js";
 import { PagedList } from "./pages.js";
 import { bounds, successor } from "./range.js";
@@ -121,6 +121,10 @@ export class EngineClient implements Client {
       all.push(...page.leases);
       if (!page.more || !page.leases.length) return all;
     }
+  }
+
+  revokeLease(lease: number, options?: CallOptions): Promise<number> {
+    return revoke(this.#engine, lease, options);
   }
 
   async lock(name: Bytes, options: LockOptions = {}): Promise<Lock> {

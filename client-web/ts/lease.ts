@@ -21,6 +21,12 @@ export async function grant(engine: Engine, ttlMs: number, options?: CallOptions
   return new HeldLease(engine, id, ttlMs, sent);
 }
 
+/** Ends a lease, whoever holds it; gives how many keys went with it. */
+export function revoke(engine: Engine, lease: number, options: CallOptions = {}): Promise<number> {
+  const write = (to: Writer) => to.count(lease, "lease");
+  return engine.call(Kind.leaseRevoke, write, replies.revoked, options, true);
+}
+
 export class HeldLease implements Lease {
   readonly #engine: Engine;
   readonly #lost = new AbortController();
@@ -44,8 +50,7 @@ export class HeldLease implements Lease {
     if (this.#over) return;
     this.#end();
     try {
-      const write = (to: Writer) => to.number(this.id);
-      await this.#engine.call(Kind.leaseRevoke, write, replies.skipped(2), {}, true);
+      await revoke(this.#engine, this.id);
     } catch (error) {
       if (!isGone(error)) throw error;
     }

@@ -96,6 +96,12 @@ export function granted(reply: Reader): number {
   return lease;
 }
 
+/** How many keys went with a lease. */
+export function revoked(reply: Reader): number {
+  reply.number();
+  return reply.number();
+}
+
 /** Reads a reply of so many numbers that nobody asks for. */
 export function skipped(count: number): (reply: Reader) => void {
   return (reply) => {

@@ -491,6 +491,11 @@ export interface Client {
   lease(ttlMs: number, options?: CallOptions): Promise<Lease>;
   /** The leases there are, oldest first. */
   leases(options?: CallOptions): Promise<ListedLease[]>;
+  /**
+   * Ends any lease now, whoever holds it, and removes its keys; gives how many those were. Fails with
+   * `not-found` when there is no such lease.
+   */
+  revokeLease(lease: number, options?: CallOptions): Promise<number>;
   /** Waits until the key `name` is free, and holds it. */
   lock(name: Bytes, options?: LockOptions): Promise<Lock>;
   /**
