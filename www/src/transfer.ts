@@ -1,0 +1,180 @@
+// Files in and out of the store, and prefixes away: in bounded steps that can be stopped between any two,
+// each with a word on how far it is. Knows the package's public surface and no element.
+
+import type { Client, Range } from "tidekeep";
+
+import { BATCH_WRITES, Batches, conditionOf, RECORDS_MAX, Survey } from "./model/importing.js";
+import type { Verdict, Wanted } from "./model/importing.js";
+import { Lines } from "./model/lines.js";
+import { BadRecord, formatRecord, parseRecord } from "./model/record.js";
+import type { ImportRecord } from "./model/record.js";
+
+/** How far it is: `of` is undefined where that is not known. */
+export type Tell = (done: number, of: number | undefined) => void;
+
+const EXPORT_PAGE = 1000;
+/** Pages that are joined into one piece: the browser may put a piece on its disk. */
+const PIECE_PAGES = 20;
+const LOOK_KEYS = 256;
+const DELETE_STEP = 1000;
+
+/** A line of a file: a record, or why it is none. `end` is how many bytes of the file end with it. */
+type Read = { number: number; end: number; record?: ImportRecord; why?: string };
+
+/** Writes a range as JSON lines, page by page. */
+export async function exportLines(client: Client, range: Range, signal: AbortSignal, tell: Tell): Promise<Blob> {
+  const total = await client.count(range, { signal });
+  const pages = client.scan(range, { pageSize: EXPORT_PAGE, signal });
+  const pieces: Blob[] = [];
+  let texts: string[] = [];
+  let done = 0;
+  const pack = () => {
+    pieces.push(new Blob(texts));
+    texts = [];
+  };
+  for (let after: Uint8Array | undefined, more = true; more; more = after !== undefined) {
+    signal.throwIfAborted();
+    const page = await pages.page(after);
+    texts.push(page.items.map(formatRecord).join(""));
+    if (texts.length >= PIECE_PAGES) pack();
+    done += page.items.length;
+    after = page.after;
+    tell(done, Math.max(total, done));
+  }
+  pack();
+  return new Blob(pieces, { type: "application/jsonl" });
+}
+
+/** Says what a file would do, and does nothing. */
+export async function dryRun(client: Client, file: Blob, signal: AbortSignal, tell: Tell): Promise<Survey> {
+  const survey = new Survey();
+  let batch: Read[] = [];
+  const look = async () => {
+    const entries = await Promise.all(batch.map(({ record }) => record && client.get(record.key)));
+    const now = client.serverTime();
+    batch.forEach(({ number, record, why }, at) => {
+      if (record) survey.add(number, record, entries[at], now);
+      else survey.problem(number, why ?? "");
+    });
+    tell(batch.at(-1)?.end ?? 0, file.size);
+    batch = [];
+  };
+  for await (const line of readLines(file, signal)) {
+    batch.push(line);
+    if (batch.length >= LOOK_KEYS) await look();
+    if (survey.records > RECORDS_MAX) {
+      throw new RangeError(`more than ${RECORDS_MAX} records: load such a file by \`tidekeep import FILE\``);
+    }
+  }
+  await look();
+  return survey;
+}
+
+/** What an import has done. */
+export interface Done {
+  written: number;
+  /** Lines whose key is no longer as it was in the dry run: they were left alone. */
+  left: number[];
+  /** How many those are, listed or not. */
+  leftCount: number;
+}
+
+const LEFT_LISTED = 100;
+
+/** Writes what was chosen of a file, as far as keys are as the dry run saw them. `done` grows meanwhile. */
+export async function applyImport(
+  client: Client,
+  file: Blob,
+  survey: Survey,
+  chosen: ReadonlySet<Verdict>,
+  signal: AbortSignal,
+  tell: Tell,
+  done: Done,
+): Promise<void> {
+  const parts = client.server?.limits.txnOperations ?? 2 * BATCH_WRITES;
+  const batches = new Batches(Math.max(1, Math.min(BATCH_WRITES, Math.floor(parts / 2))));
+  let place = 0;
+  for await (const { number, end, record } of readLines(file, signal)) {
+    if (!record) continue;
+    const verdict = survey.verdict(place);
+    const seen = survey.seen(place++);
+    if (verdict === undefined || !chosen.has(verdict)) continue;
+    const full = batches.add({ line: number, record, seen });
+    if (!full) continue;
+    await write(client, full, done);
+    tell(end, file.size);
+    signal.throwIfAborted();
+  }
+  await write(client, batches.take(), done);
+  tell(file.size, file.size);
+}
+
+/** Removes what begins with a prefix, a bounded step after the other; gives how many keys went. */
+export async function removeRange(client: Client, range: Range, signal: AbortSignal, tell: Tell): Promise<number> {
+  const total = await client.count(range, { signal });
+  for (let deleted = 0; ; ) {
+    signal.throwIfAborted();
+    const { results } = await client.txn().then({ op: "deleteRange", range, limit: DELETE_STEP }).commit();
+    const [step] = results;
+    if (step?.op !== "deleteRange") return deleted;
+    deleted += step.deleted;
+    tell(deleted, Math.max(total, deleted));
+    if (!step.more) return deleted;
+  }
+}
+
+/** All of a batch at once; one by one if something in it is no longer as it was. */
+async function write(client: Client, batch: readonly Wanted[], done: Done): Promise<void> {
+  if (batch.length === 0) return;
+  const txn = client.txn();
+  for (const wanted of batch) {
+    const { key, value, expiresAt } = wanted.record;
+    txn.when(key, conditionOf(wanted)).then({ op: "put", key, value, ...(expiresAt === undefined ? {} : { expiresAt }) });
+  }
+  const { succeeded } = await txn.commit();
+  if (succeeded) {
+    done.written += batch.length;
+    return;
+  }
+  await Promise.all(batch.map((wanted) => writeOne(client, wanted, done)));
+}
+
+async function writeOne(client: Client, wanted: Wanted, done: Done): Promise<void> {
+  const { key, value, expiresAt } = wanted.record;
+  try {
+    await client.put(key, value, { ...conditionOf(wanted), ...(expiresAt === undefined ? {} : { expiresAt }) });
+    done.written += 1;
+  } catch (error) {
+    if ((error as { code?: string }).code !== "conflict") throw error;
+    done.leftCount += 1;
+    if (done.left.length < LEFT_LISTED) done.left.push(wanted.line);
+  }
+}
+
+async function* readLines(file: Blob, signal: AbortSignal): AsyncGenerator<Read, void, undefined> {
+  const lines = new Lines();
+  let end = 0;
+  const reader = file.stream().getReader();
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const { done, value } = await reader.read();
+      if (done) break;
+      end += value.length;
+      for (const { number, bytes } of lines.push(value)) yield readLine(number, bytes, end);
+    }
+    for (const { number, bytes } of lines.end()) yield readLine(number, bytes, end);
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+function readLine(number: number, bytes: Uint8Array | undefined, end: number): Read {
+  try {
+    if (!bytes) throw new BadRecord("the line is too long");
+    return { number, end, record: parseRecord(bytes) };
+  } catch (error) {
+    if (!(error instanceof BadRecord)) throw error;
+    return { number, end, why: error.message };
+  }
+}
