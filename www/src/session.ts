@@ -1,4 +1,4 @@
-// The page's one connection: it feeds the tree, the rows and the log from the store, and tells the
+// The page's one connection: it feeds the tree and the rows from the store, and tells the
 // views when there is something new to draw. Knows the package's public surface and no element.
 
 import { connect, init } from "tidekeep/slim";
@@ -13,30 +13,17 @@ import { isFolder, Tree } from "./model/tree.js";
 import type { Folder } from "./model/tree.js";
 
 const CHILDREN_PAGE = 1000;
-const LOG_MAX = 1000;
 const PING_MS = 5000;
 
-/** A change as the log shows it. */
-export interface Logged {
-  readonly at: number;
-  readonly change: Change;
-}
-
 /** What a view may want to draw anew. */
-export type Part = "tree" | "rows" | "log" | "connection" | "entry";
+export type Part = "tree" | "rows" | "connection" | "entry";
 
 export class Session {
   readonly client: Client;
   tree: Tree;
   listing: Listing;
-  /** Newest last. */
-  log: Logged[] = [];
-  /** Changes seen since the page was opened. */
-  seen = 0;
-  paused = false;
   revision = 0;
   roundTripMs: number | undefined;
-  #held: Logged[] = [];
   /** Folders that the server is being asked about, and whether it must be asked again. */
   readonly #asking = new Map<Folder, boolean>();
   readonly #listeners = new Set<(part: Part, change?: Change) => void>();
@@ -99,22 +86,6 @@ export class Session {
     this.#tell("tree");
   }
 
-  /** Stops the log, or goes on with what happened meanwhile. */
-  pause(paused: boolean): void {
-    this.paused = paused;
-    if (!paused) {
-      this.#append(this.#held);
-      this.#held = [];
-    }
-    this.#tell("log");
-  }
-
-  clearLog(): void {
-    this.log = [];
-    this.#held = [];
-    this.#tell("log");
-  }
-
   entry(raw: Raw): Promise<Entry | undefined> {
     return this.client.get(fromRaw(raw));
   }
@@ -148,19 +119,9 @@ export class Session {
       void this.#pruneIfEmpty(folder);
     }
     if (this.listing.apply(change, performance.now())) this.#tell("rows");
-    const logged = { at: this.client.serverTime(), change };
-    this.seen += 1;
-    if (this.paused) this.#held = [...this.#held, logged].slice(-LOG_MAX);
-    else this.#append([logged]);
     this.#tell("tree");
-    this.#tell("log");
     this.#tell("connection");
     this.#tell("entry", change);
-  }
-
-  #append(logged: Logged[]): void {
-    this.log.push(...logged);
-    if (this.log.length > LOG_MAX) this.log.splice(0, this.log.length - LOG_MAX);
   }
 
   /** Only the server knows whether a folder that was never opened has lost its last key. */

@@ -1,4 +1,4 @@
-// The cluster on the page: there where the server is a node of one, and no word of it elsewhere.
+// The cluster on the page: a map where the server is a node of one, a card where it runs alone.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -14,12 +14,12 @@ before(async () => {
 });
 after(() => browser.close());
 
-/** Runs `check` with a page of a server that has these flags. */
-async function withPage(flags, viewport, check) {
+/** Runs `check` with a view of the page of a server that has these flags. */
+async function withPage(flags, viewport, view, check) {
   const server = new Server(...flags);
   await server.start();
   try {
-    const { page, complaints } = await openPage(browser, server.url, { viewport });
+    const { page, complaints } = await openPage(browser, `${server.url}#/${view}`, { viewport });
     await check(page);
     assert.deepEqual(complaints, []);
     await page.context().close();
@@ -28,28 +28,28 @@ async function withPage(flags, viewport, check) {
   }
 }
 
-test("a node shows how its cluster stands, on a narrow screen too", async () => {
-  const founder = ["--node-listen", "127.0.0.1:0", "cluster", "init"];
-  await withPage(founder, PHONE, async (page) => {
-    const cluster = page.getByRole("region", { name: "Cluster" });
-    await cluster.getByText("Cluster: healthy").waitFor();
-    const nodes = await cluster.getByRole("listitem").allInnerTexts();
-    assert.deepEqual(nodes, ["node 1 leads"]);
+test("a node shows the map of its cluster, on a narrow screen too", async () => {
+  const founder = ["--node-listen", "127.0.0.1:0", "cluster", "init", "--groups", "3"];
+  await withPage(founder, PHONE, "cluster", async (page) => {
+    await page.getByRole("status").getByText("healthy").waitFor();
+    const nodes = page.getByRole("list", { name: "Nodes" });
+    await nodes.getByText("coordinator").waitFor();
+    await nodes.getByText("leads 3").waitFor();
+    const map = page.getByRole("table", { name: /^Groups/ });
+    assert.deepEqual(await map.getByRole("rowheader").allInnerTexts(), ["meta", "0", "1", "2"]);
+    assert.equal(await map.getByTitle("node 1 leads").count(), 4);
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.equal(width, PHONE.width);
   });
 });
 
-test("a server that runs alone says nothing of clusters, and is not asked for one", async () => {
-  await withPage([], undefined, async (page) => {
+test("a server that runs alone is a card, and is not asked for a cluster", async () => {
+  await withPage([], undefined, "cluster", async (page) => {
     const asked = [];
     page.on("request", (request) => asked.push(new URL(request.url()).pathname));
     await page.reload();
-    await page.locator('#connection[data-state="ready"]').waitFor();
-    // What the page has asked for behind this is asked for behind the figures, too.
-    await page.getByRole("button", { name: "New key" }).click();
-    await page.getByRole("heading", { name: /New key/ }).waitFor();
-    assert.equal(await page.locator("#cluster").isHidden(), true);
+    await page.getByText("one server, which runs alone").waitFor();
+    await page.getByRole("list", { name: "Nodes" }).getByText("durability").waitFor();
     assert.ok(!asked.includes("/cluster"), `${asked}`);
   });
 });

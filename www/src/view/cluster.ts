@@ -1,68 +1,198 @@
-// The cluster beside the connection: whether all is well, and a line for each node. A server that runs
-// alone says so in its figures, and is asked for nothing more.
+// The cluster as a map: its nodes as cards, its groups as rows with what each node is to them and how far
+// it is behind, and what is under way. A server that runs alone is a card, and is asked for no map.
 
-import type { Client } from "tidekeep";
+import type { Client, ServerStatus } from "tidekeep";
 
-import { byId, h } from "../dom.js";
-import { overview } from "../model/cluster.js";
-import type { ClusterStatus, Overview } from "../model/cluster.js";
+import { figureText } from "../console/show.js";
+import { h } from "../dom.js";
+import { heardText, mapRows, overview, present, stepTexts } from "../model/cluster.js";
+import type { Cell, ClusterNode, ClusterStatus, MapRow } from "../model/cluster.js";
+import { countText } from "../model/value.js";
+import type { Frame } from "./frame.js";
+import type { View } from "./view.js";
 
-const LOOK_MS = 3000;
+const LOOK_MS = 2000;
 const PATH = "/cluster";
 /** The figure that only a node of a cluster has. */
 const FIGURE = "cluster_node";
+/** What the card of a server alone tells. */
+const ALONE = ["uptime_ms", "keys", "revision", "memory_bytes", "log_bytes", "snapshot_age_ms", "connections"];
+const MARKS: Record<Cell["role"], string> = {
+  leads: "★",
+  follows: "●",
+  "is filled": "◌",
+  stopped: "✕",
+  silent: "?",
+};
 
-export class ClusterView {
-  readonly #client: Client;
-  readonly #place = byId("cluster");
-  /** Whether the server is a node of a cluster. */
-  #member = false;
+export class ClusterView implements View {
+  readonly name = "cluster";
+  readonly title = "Cluster";
+  readonly key = "c";
+  readonly element: HTMLElement;
+  readonly #health = h("span", { class: "soft", role: "status" });
+  readonly #body = h("div", { class: "cluster" });
+  /** Who led each group when it was last drawn: a change is shown for a moment. */
+  readonly #leaders = new Map<string, string>();
   #looking = false;
 
-  constructor(client: Client) {
-    this.#client = client;
-    client.on("state", () => void this.#ask());
+  constructor(
+    readonly client: Client,
+    readonly frame: Frame,
+  ) {
+    this.element = h(
+      "section",
+      { class: "page", "aria-label": "Cluster" },
+      h("div", { class: "bar" }, h("h2", {}, "Cluster"), this.#health),
+      this.#body,
+    );
+    client.on("state", () => void this.#look());
     setInterval(() => void this.#look(), LOOK_MS);
-    void this.#ask();
   }
 
-  /** After each connection: it may be another kind of server by now. */
-  async #ask(): Promise<void> {
-    if (this.#client.state !== "ready") return;
-    const status = await this.#client.status().catch(() => undefined);
-    if (!status) return;
-    this.#member = FIGURE in status.figures;
-    if (this.#member) await this.#look();
-    else this.#place.hidden = true;
+  show(): void {
+    void this.#look();
   }
+
+  hide(): void {}
+
+  /** It is drawn when there is an answer: nothing else changes it. */
+  draw(): void {}
 
   async #look(): Promise<void> {
-    if (!this.#member || this.#looking || document.hidden || this.#client.state !== "ready") return;
+    if (!this.frame.shows(this) || this.#looking || document.hidden || this.client.state !== "ready") return;
     this.#looking = true;
     try {
-      this.#draw(await statusNow());
+      const status = await this.client.status();
+      if (FIGURE in status.figures) await this.#lookAround();
+      else this.#alone(status);
     } catch {
-      // The connection shows that the server is gone; what was known last stays.
+      // The connection's own mark says that the server is gone; what was known last stays.
     } finally {
       this.#looking = false;
     }
   }
 
-  #draw({ well, health, nodes }: Overview): void {
-    const lines = nodes.map(({ name, up, notes, where }) =>
-      h("li", { "data-up": String(up), title: where }, h("b", {}, name), notes && ` ${notes}`),
+  async #lookAround(): Promise<void> {
+    const response = await fetch(PATH);
+    if (response.ok) return this.#map((await response.json()) as ClusterStatus);
+    this.#say((await response.text()).trim(), false);
+  }
+
+  #map(status: ClusterStatus): void {
+    const { well, health } = overview(status);
+    this.#say(health, well);
+    const focused = this.#body.contains(document.activeElement) ? document.activeElement?.getAttribute("aria-label") : null;
+    const steps = stepTexts(status);
+    const map = h(
+      "div",
+      {},
+      h("ul", { class: "nodes", "aria-label": "Nodes" }, ...present(status).map((node) => this.#node(node, status))),
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Groups by node" }, this.#groups(status)),
+      this.#legend(),
+      steps.length > 0 && h("h3", {}, "Under way"),
+      steps.length > 0 && h("ul", { class: "steps" }, ...steps.map((text) => h("li", {}, text))),
+      h("p", { class: "soft fine" }, `Cluster ${status.cluster}, coordinated by node ${status.coordinator}. ${replicasText(status)}`),
     );
-    this.#place.replaceChildren(
-      h("span", { class: well ? "soft" : "problem" }, `Cluster: ${health}`),
-      h("ul", { "aria-label": "Nodes" }, ...lines),
+    this.#body.replaceChildren(map);
+    if (focused) this.#body.querySelector<HTMLElement>(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  #node(node: ClusterNode, { coordinator }: ClusterStatus): HTMLElement {
+    const roles = [node.node === coordinator && "coordinator", node.leads > 0 && `leads ${node.leads}`, node.state !== "active" && node.state];
+    const pair = (name: string, value: string) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
+    return h(
+      "li",
+      { class: "node", "data-up": String(node.up) },
+      h("h3", {}, `node ${node.node}`, h("span", { class: "up" }, node.up ? "up" : "down")),
+      h("p", { class: "roles" }, ...roles.filter((role) => role !== false).map((role) => h("span", { class: "badge" }, role))),
+      h(
+        "dl",
+        {},
+        pair("clients", node.client),
+        pair("zone", node.zone),
+        pair("replicas", `${node.replicas}${node.weight === 100 ? "" : `, weight ${node.weight}`}`),
+        pair("version", `${node.version}, ${heardText(node.heard_ms_ago)}`),
+      ),
     );
-    this.#place.hidden = false;
+  }
+
+  #groups(status: ClusterStatus): HTMLElement {
+    const column = (name: string, kind = "") => h("th", { scope: "col", class: kind || undefined }, name);
+    const head = h(
+      "tr",
+      {},
+      column("group"),
+      column("leader"),
+      column("term", "number wide"),
+      column("keys", "number wide"),
+      ...present(status).map(({ node }) => column(`node ${node}`)),
+    );
+    const caption = h("caption", { class: "hidden" }, "Groups, and what each node is to them");
+    return h("table", { class: "map" }, caption, h("thead", {}, head), h("tbody", {}, ...mapRows(status).map((row) => this.#row(row))));
+  }
+
+  #row({ name, leader, term, keys, cells }: MapRow): HTMLElement {
+    const before = this.#leaders.get(name);
+    this.#leaders.set(name, leader);
+    return h(
+      "tr",
+      { class: before !== undefined && before !== leader ? "changed" : undefined },
+      h("th", { scope: "row" }, name),
+      h("td", { class: leader === "nobody" ? "problem" : undefined }, leader),
+      h("td", { class: "number wide" }, countText(term)),
+      h("td", { class: "number wide" }, countText(keys)),
+      ...cells.map((cell) => (cell ? this.#cell(cell) : h("td", {}, h("span", { class: "hidden" }, "none")))),
+    );
+  }
+
+  #cell({ role, lag, bar, text }: Cell): HTMLElement {
+    const mark = h("span", { class: `mark ${role.replace(" ", "-")}`, "aria-hidden": "true" }, MARKS[role]);
+    const fill = h("span", { class: "lag", "aria-hidden": "true" }, h("i", { "--lag": bar }));
+    const shown = lag !== undefined && lag > 0 ? `${countText(lag)} behind` : "";
+    return h("td", { class: "cell", title: text }, mark, h("span", { class: "hidden" }, text), fill, h("span", { "aria-hidden": "true" }, shown));
+  }
+
+  #legend(): HTMLElement {
+    const entries = Object.entries(MARKS).map(([role, mark]) => h("li", {}, h("span", { class: `mark ${role.replace(" ", "-")}`, "aria-hidden": "true" }, mark), ` ${role}`));
+    return h("ul", { class: "legend fine" }, ...entries, h("li", {}, "The bar is how far a replica is behind: each tenfold is a fifth of it."));
+  }
+
+  #alone({ software, durability, figures }: ServerStatus): void {
+    this.#say("one server, which runs alone", true);
+    const { server } = this.client;
+    const told = ALONE.flatMap((name) => (name in figures ? [figureText(name, figures[name]!)] : []));
+    const pairs = [["durability", durability], ...told, ["store", server?.storeId ?? "–"]];
+    this.#body.replaceChildren(
+      h(
+        "ul",
+        { class: "nodes", "aria-label": "Nodes" },
+        h(
+          "li",
+          { class: "node", "data-up": "true" },
+          h("h3", {}, software, h("span", { class: "up" }, "up")),
+          h("dl", {}, ...pairs.map(([name, value]) => h("div", {}, h("dt", {}, name!.replaceAll("_", " ")), h("dd", {}, value!)))),
+        ),
+      ),
+      h(
+        "p",
+        { class: "soft fine" },
+        "To make a cluster of it, stop it and start it with ",
+        h("code", {}, "tidekeep-server --node-listen HOST:PORT cluster init"),
+        ": what it holds stays. ",
+        h("code", {}, "tidekeep cluster add"),
+        " then prints what to run on the next machine.",
+      ),
+    );
+  }
+
+  #say(text: string, well: boolean): void {
+    this.#health.className = well ? "soft" : "problem";
+    if (this.#health.textContent !== text) this.#health.textContent = text;
   }
 }
 
-/** What the server says of its cluster; a sentence where nobody coordinates it. */
-async function statusNow(): Promise<Overview> {
-  const response = await fetch(PATH);
-  if (response.ok) return overview((await response.json()) as ClusterStatus);
-  return { well: false, health: (await response.text()).trim(), nodes: [] };
+function replicasText({ replicas, replicas_wanted }: ClusterStatus): string {
+  const now = `${replicas} ${replicas === 1 ? "replica" : "replicas"} of each group`;
+  return replicas === replicas_wanted ? `${now}.` : `${now}, ${replicas_wanted} as soon as nodes are enough.`;
 }

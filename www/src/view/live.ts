@@ -1,0 +1,174 @@
+// The live feed: every change below a prefix as it happens, newest first, with a filter, a pause, and how
+// many there are a second. Screen readers hear a sentence now and then, not every change.
+
+import type { Address } from "../address.js";
+import { writeAddress } from "../address.js";
+import { h } from "../dom.js";
+import { escapeKey, parseKey, percentDecode, percentEncode } from "../model/bytes.js";
+import { Feed, RATE_SECONDS } from "../model/feed.js";
+import type { FeedLine } from "../model/feed.js";
+import { roundTop } from "../model/scale.js";
+import { clockText } from "../model/time.js";
+import { countText } from "../model/value.js";
+import type { Session } from "../session.js";
+import type { Frame } from "./frame.js";
+import { svg } from "./svg.js";
+import type { View } from "./view.js";
+
+const SHOWN_MAX = 300;
+/** A fast feed is drawn so often at most: nobody reads faster. */
+const DRAW_MS = 200;
+const SAY_MS = 5000;
+const SPARK_HEIGHT = 20;
+
+export class LiveView implements View {
+  readonly name = "live";
+  readonly title = "Live";
+  readonly key = "l";
+  readonly element: HTMLElement;
+  readonly #feed = new Feed();
+  readonly #list = h("ol", { tabindex: 0, "aria-label": "Changes, newest first" });
+  readonly #empty = h("p", { class: "empty" }, "Nothing has changed here since the page was opened.");
+  readonly #count = h("span", { class: "soft" });
+  readonly #rate = h("b", { class: "rate" });
+  readonly #bars = svg("path", { d: "" });
+  readonly #said = h("p", { class: "hidden", role: "status", "aria-live": "polite" });
+  readonly #prefix = field("Prefix", "every key");
+  readonly #filter = field("Filter changes", "in the key");
+  readonly #pause = h("button", { type: "button", "aria-pressed": "false" }, "Pause");
+  /** It was drawn a moment ago. */
+  #resting = false;
+  /** Something was to be drawn meanwhile. */
+  #dirty = false;
+  #saidSeen = 0;
+
+  constructor(
+    readonly session: Session,
+    readonly frame: Frame,
+  ) {
+    const choose = () => this.#choose();
+    this.#prefix.addEventListener("input", choose);
+    this.#filter.addEventListener("input", choose);
+    this.#pause.addEventListener("click", () => this.#hold(!this.#feed.held));
+    const clear = h("button", { type: "button", click: () => this.#clear() }, "Clear");
+    const spark = svg("svg", { class: "spark", viewBox: `0 0 ${RATE_SECONDS * 2} ${SPARK_HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+    spark.append(this.#bars);
+    const rate = h("span", { class: "rates", title: "Changes a second, over the last minute" });
+    rate.append(spark, this.#rate);
+    this.element = h(
+      "section",
+      { id: "log", "aria-label": "Changes as they happen" },
+      h("div", { class: "bar" }, h("h2", {}, "Live"), this.#prefix, this.#filter, this.#pause, clear, rate, this.#count),
+      this.#empty,
+      this.#list,
+      this.#said,
+    );
+    session.listen((part, change) => {
+      if (part === "entry" && change) this.#feed.add(change, session.client.serverTime());
+    });
+    const here = (title: string, keys: string | undefined, run: () => void) =>
+      frame.actions.add({ group: this.title, title, ...(keys ? { keys } : {}), run, ready: () => frame.shows(this) });
+    here("Pause the feed, or go on", "p", () => this.#hold(!this.#feed.held));
+    here("Filter the changes", "/", () => this.#filter.focus());
+    here("Clear the feed", undefined, () => this.#clear());
+    setInterval(() => this.#tick(), 1000);
+    setInterval(() => this.#say(), SAY_MS);
+  }
+
+  show({ rest, query }: Address): void {
+    this.#prefix.value = escapeKey(percentDecode(rest) ?? "");
+    this.#filter.value = query.get("q") ?? "";
+    this.#feed.choose(parseKey(this.#prefix.value) ?? "", this.#filter.value);
+    this.#saidSeen = this.#feed.seen;
+  }
+
+  hide(): void {}
+
+  draw(): void {
+    this.#dirty = true;
+    if (this.#resting) return;
+    this.#resting = true;
+    setTimeout(() => {
+      this.#resting = false;
+      if (this.#dirty) this.frame.stale();
+    }, DRAW_MS);
+    this.#dirty = false;
+    const lines = this.#feed.newest(SHOWN_MAX);
+    this.#empty.hidden = lines.length > 0;
+    const known = new Map([...this.#list.children].map((line) => [(line as HTMLElement).dataset["id"], line]));
+    // Lines that are there stay the same elements: a selection in them lasts.
+    this.#list.replaceChildren(...lines.map((line) => known.get(idOf(line)) ?? this.#line(line)));
+    this.#drawCounts();
+  }
+
+  #drawCounts(): void {
+    const feed = this.#feed;
+    const rates = feed.rates(this.session.client.serverTime());
+    const last = rates.at(-2) ?? 0;
+    const top = roundTop(rates, 5);
+    const bar = (rate: number, at: number) => (rate > 0 ? `M${at * 2 + 1} ${SPARK_HEIGHT}v-${Math.max(1, (rate / top) * SPARK_HEIGHT).toFixed(1)}` : "");
+    this.#bars.setAttribute("d", rates.map(bar).join(""));
+    this.#rate.textContent = `${countText(last)}/s`;
+    this.#count.textContent = `${countText(feed.seen)} seen`;
+    const waiting = feed.waiting > 0 ? ` (${countText(feed.waiting)})` : "";
+    this.#pause.textContent = feed.held ? `Go on${waiting}` : "Pause";
+    this.#pause.setAttribute("aria-pressed", String(feed.held));
+  }
+
+  #line(line: FeedLine): HTMLElement {
+    const address = writeAddress("k", percentEncode(line.raw));
+    return h(
+      "li",
+      { "data-revision": line.revision, "data-id": idOf(line) },
+      h("span", { class: "soft" }, clockText(line.at)),
+      h("span", { class: `kind-${line.type}` }, line.type),
+      line.type === "put" ? h("a", { href: address, title: line.key }, line.key) : h("span", { title: line.key }, line.key),
+      h("span", { class: "soft", title: line.preview }, line.preview),
+    );
+  }
+
+  #choose(): void {
+    const raw = parseKey(this.#prefix.value);
+    this.#prefix.setAttribute("aria-invalid", String(raw === undefined));
+    if (raw === undefined) return;
+    this.#feed.choose(raw, this.#filter.value);
+    this.#saidSeen = this.#feed.seen;
+    const query: Record<string, string> = this.#filter.value === "" ? {} : { q: this.#filter.value };
+    history.replaceState(null, "", writeAddress(this.name, percentEncode(raw), query));
+    this.frame.stale();
+  }
+
+  #hold(hold: boolean): void {
+    if (hold) this.#feed.hold();
+    else this.#feed.release();
+    this.frame.stale();
+  }
+
+  #clear(): void {
+    this.#feed.clear();
+    this.#saidSeen = 0;
+    this.frame.stale();
+  }
+
+  #tick(): void {
+    if (this.frame.shows(this) && !document.hidden) this.#drawCounts();
+  }
+
+  #say(): void {
+    const { seen, held } = this.#feed;
+    const more = seen - this.#saidSeen;
+    this.#saidSeen = seen;
+    if (!this.frame.shows(this) || held || more <= 0) return;
+    const [last] = this.#feed.newest(1);
+    const what = last ? `, the last: ${last.type} ${last.key}` : "";
+    this.#said.textContent = `${countText(more)} ${more === 1 ? "change" : "changes"} in ${SAY_MS / 1000} seconds${what}`;
+  }
+}
+
+function field(label: string, placeholder: string): HTMLInputElement {
+  return h("input", { type: "search", placeholder: `${label}: ${placeholder}`, "aria-label": label, autocomplete: "off", spellcheck: "false" });
+}
+
+function idOf({ revision, raw, type }: FeedLine): string {
+  return `${revision} ${type} ${raw}`;
+}

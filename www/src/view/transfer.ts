@@ -1,0 +1,172 @@
+// Files out of the store and into it, and prefixes away: first what it would do, then done in bounded
+// steps with a bar and a way to stop.
+
+import type { Client } from "tidekeep";
+
+import type { Address } from "../address.js";
+import { failureOf } from "../console/failure.js";
+import { h } from "../dom.js";
+import { escapeKey, fromRaw, parseKey, percentDecode } from "../model/bytes.js";
+import type { Raw } from "../model/bytes.js";
+import { countText } from "../model/value.js";
+import { exportLines, removeRange } from "../transfer.js";
+import { confirmed } from "./confirm.js";
+import type { Frame } from "./frame.js";
+import { ImportPanel } from "./import.js";
+import { Running } from "./running.js";
+import type { View } from "./view.js";
+
+/** How long the browser may take to begin a download before its address is given up. */
+const DOWNLOAD_MS = 60_000;
+/** What has to be typed to remove every key. */
+const ALL = "ALL keys";
+
+export class TransferView implements View {
+  readonly name = "transfer";
+  readonly title = "Transfer";
+  readonly key = "f";
+  readonly element: HTMLElement;
+  readonly #import: ImportPanel;
+  readonly #exportPrefix = prefixField("export-prefix");
+  readonly #exporting = new Running("Export");
+  readonly #removePrefix = prefixField("remove-prefix");
+  readonly #removing = new Running("Delete by prefix");
+  readonly #counted = h("p", { class: "result", role: "status" });
+  readonly #remove = h("button", { type: "button", class: "danger", disabled: true }, "Delete …");
+  #count: { raw: Raw; keys: number } | undefined;
+
+  constructor(
+    readonly client: Client,
+    readonly frame: Frame,
+  ) {
+    this.#import = new ImportPanel(client);
+    this.#remove.addEventListener("click", () => void this.#askAndRemove());
+    this.#removePrefix.addEventListener("input", () => this.#forget());
+    this.element = h(
+      "section",
+      { class: "page", "aria-label": "Import, export, delete by prefix" },
+      h("div", { class: "bar" }, h("h2", {}, "Import and export"), h("span", { class: "soft" }, "JSON lines, as the command line has them")),
+      h("div", { class: "panels" }, this.#exportPanel(), this.#import.element, this.#removePanel()),
+    );
+  }
+
+  show({ rest }: Address): void {
+    const raw = percentDecode(rest);
+    if (raw === undefined || rest === "") return;
+    this.#exportPrefix.value = this.#removePrefix.value = escapeKey(raw);
+    this.#forget();
+  }
+
+  hide(): void {}
+
+  draw(): void {}
+
+  #exportPanel(): HTMLElement {
+    const start = h("button", { type: "submit", class: "primary" }, "Export");
+    return h(
+      "form",
+      { class: "panel", submit: (event: Event) => this.#submit(event, () => this.#export()) },
+      h("h3", {}, "Export"),
+      h("p", { class: "soft" }, "Everything that begins with a prefix, page by page. A key that is there from the first page to the last is written exactly once; what changes meanwhile may be old or new."),
+      h("label", {}, "Prefix", this.#exportPrefix),
+      h("div", { class: "line" }, start),
+      this.#exporting.element,
+    );
+  }
+
+  #removePanel(): HTMLElement {
+    const count = h("button", { type: "submit" }, "Count first");
+    return h(
+      "form",
+      { class: "panel", submit: (event: Event) => this.#submit(event, () => this.#dryRun()) },
+      h("h3", {}, "Delete by prefix"),
+      h("p", { class: "soft" }, "First how many keys it would be; then, when you have typed the prefix once more, a thousand at a time. There is no way back but a file: export them before."),
+      h("label", {}, "Prefix", this.#removePrefix),
+      h("div", { class: "line" }, count, this.#remove),
+      this.#counted,
+      this.#removing.element,
+    );
+  }
+
+  async #export(): Promise<void> {
+    const raw = readPrefix(this.#exportPrefix);
+    if (raw === undefined) return;
+    await this.#exporting.run("keys", async (signal, tell) => {
+      let written = 0;
+      const blob = await exportLines(this.client, { prefix: fromRaw(raw) }, signal, (done, of) => {
+        written = done;
+        tell(done, of);
+      });
+      download(blob, fileName(raw));
+      return `Exported ${keysOf(written)}.`;
+    });
+  }
+
+  async #dryRun(): Promise<void> {
+    const raw = readPrefix(this.#removePrefix);
+    if (raw === undefined) return;
+    try {
+      const keys = await this.client.count({ prefix: fromRaw(raw) });
+      this.#count = { raw, keys };
+      this.#remove.disabled = keys === 0;
+      this.#remove.textContent = keys === 0 ? "Delete …" : `Delete ${keysOf(keys)} …`;
+      const page = await this.client.scan({ prefix: fromRaw(raw) }, { keysOnly: true, limit: 5 }).page();
+      const names = page.items.map(({ keyBytes }) => escapeKey(String.fromCharCode(...keyBytes))).join(", ");
+      this.#counted.textContent = keys === 0 ? "No key begins so." : `It would delete ${keysOf(keys)}: ${names}${keys > page.items.length ? ", …" : ""}`;
+    } catch (error) {
+      this.#counted.textContent = failureOf(error).message;
+    }
+  }
+
+  async #askAndRemove(): Promise<void> {
+    if (!this.#count) return;
+    const { raw, keys } = this.#count;
+    const which = raw === "" ? "every key of the store" : `every key that begins with ${escapeKey(raw)}`;
+    const typed = raw === "" ? ALL : escapeKey(raw);
+    const what = `This removes ${which}: ${countText(keys)} when they were counted. It cannot be taken back.`;
+    if (!(await confirmed({ title: `Delete ${keysOf(keys)}?`, what, act: "Delete", typed }))) return;
+    await this.#removing.run("keys", async (signal, tell) => {
+      const deleted = await removeRange(this.client, { prefix: fromRaw(raw) }, signal, tell);
+      return `Deleted ${keysOf(deleted)}.`;
+    });
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.#count = undefined;
+    this.#counted.textContent = "";
+    this.#remove.disabled = true;
+    this.#remove.textContent = "Delete …";
+  }
+
+  #submit(event: Event, run: () => Promise<void>): void {
+    event.preventDefault();
+    void run();
+  }
+}
+
+function prefixField(name: string): HTMLInputElement {
+  return h("input", { class: "mono", name, placeholder: "every key", autocomplete: "off", spellcheck: "false" });
+}
+
+/** The prefix that a field holds; it is marked when that has a broken escape. */
+function readPrefix(field: HTMLInputElement): Raw | undefined {
+  const raw = parseKey(field.value);
+  field.setAttribute("aria-invalid", String(raw === undefined));
+  return raw;
+}
+
+function keysOf(count: number): string {
+  return count === 1 ? "1 key" : `${countText(count)} keys`;
+}
+
+function fileName(raw: Raw): string {
+  const name = raw.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^-+|-+$/g, "");
+  return `${name || "tidekeep"}.jsonl`;
+}
+
+function download(blob: Blob, name: string): void {
+  const url = URL.createObjectURL(blob);
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), DOWNLOAD_MS);
+}
