@@ -74,10 +74,11 @@ export class Session {
     this.#tell("tree");
   }
 
-  /** Opens the folders on the way to a key, so that its line is there. */
+  /** Opens the folders on the way to a key, so that its line is there; a folder opens itself, too. */
   async unfold(raw: Raw): Promise<void> {
     const { tree } = this;
-    for (const above of ["", ...tree.wayTo(raw)]) {
+    const self = raw.endsWith(tree.delimiter) ? [raw] : [];
+    for (const above of ["", ...tree.wayTo(raw), ...self]) {
       const folder = tree.node(above);
       if (!folder || !isFolder(folder)) return;
       if (!folder.open) tree.setOpen(folder, true);

@@ -30,7 +30,7 @@ after(async () => {
 });
 
 test("a black hole is noticed in time, and nothing is missed or repeated behind it", async () => {
-  const { page, complaints } = await openPage(browser, await way.listen(), { allow: /WebSocket/ });
+  const { page, complaints } = await openPage(browser, `${await way.listen()}#/live`, { allow: /WebSocket/ });
   await page.evaluate(() => {
     const place = document.getElementById("connection");
     globalThis.states = [];

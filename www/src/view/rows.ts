@@ -181,7 +181,7 @@ export class RowsView {
     if (this.element.closest("[hidden]")) return;
     for (const element of this.#scroller.querySelectorAll<RowElement>(".row")) {
       const row = element.shown;
-      if (element.hidden || row?.expiresAt === undefined) continue;
+      if (row?.expiresAt === undefined) continue;
       const left = this.#ends(row);
       if (element.cells[4]!.textContent !== left) element.cells[4]!.textContent = left;
     }

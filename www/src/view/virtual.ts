@@ -45,7 +45,7 @@ export class VirtualList<E extends HTMLElement> {
 
   /** The element that shows a row, if it is drawn. */
   element(index: number): E | undefined {
-    return this.#elements.find((element) => element.dataset["index"] === String(index) && !element.hidden);
+    return this.#elements.find((element) => element.dataset["index"] === String(index) && element.isConnected);
   }
 
   /** Scrolls as little as shows a row whole. */
@@ -85,15 +85,16 @@ export class VirtualList<E extends HTMLElement> {
   #show(first: number, last: number): void {
     const size = Math.max(last - first, this.#elements.length);
     while (this.#elements.length < size) {
-      const element = this.rows.make();
-      this.#elements.push(element);
-      this.body.append(element);
+      this.#elements.push(this.rows.make());
     }
     for (let slot = 0; slot < size; slot++) {
       const element = this.#elements[slot]!;
       const index = first + ((((slot - first) % size) + size) % size);
-      element.hidden = index >= last;
-      if (element.hidden) continue;
+      if (index >= last) {
+        element.remove();
+        continue;
+      }
+      if (!element.isConnected) this.body.append(element);
       element.dataset["index"] = String(index);
       element.style.setProperty("transform", `translateY(${index * this.rows.height - this.#scroll.offset}px)`);
       this.rows.fill(element, index);

@@ -170,6 +170,7 @@ export class KeyPane {
     if (wish !== this.#wish) return;
     if (entry && this.#mode === "edit" && this.#edit.dirty && this.#entry && this.#edit.element.contains(document.activeElement)) {
       this.#entry = entry;
+      this.element.querySelector(".facts")?.replaceWith(this.#facts(entry));
       return this.#edit.rebase(entry);
     }
     if (entry) this.#read(entry);
