@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::clock::{Clock, Moment, Wall};
 use crate::config::{Config, ConfigError};
 use crate::drain::Drain;
-use crate::edge::{self, Gate, Hosts};
+use crate::edge::{self, Folder, Gate, Hosts};
 use crate::member::{Member, NodeError};
 use crate::observe::Metrics;
 use crate::service::{Facts, Owners, Service, Status};
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) hosts: Hosts,
+    /// The folder that is served in place of the built-in page.
+    pub(crate) folder: Option<Folder>,
     pub(crate) drain: Drain,
     /// Whether Redis clients are served.
     pub(crate) resp: bool,
@@ -253,6 +255,7 @@ fn share(config: Config, commit: Arc<dyn Commit>, port: u16) -> Shared {
         service,
         gate: Arc::new(Gate::new(limit, Arc::clone(&metrics))),
         hosts: Hosts::new(&config.listen, config.allow_origins),
+        folder: config.www.map(Folder::new),
         drain: Drain::default(),
         resp,
         metrics,

@@ -128,7 +128,9 @@ impl Build<'_> {
 
     /// Stage 3: the page on top of the package, to `www/dist/`.
     fn page(&self) -> Result<bool> {
-        let mut print = Fingerprint::of(&self.npm_settings());
+        // The text of that file stands for what it does.
+        let assets = include_str!("web/assets.rs");
+        let mut print = Fingerprint::of(&format!("{} {assets}", self.npm_settings()));
         print.add(&self.workspace.path("client-web/dist"))?;
         print.add(&self.workspace.path("www"))?;
         let stamp = print.finish();
@@ -137,7 +139,9 @@ impl Build<'_> {
         self.stage(&stamp, stamp_file, result, || {
             println!("web: page      bundling the page, compressing it for the server");
             self.npm_build("www")?;
-            assets::prepare(&self.workspace.path("www/dist"))
+            let dist = self.workspace.path("www/dist");
+            assets::add_package(&self.workspace.path("client-web/dist"), &dist)?;
+            assets::prepare(&dist)
         })
     }
 

@@ -260,6 +260,11 @@ pub struct Args {
     )]
     pub allow_origins: Vec<String>,
 
+    /// Folder whose files are served in place of the built-in page; read when they are asked for. The
+    /// npm package is beside them at /tidekeep/index.js
+    #[arg(long, value_name = "DIR", env = "TIDEKEEP_WWW")]
+    pub www: Option<PathBuf>,
+
     /// Longest time that a drain may take before connections are cut
     #[arg(long, value_name = "MS", env = "TIDEKEEP_DRAIN_TIMEOUT_MS", default_value_t = default::DRAIN_MS)]
     pub drain_timeout_ms: u64,

@@ -65,6 +65,8 @@ pub struct Config {
     pub heartbeat_ms: u32,
     /// Sites beside the server's own whose pages may connect.
     pub allow_origins: Vec<Origin>,
+    /// A folder whose files are served in place of the built-in page.
+    pub www: Option<PathBuf>,
     /// Longest drain, in milliseconds.
     pub drain_ms: u64,
     /// Bytes of a log segment.
@@ -136,6 +138,7 @@ impl Config {
             slow_reader_ms: default::SLOW_READER_MS,
             heartbeat_ms: default::HEARTBEAT_MS,
             allow_origins: Vec::new(),
+            www: None,
             drain_ms: default::DRAIN_MS,
             segment_bytes: default::SEGMENT_BYTES,
             snapshot_log_bytes: default::SNAPSHOT_LOG_BYTES,
@@ -181,6 +184,7 @@ impl Config {
             slow_reader_ms: args.slow_reader_timeout_ms,
             heartbeat_ms: args.heartbeat_ms,
             allow_origins: allow_origins.collect::<Result<_, _>>()?,
+            www: args.www,
             drain_ms: args.drain_timeout_ms,
             segment_bytes: args.segment_bytes,
             snapshot_log_bytes: args.snapshot_log_bytes,
@@ -258,6 +262,9 @@ impl Config {
         }
         self.check_budgets()?;
         self.check_node()?;
+        if let Some(www) = self.www.as_ref().filter(|www| !www.is_dir()) {
+            return Err(ConfigError(format!("--www {}: there is no such folder", www.display())));
+        }
         if self.output_bytes < limits.chunk_bytes as usize {
             return Err(ConfigError(format!(
                 "--output-buffer-bytes {} is less than one piece of a reply ({})",
@@ -347,6 +354,7 @@ mod tests {
             (&["--watch-budget-bytes", "10"], "--watch-budget-bytes"),
             (&["--allow-origin", "http://a.example/path"], "--allow-origin"),
             (&["--durability", "often"], "--durability"),
+            (&["--www", "/no/such/folder"], "--www"),
             (&["cluster", "init"], "--node-listen"),
             (&["--node-listen", "h:1", "--durability", "none", "cluster", "init"], "--durability"),
             (&["--node-listen", "h:1", "--max-memory", "1GiB", "cluster", "init"], "--max-memory"),

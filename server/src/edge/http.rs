@@ -9,6 +9,7 @@ use std::time::Duration;
 use tidekeep_protocol::hello::WEBSOCKET_PATH;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{debug, info};
 
 use super::gate::Visit;
@@ -66,16 +67,17 @@ impl Http {
                 return Ok(false);
             }
             let mut out = Vec::new();
-            let (next, used) = match request::parse(&self.input) {
+            let ((next, hold), used) = match request::parse(&self.input) {
                 Ok(Some((request, used))) => (self.answer(&request, &mut out).await, used),
-                Ok(None) => (Next::Close, 0),
+                Ok(None) => ((Next::Close, None), 0),
                 Err(response) => {
                     response.write_to(&mut out, false);
-                    (Next::Close, self.input.len())
+                    ((Next::Close, None), self.input.len())
                 }
             };
             self.input.drain(..used);
             self.send(&out).await?;
+            drop(hold);
             match next {
                 Next::Stay => wait = IDLE,
                 Next::Close => return Ok(false),
@@ -129,13 +131,17 @@ impl Http {
         Ok(())
     }
 
-    /// Writes the answer to a request.
-    async fn answer(&self, request: &Request<'_>, out: &mut Vec<u8>) -> Next {
+    /// Writes the answer to a request; with what is to be kept until it was sent.
+    async fn answer(
+        &self,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> (Next, Option<OwnedSemaphorePermit>) {
         let response = match request.method {
             "GET" if request.path == WEBSOCKET_PATH => match self.upgrade(request) {
                 Ok(head) => {
                     out.extend_from_slice(&head);
-                    return Next::Upgrade;
+                    return (Next::Upgrade, None);
                 }
                 Err(response) => response,
             },
@@ -149,7 +155,7 @@ impl Http {
             response.write_to(out, keep_alive);
         }
         debug!(method = request.method, path = request.path, status = response.status, "http");
-        if keep_alive { Next::Stay } else { Next::Close }
+        (if keep_alive { Next::Stay } else { Next::Close }, response.into_hold())
     }
 
     async fn route(&self, request: &Request<'_>) -> Response {
@@ -164,8 +170,15 @@ impl Http {
                     .with("cache-control", "no-store")
             }
             "/cluster" => cluster::serve(commit).await,
-            _ => page::serve(request).unwrap_or_else(|| Response::text(404, "not found\n")),
+            _ => self.file(request).await.unwrap_or_else(|| Response::text(404, "not found\n")),
         }
+    }
+
+    /// A file of the folder that is served, if one is, or of the built-in page.
+    async fn file(&self, request: &Request<'_>) -> Option<Response> {
+        let Some(folder) = &self.shared.folder else { return page::serve(request) };
+        let file = folder.serve(request).await;
+        file.or_else(|| page::serve_package(request))
     }
 
     fn upgrade(&self, request: &Request<'_>) -> Result<Vec<u8>, Response> {

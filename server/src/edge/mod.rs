@@ -8,6 +8,7 @@ mod driver;
 mod encoding;
 mod ending;
 mod exchange;
+mod folder;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod gate;
@@ -28,6 +29,7 @@ mod ws;
 
 pub(crate) use accept::serve;
 pub(crate) use exchange::{Exchange, input_limit};
+pub(crate) use folder::Folder;
 pub(crate) use gate::Gate;
 pub(crate) use input::Input;
 pub(crate) use resp_exchange::RespExchange;

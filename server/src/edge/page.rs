@@ -30,12 +30,21 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wa
      manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
      require-trusted-types-for 'script'";
 
+/// Where the npm package is, for pages that are not built: `import … from "/tidekeep/index.js"`.
+const PACKAGE: &str = "/tidekeep/";
+
+/// The npm package's file at this path, if there is one.
+pub(crate) fn serve_package(request: &Request<'_>) -> Option<Response> {
+    if request.path.starts_with(PACKAGE) { serve(request) } else { None }
+}
+
 /// The file at this path, if there is one.
 pub(crate) fn serve(request: &Request<'_>) -> Option<Response> {
     match ASSETS.iter().find(|asset| asset.path == request.path) {
         Some(asset) => Some(serve_asset(asset, request)),
         None if request.path == "/" => Some(guard(
             Response::bytes("text/html; charset=utf-8", FALLBACK).with("cache-control", "no-cache"),
+            CONTENT_SECURITY_POLICY,
         )),
         None => None,
     }
@@ -49,24 +58,39 @@ fn serve_asset(asset: &Asset, request: &Request<'_>) -> Response {
     ];
     let there = variants.iter().filter(|(_, body)| body.is_some());
     let available: Vec<Encoding> = there.map(|(encoding, _)| *encoding).collect();
-    let accept: Vec<&str> = request.all("accept-encoding").collect();
-    let accept = (!accept.is_empty()).then(|| accept.join(","));
-    let encoding = encoding::choose(accept.as_deref(), &available);
+    let encoding = accepted_by(request)(&available);
     let chosen = variants.iter().find(|(variant, _)| *variant == encoding);
     let body = chosen.and_then(|(_, body)| *body).unwrap_or(asset.identity);
 
     let etag = variant_etag(asset.etag, encoding);
-    let has_it = request.all("if-none-match").flat_map(|value| value.split(',')).any(|tag| {
-        let tag = tag.trim();
-        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
-    });
+    let known = is_known(request, &etag);
     let response =
-        if has_it { Response::not_modified() } else { Response::bytes(asset.content_type, body) };
+        if known { Response::not_modified() } else { Response::bytes(asset.content_type, body) };
     let cache = if asset.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let response = guard(response)
+    let response = guard(response, CONTENT_SECURITY_POLICY)
         .with("etag", etag)
         .with("cache-control", cache)
         .with("vary", "accept-encoding");
+    encoded(response, encoding)
+}
+
+/// Chooses the encoding that a request takes best among those that there are.
+pub(super) fn accepted_by(request: &Request<'_>) -> impl FnOnce(&[Encoding]) -> Encoding + use<> {
+    let accept: Vec<&str> = request.all("accept-encoding").collect();
+    let accept = (!accept.is_empty()).then(|| accept.join(","));
+    move |available| encoding::choose(accept.as_deref(), available)
+}
+
+/// Whether the client says that it has what bears this tag.
+pub(super) fn is_known(request: &Request<'_>, etag: &str) -> bool {
+    request.all("if-none-match").flat_map(|value| value.split(',')).any(|tag| {
+        let tag = tag.trim();
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag
+    })
+}
+
+/// Names the encoding of a response's body.
+pub(super) fn encoded(response: Response, encoding: Encoding) -> Response {
     match encoding {
         Encoding::Identity => response,
         Encoding::Brotli | Encoding::Gzip => response.with("content-encoding", encoding.name()),
@@ -81,9 +105,10 @@ fn variant_etag(etag: &str, encoding: Encoding) -> String {
     }
 }
 
-fn guard(response: Response) -> Response {
+/// Adds what keeps a browser from being used against this server or by others.
+pub(super) fn guard(response: Response, policy: &'static str) -> Response {
     response
-        .with("content-security-policy", CONTENT_SECURITY_POLICY)
+        .with("content-security-policy", policy)
         .with("referrer-policy", "no-referrer")
         .with("cross-origin-opener-policy", "same-origin")
 }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 /// What answers a request.
 #[derive(Debug)]
 pub(crate) struct Response {
@@ -11,6 +13,8 @@ pub(crate) struct Response {
     body: Cow<'static, [u8]>,
     /// Whether the body's length is told; it is not where there can be no body.
     has_body: bool,
+    /// What the body takes of a bound, until it was sent.
+    hold: Option<OwnedSemaphorePermit>,
 }
 
 impl Response {
@@ -20,20 +24,26 @@ impl Response {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         };
-        Self { status, headers: Vec::new(), body, has_body: true }
+        Self { status, headers: Vec::new(), body, has_body: true, hold: None }
             .with("content-type", "text/plain; charset=utf-8")
             .with("cache-control", "no-store")
     }
 
     /// Bytes of some type, not to be cached unless a header says so.
     pub(crate) fn bytes(content_type: &'static str, body: impl Into<Cow<'static, [u8]>>) -> Self {
-        Self { status: 200, headers: Vec::new(), body: body.into(), has_body: true }
+        Self { status: 200, headers: Vec::new(), body: body.into(), has_body: true, hold: None }
             .with("content-type", content_type)
     }
 
     /// "Not Modified": the client has the body already.
     pub(crate) fn not_modified() -> Self {
-        Self { status: 304, headers: Vec::new(), body: Cow::Borrowed(b""), has_body: false }
+        Self {
+            status: 304,
+            headers: Vec::new(),
+            body: Cow::Borrowed(b""),
+            has_body: false,
+            hold: None,
+        }
     }
 
     /// The server has too much to do.
@@ -46,6 +56,17 @@ impl Response {
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// Keeps a part of a bound until the response was sent.
+    pub(crate) fn holding(mut self, hold: OwnedSemaphorePermit) -> Self {
+        self.hold = Some(hold);
+        self
+    }
+
+    /// What is to be kept until the response was sent.
+    pub(crate) fn into_hold(self) -> Option<OwnedSemaphorePermit> {
+        self.hold
     }
 
     /// Appends the response; `keep_alive` says whether the connection stays open behind it.
@@ -77,6 +98,7 @@ impl Response {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        301 => "Moved Permanently",
         304 => "Not Modified",
         400 => "Bad Request",
         403 => "Forbidden",
@@ -86,6 +108,7 @@ fn reason(status: u16) -> &'static str {
         413 => "Content Too Large",
         426 => "Upgrade Required",
         431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
         503 => "Service Unavailable",
         505 => "HTTP Version Not Supported",
         _ => "Status",

@@ -5,6 +5,7 @@ mod allocations;
 mod backup;
 mod bad_input;
 mod drain;
+mod folder;
 mod handshake;
 mod harness;
 mod http;

@@ -22,6 +22,25 @@ const TAG_DIGITS: usize = 32;
 /// The shortest part of a file name that counts as a content hash.
 const HASH_CHARS: usize = 8;
 
+/// Where pages that are not built find the package: `import … from "/tidekeep/index.js"`.
+const PACKAGE: &str = "tidekeep";
+/// The files of the package that the server carries. The slim entry fetches the module from beside
+/// itself, so the default entry, with the module as text, need not be there a second time.
+const PACKAGE_FILES: [&str; 2] = ["slim.js", "tidekeep.wasm"];
+const PACKAGE_INDEX: &str = "export * from \"./slim.js\";\n";
+
+/// Puts the package, from its own `dist`, below the page's.
+pub(super) fn add_package(package: &Path, dist: &Path) -> Result<()> {
+    let folder = dist.join(PACKAGE);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    for name in PACKAGE_FILES {
+        let file = package.join(name);
+        let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        write(&folder.join(name), &bytes)?;
+    }
+    write(&folder.join("index.js"), PACKAGE_INDEX.as_bytes())
+}
+
 /// Writes the twins and the manifest of the folder `dist`.
 pub(super) fn prepare(dist: &Path) -> Result<()> {
     let mut files = Vec::new();
