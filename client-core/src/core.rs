@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use tidekeep_protocol::codec;
 use tidekeep_protocol::error::Code;
 use tidekeep_protocol::frame::kind;
-use tidekeep_protocol::op::{Class, Operation, Spec};
+use tidekeep_protocol::op::{Class, Operation};
 use tidekeep_protocol::session::SessionId;
 
 use crate::calls::Calls;
@@ -145,16 +145,17 @@ impl Core {
         }
     }
 
-    /// Makes a call whose body the driver has encoded, as one in another language does. Only its
-    /// length is held against the server's limits here; the server looks at the rest.
+    /// Makes a call of this kind and class ([`tidekeep_protocol::op::class`]) whose body the driver
+    /// has encoded, as one in another language does. Only its length is held against the server's limits here; the server looks at the rest.
     pub fn call_encoded(
         &mut self,
         now: Millis,
-        spec: &'static Spec,
+        kind: u8,
+        class: Class,
         body: &[u8],
         options: CallOptions,
     ) -> CallId {
-        match self.begin_call(now, spec.kind, spec.class, Ok(()), options) {
+        match self.begin_call(now, kind, class, Ok(()), options) {
             Ok(id) => {
                 self.calls.body(id).extend_from_slice(body);
                 self.end_call(id)

@@ -3,7 +3,6 @@
 
 use alloc::vec::Vec;
 
-use tidekeep_protocol::codec;
 use tidekeep_protocol::error::{Code, ErrorBody};
 use tidekeep_protocol::frame::{FrameError, kind};
 use tidekeep_protocol::hello::{GoingAway, Welcome};
@@ -127,8 +126,8 @@ impl Core {
             return self.take_connection_error(&arrived.body);
         }
         let Core { receive, link, config, timers, .. } = self;
-        match codec::decode::<Welcome<'_>>(bytes(receive, &[], &arrived.body)) {
-            Ok(welcome) if arrived.kind == kind::WELCOME => {
+        match Welcome::read(bytes(receive, &[], &arrived.body)) {
+            Some(welcome) if arrived.kind == kind::WELCOME => {
                 let incarnation = welcome.incarnation;
                 if link.welcome(self.now, &welcome, config, timers) {
                     self.begin_session(arrived.session, incarnation);
@@ -138,26 +137,29 @@ impl Core {
                     self.break_off(Error::new(Code::Version, message));
                 }
             }
-            Ok(_) | Err(_) => self.break_off(misbehaved("the greeting is malformed")),
+            Some(_) | None => self.break_off(misbehaved("the greeting is malformed")),
         }
     }
 
+    /// The error that a frame bears. Whoever sends one that cannot be read is left.
+    fn read_error(&mut self, body: &Place<'_>) -> Option<Error> {
+        let error = ErrorBody::read(self.bytes(body)).map(|body| Error::from_body(&body));
+        if error.is_none() {
+            self.break_off(misbehaved("an error is malformed"));
+        }
+        error
+    }
+
     fn take_connection_error(&mut self, body: &Place<'_>) {
-        match codec::decode::<ErrorBody<'_>>(self.bytes(body)) {
-            Ok(body) => {
-                let error = Error::from_body(&body);
-                self.break_off(error);
-            }
-            Err(_) => self.break_off(misbehaved("an error is malformed")),
+        if let Some(error) = self.read_error(body) {
+            self.break_off(error);
         }
     }
 
     fn take_going_away(&mut self, body: &Place<'_>) {
-        match codec::decode::<GoingAway>(self.bytes(body)) {
-            Ok(notice) => {
-                self.link.going_away(notice.reconnect_after_ms, &self.config);
-            }
-            Err(_) => self.break_off(misbehaved("the notice of going away is malformed")),
+        match GoingAway::read(self.bytes(body)) {
+            Some(notice) => self.link.going_away(notice.reconnect_after_ms, &self.config),
+            None => self.break_off(misbehaved("the notice of going away is malformed")),
         }
     }
 
@@ -167,13 +169,8 @@ impl Core {
         let call = self.calls.find(id)?;
         let (expected, sent, class) = (call.reply_kind(), call.stage == Stage::Sent, call.class);
         if arrived.kind == kind::ERROR && sent {
-            match codec::decode::<ErrorBody<'_>>(self.bytes(&arrived.body)) {
-                Ok(body) => {
-                    let error = Error::from_body(&body);
-                    self.call_refused(id, error);
-                }
-                Err(_) => self.break_off(misbehaved("an error is malformed")),
-            }
+            let error = self.read_error(&arrived.body)?;
+            self.call_refused(id, error);
             return None;
         }
         if arrived.kind != expected || !sent {
@@ -230,13 +227,8 @@ impl Core {
         let slot = self.watches.place_on_wire(arrived.id)?;
         let watch = WatchId(self.watches.id(slot));
         if arrived.kind == kind::ERROR {
-            match codec::decode::<ErrorBody<'_>>(self.bytes(&arrived.body)) {
-                Ok(body) => {
-                    let error = Error::from_body(&body);
-                    self.watch_ended(slot, error);
-                }
-                Err(_) => self.break_off(misbehaved("an error is malformed")),
-            }
+            let error = self.read_error(&arrived.body)?;
+            self.watch_ended(slot, error);
             return None;
         }
         if arrived.kind != WATCH_REPLY {

@@ -3,7 +3,6 @@
 
 use alloc::vec::Vec;
 
-use tidekeep_protocol::codec;
 use tidekeep_protocol::frame::{self, HEADER_BYTES, ext, kind};
 use tidekeep_protocol::hello::{Hello, PREFACE, feature};
 use tidekeep_protocol::session::{Ask, SessionId};
@@ -119,7 +118,7 @@ fn write_greeting(out: &mut Vec<u8>, software: &str, session: Option<(SessionId,
         software: &software[..software.floor_char_boundary(SOFTWARE_BYTES)],
     };
     let mut body = Vec::new();
-    codec::encode(&hello, &mut body);
+    hello.write(&mut body);
     let resume = session.map(|(session, incarnation)| Ask::resume_bytes(session, incarnation));
     let ask = resume.as_ref().map_or(&[][..], |data| &data[..]);
     write_frame(out, kind::HELLO, 0, 0, &[(ext::SESSION, ask)], &body);
@@ -128,6 +127,7 @@ fn write_greeting(out: &mut Vec<u8>, software: &str, session: Option<(SessionId,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidekeep_protocol::codec;
     use tidekeep_protocol::frame::Frame;
 
     #[test]

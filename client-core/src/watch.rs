@@ -10,7 +10,7 @@
 
 use alloc::vec::Vec;
 
-use tidekeep_protocol::codec::{self, Malformed};
+use tidekeep_protocol::codec::Malformed;
 use tidekeep_protocol::cursor::CURSOR_BYTES_MAX;
 use tidekeep_protocol::error::Code;
 use tidekeep_protocol::frame::{HEADER_BYTES, LENGTH_BYTES};
@@ -424,7 +424,7 @@ impl Watch {
         let range = range.as_range();
         let request = op::Watch { range, from, previous: *previous, delivery: *delivery };
         let mut body = Vec::new();
-        codec::encode(&request, &mut body);
+        request.write(&mut body);
         write_frame(out, op::Watch::SPEC.kind, 0, self.wire, &[], &body);
         self.stage = stage;
     }

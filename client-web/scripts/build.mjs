@@ -14,21 +14,41 @@ const root = new URL("..", import.meta.url);
 const path = (name) => fileURLToPath(new URL(name, root));
 const minify = process.env.TIDEKEEP_FLAVOUR !== "debug";
 
-/** The glue as a function, so that every client has glue and an instance of its own. */
+/**
+ * wasm-bindgen's glue, of which only its imports are taken, as a function: every client has glue and
+ * an instance of its own. It gives back the instance's own exports, which take numbers alone, so that
+ * none of the generated wrappers and ways to load a module come along.
+ */
 const glueFactory = {
   name: "glue-factory",
   setup(builder) {
     builder.onResolve({ filter: /^tidekeep-glue$/ }, () => ({ path: path("wasm/tidekeep.js") }));
     builder.onLoad({ filter: /wasm\/tidekeep\.js$/ }, async ({ path }) => {
+      const load = `
+        export async function load(module) {
+          const instance = await WebAssembly.instantiate(module, __wbg_get_imports());
+          return __wbg_finalize_init(instance, module);
+        }`;
       const { outputFiles } = await build({
-        entryPoints: [path],
+        stdin: { contents: 'export { load } from "glue";' },
         bundle: true,
         write: false,
-        format: "iife",
-        globalName: "glue",
+        format: "esm",
         target: "es2022",
+        plugins: [
+          {
+            name: "glue",
+            setup(inner) {
+              inner.onResolve({ filter: /^glue$/ }, () => ({ path, sideEffects: false }));
+              const glue = { contents: readFileSync(path, "utf8") + load, loader: "js" };
+              inner.onLoad({ filter: /wasm\/tidekeep\.js$/ }, () => glue);
+            },
+          },
+        ],
       });
-      const contents = `export default function () { ${outputFiles[0].text}; return glue; }`;
+      const [whole, exported] = outputFiles[0].text.split(/^(?=export \{)/m);
+      if (!/^export \{\s*load\s*\};\s*$/.test(exported)) throw new Error(`unknown glue: ${exported}`);
+      const contents = `export default function (module) { ${whole}; return load(module); }`;
       return { contents, loader: "js" };
     });
   },

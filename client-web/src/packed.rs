@@ -4,6 +4,8 @@
 //! `ts/codec.ts` reads and writes them, and is held to the protocol's golden vectors.
 //!
 //! ```text
+//! buffer   length u32 LE (of what follows) · timer u32 LE · records
+//! timer    milliseconds from now for which the timer is to be set; all bits: as it was
 //! record   length u32 LE (of what follows) · what u8 · id u32 LE · content
 //!
 //! what  id      content
@@ -18,6 +20,8 @@
 //!               transaction (numbers) · server id · store id · software (bytes)
 //! 8     0       link down: error
 //! 9     0       lease lost: lease (number) · error
+//! 16    0       open a socket
+//! 17    0       drop the socket
 //!
 //! error    code · retryable · outcome · retry after in ms (numbers) · message (bytes)
 //! number   seven bits a byte, lowest first, the eighth says that more follow (as postcard does)
@@ -26,6 +30,7 @@
 
 use tidekeep_client_core::{Error, Output, ServerInfo, State};
 use tidekeep_protocol::error::Outcome;
+use tidekeep_protocol::plain::{push_bytes, push_number};
 
 /// What a record is about, as its second field says.
 mod what {
@@ -38,35 +43,82 @@ mod what {
     pub(super) const WELCOME: u8 = 7;
     pub(super) const LINK_DOWN: u8 = 8;
     pub(super) const LEASE_LOST: u8 = 9;
+    pub(super) const OPEN: u8 = 16;
+    pub(super) const CLOSE: u8 = 17;
 }
 
-/// Bytes of a record's length.
+/// Bytes of a record's length, and of the buffer's.
 const LENGTH_BYTES: usize = 4;
 
-/// Appends an output as a record. Those that are for the driver leave nothing.
-pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
-    match output {
-        Output::Open | Output::Close => {}
-        Output::Reply { call, body, .. } => record(out, what::REPLY, call.0, body),
-        Output::Failed { call, error } => failure(out, what::FAILED, call.0, &error),
-        Output::WatchReset { watch } => record(out, what::RESET, watch.0, &[]),
-        Output::Watch { watch, body } => record(out, what::MESSAGE, watch.0, body),
-        Output::WatchFailed { watch, error } => failure(out, what::ENDED, watch.0, &error),
-        Output::State(state) => record(out, what::STATE, state_number(state), &[]),
-        Output::LinkDown(error) => failure(out, what::LINK_DOWN, 0, &error),
-        Output::LeaseLost { lease, error } => {
-            let start = begin(out, what::LEASE_LOST, 0);
-            number(out, lease);
-            finish_failure(out, start, &error);
-        }
+/// The longest delay that `setTimeout` understands.
+const TIMER_MAX_MS: u64 = (1 << 31) - 1;
+
+/// Empties the buffer for a turn's records.
+pub(crate) fn begin_turn(out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&[0; LENGTH_BYTES]);
+    out.extend_from_slice(&[u8::MAX; 4]);
+}
+
+/// Writes the timer's delay, if it is to be set, and the buffer's length.
+pub(crate) fn finish_turn(out: &mut [u8], wait_ms: Option<u64>) {
+    if let Some(wait_ms) = wait_ms {
+        write_u32(out, LENGTH_BYTES, wait_ms.min(TIMER_MAX_MS) as u32);
     }
+    finish(out, 0);
+}
+
+/// Appends an output as a record.
+pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
+    let mut content: &[u8] = &[];
+    let mut lost = None;
+    let mut failure = None;
+    let (what, id) = match output {
+        Output::Open => (what::OPEN, 0),
+        Output::Close => (what::CLOSE, 0),
+        Output::Reply { call, body, .. } => {
+            content = body;
+            (what::REPLY, call.0)
+        }
+        Output::Watch { watch, body } => {
+            content = body;
+            (what::MESSAGE, watch.0)
+        }
+        Output::WatchReset { watch } => (what::RESET, watch.0),
+        Output::State(state) => (what::STATE, state_number(state)),
+        Output::Failed { call, error } => {
+            failure = Some(error);
+            (what::FAILED, call.0)
+        }
+        Output::WatchFailed { watch, error } => {
+            failure = Some(error);
+            (what::ENDED, watch.0)
+        }
+        Output::LinkDown(error) => {
+            failure = Some(error);
+            (what::LINK_DOWN, 0)
+        }
+        Output::LeaseLost { lease, error } => {
+            (lost, failure) = (Some(lease), Some(error));
+            (what::LEASE_LOST, 0)
+        }
+    };
+    let start = begin(out, what, id);
+    out.extend_from_slice(content);
+    if let Some(lease) = lost {
+        push_number(out, lease);
+    }
+    if let Some(error) = failure {
+        push_error(out, &error);
+    }
+    finish(out, start);
 }
 
 /// Appends what the server said of itself.
 pub(crate) fn pack_welcome(out: &mut Vec<u8>, server: &ServerInfo) {
     let limits = &server.limits;
     let start = begin(out, what::WELCOME, 0);
-    number(out, server.now_ms.saturating_sub(server.greeted_at.0));
+    push_number(out, server.now_ms.saturating_sub(server.greeted_at.0));
     for value in [
         server.version.into(),
         limits.key_bytes,
@@ -76,27 +128,15 @@ pub(crate) fn pack_welcome(out: &mut Vec<u8>, server: &ServerInfo) {
         limits.scan_entries,
         limits.txn_operations,
     ] {
-        number(out, value.into());
+        push_number(out, value.into());
     }
     for text in [&server.server_id[..], &server.store_id, server.software.as_bytes()] {
-        bytes(out, text);
+        push_bytes(out, text);
     }
     finish(out, start);
 }
 
-fn record(out: &mut Vec<u8>, what: u8, id: u32, content: &[u8]) {
-    let start = begin(out, what, id);
-    out.extend_from_slice(content);
-    finish(out, start);
-}
-
-fn failure(out: &mut Vec<u8>, what: u8, id: u32, error: &Error) {
-    let start = begin(out, what, id);
-    finish_failure(out, start, error);
-}
-
-/// Writes the error that ends the record which began at `start`.
-fn finish_failure(out: &mut Vec<u8>, start: usize, error: &Error) {
+fn push_error(out: &mut Vec<u8>, error: &Error) {
     let outcome = match error.outcome {
         Outcome::NotApplied => 0,
         Outcome::Applied => 1,
@@ -104,10 +144,9 @@ fn finish_failure(out: &mut Vec<u8>, start: usize, error: &Error) {
     };
     let code = error.code.number().into();
     for value in [code, error.retryable.into(), outcome, error.retry_after_ms] {
-        number(out, value.into());
+        push_number(out, value.into());
     }
-    bytes(out, error.message.as_bytes());
-    finish(out, start);
+    push_bytes(out, error.message.as_bytes());
 }
 
 /// Writes a record's head and gives back where it begins.
@@ -119,25 +158,15 @@ fn begin(out: &mut Vec<u8>, what: u8, id: u32) -> usize {
     start
 }
 
-/// Writes the length of the record that began at `start`.
+/// Writes the length of the record, or of the whole buffer, that began at `start`.
 fn finish(out: &mut [u8], start: usize) {
-    let length = (out.len() - start - LENGTH_BYTES) as u32;
-    if let Some(place) = out.get_mut(start..start + LENGTH_BYTES) {
-        place.copy_from_slice(&length.to_le_bytes());
-    }
+    write_u32(out, start, (out.len() - start - LENGTH_BYTES) as u32);
 }
 
-fn number(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+fn write_u32(out: &mut [u8], at: usize, value: u32) {
+    if let Some(place) = out.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *place = value.to_le_bytes();
     }
-    out.push(value as u8);
-}
-
-fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    number(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 fn state_number(state: State) -> u32 {

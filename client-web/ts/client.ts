@@ -6,9 +6,9 @@ import { Engine } from "./engine.js";
 import type { Parts } from "./engine.js";
 import { toBytes } from "./entry.js";
 import type { TidekeepError } from "./errors.js";
-import { grant, HeldLock, isGone, revoke } from "./lease.js";
+import { grant, held, isGone, revoke } from "./lease.js";
 import type { HeldLease } from "./lease.js";
-import { PagedList } from "./pages.js";
+import { paged } from "./pages.js";
 import { bounds, successor } from "./range.js";
 import * as replies from "./replies.js";
 import * as requests from "./requests.js";
@@ -135,7 +135,7 @@ export class EngineClient implements Client {
         try {
           const put = { ifAbsent: true, lease: lease.id, signal };
           const { revision } = await this.put(name, value, put);
-          return new HeldLock(revision, lease);
+          return held(revision, lease);
         } catch (error) {
           if ((error as TidekeepError).code !== "conflict") throw error;
         }
@@ -218,7 +218,7 @@ export class EngineClient implements Client {
     const { reverse, keysOnly } = options;
     const projection = keysOnly ? Projection.keys : Projection.full;
     const whole = bounds(range);
-    return new PagedList((after, limit) => {
+    return paged((after, limit) => {
       const start = after && !reverse ? successor(after) : whole.start;
       const end = after && reverse ? after : whole.end;
       const write = (to: Writer) => requests.scan(to, { start, end }, limit, reverse, projection);
@@ -235,7 +235,7 @@ export class EngineClient implements Client {
 
   children(prefix: Bytes, delimiter: Bytes = "/", options: ChildrenOptions = {}): Pages<Child> {
     const above = toBytes(prefix);
-    return new PagedList((after, limit) => {
+    return paged((after, limit) => {
       const write = (to: Writer) => requests.children(to, above, delimiter, after, limit);
       const read = (reply: Reader) => replies.children(reply, above);
       return this.#engine.call(Kind.children, write, read, options);

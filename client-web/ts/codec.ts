@@ -7,24 +7,28 @@ import type { Bounds } from "./range.js";
 import type { Bytes, ConditionOptions, Entry, ExpiryOptions } from "./types.js";
 
 /** Numbers of the operations, as in protocol/src/op.rs; and of a ping. */
-export const Kind = {
-  ping: 0x03,
-  get: 0x10,
-  put: 0x11,
-  delete: 0x12,
-  scan: 0x13,
-  children: 0x14,
-  touch: 0x15,
-  increment: 0x16,
-  txn: 0x17,
-  deleteRange: 0x18,
-  watch: 0x19,
-  status: 0x1a,
-  leaseGrant: 0x1b,
-  leaseRevoke: 0x1d,
-  leases: 0x1e,
-  backup: 0x20,
-} as const;
+export const enum Kind {
+  ping = 0x03,
+  get = 0x10,
+  put = 0x11,
+  delete = 0x12,
+  scan = 0x13,
+  children = 0x14,
+  touch = 0x15,
+  increment = 0x16,
+  txn = 0x17,
+  deleteRange = 0x18,
+  watch = 0x19,
+  status = 0x1a,
+  leaseGrant = 0x1b,
+  leaseRevoke = 0x1d,
+  leases = 0x1e,
+  backup = 0x20,
+}
+
+/** In the order of the variants on the wire, from 1. */
+const CONDITIONS = ["ifAbsent", "ifPresent", "ifRevision", "ifValue"] as const;
+const EXPIRIES = ["keepTtl", "ttlMs", "expiresAt", "lease"] as const;
 
 /** A buffer that one large value has made longer than this is not kept. */
 const KEPT_BYTES = 1 << 20;
@@ -58,10 +62,15 @@ export class Writer {
     return this;
   }
 
-  /** A number that may be below 0. */
+  /** A whole number that may be below 0: the sign is the lowest bit, so that the first byte has it. */
   signed(value: number): this {
-    const doubled = BigInt(value) * 2n;
-    return this.#big(value < 0 ? -doubled - 1n : doubled);
+    const sign = value < 0 ? 1 : 0;
+    const rest = sign ? -1 - value : value;
+    const first = (rest % 64) * 2 + sign;
+    if (rest < 64) return this.number(first);
+    this.#reserve(1);
+    this.#bytes[this.#length++] = first | 0x80;
+    return this.number(Math.floor(rest / 64));
   }
 
   flag(value: boolean | undefined): this {
@@ -91,25 +100,17 @@ export class Writer {
   }
 
   condition(options: ConditionOptions): this {
-    const { ifAbsent, ifPresent, ifRevision, ifValue } = options;
-    const given = [ifAbsent, ifPresent, ifRevision !== undefined, ifValue !== undefined];
-    atMostOne(given, "ifAbsent, ifPresent, ifRevision and ifValue");
-    if (ifAbsent) return this.number(1);
-    if (ifPresent) return this.number(2);
-    if (ifRevision !== undefined) return this.number(3).count(ifRevision, "ifRevision");
-    if (ifValue !== undefined) return this.number(4).bytes(ifValue);
-    return this.number(0);
+    const given = this.#one(options, CONDITIONS);
+    if (given === "ifRevision") this.count(options[given]!, given);
+    if (given === "ifValue") this.bytes(options[given]!);
+    return this;
   }
 
   expiry(options: ExpiryOptions): this {
-    const { ttlMs, expiresAt, keepTtl, lease } = options;
-    const given = [keepTtl, ttlMs !== undefined, expiresAt !== undefined, lease !== undefined];
-    atMostOne(given, "ttlMs, expiresAt, keepTtl and lease");
-    if (keepTtl) return this.number(1);
-    if (ttlMs !== undefined) return this.number(2).count(Math.ceil(ttlMs), "ttlMs");
-    if (expiresAt !== undefined) return this.number(3).count(Math.ceil(+expiresAt), "expiresAt");
-    if (lease !== undefined) return this.number(4).count(lease, "lease");
-    return this.number(0);
+    const given = this.#one(options, EXPIRIES);
+    if (given === "lease") this.count(options[given]!, given);
+    else if (given && given !== "keepTtl") this.count(Math.ceil(+options[given]!), given);
+    return this;
   }
 
   /** A number that a caller gave and that has to be whole and not below 0. */
@@ -117,13 +118,12 @@ export class Writer {
     return this.number(whole(value, name, 0));
   }
 
-  #big(value: bigint): this {
-    this.#reserve(10);
-    for (; value >= 0x80n; value >>= 7n) {
-      this.#bytes[this.#length++] = Number(value & 0x7fn) | 0x80;
-    }
-    this.#bytes[this.#length++] = Number(value);
-    return this;
+  /** The one option of these that was given, written as its variant. */
+  #one<K extends string>(options: { [name in K]?: unknown }, names: readonly K[]): K | undefined {
+    const given = names.filter((name) => options[name] !== undefined && options[name] !== false);
+    if (given.length > 1) throw invalid(`of ${names.join(", ")}, one at most may be given`);
+    this.number(given[0] ? names.indexOf(given[0]) + 1 : 0);
+    return given[0];
   }
 
   #reserve(more: number): void {
@@ -171,13 +171,9 @@ export class Reader {
 
   /** A number that may be below 0, rounded where a JavaScript number ends. */
   signed(): number {
-    let sum = 0n;
-    for (let shift = 0n; shift < 64n; shift += 7n) {
-      const byte = this.byte();
-      sum |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return Number(sum & 1n ? -(sum >> 1n) - 1n : sum >> 1n);
-    }
-    throw malformed();
+    const first = this.byte();
+    const rest = ((first & 0x7f) >> 1) + (first < 0x80 ? 0 : this.number() * 64);
+    return first & 1 ? -1 - rest : rest;
   }
 
   /** The number of one of so many variants. */
@@ -219,9 +215,9 @@ export class Reader {
     return items;
   }
 
-  /** The bytes of the next record, by themselves. */
-  record(): Reader {
-    return new Reader(this.#take(this.u32()));
+  /** Bytes behind their length in four bytes; only lent. */
+  block(): Uint8Array {
+    return this.#take(this.u32());
   }
 
   entry(): Entry {
@@ -230,18 +226,9 @@ export class Reader {
 
   /** Metadata and value of the entry with this key. */
   stored(key: Uint8Array): Entry {
-    const meta = this.meta();
-    return new StoredEntry(key, this.bytes(), meta);
-  }
-
-  meta(): Meta {
-    return {
-      created: this.number(),
-      revision: this.number(),
-      version: this.number(),
-      expiresAt: this.optional(() => this.number()),
-      lease: this.optional(() => this.number()),
-    };
+    const entry = new StoredEntry(key, this);
+    entry.value = this.bytes();
+    return entry;
   }
 
   #take(length: number): Uint8Array {
@@ -253,22 +240,19 @@ export class Reader {
   }
 }
 
-/** What the store keeps beside a value. */
-export type Meta = Pick<Entry, "created" | "revision" | "version" | "expiresAt" | "lease">;
-
 /** The number, if it is whole and not below `least`. */
 export function whole(value: number, name: string, least: number): number {
   if (Number.isSafeInteger(value) && value >= least) return value;
-  throw new TidekeepError("invalid-input", `${name} must be a whole number, at least ${least}`);
+  throw invalid(`${name} must be a whole number, at least ${least}`);
 }
 
-function malformed(): TidekeepError {
+/** What the caller gave makes no sense. */
+export function invalid(message: string, cause?: unknown): TidekeepError {
+  return new TidekeepError("invalid-input", message, { cause });
+}
+
+/** What the server sent makes none. */
+export function malformed(): TidekeepError {
   const message = "what the server sent is not what the protocol says";
   return new TidekeepError("protocol", message, { outcome: "unknown" });
-}
-
-function atMostOne(given: unknown[], names: string): void {
-  if (given.filter(Boolean).length > 1) {
-    throw new TidekeepError("invalid-input", `of ${names}, one at most may be given`);
-  }
 }

@@ -1,12 +1,12 @@
-// Drives one wasm instance: hands requests over, settles promises from what each drain left, and
-// lends it the clock, the timer and the socket's constructor. A trap ends the instance, not the
-// client: what was under way is rejected and the next call starts a fresh one.
+// Drives one wasm instance: hands requests over, settles promises from what each turn left, and
+// gives it a clock, a timer and sockets. A trap ends the instance, not the client: what was under way
+// is rejected and the next call starts a fresh one.
 
-import makeGlue from "tidekeep-glue";
-import type { Glue } from "tidekeep-glue";
+import instantiate from "tidekeep-glue";
+import type { Instance } from "tidekeep-glue";
 import { Reader, Writer } from "./codec.js";
 import { codeOf, TidekeepError } from "./errors.js";
-import type { ErrorDetails, Outcome } from "./errors.js";
+import type { Outcome } from "./errors.js";
 import type {
   CallOptions,
   ClientEvents,
@@ -16,33 +16,58 @@ import type {
   WebSocketConstructor,
 } from "./types.js";
 
-/** What a record of a drain is about, as src/packed.rs draws it. */
-const About = {
-  reply: 1,
-  failed: 2,
-  message: 3,
-  reset: 4,
-  ended: 5,
-  state: 6,
-  welcome: 7,
-  lost: 9,
-} as const;
+/** What the instance can be asked for, as `asked` in src/driver.rs. */
+const enum Ask {
+  call,
+  cancel,
+  watch,
+  unwatch,
+  pause,
+  resume,
+  keep,
+  forget,
+  close,
+}
+/** What a turn is about, as `happened` in src/driver.rs. */
+const enum Turn {
+  flush,
+  tick,
+  woke,
+  opened,
+  closed,
+  refused,
+  message,
+}
+/** What a record of a turn is about, as src/packed.rs draws it. */
+const enum About {
+  reply = 1,
+  failed = 2,
+  message = 3,
+  reset = 4,
+  ended = 5,
+  state = 6,
+  welcome = 7,
+  down = 8,
+  lost = 9,
+  open = 16,
+  close = 17,
+}
 const STATES: ConnectionState[] = ["idle", "connecting", "ready", "reconnecting", "closed"];
 const OUTCOMES: Outcome[] = ["not-applied", "applied", "unknown"];
+/** The subprotocol, as in protocol/src/hello.rs. */
+const PROTOCOL = "tidekeep.1";
+/** Stands for a timer that stays as it is. */
+const UNCHANGED = 0xffffffff;
 const TIMEOUT_MS = 10_000;
 const QUEUE_MAX = 4096;
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 20_000;
-/** The longest delay that `setTimeout` understands. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
 
-/** A call that is under way. */
-interface Waiting {
-  /** Whether a reply that never came leaves it open what happened. */
-  writes: boolean;
-  resolve(reply: Reader): void;
-  reject(error: TidekeepError): void;
-}
+/**
+ * Settles a call: with its reply, or with an error; if the instance was lost, with the second one
+ * where it may have changed something.
+ */
+type Settle = (reply?: Reader, error?: TidekeepError, doubtful?: TidekeepError) => void;
 
 /** What a watch gets to hear. */
 export interface WatchSink {
@@ -67,32 +92,29 @@ export interface Parts {
   socket: Promise<WebSocketConstructor>;
 }
 
-type Listeners = { [K in keyof ClientEvents]: Set<ClientEvents[K]> };
+type Listeners = { [K in keyof ClientEvents]?: Set<ClientEvents[K]> };
 
 export class Engine {
   state: ConnectionState = "idle";
   server: ServerInfo | undefined;
   readonly #parts: Parts;
   #opened = 0;
-  readonly #listeners: Listeners = {
-    state: new Set(),
-    disconnect: new Set(),
-    session: new Set(),
-  };
-  #glue: Glue | undefined;
-  #loading: Promise<Glue> | undefined;
-  #calls = new Map<number, Waiting>();
+  readonly #listeners: Listeners = {};
+  #instance: Instance | undefined;
+  #loading: Promise<Instance> | undefined;
+  #calls = new Map<number, Settle>();
   #watches = new Map<number, WatchSink>();
   /** Whom to tell when a lease that is kept alive is lost. */
   #leases = new Map<number, (error: TidekeepError) => void>();
-  /** The latest one, to close when its instance cannot. */
-  #socket: { close(): void } | undefined;
+  #WebSocket!: WebSocketConstructor;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- whatever the constructor makes
+  #socket: any = {};
   #flushing = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Added to the local clock that never goes back, gives the server's time. */
   #serverClock = Date.now() - performance.now();
   readonly #woke = () => {
-    if (globalThis.document?.visibilityState !== "hidden") this.#run((glue) => glue.woke());
+    if (globalThis.document?.visibilityState !== "hidden") this.#turn(Turn.woke);
   };
 
   constructor(parts: Parts) {
@@ -112,8 +134,9 @@ export class Engine {
   }
 
   on<K extends keyof ClientEvents>(event: K, listener: ClientEvents[K]): () => void {
-    this.#listeners[event].add(listener);
-    return () => this.#listeners[event].delete(listener);
+    const listeners: Set<ClientEvents[K]> = (this.#listeners[event] ??= new Set() as never);
+    listeners.add(listener);
+    return () => listeners.delete(listener);
   }
 
   /** Sends a request and reads its reply. `writes` says whether it may change something. */
@@ -126,60 +149,46 @@ export class Engine {
   ): Promise<T> {
     const { signal } = options;
     const limit = options.timeoutMs ?? this.#parts.options.timeoutMs ?? TIMEOUT_MS;
-    if (signal?.aborted) throw cancelled(signal.reason, "not-applied");
-    if (!this.#glue) await this.#load();
-    if (signal?.aborted) throw cancelled(signal.reason, "not-applied");
+    if (!this.#instance && !signal?.aborted) await this.#load();
+    if (signal?.aborted) throw cancelled(signal.reason);
     const body = write(new Writer()).take();
     return new Promise<T>((resolve, reject) => {
-      const id = this.#run((glue) => glue.call(kind, body, limit));
-      if (!id) return reject(failed(undefined, "not-applied"));
-      const settled = () => signal?.removeEventListener("abort", abort);
+      const id = this.#ask(Ask.call, kind, body, limit);
+      if (!id) return reject(failed());
       const abort = () => {
-        if (!this.#calls.delete(id)) return;
-        this.#run((glue) => glue.cancel(id));
-        this.#flushSoon();
+        if (!take(this.#calls, id)) return;
+        this.#ask(Ask.cancel, id);
         reject(cancelled(signal?.reason, writes ? "unknown" : "not-applied"));
       };
-      this.#calls.set(id, {
-        writes,
-        resolve(reply) {
-          settled();
-          try {
-            const result = read(reply);
-            reply.end();
-            resolve(result);
-          } catch (error) {
-            reject(error);
-          }
-        },
-        reject(error) {
-          settled();
+      this.#calls.set(id, (reply, error, doubtful) => {
+        signal?.removeEventListener("abort", abort);
+        if (!reply) return reject((writes && doubtful) || error);
+        try {
+          const result = read(reply);
+          reply.end();
+          resolve(result);
+        } catch (error) {
           reject(error);
-        },
+        }
       });
       signal?.addEventListener("abort", abort, { once: true });
-      this.#flushSoon();
     });
   }
 
   /** Opens a watch, whose messages go to `sink`. */
   async watch(write: (to: Writer) => Writer, sink: WatchSink): Promise<Subscription> {
-    if (!this.#glue) await this.#load();
-    const body = write(new Writer()).take();
-    const id = this.#run((glue) => glue.watch(body));
-    if (!id) throw failed(undefined, "not-applied");
+    if (!this.#instance) await this.#load();
+    const id = this.#ask(Ask.watch, 0, write(new Writer()).take());
+    if (!id) throw failed();
     this.#watches.set(id, sink);
-    this.#flushSoon();
-    const ask = (what: (glue: Glue) => void) => {
-      if (this.#watches.get(id) !== sink) return;
-      this.#run(what);
-      this.#flushSoon();
+    const ask = (what: Ask) => {
+      if (this.#watches.get(id) === sink) this.#ask(what, id);
     };
     return {
-      pause: () => ask((glue) => glue.pause(id)),
-      resume: () => ask((glue) => glue.resume(id)),
+      pause: () => ask(Ask.pause),
+      resume: () => ask(Ask.resume),
       end: () => {
-        ask((glue) => glue.unwatch(id));
+        ask(Ask.unwatch);
         if (this.#watches.get(id) === sink) this.#watches.delete(id);
       },
     };
@@ -187,55 +196,48 @@ export class Engine {
 
   /** Keeps a lease alive, whose time counts from `since`, until it is lost. */
   keep(lease: number, ttlMs: number, since: number, lost: (error: TidekeepError) => void): void {
-    const over = this.state === "closed" ? closed : failed;
-    if (!this.#glue) return lost(over(undefined, "not-applied"));
+    if (!this.#instance) return lost(this.state === "closed" ? closed() : failed());
     this.#leases.set(lease, lost);
-    this.#run((glue) => glue.keep(lease, ttlMs, since));
-    this.#flushSoon();
+    this.#ask(Ask.keep, ttlMs, undefined, lease, since);
   }
 
   /** Keeps a lease no longer. */
   forget(lease: number): void {
-    if (!this.#leases.delete(lease)) return;
-    this.#run((glue) => glue.forget(lease));
-    this.#flushSoon();
+    if (this.#leases.delete(lease)) this.#ask(Ask.forget, 0, undefined, lease);
   }
 
   /** Lets what is under way settle, then ends the connection for good. */
   close(): Promise<void> {
-    if (this.state === "closed") return Promise.resolve();
     const done = new Promise<void>((resolve) => {
-      this.on("state", (state) => state === "closed" && resolve());
+      if (this.state === "closed") resolve();
+      else this.on("state", (state) => state === "closed" && resolve());
     });
-    if (this.#glue) this.#run((glue) => glue.close());
-    else this.#closed(closed(undefined));
+    if (!this.#instance) this.#closed(closed());
+    this.#ask(Ask.close);
+    this.#turn(Turn.flush);
     return done;
   }
 
   /** Not async itself: calls made while loading go on in the order in which they were made. */
-  #load(): Promise<Glue> {
-    if (this.state === "closed") return Promise.reject(closed(undefined));
+  #load(): Promise<Instance> {
+    if (this.state === "closed") return Promise.reject(closed());
     return (this.#loading ??= this.#start());
   }
 
-  async #start(): Promise<Glue> {
+  async #start(): Promise<Instance> {
     const { module, socket, options } = this.#parts;
     try {
-      const [compiled, WebSocket] = await Promise.all([module, socket]);
-      const glue = makeGlue();
-      await glue.default({ module_or_path: compiled });
-      if (this.state === "closed") throw closed(undefined);
-      const [seed] = crypto.getRandomValues(new Uint32Array(1));
+      this.#WebSocket = await socket;
+      const instance = await instantiate(await module);
+      if (this.state === "closed") throw closed();
       const { queue, backoff } = options;
-      this.#glue = glue;
-      glue.start(
-        this.#host(glue, WebSocket),
-        seed!,
+      instance.start(
+        Math.random() * 2 ** 32,
         queue?.max ?? QUEUE_MAX,
         backoff?.minMs ?? BACKOFF_MIN_MS,
         backoff?.maxMs ?? BACKOFF_MAX_MS,
       );
-      return glue;
+      return (this.#instance = instance);
     } catch (cause) {
       const message = `the client cannot start: ${String(cause)}`;
       const unsupported = new TidekeepError("unsupported", message, { cause });
@@ -245,92 +247,95 @@ export class Engine {
     }
   }
 
-  /** What the instance calls. Nothing here throws into it but `open`, which it expects to. */
-  #host(glue: Glue, WebSocket: WebSocketConstructor) {
-    return {
-      now: () => performance.now(),
-      open: (protocol: string) => {
-        const { urls } = this.#parts;
-        const socket = new WebSocket(urls[this.#opened++ % urls.length] as string, protocol);
-        // Every error is followed by a close; `ws` throws what nobody listens to.
-        socket.addEventListener("error", () => {});
-        this.#socket = socket;
-        return socket;
-      },
-      guard: (handler: (event: unknown) => void) => (event: unknown) => {
-        if (glue === this.#glue) this.#run(() => handler(event));
-      },
-      deliver: (bytes: Uint8Array) => this.#deliver(new Reader(bytes)),
-      timer: (delayMs: number) => {
-        clearTimeout(this.#timer);
-        this.#timer = setTimeout(
-          () => glue === this.#glue && this.#run(() => glue.tick()),
-          Math.min(delayMs, TIMER_MAX_MS),
-        );
-      },
-    };
+  /** Asks for something, which goes out with all else that is asked for in this turn. */
+  #ask(what: Ask, id = 0, bytes?: Uint8Array, number = 0, since = 0): number | undefined {
+    if (!this.#flushing) {
+      this.#flushing = true;
+      queueMicrotask(() => {
+        this.#flushing = false;
+        this.#turn(Turn.flush);
+      });
+    }
+    return this.#run((instance) => instance.ask(performance.now(), what, id, number, since), bytes);
   }
 
-  /** Everything asked for in one turn leaves together, in as few messages as it fits in. */
-  #flushSoon(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    queueMicrotask(() => {
-      this.#flushing = false;
-      this.#run((glue) => glue.flush());
-    });
+  /** Lets the instance act, and takes what that leaves. */
+  #turn(what: Turn, bytes?: Uint8Array): void {
+    this.#run((instance) => {
+      const place = instance.turn(this.#socket, performance.now(), what) >>> 0;
+      const left = new Reader(new Uint8Array(instance.memory.buffer, place));
+      // A copy: what is told may ask for more, and the memory with it may move.
+      const records = new Reader(left.block().slice());
+      const wait = records.u32();
+      if (wait < UNCHANGED) {
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.#turn(Turn.tick), wait);
+      }
+      while (!records.done && instance === this.#instance) this.#take(new Reader(records.block()));
+    }, bytes);
   }
 
   /** Calls into the instance; a trap there ends it and all that it had under way. */
-  #run<T>(call: (glue: Glue) => T): T | undefined {
-    const glue = this.#glue;
-    if (!glue) return undefined;
+  #run<T>(call: (instance: Instance) => T, bytes?: Uint8Array): T | undefined {
+    const instance = this.#instance;
+    if (!instance) return undefined;
     try {
-      return call(glue);
+      if (bytes) {
+        const place = instance.room(bytes.length) >>> 0;
+        new Uint8Array(instance.memory.buffer).set(bytes, place);
+      }
+      return call(instance);
     } catch (cause) {
-      this.#glue = this.#loading = undefined;
+      this.#instance = this.#loading = undefined;
       clearTimeout(this.#timer);
-      this.#socket?.close();
-      this.#settleAll(failed(cause, "not-applied"));
-      this.emit("disconnect", failed(cause, "not-applied"));
+      this.#detach();
+      this.#settleAll(failed(cause));
+      this.emit("disconnect", failed(cause));
       this.#moveTo("idle");
       return undefined;
     }
   }
 
-  #deliver(drained: Reader): void {
-    while (!drained.done) {
-      const record = drained.record();
-      const about = record.byte();
-      const id = record.u32();
-      if (about === About.reply) this.#settle(id)?.resolve(record);
-      else if (about === About.failed) this.#settle(id)?.reject(readError(record));
-      else if (about === About.message) this.#watches.get(id)?.message(record);
-      else if (about === About.reset) this.#watches.get(id)?.reset();
-      else if (about === About.ended) this.#endWatch(id, readError(record));
-      else if (about === About.state) this.#moveTo(STATES[id]!);
-      else if (about === About.welcome) this.#welcome(record);
-      else if (about === About.lost) this.#lost(record.number(), readError(record));
-      else this.emit("disconnect", readError(record));
+  #attach(): void {
+    const { urls } = this.#parts;
+    try {
+      const socket = new this.#WebSocket(urls[this.#opened++ % urls.length]!, PROTOCOL);
+      socket.binaryType = "arraybuffer";
+      socket.onopen = () => this.#turn(Turn.opened);
+      socket.onmessage = ({ data }: MessageEvent) => this.#turn(Turn.message, new Uint8Array(data));
+      socket.onclose = () => {
+        this.#detach();
+        this.#turn(Turn.closed);
+      };
+      // Every error is followed by a close; `ws` throws what nobody listens to.
+      socket.addEventListener("error", () => {});
+      this.#socket = socket;
+    } catch {
+      this.#turn(Turn.refused);
     }
   }
 
-  #settle(id: number): Waiting | undefined {
-    const call = this.#calls.get(id);
-    this.#calls.delete(id);
-    return call;
+  #detach(): void {
+    const socket = this.#socket;
+    this.#socket = {};
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close?.();
   }
 
-  #endWatch(id: number, error: TidekeepError): void {
-    const sink = this.#watches.get(id);
-    this.#watches.delete(id);
-    sink?.ended(error);
-  }
-
-  #lost(lease: number, error: TidekeepError): void {
-    const lost = this.#leases.get(lease);
-    this.#leases.delete(lease);
-    lost?.(error);
+  #take(record: Reader): void {
+    const about = record.byte();
+    const id = record.u32();
+    if (about === About.reply) take(this.#calls, id)?.(record);
+    else if (about === About.failed) take(this.#calls, id)?.(undefined, readError(record));
+    else if (about === About.message) this.#watches.get(id)?.message(record);
+    else if (about === About.reset) this.#watches.get(id)?.reset();
+    else if (about === About.ended) take(this.#watches, id)?.ended(readError(record));
+    else if (about === About.state) this.#moveTo(STATES[id]!);
+    else if (about === About.welcome) this.#welcome(record);
+    else if (about === About.down) this.emit("disconnect", readError(record));
+    else if (about === About.lost) take(this.#leases, record.number())?.(readError(record));
+    else if (about === About.open) this.#attach();
+    else if (about === About.close) this.#detach();
   }
 
   #settleAll(error: TidekeepError): void {
@@ -339,8 +344,8 @@ export class Engine {
     this.#watches = new Map();
     this.#leases = new Map();
     const { code, message, retryable, cause } = error;
-    const unknown = new TidekeepError(code, message, { retryable, cause, outcome: "unknown" });
-    for (const call of calls.values()) call.reject(call.writes ? unknown : error);
+    const doubtful = new TidekeepError(code, message, { retryable, cause, outcome: "unknown" });
+    for (const settle of calls.values()) settle(undefined, error, doubtful);
     for (const sink of watches.values()) sink.ended(error);
     for (const lost of leases.values()) lost(error);
   }
@@ -363,52 +368,56 @@ export class Engine {
   #closed(error: TidekeepError): void {
     if (this.state === "closed") return;
     this.emit("disconnect", error);
-    this.#moveTo("closed");
-    this.#settleAll(error);
+    this.#moveTo("closed", error);
   }
 
-  #moveTo(state: ConnectionState): void {
+  #moveTo(state: ConnectionState, error = closed()): void {
     if (state === this.state) return;
     this.state = state;
     this.emit("state", state);
     if (state !== "closed") return;
     clearTimeout(this.#timer);
-    this.#glue = undefined;
+    this.#instance = undefined;
     globalThis.removeEventListener?.("online", this.#woke);
     globalThis.document?.removeEventListener("visibilitychange", this.#woke);
-    this.#settleAll(closed(undefined));
+    this.#settleAll(error);
   }
 
   /** Listeners run later: what they throw or call must not meet the instance amid its turn. */
   emit<K extends keyof ClientEvents>(event: K, ...args: Parameters<ClientEvents[K]>): void {
-    for (const listener of this.#listeners[event]) {
+    for (const listener of this.#listeners[event] ?? []) {
       queueMicrotask(() => (listener as (...args: unknown[]) => void)(...args));
     }
   }
 }
 
+/** What a map holds for an id, taken out. */
+function take<T>(map: Map<number, T>, id: number): T | undefined {
+  const held = map.get(id);
+  map.delete(id);
+  return held;
+}
+
 /** An error as src/packed.rs draws it. */
 function readError(reader: Reader): TidekeepError {
   const code = codeOf(reader.number());
-  const details: ErrorDetails = {
-    retryable: reader.flag(),
-    outcome: OUTCOMES[reader.number()] ?? "unknown",
-    retryAfterMs: reader.number(),
-  };
-  return new TidekeepError(code, reader.text(), details);
+  const retryable = reader.flag();
+  const outcome = OUTCOMES[reader.number()]!;
+  const retryAfterMs = reader.number();
+  return new TidekeepError(code, reader.text(), { retryable, outcome, retryAfterMs });
 }
 
-function closed(cause: unknown): TidekeepError {
+function closed(cause?: unknown): TidekeepError {
   return new TidekeepError("closed", "the client was closed", { cause });
 }
 
-function cancelled(cause: unknown, outcome: Outcome): TidekeepError {
+function cancelled(cause: unknown, outcome?: Outcome): TidekeepError {
   return new TidekeepError("cancelled", "the call was given up", { outcome, cause });
 }
 
-function failed(cause: unknown, outcome: Outcome): TidekeepError {
+function failed(cause?: unknown): TidekeepError {
   const message = "the client's module failed; the next call starts it afresh";
-  return new TidekeepError("internal", message, { outcome, retryable: true, cause });
+  return new TidekeepError("internal", message, { retryable: true, cause });
 }
 
 function hex(bytes: Uint8Array): string {

@@ -54,7 +54,7 @@ export class TidekeepError extends Error {
 
   /** Made by the package. */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    super(message, details.cause === undefined ? undefined : details);
     this.name = "TidekeepError";
     this.code = code;
     this.retryable = details.retryable ?? false;

@@ -1,30 +1,15 @@
-// wasm-bindgen's output, which scripts/build.mjs wraps into a function: each call of it gives glue
-// of its own, and with it an instance of its own. See src/lib.rs for what the calls do.
+// The module's exports, as scripts/build.mjs wraps them with wasm-bindgen's imports: each call gives
+// an instance of its own. What the numbers mean is in src/lib.rs and src/driver.rs.
 
 declare module "tidekeep-glue" {
-  export interface Glue {
-    default(source: { module_or_path: WebAssembly.Module }): Promise<unknown>;
-    start(
-      host: object,
-      seed: number,
-      callsMax: number,
-      backoffMinMs: number,
-      backoffMaxMs: number,
-    ): void;
-    call(kind: number, body: Uint8Array, timeoutMs: number): number;
-    cancel(call: number): void;
-    watch(body: Uint8Array): number;
-    unwatch(watch: number): void;
-    pause(watch: number): void;
-    resume(watch: number): void;
-    keep(lease: number, ttlMs: number, since: number): void;
-    forget(lease: number): void;
-    flush(): void;
-    tick(): void;
-    woke(): void;
-    close(): void;
+  export interface Instance {
+    readonly memory: WebAssembly.Memory;
+    start(seed: number, callsMax: number, backoffMinMs: number, backoffMaxMs: number): void;
+    room(length: number): number;
+    ask(now: number, what: number, id: number, number: number, since: number): number;
+    turn(socket: object, now: number, what: number): number;
   }
-  export default function makeGlue(): Glue;
+  export default function instantiate(module: WebAssembly.Module): Promise<Instance>;
 }
 
 /** The module itself, as base64 text. */

@@ -8,17 +8,42 @@ import { TidekeepError } from "./errors.js";
 import * as replies from "./replies.js";
 import type { CallOptions, Lease, Lock } from "./types.js";
 
+/** A lease as the client itself has it. */
+export interface HeldLease extends Lease {
+  /** Takes it for lost, unless it was revoked. */
+  lose(reason: unknown): void;
+}
+
 /** Grants a lease and begins to keep it alive. */
 export async function grant(engine: Engine, ttlMs: number, options?: CallOptions): Promise<HeldLease> {
   const sent = performance.now();
-  const id = await engine.call(
-    Kind.leaseGrant,
-    (to) => to.count(ttlMs, "ttlMs"),
-    replies.granted,
-    options,
-    true,
-  );
-  return new HeldLease(engine, id, ttlMs, sent);
+  const write = (to: Writer) => to.count(ttlMs, "ttlMs");
+  const id = await engine.call(Kind.leaseGrant, write, replies.granted, options, true);
+  const lost = new AbortController();
+  let over = false;
+  const end = () => {
+    if (over) return true;
+    over = true;
+    engine.forget(id);
+    return false;
+  };
+  const lease: HeldLease = {
+    id,
+    ttlMs,
+    signal: lost.signal,
+    lose: (reason) => end() || lost.abort(reason),
+    async revoke() {
+      if (end()) return;
+      try {
+        await revoke(engine, id);
+      } catch (error) {
+        if (!isGone(error)) throw error;
+      }
+    },
+    [Symbol.asyncDispose]: () => lease.revoke(),
+  };
+  engine.keep(id, ttlMs, sent, lease.lose);
+  return lease;
 }
 
 /** Ends a lease, whoever holds it; gives how many keys went with it. */
@@ -27,74 +52,9 @@ export function revoke(engine: Engine, lease: number, options: CallOptions = {})
   return engine.call(Kind.leaseRevoke, write, replies.revoked, options, true);
 }
 
-export class HeldLease implements Lease {
-  readonly #engine: Engine;
-  readonly #lost = new AbortController();
-  #over = false;
-
-  constructor(
-    engine: Engine,
-    readonly id: number,
-    readonly ttlMs: number,
-    sent: number,
-  ) {
-    this.#engine = engine;
-    engine.keep(id, ttlMs, sent, (error) => this.lose(error));
-  }
-
-  get signal(): AbortSignal {
-    return this.#lost.signal;
-  }
-
-  async revoke(): Promise<void> {
-    if (this.#over) return;
-    this.#end();
-    try {
-      await revoke(this.#engine, this.id);
-    } catch (error) {
-      if (!isGone(error)) throw error;
-    }
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.revoke();
-  }
-
-  /** Takes it for lost, unless it was revoked. */
-  lose(reason: unknown): void {
-    if (this.#over) return;
-    this.#end();
-    this.#lost.abort(reason);
-  }
-
-  #end(): void {
-    this.#over = true;
-    this.#engine.forget(this.id);
-  }
-}
-
-/** A lock that is held. */
-export class HeldLock implements Lock {
-  readonly #lease: HeldLease;
-
-  constructor(
-    readonly fencing: number,
-    lease: HeldLease,
-  ) {
-    this.#lease = lease;
-  }
-
-  get signal(): AbortSignal {
-    return this.#lease.signal;
-  }
-
-  release(): Promise<void> {
-    return this.#lease.revoke();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.release();
-  }
+/** A lock that is held: its key goes with the lease. */
+export function held(fencing: number, { signal, revoke }: Lease): Lock {
+  return { fencing, signal, release: revoke, [Symbol.asyncDispose]: revoke };
 }
 
 /** Whether the server knows no such lease (any more). */

@@ -7,44 +7,35 @@ import type { Page, Pages } from "./types.js";
 export type FetchPage<T> = (after: Uint8Array | undefined, limit: number) => Promise<Page<T>>;
 
 /** A list whose pages are fetched when they are asked for. */
-export class PagedList<T> implements Pages<T> {
-  readonly #fetch: FetchPage<T>;
-  readonly #limit: number;
-  readonly #pageSize: number;
+export function paged<T>(
+  fetch: FetchPage<T>,
+  { limit = Infinity, pageSize = 0 }: { limit?: number; pageSize?: number },
+): Pages<T> {
+  const read = (after: Uint8Array | undefined, left: number) => {
+    const size = Math.min(pageSize || Infinity, left);
+    return fetch(after, Number.isFinite(size) ? size : 0);
+  };
+  return {
+    page: (after) => read(after, limit),
 
-  constructor(fetch: FetchPage<T>, options: { limit?: number; pageSize?: number }) {
-    this.#fetch = fetch;
-    this.#limit = options.limit ?? Infinity;
-    this.#pageSize = options.pageSize ?? 0;
-  }
+    async toArray(max) {
+      const all: T[] = [];
+      for await (const item of this) {
+        if (all.length >= max) throw new TidekeepError("too-large", `there are more than ${max}`);
+        all.push(item);
+      }
+      return all;
+    },
 
-  page(after?: Uint8Array): Promise<Page<T>> {
-    return this.#read(after, this.#limit);
-  }
-
-  async toArray(max: number): Promise<T[]> {
-    const all: T[] = [];
-    for await (const item of this) {
-      if (all.length >= max) throw new TidekeepError("too-large", `there are more than ${max}`);
-      all.push(item);
-    }
-    return all;
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
-    let left = this.#limit;
-    let after: Uint8Array | undefined;
-    while (left > 0) {
-      const page = await this.#read(after, left);
-      yield* page.items;
-      left -= page.items.length;
-      after = page.after;
-      if (!after) return;
-    }
-  }
-
-  #read(after: Uint8Array | undefined, left: number): Promise<Page<T>> {
-    const size = Math.min(this.#pageSize || Infinity, left);
-    return this.#fetch(after, Number.isFinite(size) ? size : 0);
-  }
+    async *[Symbol.asyncIterator]() {
+      let after: Uint8Array | undefined;
+      for (let left = limit; left > 0; ) {
+        const page = await read(after, left);
+        yield* page.items;
+        left -= page.items.length;
+        after = page.after;
+        if (!after) return;
+      }
+    },
+  };
 }

@@ -1,6 +1,6 @@
 // Replies as callers see them, read in the order in which docs/protocol.md draws them.
 
-import type { Meta, Reader } from "./codec.js";
+import type { Reader } from "./codec.js";
 import { StoredEntry, toText } from "./entry.js";
 import { TidekeepError } from "./errors.js";
 import type {
@@ -18,12 +18,20 @@ import type {
 } from "./types.js";
 
 /** Whether a write applied. */
-const Status = { applied: 0, notFound: 1, refused: 2 } as const;
+const enum Status {
+  applied,
+  notFound,
+  refused,
+}
 /** What a message of a watch is. */
-const Message = { content: 0, caughtUp: 1, events: 2, bookmark: 3 } as const;
-/** What happened to a key. */
-const Event = { put: 0, delete: 1, expire: 2, evict: 3 } as const;
-const NOTHING = new Uint8Array();
+const enum Message {
+  content,
+  caughtUp,
+  events,
+  bookmark,
+}
+/** What happened to a key, in the order of the variants on the wire. */
+const EVENTS = ["put", "delete", "expire", "evict"] as const;
 
 export function got(reply: Reader, key: Uint8Array): Entry | undefined {
   reply.number();
@@ -46,9 +54,9 @@ export function deleted(reply: Reader, key: Uint8Array): Deleted {
 export function touched(reply: Reader, key: Uint8Array): Touched | undefined {
   const revision = reply.number();
   const status = reply.variant(3);
-  const meta: Meta | undefined = reply.optional(() => reply.meta());
-  if (status === Status.refused) throw conflict(meta && new StoredEntry(key, NOTHING, meta));
-  return meta && { revision, expiresAt: meta.expiresAt };
+  const entry = reply.optional(() => new StoredEntry(key, reply));
+  if (status === Status.refused) throw conflict(entry);
+  return entry && { revision, expiresAt: entry.expiresAt };
 }
 
 export function incremented(reply: Reader): Incremented {
@@ -123,7 +131,7 @@ export function leases(reply: Reader): { more: boolean; leases: ListedLease[] } 
 
 /** The next piece of a backup's file; may be empty before the end. */
 export function backup(reply: Reader): { done: boolean; bytes: Uint8Array } {
-  for (let skipped = 0; skipped < 4; skipped++) reply.number();
+  skipped(4)(reply);
   return { done: reply.flag(), bytes: reply.bytes() };
 }
 
@@ -146,14 +154,14 @@ export function watched(message: Reader): WatchMessage {
 }
 
 function changed(message: Reader, revision: number): WatchEvent {
-  const what = message.variant(4);
+  const type = EVENTS[message.variant(4)]!;
   const keyBytes = message.bytes();
   const key = toText(keyBytes);
-  const entry = what === Event.put ? message.stored(keyBytes) : undefined;
-  const previous = message.optional(() => message.stored(keyBytes));
+  const read = () => message.stored(keyBytes);
+  const entry = type === "put" ? read() : undefined;
+  const previous = message.optional(read);
   if (entry) return { type: "put", key, keyBytes, revision, entry, previous };
-  const type = what === Event.expire ? "expire" : what === Event.evict ? "evict" : "delete";
-  return { type, key, keyBytes, revision, previous };
+  return { type: type as "delete", key, keyBytes, revision, previous };
 }
 
 function conflict(current: Entry | undefined): TidekeepError {

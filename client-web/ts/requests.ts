@@ -13,9 +13,17 @@ import type {
 } from "./types.js";
 
 /** What of each entry a scan returns. */
-export const Projection = { full: 0, keys: 1, count: 2 } as const;
+export const enum Projection {
+  full,
+  keys,
+  count,
+}
 /** Where a watch begins. */
-const From = { now: 0, content: 1, cursor: 2 } as const;
+const enum From {
+  now,
+  content,
+  cursor,
+}
 
 export function get(to: Writer, key: Bytes): Writer {
   return to.bytes(key);

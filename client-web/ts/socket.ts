@@ -1,5 +1,6 @@
 // Where to connect to, and with which WebSocket class.
 
+import { invalid } from "./codec.js";
 import { TidekeepError } from "./errors.js";
 import type { WebSocketConstructor } from "./types.js";
 
@@ -13,11 +14,11 @@ export function endpoint(text: string | URL): string {
     const bare = typeof text === "string" && /^[\w.-]+(:\d+)?$|^\[[\da-f:]+\](:\d+)?$/i.test(text);
     url = new URL(bare ? `ws://${String(text)}` : text, globalThis.location?.href);
   } catch (cause) {
-    throw new TidekeepError("invalid-input", `${String(text)} is no address`, { cause });
+    throw invalid(`${String(text)} is no address`, cause);
   }
   url.protocol = url.protocol.replace(/^http/, "ws");
   if (url.protocol !== "ws:" && url.protocol !== "wss:") {
-    throw new TidekeepError("invalid-input", `${String(text)} is no ws or http address`);
+    throw invalid(`${String(text)} is no ws or http address`);
   }
   if (url.pathname === "/") url.pathname = PATH;
   url.hash = "";

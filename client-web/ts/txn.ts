@@ -1,10 +1,9 @@
 // Transactions: built up call by call, written as one request, their results read one by one.
 
-import { Kind } from "./codec.js";
+import { invalid, Kind, malformed } from "./codec.js";
 import type { Reader, Writer } from "./codec.js";
 import { toBytes } from "./entry.js";
 import type { Engine } from "./engine.js";
-import { TidekeepError } from "./errors.js";
 import { bounds } from "./range.js";
 import * as replies from "./replies.js";
 import * as requests from "./requests.js";
@@ -18,8 +17,39 @@ import type {
   TxnResult,
 } from "./types.js";
 
+/** Writes an operation, and reads what is its result beside its name. */
+interface Operation {
+  op: TxnOp["op"];
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- the operation with that name
+  write(to: Writer, op: any): void;
+  read(reply: Reader, key: Uint8Array): object;
+}
+
 /** In the order of the variants on the wire. */
-const OPS: TxnOp["op"][] = ["get", "put", "delete", "touch", "increment", "deleteRange"];
+const OPS: Operation[] = [
+  {
+    op: "get",
+    write: (to, { key }) => requests.get(to, key),
+    read: (reply, key) => ({ entry: replies.got(reply, key) }),
+  },
+  { op: "put", write: (to, op) => requests.put(to, op.key, op.value, op), read: replies.written },
+  { op: "delete", write: (to, op) => requests.remove(to, op.key, op), read: replies.deleted },
+  {
+    op: "touch",
+    write: (to, op) => requests.touch(to, op.key, op),
+    read: (reply, key) => ({ touched: replies.touched(reply, key) }),
+  },
+  {
+    op: "increment",
+    write: (to, op) => requests.increment(to, op.key, op.by ?? 1, op),
+    read: replies.incremented,
+  },
+  {
+    op: "deleteRange",
+    write: (to, op) => requests.deleteRange(to, bounds(op.range), op.limit ?? 0),
+    read: replies.rangeDeleted,
+  },
+];
 
 export class TxnBuilder implements Txn {
   readonly #engine: Engine;
@@ -39,7 +69,7 @@ export class TxnBuilder implements Txn {
   then(...ops: TxnOp[]): Txn {
     // What `await` would call: the mistake is worth a clear word.
     if (typeof ops[0] === "function") {
-      throw new TidekeepError("invalid-input", "a transaction is no promise: call commit()");
+      throw invalid("a transaction is no promise: call commit()");
     }
     this.#then.push(...ops);
     return this;
@@ -69,34 +99,15 @@ export class TxnBuilder implements Txn {
   }
 }
 
-function writeOp(to: Writer, op: TxnOp): void {
-  to.number(OPS.indexOf(op.op));
-  if (op.op === "get") requests.get(to, op.key);
-  else if (op.op === "put") requests.put(to, op.key, op.value, op);
-  else if (op.op === "delete") requests.remove(to, op.key, op);
-  else if (op.op === "touch") requests.touch(to, op.key, op);
-  else if (op.op === "increment") requests.increment(to, op.key, op.by ?? 1, op);
-  else if (op.op === "deleteRange") requests.deleteRange(to, bounds(op.range), op.limit ?? 0);
-  else throw new TidekeepError("invalid-input", "a transaction has no such operation");
+function writeOp(to: Writer, asked: TxnOp): void {
+  const place = OPS.findIndex(({ op }) => op === asked.op);
+  if (place < 0) throw invalid("a transaction has no such operation");
+  OPS[place]!.write(to.number(place), asked);
 }
 
-function readResult(reply: Reader, op: TxnOp | undefined): TxnOpResult {
-  if (!op || OPS[reply.variant(OPS.length)] !== op.op) {
-    throw new TidekeepError("protocol", "a transaction's results are not what was asked for");
-  }
-  const key = "key" in op ? toBytes(op.key) : new Uint8Array();
-  switch (op.op) {
-    case "get":
-      return { op: op.op, entry: replies.got(reply, key) };
-    case "put":
-      return { op: op.op, ...replies.written(reply, key) };
-    case "delete":
-      return { op: op.op, ...replies.deleted(reply, key) };
-    case "touch":
-      return { op: op.op, touched: replies.touched(reply, key) };
-    case "increment":
-      return { op: op.op, ...replies.incremented(reply) };
-    case "deleteRange":
-      return { op: op.op, ...replies.rangeDeleted(reply) };
-  }
+function readResult(reply: Reader, asked: TxnOp | undefined): TxnOpResult {
+  const { op, read } = OPS[reply.variant(OPS.length)]!;
+  if (asked?.op !== op) throw malformed();
+  const key = "key" in asked ? toBytes(asked.key) : new Uint8Array();
+  return { op, ...read(reply, key) } as TxnOpResult;
 }

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use tidekeep_client_core::protocol::frame::{self, Frame, kind};
 use tidekeep_client_core::protocol::hello::{PREFACE, Welcome};
 use tidekeep_client_core::protocol::limits::Limits;
-use tidekeep_client_core::protocol::op::{Class, Delivery, OPERATIONS, WatchHead};
+use tidekeep_client_core::protocol::op::{Class, Delivery, OPERATIONS, Spec, WatchHead};
 use tidekeep_client_core::protocol::range::KeyRange;
 use tidekeep_client_core::{
     CallId, CallOptions, Config, Core, Drain, Input, Millis, Output, Resync, State, WatchId,
@@ -121,7 +121,8 @@ impl Run {
                 let body = script.chunk().unwrap_or_default();
                 if OPERATIONS[which].class != Class::Watch {
                     let options = CallOptions::default();
-                    let call = self.core.call_encoded(self.now, &OPERATIONS[which], body, options);
+                    let Spec { kind, class, .. } = OPERATIONS[which];
+                    let call = self.core.call_encoded(self.now, kind, class, body, options);
                     self.called(call);
                 }
             }

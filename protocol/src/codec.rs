@@ -30,11 +30,6 @@ pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
     }
 }
 
-/// Reads the value that `body` begins with and leaves what follows alone.
-pub(crate) fn decode_head<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
-    postcard::take_from_bytes(body).map(|(value, _)| value).map_err(|_| Malformed)
-}
-
 /// Reads a list of at most `MAX` items. An item can take far more memory than bytes on the wire, so
 /// lists that come from clients are bounded while they are read.
 pub(crate) fn bounded_list<'de, D, T, const MAX: usize>(from: D) -> Result<Vec<T>, D::Error>

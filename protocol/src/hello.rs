@@ -1,9 +1,12 @@
 //! How a connection begins, is kept alive and ends. The client sends [`PREFACE`] and a hello frame;
 //! the server answers with a welcome or an error and closes.
 
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
+use crate::plain::{self, Reader};
 
 /// The first bytes of every native connection, over TCP and inside WebSocket alike. The first byte
 /// is no ASCII, no TLS record and no RESP type, so one port can tell all of them apart.
@@ -34,6 +37,16 @@ pub struct Hello<'a> {
     pub software: &'a str,
 }
 
+impl Hello<'_> {
+    /// Appends the body, as [`crate::codec::encode`] does.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        for number in [self.version_min.into(), self.version_max.into(), self.features] {
+            plain::push_number(out, number);
+        }
+        plain::push_bytes(out, self.software.as_bytes());
+    }
+}
+
 /// The server's answer ([`crate::frame::kind::WELCOME`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome<'a> {
@@ -60,6 +73,25 @@ pub struct Welcome<'a> {
     pub software: &'a str,
 }
 
+impl<'a> Welcome<'a> {
+    /// Reads the body, as [`crate::codec::decode`] does.
+    pub fn read(body: &'a [u8]) -> Option<Self> {
+        let mut from = Reader(body);
+        let welcome = Self {
+            version: from.small()?.try_into().ok()?,
+            features: from.number()?,
+            limits: Limits::read(&mut from)?,
+            server_id: from.array()?,
+            store_id: from.array()?,
+            incarnation: from.number()?,
+            heartbeat_ms: from.small()?,
+            now_ms: from.number()?,
+            software: from.text()?,
+        };
+        from.end(welcome)
+    }
+}
+
 /// The server will close this connection ([`crate::frame::kind::GOING_AWAY`]): requests in flight
 /// are finished, new ones are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +99,15 @@ pub struct GoingAway {
     /// How long to wait before connecting again, in milliseconds; differs from client to client so
     /// that they do not all come back at once.
     pub reconnect_after_ms: u32,
+}
+
+impl GoingAway {
+    /// Reads the body, as [`crate::codec::decode`] does.
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let mut from = Reader(body);
+        let notice = Self { reconnect_after_ms: from.small()? };
+        from.end(notice)
+    }
 }
 
 /// The version two ends share: the newest that both speak.

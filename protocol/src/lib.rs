@@ -20,6 +20,7 @@
 //! | [`error`], [`limits`] | what can be refused, and where the bounds are |
 //! | [`planted`] | bugs for the tests to find; asleep in what is built to be used |
 //! | [`codec`] | postcard bodies, from and to bounded slices |
+//! | [`plain`] | the few of them that a page reads and writes, without serde |
 #![no_std]
 
 extern crate alloc;
@@ -34,6 +35,7 @@ pub mod freshness;
 pub mod hello;
 pub mod limits;
 pub mod op;
+pub mod plain;
 pub mod planted;
 pub mod range;
 pub mod session;

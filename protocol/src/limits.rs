@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Refusal};
+use crate::plain::Reader;
 
 /// The latest time and the longest duration of an expiry, in milliseconds: 142,000 years. A time
 /// that is this much after now is still below 2^53, so a JavaScript number holds it.
@@ -61,6 +62,28 @@ impl Limits {
 
     /// The longest frame before the handshake is done, whatever the limits are.
     pub const HANDSHAKE_FRAME_BYTES: u32 = 4096;
+
+    /// Reads the limits within a welcome.
+    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let mut numbers = [0; 10];
+        for number in &mut numbers {
+            *number = from.small()?;
+        }
+        let [key_bytes, value_bytes, frame_bytes, chunk_bytes, message_bytes, rest @ ..] = numbers;
+        let [reply_bytes, in_flight, watches, scan_entries, txn_operations] = rest;
+        Some(Self {
+            key_bytes,
+            value_bytes,
+            frame_bytes,
+            chunk_bytes,
+            message_bytes,
+            reply_bytes,
+            in_flight,
+            watches,
+            scan_entries,
+            txn_operations,
+        })
+    }
 
     /// Refuses a key that is empty or too long.
     pub fn check_key(&self, key: &[u8]) -> Result<(), Refusal> {

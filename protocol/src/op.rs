@@ -83,6 +83,11 @@ macro_rules! operations {
         pub const OPERATIONS: &[Spec] =
             &[$(Spec { kind: $kind, name: $text, class: Class::$class }),+];
 
+        /// The class of the operation whose request has this frame kind.
+        pub fn class(kind: u8) -> Option<Class> {
+            match kind { $($kind => Some(Class::$class),)+ _ => None }
+        }
+
         $(impl$(<$life>)? Operation for $name$(<$life>)? {
             const SPEC: &'static Spec =
                 &Spec { kind: $kind, name: $text, class: Class::$class };
@@ -150,7 +155,8 @@ operations! {
     Cluster<'a> = 0x21, "cluster", Server => ClusterReply<'r>;
 }
 
-/// The row of the operation whose request has this frame kind.
+/// The row of the operation whose request has this frame kind. Who wants its class alone takes
+/// [`class`], which is without the names.
 pub fn spec(kind: u8) -> Option<&'static Spec> {
     OPERATIONS.iter().find(|spec| spec.kind == kind)
 }

@@ -1,8 +1,8 @@
 //! Leases: how they are kept alive by calls of the core's own, and how their loss is told.
 
-use tidekeep_protocol::codec;
 use tidekeep_protocol::freshness::Freshness;
 use tidekeep_protocol::op::{LeaseKeepAlive, Operation};
+use tidekeep_protocol::plain;
 
 use crate::core::calling::too_many_calls;
 use crate::core::{Core, closed};
@@ -70,7 +70,7 @@ impl Core {
         self.admit_call(spec.class)?;
         let inserted = self.calls.insert(spec.kind, spec.class, deadline, Freshness::Linearizable);
         let id = inserted.ok_or_else(too_many_calls)?;
-        codec::encode(&LeaseKeepAlive { lease }, self.calls.body(id));
+        plain::push_number(self.calls.body(id), lease);
         self.calls.count_body(id);
         self.timers.bring_forward(Timer::Calls, deadline);
         Ok(id)

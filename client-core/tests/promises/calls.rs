@@ -281,13 +281,14 @@ fn watch_is_no_call() {
 
 #[test]
 fn bodies_that_a_driver_encoded_are_sent_as_they_are() {
-    use tidekeep_client_core::protocol::op::{Get, GetReply, Operation};
+    use tidekeep_client_core::protocol::op::{Get, GetReply, Operation, Spec};
     let mut pair = Pair::ready();
     pair.server.apply(vec![(b"k".to_vec(), Some(b"v".to_vec()))]);
     let mut body = Vec::new();
     codec::encode(&Get { key: b"k" }, &mut body);
     let options = CallOptions::default();
-    let call = pair.core.call_encoded(Millis(pair.now), Get::SPEC, &body, options);
+    let Spec { kind, class, .. } = *Get::SPEC;
+    let call = pair.core.call_encoded(Millis(pair.now), kind, class, &body, options);
     pair.run();
     let reply = pair.settled(call).expect("the get succeeds");
     let reply: GetReply<'_> = codec::decode(&reply).expect("a get's reply");

@@ -9,10 +9,11 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{self, Malformed};
+use crate::codec::Malformed;
 use crate::entry::{Entry, Stored};
 use crate::error::Refusal;
 use crate::limits::{Bounded, Limits};
+use crate::plain::{self, Reader};
 use crate::range::Range;
 
 /// Asks for the changes of a range.
@@ -28,6 +29,46 @@ pub struct Watch<'a> {
     pub previous: bool,
     /// Which changes are sent.
     pub delivery: Delivery,
+}
+
+impl<'a> Watch<'a> {
+    /// Reads the body, as [`crate::codec::decode`] does.
+    pub fn read(body: &'a [u8]) -> Option<Self> {
+        let mut from = Reader(body);
+        let start = from.bytes()?;
+        let end = if from.flag()? { Some(from.bytes()?) } else { None };
+        let watch = Self {
+            range: Range { start, end },
+            from: match from.small()? {
+                0 => WatchFrom::Now,
+                1 => WatchFrom::Content,
+                2 => WatchFrom::Cursor(from.bytes()?),
+                _ => return None,
+            },
+            previous: from.flag()?,
+            delivery: match from.variant(2)? {
+                0 => Delivery::Every,
+                _ => Delivery::Latest,
+            },
+        };
+        from.end(watch)
+    }
+
+    /// Appends the body, as [`crate::codec::encode`] does.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        plain::push_bytes(out, self.range.start);
+        plain::push_option(out, self.range.end);
+        match self.from {
+            WatchFrom::Now => out.push(0),
+            WatchFrom::Content => out.push(1),
+            WatchFrom::Cursor(cursor) => {
+                out.push(2);
+                plain::push_bytes(out, cursor);
+            }
+        }
+        out.push(self.previous.into());
+        out.push((self.delivery == Delivery::Latest).into());
+    }
 }
 
 /// Which changes a watch sends to a client that is behind.
@@ -93,7 +134,7 @@ pub enum WatchMessage<'a> {
 
 /// The head of a [`WatchMessage`], in the same encoding: what a client must know to resume a watch,
 /// without the entries and events behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WatchHead<'a> {
     /// A page of content.
     Content,
@@ -102,7 +143,6 @@ pub enum WatchHead<'a> {
         /// The revision up to which everything was sent.
         revision: u64,
         /// Resumes here.
-        #[serde(borrow, with = "serde_bytes")]
         cursor: &'a [u8],
     },
     /// Changes that one revision made.
@@ -110,7 +150,6 @@ pub enum WatchHead<'a> {
         /// The revision.
         revision: u64,
         /// Resumes here.
-        #[serde(borrow, with = "serde_bytes")]
         cursor: &'a [u8],
     },
     /// Nothing in the range changed up to this revision.
@@ -118,7 +157,6 @@ pub enum WatchHead<'a> {
         /// The revision.
         revision: u64,
         /// Resumes here.
-        #[serde(borrow, with = "serde_bytes")]
         cursor: &'a [u8],
     },
 }
@@ -126,7 +164,20 @@ pub enum WatchHead<'a> {
 impl<'a> WatchHead<'a> {
     /// Reads the head of a message's body. What follows it is not looked at.
     pub fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
-        codec::decode_head(body)
+        let mut from = Reader(body);
+        let mut read = || {
+            let what = from.variant(4)?;
+            if what == 0 {
+                return Some(Self::Content);
+            }
+            let (revision, cursor) = (from.number()?, from.bytes()?);
+            Some(match what {
+                1 => Self::CaughtUp { revision, cursor },
+                2 => Self::Events { revision, cursor },
+                _ => Self::Bookmark { revision, cursor },
+            })
+        };
+        read().ok_or(Malformed)
     }
 }
 
@@ -180,6 +231,7 @@ impl Bounded for Watch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec;
 
     fn encoded(message: &WatchMessage<'_>) -> Vec<u8> {
         let mut body = Vec::new();

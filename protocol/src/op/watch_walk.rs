@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 
 use crate::codec::Malformed;
+use crate::plain::{Reader, push_bytes, push_number};
 
 /// What a message says of one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +24,12 @@ mod variant {
     pub(super) const EVENTS: u8 = 2;
     pub(super) const PUT: u8 = 0;
     pub(super) const DELETE: u8 = 1;
-    pub(super) const EVICT: u8 = 3;
 }
 
 /// Calls `each` for every entry or event of a watch message, in order; returns how many there were.
 /// When the message is malformed, some may have been stepped through.
 pub fn walk<'a>(body: &'a [u8], each: &mut dyn FnMut(Step<'a>)) -> Result<u64, Malformed> {
-    let mut rest = Rest(body);
+    let mut rest = Reader(body);
     let events = match rest.number().ok_or(Malformed)? {
         number if number == u64::from(variant::CONTENT) => false,
         number if number == u64::from(variant::EVENTS) => {
@@ -42,7 +42,7 @@ pub fn walk<'a>(body: &'a [u8], each: &mut dyn FnMut(Step<'a>)) -> Result<u64, M
     let count = rest.number().ok_or(Malformed)?;
     for _ in 0..count {
         let before = rest.0;
-        let (key, modified) = rest.item(events).ok_or(Malformed)?;
+        let (key, modified) = item(&mut rest, events).ok_or(Malformed)?;
         let item = &before[..before.len() - rest.0.len()];
         each(Step { key, modified, item });
     }
@@ -74,77 +74,30 @@ pub fn deletes(revision: u64, cursor: &[u8], keys: &[impl AsRef<[u8]>]) -> Vec<u
     body
 }
 
-struct Rest<'a>(&'a [u8]);
-
-impl<'a> Rest<'a> {
-    fn item(&mut self, event: bool) -> Option<(&'a [u8], Option<u64>)> {
-        let what = if event { u8::try_from(self.number()?).ok()? } else { variant::PUT };
-        if what > variant::EVICT {
-            return None;
-        }
-        let key = self.bytes()?;
-        let modified = if what == variant::PUT { Some(self.stored()?) } else { None };
-        if event && self.is_there()? {
-            self.stored()?;
-        }
-        Some((key, modified))
+/// The key of an entry or event, and the revision of its last write.
+fn item<'a>(from: &mut Reader<'a>, event: bool) -> Option<(&'a [u8], Option<u64>)> {
+    let what = if event { u8::try_from(from.variant(4)?).ok()? } else { variant::PUT };
+    let key = from.bytes()?;
+    let modified = if what == variant::PUT { Some(stored(from)?) } else { None };
+    if event && from.flag()? {
+        stored(from)?;
     }
-
-    /// Skips a value with its metadata; the revision of its last write.
-    fn stored(&mut self) -> Option<u64> {
-        let _created = self.number()?;
-        let modified = self.number()?;
-        let _version = self.number()?;
-        // When it ends, and its lease.
-        for _ in 0..2 {
-            if self.is_there()? {
-                self.number()?;
-            }
-        }
-        self.bytes()?;
-        Some(modified)
-    }
-
-    fn is_there(&mut self) -> Option<bool> {
-        match self.number()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = usize::try_from(self.number()?).ok()?;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn number(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            value |= u64::from(byte & 0x7F) << shift;
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
+    Some((key, modified))
 }
 
-fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    push_number(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn push_number(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
+/// Skips a value with its metadata; the revision of its last write.
+fn stored(from: &mut Reader<'_>) -> Option<u64> {
+    let _created = from.number()?;
+    let modified = from.number()?;
+    let _version = from.number()?;
+    // When it ends, and its lease.
+    for _ in 0..2 {
+        if from.flag()? {
+            from.number()?;
+        }
     }
-    out.push(value as u8);
+    from.bytes()?;
+    Some(modified)
 }
 
 #[cfg(test)]

@@ -19,8 +19,10 @@ use crate::workspace::Workspace;
 const NAME: &str = "tidekeep";
 /// One page of stack is plenty for a state machine without recursion; the default is 1 MiB.
 const STACK: &str = "-Clink-arg=-zstack-size=65536";
-/// A panic becomes a bare trap, without the code that formats its message.
-const IMMEDIATE_ABORT: [&str; 2] = ["-Zunstable-options", "-Cpanic=immediate-abort"];
+/// A panic becomes a bare trap, without the code that formats its message, the places in the sources
+/// that it would name, and what writes values for programmers.
+const IMMEDIATE_ABORT: [&str; 4] =
+    ["-Zunstable-options", "-Cpanic=immediate-abort", "-Zlocation-detail=none", "-Zfmt-debug=none"];
 const OPTIMISE_LIMIT: Duration = Duration::from_secs(120);
 
 /// Everything but the sources that decides what the module looks like.
