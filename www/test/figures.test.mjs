@@ -77,6 +77,8 @@ test("every plot finds its figures on the page of a server", () => {
     `tidekeep_store_memory_entries_bytes ${of}`,
     `tidekeep_store_memory_history_bytes ${of}`,
     `tidekeep_resp_commands_total{command="get"} ${of}`,
+    `tidekeep_connections{transport="tcp"} ${of}`,
+    `tidekeep_watches ${of}`,
     `tidekeep_requests_total{op="put",result="ok"} ${of}`,
     ...["received", "sent"].map((way) => `tidekeep_${way}_bytes_total{transport="tcp"} ${of}`),
     ...["batch", "watch_lag"].map((name) => `tidekeep_${name}_seconds_bucket{le="0.001"} ${of}`),

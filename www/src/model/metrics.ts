@@ -126,6 +126,13 @@ export const PLOTS: readonly PlotSpec[] = [
     unit: "byterate",
     series: [rate("received", all("received_bytes_total")), rate("sent", all("sent_bytes_total"))],
   },
+  {
+    id: "clients",
+    title: "Clients",
+    about: "Open connections of every transport, and open watches.",
+    unit: "count",
+    series: [gauge("connections", all("connections")), gauge("watches", all("watches"))],
+  },
 ];
 
 /** The name of a series' values in a point. */

@@ -148,9 +148,10 @@ export class ClusterView implements View {
 
   #cell({ role, lag, bar, text }: Cell): HTMLElement {
     const mark = h("span", { class: `mark ${role.replace(" ", "-")}`, "aria-hidden": "true" }, MARKS[role]);
-    const fill = h("span", { class: "lag", "aria-hidden": "true" }, h("i", { "--lag": bar }));
-    const shown = lag !== undefined && lag > 0 ? `${countText(lag)} behind` : "";
-    return h("td", { class: "cell", title: text }, mark, h("span", { class: "hidden" }, text), fill, h("span", { "aria-hidden": "true" }, shown));
+    const behind = role === "follows" || role === "is filled";
+    const fill = behind && h("span", { class: "lag" }, h("i", { "--lag": bar }));
+    const shown = behind ? (lag ? `${countText(lag)} behind` : "") : role;
+    return h("td", { class: "cell", title: text }, mark, h("span", { class: "hidden" }, text), h("span", { "aria-hidden": "true" }, fill, shown));
   }
 
   #legend(): HTMLElement {

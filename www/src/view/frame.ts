@@ -57,8 +57,11 @@ export class Frame {
       view.element.hidden = false;
     }
     for (const tab of this.#tabs.querySelectorAll<HTMLElement>("a")) {
-      if (tab.dataset["view"] === view.name) tab.setAttribute("aria-current", "page");
+      const current = tab.dataset["view"] === view.name;
+      if (current) tab.setAttribute("aria-current", "page");
       else tab.removeAttribute("aria-current");
+      // On a narrow screen the row of tabs scrolls.
+      if (current) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
     }
     document.title = `${view.title} · Tidekeep`;
     view.show(address);
