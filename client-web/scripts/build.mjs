@@ -2,7 +2,10 @@
 //
 //   dist/index.js       everything in one file, the module as base64 text
 //   dist/slim.js        without the module;  dist/tidekeep.wasm  the module by itself
+//   dist/workerd.js     around slim.js, for workerd: imports tidekeep.wasm as a module
 //   dist/*.d.ts         the types, as they were written by hand
+//
+// package.json's exports name each entry a second time, scripts/tsconfig.types.json those with types.
 
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -67,10 +70,10 @@ const inlinedModule = {
   },
 };
 
-rmSync(path("dist"), { recursive: true, force: true });
-mkdirSync(path("dist"));
-await build({
-  entryPoints: [path("ts/index.ts"), path("ts/slim.ts")],
+/** Entries of the package: each is a file of its own, ts/NAME.ts. */
+const ENTRIES = ["index", "slim"];
+
+const settings = {
   outdir: path("dist"),
   bundle: true,
   minify,
@@ -79,7 +82,18 @@ await build({
   platform: "neutral",
   legalComments: "none",
   logLevel: "warning",
+};
+rmSync(path("dist"), { recursive: true, force: true });
+mkdirSync(path("dist"));
+await build({
+  ...settings,
+  entryPoints: ENTRIES.map((name) => path(`ts/${name}.ts`)),
   plugins: [glueFactory, inlinedModule],
+});
+await build({
+  ...settings,
+  entryPoints: [path("ts/workerd.ts")],
+  external: ["./slim.js", "./tidekeep.wasm"],
 });
 copyFileSync(path("wasm/tidekeep_bg.wasm"), path("dist/tidekeep.wasm"));
 
@@ -87,7 +101,7 @@ copyFileSync(path("wasm/tidekeep_bg.wasm"), path("dist/tidekeep.wasm"));
 const types = path("scripts/tsconfig.types.json");
 const tsc = path("node_modules/typescript/bin/tsc");
 execFileSync(process.execPath, [tsc, "--project", types], { stdio: "inherit" });
-const open = new Set(["index.d.ts", "slim.d.ts", "types.d.ts", "errors.d.ts"]);
+const open = new Set([...ENTRIES, "types", "errors"].map((name) => `${name}.d.ts`));
 for (const file of readdirSync(path("dist"))) {
   if (file.endsWith(".d.ts") && !open.has(file)) rmSync(path(`dist/${file}`));
 }

@@ -17,3 +17,9 @@ declare module "tidekeep-module" {
   const base64: string;
   export default base64;
 }
+
+/** The module itself, where the platform compiles it: see ts/workerd.ts. */
+declare module "*.wasm" {
+  const module: WebAssembly.Module;
+  export default module;
+}

@@ -20,6 +20,7 @@ mod rows;
 mod scene;
 mod server;
 mod throughput;
+mod web;
 
 use std::process::Command;
 

@@ -37,6 +37,9 @@ pub(crate) enum Talk {
     Actions,
 }
 
+/// Runtimes from npm that the package is tested in.
+const RUNTIMES: &str = "client-web/runtimes";
+
 /// What setup found or made.
 pub(crate) struct Tools {
     pub(crate) wasm: CrossRust,
@@ -87,6 +90,7 @@ pub(crate) fn run(workspace: &Workspace, need: Need, talk: Talk) -> Result<Tools
         Need::Page => None,
         Need::Tests => {
             redis_clients::prepare(workspace, &teller, &node)?;
+            node::install_packages(workspace, &teller, &node, RUNTIMES)?;
             Some(testing::prepare(workspace, &teller)?)
         }
     };
@@ -101,6 +105,16 @@ pub(crate) fn coverage(workspace: &Workspace) -> bool {
 /// Finds or installs the Redis that Tidekeep is measured against.
 pub(crate) fn redis(workspace: &Workspace) -> Result<()> {
     peers::redis(workspace, &Teller(Talk::Actions))
+}
+
+/// Finds or installs the NATS that the npm package is measured against.
+pub(crate) fn nats(workspace: &Workspace) -> Result<()> {
+    peers::nats(workspace, &Teller(Talk::Actions))
+}
+
+/// Installs the npm packages of a folder beside those that are always needed.
+pub(crate) fn npm_packages(workspace: &Workspace, node: &Node, folder: &str) -> Result<()> {
+    node::install_packages(workspace, &Teller(Talk::Actions), node, folder)
 }
 
 /// Finds or fetches the etcd that clusters are measured against.

@@ -10,6 +10,7 @@ use crate::bench::plot;
 use crate::bench::results::Results;
 use crate::bench::row::Row;
 use crate::bench::rows;
+use crate::bench::web::SIZES;
 use crate::workspace::Workspace;
 
 const PAGE: &str = "docs/benchmarks.md";
@@ -24,11 +25,17 @@ pub(super) fn write(workspace: &Workspace, results: &Results) -> Result<()> {
         fs::write(folder.join(plot.file), &plot.svg)?;
         plots.push_str(&format!("\n![{}](benchmarks/{})\n", plot.title, plot.file));
     }
-    let sections =
-        [("server", rows::of_one_server(), &*plots), ("cluster", rows::of_clusters(), "")];
-    for (name, rows, plots) in sections {
+    let sizes = results.table(SIZES).map_or_else(String::new, |table| {
+        format!("\nWhat a page downloads of each client, in bytes:\n\n{table}")
+    });
+    let sections = [
+        ("server", rows::of_one_server(), plots),
+        ("cluster", rows::of_clusters(), String::new()),
+        ("web", rows::of_the_package(), sizes),
+    ];
+    for (name, rows, more) in sections {
         if let Some(text) = section(rows, results) {
-            keep(&workspace.path(PAGE), name, &format!("{text}{plots}"))?;
+            keep(&workspace.path(PAGE), name, &format!("{text}{more}"))?;
             println!("kept in {PAGE}: {name}");
         }
     }

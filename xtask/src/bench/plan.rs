@@ -12,7 +12,7 @@ use crate::bench::results::Results;
 use crate::bench::row::Row;
 use crate::bench::scene::Scene;
 use crate::bench::server::Cores;
-use crate::bench::{cluster, connections, curve, many, memory, throughput};
+use crate::bench::{cluster, connections, curve, many, memory, throughput, web};
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -148,6 +148,14 @@ impl Plan<'_> {
         command
     }
 
+    /// Whose keys and values the npm package is held against.
+    fn nats(&self) -> String {
+        let program = self.with_peers().then_some("nats-server");
+        let said = program.and_then(|program| process::probe(program, &["--version"]));
+        let version = said.as_deref().and_then(|said| said.trim().rsplit_once(": v"));
+        format!("NATS {}", version.map_or("absent", |(_, version)| version))
+    }
+
     /// Where the numbers come from.
     fn conditions(&self, scene: &Scene) -> String {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -168,6 +176,7 @@ impl Plan<'_> {
         let Scale { rounds, seconds, cluster_seconds, .. } = self.scale;
         let (peer, seconds) = match scene {
             Scene::Cluster(_) => (cluster::peer(self), cluster_seconds),
+            Scene::Rates => (self.nats(), seconds),
             _ => (format!("Redis {version}"), seconds),
         };
         let ahead = match self.priority {
@@ -193,7 +202,10 @@ impl Plan<'_> {
         let progress = progress(scenes.len());
         let mut failures = Vec::new();
         for scene in &scenes {
-            results.state_conditions(&scene.name(), &self.conditions(scene));
+            // What is weighed does not depend on the machine.
+            if !matches!(scene, Scene::Sizes) {
+                results.state_conditions(&scene.name(), &self.conditions(scene));
+            }
             progress.set_message(scene.name());
             // Without a terminal there is no bar.
             if progress.is_hidden() {
@@ -208,6 +220,8 @@ impl Plan<'_> {
                 Scene::Connections => connections::measure(self, results),
                 Scene::Curve => curve::measure(self, results),
                 Scene::Cluster(parts) => cluster::measure(self, parts, results),
+                Scene::Sizes => web::sizes(self, results),
+                Scene::Rates => web::rates(self, results),
                 Scene::Many(parts) => {
                     let priority = match self.priority {
                         Priority::RealTime => Priority::Favoured,

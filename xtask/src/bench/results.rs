@@ -22,6 +22,9 @@ pub(super) struct Results {
     #[serde(default)]
     scenes: BTreeMap<String, String>,
     series: BTreeMap<String, Vec<f64>>,
+    /// Tables that are no series.
+    #[serde(default)]
+    tables: BTreeMap<String, String>,
     /// Points of curves: what lies on the way and the value.
     curves: BTreeMap<String, Vec<(f64, f64)>>,
 }
@@ -94,6 +97,14 @@ impl Results {
 
     pub(super) fn spread(&self, name: &str) -> Option<Spread> {
         spread(self.series.get(name)?)
+    }
+
+    pub(super) fn set_table(&mut self, name: &str, table: String) {
+        self.tables.insert(name.to_owned(), table);
+    }
+
+    pub(super) fn table(&self, name: &str) -> Option<&str> {
+        self.tables.get(name).map(String::as_str)
     }
 
     pub(super) fn set_curve(&mut self, name: &str, points: Vec<(f64, f64)>) {

@@ -1,6 +1,8 @@
-//! Every row of the table, with its target: those of one server here, those of several in `cluster`.
+//! Every row of the tables, with its target: those of one server here, those of several in `cluster`,
+//! those of the npm package in `web`.
 
 mod cluster;
+mod web;
 
 use crate::bench::figures::Unit;
 use crate::bench::row::{Bound, Compare, Named, Row};
@@ -75,7 +77,7 @@ const fn keys(id: &'static str, what: &'static str, of: Named, to: Named) -> Row
 
 /// Every row, in the table's order.
 pub(super) fn every_row() -> impl Iterator<Item = &'static Row> {
-    SERVER.iter().chain(of_clusters())
+    SERVER.iter().chain(of_clusters()).chain(of_the_package())
 }
 
 /// Those of one server.
@@ -86,6 +88,11 @@ pub(super) fn of_one_server() -> &'static [Row] {
 /// Those of several nodes that keep one store.
 pub(super) fn of_clusters() -> &'static [Row] {
     &cluster::ROWS
+}
+
+/// Those of the npm package.
+pub(super) fn of_the_package() -> &'static [Row] {
+    &web::ROWS
 }
 
 static SERVER: [Row; 39] = [

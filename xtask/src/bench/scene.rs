@@ -26,6 +26,10 @@ pub(super) enum Scene {
     Many(Vec<Part>),
     /// Several nodes that keep one store.
     Cluster(Vec<cluster::Part>),
+    /// What the npm package weighs.
+    Sizes,
+    /// How quick it is.
+    Rates,
 }
 
 /// What is measured on the large store.
@@ -64,6 +68,8 @@ impl Scene {
             Self::Curve => "keys".into(),
             Self::Many(_) => "ten million entries".into(),
             Self::Cluster(_) => "cluster".into(),
+            Self::Sizes => "sizes".into(),
+            Self::Rates => "rates".into(),
         }
     }
 

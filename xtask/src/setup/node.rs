@@ -21,7 +21,7 @@ const OLDEST_NODE: &str = "20";
 const FRESH_NODE: &str = "node@22";
 const DEBIAN: [&str; 2] = ["nodejs", "npm"];
 const NPM_LIMIT: Duration = Duration::from_secs(600);
-/// Folders with a package.json, in the order in which one depends on the other.
+/// Folders with a package.json that are always built, in the order in which one depends on the other.
 const PACKAGES: [&str; 2] = ["client-web", "www"];
 
 /// Node and npm, ready to run scripts.
@@ -90,7 +90,7 @@ fn new_enough(node: impl AsRef<std::ffi::OsStr>) -> Option<String> {
 }
 
 /// `npm ci` where the lock file is newer than what is installed.
-fn install_packages(
+pub(super) fn install_packages(
     workspace: &Workspace,
     teller: &Teller,
     node: &Node,

@@ -1,4 +1,4 @@
-//! What Tidekeep is measured against: Debian's Redis.
+//! What Tidekeep is measured against: Debian's Redis and NATS.
 
 use anyhow::Result;
 
@@ -8,6 +8,7 @@ use crate::setup::{Teller, on_path};
 use crate::workspace::Workspace;
 
 const REDIS: &str = "redis-server";
+const NATS: &str = "nats-server";
 
 /// Finds or installs it. A server that the package starts by itself is left alone: the bench starts
 /// its own on free ports.
@@ -19,6 +20,19 @@ pub(super) fn redis(workspace: &Workspace, teller: &Teller) -> Result<()> {
     }
     if let Some(version) = process::probe(REDIS, &["--version"]) {
         teller.found("redis", version.trim());
+    }
+    Ok(())
+}
+
+/// Finds or installs it; the bench starts its own, too.
+pub(super) fn nats(workspace: &Workspace, teller: &Teller) -> Result<()> {
+    if on_path(NATS).is_none() {
+        let apt = Apt::open(workspace, &[NATS])?;
+        teller.doing("nats", "installing Debian's nats-server, to measure against");
+        apt.install(&[NATS])?;
+    }
+    if let Some(version) = process::probe(NATS, &["--version"]) {
+        teller.found("nats", version.trim());
     }
     Ok(())
 }
