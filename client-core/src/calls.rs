@@ -61,6 +61,8 @@ pub(crate) struct Call {
     pub(crate) sequence: u64,
     /// It was sent on an earlier connection and may have been applied there.
     pub(crate) doubtful: bool,
+    /// A mutation's: the queue settles its number, and knows whether it was sent before.
+    pub(crate) queued: bool,
     /// The request's body, as it was encoded once.
     pub(crate) body: Vec<u8>,
     /// The reply's chunks so far.
@@ -142,6 +144,7 @@ impl Calls {
                     freshness,
                     sequence: 0,
                     doubtful: false,
+                    queued: false,
                     body: Vec::new(),
                     joined: Vec::new(),
                     backoff: Backoff::default(),
@@ -182,6 +185,7 @@ impl Calls {
         };
         let bytes = call.body.len();
         call.stage = Stage::Free;
+        let queued = core::mem::take(&mut call.queued);
         call.doubtful = false;
         call.backoff.reset();
         let sequence = core::mem::take(&mut call.sequence);
@@ -190,7 +194,7 @@ impl Calls {
             call.body = Vec::new();
         }
         self.bytes -= bytes;
-        if sequence > 0 {
+        if sequence > 0 && !queued {
             self.session.settle(sequence);
         }
         *(if settled.sent { &mut self.sent } else { &mut self.queued }) -= 1;
@@ -282,6 +286,7 @@ impl Calls {
             Stage::Resting(until) => until.min(call.deadline),
             Stage::Free | Stage::Queued | Stage::Sent => call.deadline,
         })
+        .filter(|&at| at != Millis::NEVER)
         .min()
     }
 
@@ -301,8 +306,10 @@ impl Calls {
                 if self.sent >= in_flight || !has_room(out, bytes, max_bytes) {
                     break;
                 }
-                let retry = call.sequence > 0 && !planted::is_awake("retry-under-another-number");
-                if call.class == Class::Write && !retry {
+                let numbered =
+                    call.sequence > 0 && !planted::is_awake("retry-under-another-number");
+                let retry = numbered && (call.doubtful || !call.queued);
+                if call.class == Class::Write && !numbered {
                     let Some(sequence) = self.session.take_sequence() else { break };
                     call.sequence = sequence;
                 }

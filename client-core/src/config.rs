@@ -56,6 +56,13 @@ pub struct Config {
     /// bytes: choose what the ranges that you watch with content hold, with room to grow. A watch
     /// that would go over it tells of a gap with [`crate::Output::WatchReset`].
     pub tracked_bytes: usize,
+    /// Most bytes of all views together: keys, values, and 96 bytes for each key. A view that would go
+    /// over it ends with `too-large`. Choose what you would give to a cache.
+    pub view_bytes: usize,
+    /// Most mutations that wait in the queue; more are refused. Below 8,192, so that all can be under way.
+    pub mutations: usize,
+    /// Most bytes of their keys and requests. What the place where they are stored surely takes.
+    pub mutation_bytes: usize,
 }
 
 impl Default for Config {
@@ -80,6 +87,9 @@ impl Default for Config {
             joining_bytes: 64 << 20,
             watches: 1024,
             tracked_bytes: 16 << 20,
+            view_bytes: 16 << 20,
+            mutations: 4_096,
+            mutation_bytes: 16 << 20,
         }
     }
 }

@@ -4,6 +4,8 @@
 mod calling;
 mod connection;
 mod leasing;
+mod queueing;
+mod viewing;
 mod watching;
 
 use alloc::collections::VecDeque;
@@ -21,6 +23,7 @@ use crate::drain::Drain;
 use crate::error::Error;
 use crate::leases::Leases;
 use crate::link::{Link, Phase, ServerInfo};
+use crate::mutations::Mutations;
 use crate::outbox::{Control, Outbox};
 use crate::output::{CallId, Input, Output, State, WatchId};
 use crate::receive::{Joining, Receive};
@@ -38,6 +41,7 @@ pub struct Core {
     pub(crate) calls: Calls,
     pub(crate) watches: Watches,
     pub(crate) leases: Leases,
+    pub(crate) queue: Mutations,
     pub(crate) outbox: Outbox,
     pub(crate) timers: Timers,
     pub(crate) receive: Receive,
@@ -62,6 +66,7 @@ impl Core {
             calls: Calls::default(),
             watches: Watches::default(),
             leases: Leases::default(),
+            queue: Mutations::default(),
             outbox: Outbox::default(),
             timers: Timers::default(),
             receive: Receive::default(),
@@ -78,7 +83,11 @@ impl Core {
     pub fn connect(&mut self, now: Millis) {
         self.advance_to(now);
         if self.link.phase == Phase::Idle && !self.closing {
-            self.open();
+            if self.queue.opening {
+                self.queue.wanted = true;
+            } else {
+                self.open();
+            }
         }
     }
 
@@ -103,6 +112,8 @@ impl Core {
             Input::Closed(why) => self.transport_closed(why),
             Input::Tick => self.tick(),
             Input::Woke => self.woke(),
+            Input::Stored => self.rows_stored(),
+            Input::StoreFailed(why) => self.rows_failed(why),
         }
         Drain::new(self, bytes)
     }
@@ -183,6 +194,10 @@ impl Core {
     /// Watches a range until [`Core::unwatch`], over all connections. A refusal arrives as
     /// [`Output::WatchFailed`].
     pub fn watch(&mut self, now: Millis, request: WatchRequest) -> WatchId {
+        self.begin_watch(now, request, None)
+    }
+
+    fn begin_watch(&mut self, now: Millis, request: WatchRequest, saved: Option<&[u8]>) -> WatchId {
         self.connect(now);
         if let Err(error) = self.admit_watch(&request) {
             let watch = WatchId(self.watches.refused_id());
@@ -190,6 +205,10 @@ impl Core {
             return watch;
         }
         let (slot, id) = self.watches.insert(request);
+        if let Some(saved) = saved {
+            self.watches.keep(slot, saved, self.config.view_bytes);
+            self.show_all(slot);
+        }
         self.subscribe(slot);
         WatchId(id)
     }
@@ -201,6 +220,7 @@ impl Core {
             let sent = self.watches.remove(slot, &mut self.joining);
             self.cancel_on_server(sent);
             self.follow = self.follow.take().filter(|(follows, _)| *follows != watch);
+            self.forget_words();
         }
     }
 
@@ -242,6 +262,7 @@ impl Core {
         }
         self.lose_leases(&closed());
         if self.link.phase != Phase::Ready {
+            self.recall_mutations();
             self.fail_queued(&closed());
         }
         self.timers.set(Timer::Close, self.now.after(self.config.close_ms));

@@ -12,7 +12,8 @@ use alloc::vec::Vec;
 
 use tidekeep_protocol::codec::Malformed;
 use tidekeep_protocol::op::WatchHead;
-use tidekeep_protocol::op::watch_walk::{self, walk};
+use tidekeep_protocol::op::watch_walk::{self, stored, walk};
+use tidekeep_protocol::plain::{Reader, push_bytes, push_number};
 use tidekeep_protocol::planted;
 
 /// Keys in one leaf, at most. A leaf that is full is cut in two.
@@ -35,6 +36,9 @@ pub(crate) enum Folded {
     Before(Vec<u8>),
 }
 
+/// Keys that are not what they were, each with the revision that it is at now.
+pub(crate) type Changed = Vec<(Box<[u8]>, u64)>;
+
 /// The keys that a watch has given out, in order, each with the revision of its last write.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
@@ -49,10 +53,22 @@ pub(crate) struct Known {
 
 #[derive(Debug)]
 struct Key {
-    key: Box<[u8]>,
-    modified: u64,
+    /// The key, and behind it for a view its encoded value with the metadata.
+    item: Box<[u8]>,
+    key_bytes: u32,
     /// When the key was last seen.
     pass: u32,
+    modified: u64,
+}
+
+impl Key {
+    fn split(&self) -> (&[u8], &[u8]) {
+        self.item.split_at(self.key_bytes as usize)
+    }
+
+    fn key(&self) -> &[u8] {
+        self.split().0
+    }
 }
 
 impl Known {
@@ -86,7 +102,7 @@ impl Known {
             WatchHead::Content => {
                 let (mut kept, mut items) = (0, Vec::new());
                 let all = walk(body, &mut |step| {
-                    if self.set(step.key, step.modified.unwrap_or_default()) {
+                    if self.set(step.key, step.modified.unwrap_or_default(), &[]) {
                         kept += 1;
                         items.extend_from_slice(step.item);
                     }
@@ -108,7 +124,7 @@ impl Known {
             WatchHead::Events { .. } => {
                 walk(body, &mut |step| match step.modified {
                     Some(modified) => {
-                        self.set(step.key, modified);
+                        self.set(step.key, modified, &[]);
                     }
                     None => self.remove(step.key),
                 })?;
@@ -117,8 +133,75 @@ impl Known {
         }
     }
 
+    /// Takes a message of a view, with its values, and says which keys are not what they were, each
+    /// with the revision that it is at now. `revision` is that of the message; `complete` says that
+    /// with it content is whole.
+    pub(crate) fn keep(
+        &mut self,
+        revision: u64,
+        body: &[u8],
+        complete: bool,
+    ) -> Result<Changed, Malformed> {
+        let mut changed = Vec::new();
+        walk(body, &mut |step| match step.modified {
+            Some(modified) => {
+                if self.set(step.key, modified, step.stored) {
+                    changed.push((step.key.into(), modified));
+                }
+            }
+            None => {
+                self.remove(step.key);
+                changed.push((step.key.into(), revision));
+            }
+        })?;
+        if complete {
+            changed.extend(self.sweep().into_iter().map(|key| (key, revision)));
+        }
+        Ok(changed)
+    }
+
+    /// The encoded value with metadata of a view's key.
+    pub(crate) fn stored(&self, key: &[u8]) -> Option<&[u8]> {
+        let (leaf, found) = self.find(key);
+        found.ok().map(|place| self.leaves[leaf][place].split().1)
+    }
+
+    /// The first key at or behind `from`.
+    pub(crate) fn next(&self, from: &[u8]) -> Option<&[u8]> {
+        let (leaf, found) = self.find(from);
+        let (Ok(place) | Err(place)) = found;
+        let here = self.leaves.get(leaf)?.get(place);
+        here.or_else(|| self.leaves.get(leaf + 1)?.first()).map(Key::key)
+    }
+
+    /// Appends incarnation and every entry, as [`Known::restored`] reads them.
+    pub(crate) fn save(&self, cursor: &[u8], out: &mut Vec<u8>) {
+        push_number(out, self.incarnation);
+        push_bytes(out, cursor);
+        for key in self.leaves.iter().flatten() {
+            let (key, stored) = key.split();
+            push_bytes(out, key);
+            out.extend_from_slice(stored);
+        }
+    }
+
+    /// What [`Known::save`] wrote, and its cursor.
+    pub(crate) fn restored(saved: &[u8]) -> Option<(Self, Vec<u8>)> {
+        let mut rest = Reader(saved);
+        let mut known = Self::default();
+        known.begin_pass(rest.number()?);
+        let cursor = rest.bytes()?.to_vec();
+        while !rest.0.is_empty() {
+            let key = rest.bytes()?;
+            let before = rest.0;
+            let modified = stored(&mut rest)?;
+            known.set(key, modified, &before[..before.len() - rest.0.len()]);
+        }
+        Some((known, cursor))
+    }
+
     /// Notes a key; whether that is new.
-    fn set(&mut self, key: &[u8], modified: u64) -> bool {
+    fn set(&mut self, key: &[u8], modified: u64, stored: &[u8]) -> bool {
         let (pass, trusted) = (self.pass, self.trusted);
         let (leaf, found) = self.find(key);
         let place = match found {
@@ -126,16 +209,22 @@ impl Known {
                 let known = &mut self.leaves[leaf][place];
                 let same = known.modified == modified && known.pass >= trusted;
                 (known.modified, known.pass) = (modified, pass);
+                if !same && !stored.is_empty() {
+                    self.bytes -= known.item.len();
+                    self.bytes += key.len() + stored.len();
+                    known.item = [key, stored].concat().into();
+                }
                 return !same;
             }
             Err(place) => place,
         };
-        self.bytes += key.len() + KEY_BYTES;
+        self.bytes += key.len() + stored.len() + KEY_BYTES;
         if self.leaves.is_empty() {
             self.leaves.push(Vec::new());
         }
         let keys = &mut self.leaves[leaf];
-        keys.insert(place, Key { key: key.into(), modified, pass });
+        let (item, key_bytes) = ([key, stored].concat().into(), key.len() as u32);
+        keys.insert(place, Key { item, key_bytes, pass, modified });
         if keys.len() > LEAF_KEYS {
             // Content comes in order, so that a leaf which is added to at its end stays full.
             let at = if place + 1 == keys.len() { place } else { LEAF_KEYS / 2 };
@@ -147,8 +236,8 @@ impl Known {
 
     fn remove(&mut self, key: &[u8]) {
         if let (leaf, Ok(place)) = self.find(key) {
-            self.leaves[leaf].remove(place);
-            self.bytes -= key.len() + KEY_BYTES;
+            let known = self.leaves[leaf].remove(place);
+            self.bytes -= known.item.len() + KEY_BYTES;
             if self.leaves[leaf].is_empty() {
                 self.leaves.remove(leaf);
             }
@@ -157,10 +246,10 @@ impl Known {
 
     /// The leaf in which the key is or would be, and its place there.
     fn find(&self, key: &[u8]) -> (usize, Result<usize, usize>) {
-        let begins_before = |leaf: &Vec<Key>| leaf.first().is_some_and(|first| *first.key <= *key);
+        let begins_before = |leaf: &Vec<Key>| leaf.first().is_some_and(|first| first.key() <= key);
         let leaf = self.leaves.partition_point(begins_before).saturating_sub(1);
         let found = match self.leaves.get(leaf) {
-            Some(keys) => keys.binary_search_by(|known| (*known.key).cmp(key)),
+            Some(keys) => keys.binary_search_by(|known| known.key().cmp(key)),
             None => Err(0),
         };
         (leaf, found)
@@ -169,17 +258,17 @@ impl Known {
     /// Takes out the keys that the present pass has not seen, in their order.
     fn sweep(&mut self) -> Vec<Box<[u8]>> {
         let pass = self.pass;
-        let mut gone = Vec::new();
+        let (mut gone, mut lost): (Vec<Box<[u8]>>, _) = (Vec::new(), 0);
         for leaf in &mut self.leaves {
-            leaf.retain_mut(|known| {
+            leaf.retain(|known| {
                 if known.pass != pass {
-                    gone.push(core::mem::take(&mut known.key));
+                    lost += known.item.len() + KEY_BYTES;
+                    gone.push(known.key().into());
                 }
                 known.pass == pass
             });
         }
         self.leaves.retain(|leaf| !leaf.is_empty());
-        let lost: usize = gone.iter().map(|key| key.len() + KEY_BYTES).sum();
         self.bytes -= lost;
         if planted::is_awake("deletes-not-told") { Vec::new() } else { gone }
     }
@@ -201,8 +290,8 @@ mod tests {
         for n in 0..20_000_u64 {
             let key = rng.up_to(4_000).to_be_bytes();
             if rng.up_to(2) > 0 {
-                assert_eq!(known.set(&key, n), expected.insert(key.to_vec(), n) != Some(n));
-                assert!(!known.set(&key, n));
+                assert_eq!(known.set(&key, n, &[]), expected.insert(key.to_vec(), n) != Some(n));
+                assert!(!known.set(&key, n, &[]));
             } else {
                 known.remove(&key);
                 expected.remove(&key[..]);
@@ -220,7 +309,7 @@ mod tests {
     fn keys_that_come_in_order_fill_their_leaves() {
         let mut known = Known::default();
         for n in 0..10_240_u32 {
-            known.set(&n.to_be_bytes(), 1);
+            known.set(&n.to_be_bytes(), 1, &[]);
         }
         assert_eq!(known.leaves.len(), 10_240 / LEAF_KEYS);
     }
@@ -229,14 +318,14 @@ mod tests {
     fn revisions_of_another_history_are_not_believed() {
         let mut known = Known::default();
         known.begin_pass(1);
-        assert!(known.set(b"a", 5) && known.set(b"b", 6));
+        assert!(known.set(b"a", 5, &[]) && known.set(b"b", 6, &[]));
         known.begin_pass(1);
-        assert!(!known.set(b"a", 5));
+        assert!(!known.set(b"a", 5, &[]));
         known.begin_pass(2);
-        assert!(known.set(b"a", 5));
+        assert!(known.set(b"a", 5, &[]));
         known.begin_pass(2);
-        assert!(!known.set(b"a", 5), "seen in this history, before it broke off");
-        assert!(known.set(b"b", 6));
+        assert!(!known.set(b"a", 5, &[]), "seen in this history, before it broke off");
+        assert!(known.set(b"b", 6, &[]));
         assert!(known.sweep().is_empty());
     }
 }

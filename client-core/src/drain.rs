@@ -9,9 +9,9 @@ use tidekeep_protocol::hello::{GoingAway, Welcome};
 use tidekeep_protocol::op::{Operation, Watch, WatchHead};
 
 use crate::backoff::Backoff;
-use crate::calls::{Stage, WATCH_BIT};
+use crate::calls::{Call, Stage, WATCH_BIT};
 use crate::core::Core;
-use crate::difference::Folded;
+use crate::difference::{Changed, Folded};
 use crate::error::Error;
 use crate::link::Phase;
 use crate::outbox::Control;
@@ -19,7 +19,7 @@ use crate::output::{CallId, Output, WatchId};
 use crate::receive::{Arrived, KEPT_BYTES, Place, Receive};
 use crate::replay::{self, Verdict};
 use crate::timers::Timer;
-use crate::watch::Ended;
+use crate::watch::{Ended, Kept};
 
 /// The kind of the frames that a watch's stream is made of.
 const WATCH_REPLY: u8 = Watch::SPEC.kind | kind::REPLY;
@@ -40,8 +40,19 @@ pub struct Drain<'a> {
 /// An output whose bytes, if it has any, are found but not yet borrowed.
 enum Found<'a> {
     Owned(Output<'static>),
-    Reply { call: CallId, kind: u8, body: Place<'a> },
-    Watch { watch: WatchId, body: Place<'a> },
+    Reply {
+        call: CallId,
+        kind: u8,
+        body: Place<'a>,
+    },
+    Watch {
+        watch: WatchId,
+        body: Place<'a>,
+    },
+    /// Its patch is in the core's buffer for joined bodies.
+    View(WatchId),
+    /// Its batch is there.
+    Store,
 }
 
 impl<'a> Drain<'a> {
@@ -59,6 +70,8 @@ impl<'a> Drain<'a> {
                 Output::Reply { call, kind, body: self.core.bytes(&body) }
             }
             Found::Watch { watch, body } => Output::Watch { watch, body: self.core.bytes(&body) },
+            Found::View(view) => Output::View { view, body: &self.core.joined },
+            Found::Store => Output::Store { batch: &self.core.joined },
         })
     }
 }
@@ -91,7 +104,7 @@ impl Core {
             }
             self.part_when_done();
             if !self.link.listening() {
-                return self.outputs.pop_front().map(Found::Owned);
+                return self.find_last();
             }
             let limit = self.link.frame_limit(&self.config);
             match self.receive.next(input, limit) {
@@ -100,10 +113,29 @@ impl Core {
                         return Some(found);
                     }
                 }
-                Ok(None) => return None,
+                Ok(None) => return self.find_last(),
                 Err(error) => self.break_off(frame_error(error)),
             }
         }
+    }
+
+    /// What is put out once nothing else is: what all of it changed in the queue and in views.
+    fn find_last<'a>(&mut self) -> Option<Found<'a>> {
+        if let Some(batch) = self.pump_queue() {
+            self.joined = batch;
+            return Some(Found::Store);
+        }
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(Found::Owned(output));
+        }
+        let slot = self.watches.next_to_tell()?;
+        self.take_patch(slot)
+    }
+
+    /// Takes what a view has to tell.
+    fn take_patch<'a>(&mut self, slot: usize) -> Option<Found<'a>> {
+        self.joined = self.watches.take_patch(slot)?;
+        Some(Found::View(WatchId(self.watches.id(slot))))
     }
 
     fn take_frame<'a>(&mut self, arrived: Arrived<'a>) -> Option<Found<'a>> {
@@ -131,6 +163,7 @@ impl Core {
                 let incarnation = welcome.incarnation;
                 if link.welcome(self.now, &welcome, config, timers) {
                     self.begin_session(arrived.session, incarnation);
+                    self.meet_store();
                     self.ready();
                 } else {
                     let message = "the server chose a version that was not offered";
@@ -168,6 +201,7 @@ impl Core {
         // None: a reply to a call that was given up, or a kind that a later server made up.
         let call = self.calls.find(id)?;
         let (expected, sent, class) = (call.reply_kind(), call.stage == Stage::Sent, call.class);
+        let queued = call.queued;
         if arrived.kind == kind::ERROR && sent {
             let error = self.read_error(&arrived.body)?;
             self.call_refused(id, error);
@@ -180,11 +214,11 @@ impl Core {
         match self.join(id, &arrived) {
             Joined::Whole => {
                 self.calls.settle(id, &mut self.joining);
-                self.found_reply(id, arrived.kind, arrived.body)
+                self.found_reply(id, arrived.kind, arrived.body, queued)
             }
             Joined::Complete => {
                 self.joined = self.calls.settle(id, &mut self.joining)?.joined;
-                self.found_reply(id, arrived.kind, Place::Joined)
+                self.found_reply(id, arrived.kind, Place::Joined, queued)
             }
             Joined::Partly => None,
             Joined::TooLong => {
@@ -197,7 +231,18 @@ impl Core {
     }
 
     /// A call has succeeded; the core keeps the replies to its own.
-    fn found_reply<'a>(&mut self, id: u32, kind: u8, body: Place<'a>) -> Option<Found<'a>> {
+    fn found_reply<'a>(
+        &mut self,
+        id: u32,
+        kind: u8,
+        body: Place<'a>,
+        queued: bool,
+    ) -> Option<Found<'a>> {
+        if queued {
+            let body = self.bytes(&body).to_vec();
+            self.mutation_answered(id, body);
+            return None;
+        }
         if self.leases.answered(id) {
             self.keep_leases();
             return None;
@@ -206,7 +251,9 @@ impl Core {
     }
 
     fn call_refused(&mut self, id: u32, error: Error) {
-        let doubtful = self.calls.find(id).is_some_and(|call| call.doubtful);
+        // What is queued has time, and is waited for like what is in doubt.
+        let waits = |call: &mut Call| call.doubtful || call.queued && error.retryable;
+        let doubtful = self.calls.find(id).is_some_and(waits);
         match replay::after_refusal(&error, self.link.phase == Phase::Leaving, doubtful) {
             Verdict::SendAgain => self.calls.queue_again(id, &mut self.joining),
             Verdict::SendLater => {
@@ -267,6 +314,11 @@ impl Core {
             self.break_off(misbehaved("a watch message is malformed"));
             return None;
         };
+        if watches.is_view(slot) {
+            let kept = watches.keep_message(slot, &head, message, filling, config.view_bytes);
+            let watched = head_revision(&head);
+            return self.view_changed(slot, wire, watched, kept);
+        }
         match watches.fold(slot, &head, message, filling, config.tracked_bytes) {
             Some(Folded::AsItIs) => {}
             Some(Folded::Nothing) => return None,
@@ -291,6 +343,39 @@ impl Core {
             self.outbox.push(Control::Cancel(wire));
         }
         Some(Found::Watch { watch, body })
+    }
+
+    /// A view has kept a message; `passed` is the revision up to which that says that all was sent.
+    fn view_changed<'a>(
+        &mut self,
+        slot: usize,
+        wire: u32,
+        passed: Option<u64>,
+        kept: Result<Changed, Kept>,
+    ) -> Option<Found<'a>> {
+        match kept {
+            Ok(changed) => {
+                for (key, revision) in changed {
+                    self.queue.noticed(&key, revision);
+                    self.show(slot, &key);
+                }
+                if let Some(revision) = passed {
+                    self.view_passed(slot, revision);
+                }
+                if self.watches.patch_bytes(slot) > KEPT_BYTES {
+                    return self.take_patch(slot);
+                }
+            }
+            Err(Kept::Malformed) => self.break_off(misbehaved("a watch message is malformed")),
+            Err(Kept::TooLong) => {
+                let watch = WatchId(self.watches.id(slot));
+                self.watches.remove(slot, &mut self.joining);
+                self.outbox.push(Control::Cancel(wire));
+                let error = Error::new(Code::TooLarge, "the range does not fit into the cache");
+                return Some(Found::Owned(Output::WatchFailed { watch, error }));
+            }
+        }
+        None
     }
 
     fn watch_ended(&mut self, slot: usize, error: Error) {
@@ -348,6 +433,16 @@ fn bytes<'b>(receive: &'b Receive, joined: &'b [u8], place: &Place<'b>) -> &'b [
         Place::Input(bytes) => bytes,
         Place::Held(range) => receive.slice(range),
         Place::Joined => joined,
+    }
+}
+
+/// The revision up to which a message says that everything was sent.
+fn head_revision(head: &WatchHead<'_>) -> Option<u64> {
+    match head {
+        WatchHead::CaughtUp { revision, .. } | WatchHead::Bookmark { revision, .. } => {
+            Some(*revision)
+        }
+        WatchHead::Content | WatchHead::Events { .. } => None,
     }
 }
 

@@ -27,6 +27,7 @@
 //!         Output::Failed { call, error } => println!("{call:?}: {error}"),
 //!         Output::Watch { .. } | Output::WatchReset { .. } | Output::WatchFailed { .. } => {}
 //!         Output::LeaseLost { .. } | Output::State(_) | Output::LinkDown(_) => {}
+//!         _ => println!("of views and the queue: docs/design-client.md"),
 //!     }
 //! }
 //! drop(drain);
@@ -49,6 +50,7 @@
 //! | `calls`, `replay` | requests until they settle; what may be sent again after a break |
 //! | `session` | the numbers by which a server knows a write that it has seen |
 //! | `watch`, `difference` | subscriptions that outlive connections; what a gap in one has changed |
+//! | `mutations` | writes that show at once, are stored, and outlive the process |
 //! | `leases` | leases that are kept alive, and when they are lost |
 //! | `receive` | frames out of any slices of the stream, chunks joined within bounds |
 //! | `outbox`, `timers`, `backoff`, `rng` | control frames, reasons to wake, waiting before a retry |
@@ -65,6 +67,7 @@ mod drain;
 mod error;
 mod leases;
 mod link;
+mod mutations;
 mod outbox;
 mod output;
 mod receive;
@@ -82,6 +85,6 @@ pub use crate::core::Core;
 pub use crate::drain::Drain;
 pub use crate::error::Error;
 pub use crate::link::ServerInfo;
-pub use crate::output::{CallId, Input, Output, State, WatchId};
+pub use crate::output::{CallId, Input, MutationId, Output, QueueInfo, State, WatchId};
 pub use crate::time::Millis;
 pub use crate::watch::{Resync, WatchRequest};

@@ -1,5 +1,7 @@
 //! What goes into the core and what comes out of it.
 
+use alloc::vec::Vec;
+
 use crate::error::Error;
 
 /// Names a call until it settles; never 0, not used again for a long time.
@@ -9,6 +11,24 @@ pub struct CallId(pub u32);
 /// Names a watch until it ends; never 0, not used again for a long time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WatchId(pub u32);
+
+/// Names a mutation for good: never 0, below 2^53, and about the time at which it was made, in
+/// milliseconds since the Unix epoch, times 1024.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MutationId(pub u64);
+
+/// How full the queue is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueInfo {
+    /// Mutations that have not settled.
+    pub waiting: usize,
+    /// Bytes of their keys and requests.
+    pub bytes: usize,
+    /// They belong to another store than the server's: nothing is sent, and no more is taken.
+    pub held: bool,
+    /// What is to be stored cannot be at present.
+    pub failing: bool,
+}
 
 /// What happens to the core from outside.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +41,10 @@ pub enum Input<'a> {
     Closed(&'a str),
     /// The time that [`crate::Core::wait`] named has come.
     Tick,
+    /// The batch of the last [`Output::Store`] is durable.
+    Stored,
+    /// It is not, nothing of it; why, for people.
+    StoreFailed(&'a str),
     /// The machine woke up, the page became visible or the network came back: look now.
     Woke,
 }
@@ -76,6 +100,37 @@ pub enum Output<'a> {
         /// Why.
         error: Error,
     },
+    /// The next patch of a view: docs/design-client.md says how it is read.
+    View {
+        /// The view.
+        view: WatchId,
+        /// The view's state, and what changed in it.
+        body: &'a [u8],
+    },
+    /// Make these rows durable, all or none (docs/design-client.md says how they are read), then say
+    /// [`Input::Stored`] or [`Input::StoreFailed`]. There is no other before that.
+    Store {
+        /// The rows.
+        batch: &'a [u8],
+    },
+    /// A mutation's row is stored.
+    Queued {
+        /// The mutation.
+        mutation: MutationId,
+    },
+    /// A mutation has settled.
+    Settled {
+        /// The mutation.
+        mutation: MutationId,
+        /// The kind of its request.
+        kind: u8,
+        /// Its key.
+        key: Vec<u8>,
+        /// The body of the operation's reply. A condition that did not hold is a reply.
+        result: Result<Vec<u8>, Error>,
+    },
+    /// The queue's counts changed.
+    Queue(QueueInfo),
     /// A lease that was kept is lost, or can be by now: what it protects may belong to another.
     LeaseLost {
         /// The lease.

@@ -18,8 +18,8 @@ pub(crate) struct Session {
     known: Option<(SessionId, u64)>,
     /// The last sequence that was given to a write.
     last: u64,
-    /// Whether the write has settled, from the oldest that has not up to `last`.
-    settled: VecDeque<bool>,
+    /// Sequences from the oldest that has not settled up to `last`, ascending, and whether each has.
+    given: VecDeque<(u64, bool)>,
 }
 
 impl Session {
@@ -32,7 +32,19 @@ impl Session {
     pub(crate) fn begin(&mut self, given: Option<(SessionId, u64)>) {
         self.known = given;
         self.last = 0;
-        self.settled.clear();
+        self.given.clear();
+    }
+
+    /// Goes on with a session of an earlier process, with numbers behind `last`.
+    pub(crate) fn resume(&mut self, known: (SessionId, u64), last: u64) {
+        self.known = Some(known);
+        self.last = last;
+    }
+
+    /// Notes a number of an earlier process that waits for its answer.
+    pub(crate) fn note(&mut self, sequence: u64) {
+        let place = self.given.partition_point(|&(given, _)| given < sequence);
+        self.given.insert(place, (sequence, false));
     }
 
     /// The next write's sequence, 0 when the server knows no sessions; none when it has to wait.
@@ -40,11 +52,11 @@ impl Session {
         if self.known.is_none() {
             return Some(0);
         }
-        if self.settled.len() == WINDOW {
+        if self.given.len() >= WINDOW {
             return None;
         }
         self.last += 1;
-        self.settled.push_back(false);
+        self.given.push_back((self.last, false));
         Some(self.last)
     }
 
@@ -55,17 +67,16 @@ impl Session {
 
     /// The write with this sequence waits for nothing any more.
     pub(crate) fn settle(&mut self, sequence: u64) {
-        let place = sequence.checked_sub(self.oldest()).and_then(|it| usize::try_from(it).ok());
-        if let Some(settled) = place.and_then(|place| self.settled.get_mut(place)) {
-            *settled = true;
+        if let Ok(place) = self.given.binary_search_by_key(&sequence, |&(sequence, _)| sequence) {
+            self.given[place].1 = true;
         }
-        while self.settled.front() == Some(&true) {
-            self.settled.pop_front();
+        while self.given.front().is_some_and(|&(_, settled)| settled) {
+            self.given.pop_front();
         }
     }
 
     fn oldest(&self) -> u64 {
-        self.last + 1 - self.settled.len() as u64
+        self.given.front().map_or(self.last + 1, |&(sequence, _)| sequence)
     }
 }
 

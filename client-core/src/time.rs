@@ -7,6 +7,9 @@
 pub struct Millis(pub u64);
 
 impl Millis {
+    /// A moment that does not come.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
     /// The moment `ms` later.
     pub fn after(self, ms: u32) -> Self {
         Self(self.0.saturating_add(u64::from(ms)))

@@ -19,11 +19,13 @@ pub(crate) enum Timer {
     Watches,
     /// A lease is to be kept alive, or its time is over. Set to the earliest or to an earlier time.
     Leases,
+    /// What could not be stored is tried again.
+    Rows,
     /// Closing has waited long enough for the calls in flight.
     Close,
 }
 
-const ALL: [Timer; 8] = [
+const ALL: [Timer; 9] = [
     Timer::Reconnect,
     Timer::Attempt,
     Timer::Heartbeat,
@@ -31,6 +33,7 @@ const ALL: [Timer; 8] = [
     Timer::Calls,
     Timer::Watches,
     Timer::Leases,
+    Timer::Rows,
     Timer::Close,
 ];
 

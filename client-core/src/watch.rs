@@ -16,11 +16,11 @@ use tidekeep_protocol::error::Code;
 use tidekeep_protocol::frame::{HEADER_BYTES, LENGTH_BYTES};
 use tidekeep_protocol::op::{self, Delivery, Operation, WatchFrom, WatchHead};
 use tidekeep_protocol::planted;
-use tidekeep_protocol::range::KeyRange;
+use tidekeep_protocol::range::{KeyRange, Range};
 
 use crate::backoff::Backoff;
 use crate::calls::{SLOTS_MAX, WATCH_BIT, index, next_tenant};
-use crate::difference::{Folded, Known};
+use crate::difference::{Changed, Folded, Known};
 use crate::error::Error;
 use crate::outbox::{has_room, write_frame};
 use crate::receive::Joining;
@@ -91,6 +91,37 @@ struct Watch {
     /// Whether a gap is told as a difference as long as the keys fit.
     tracks: bool,
     known: Option<Known>,
+    view: Option<View>,
+}
+
+/// What a view has beside the keys and values that it knows.
+#[derive(Debug, Default)]
+struct View {
+    /// What changed since it was told: a patch whose first byte is to be the state.
+    patch: Vec<u8>,
+    /// The state that was told.
+    told: u8,
+    /// All of the range's content is known.
+    complete: bool,
+    /// It is as new as this connection can tell.
+    fresh: bool,
+}
+
+impl View {
+    fn state(&self) -> u8 {
+        match (self.complete, self.fresh) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => 2,
+        }
+    }
+}
+
+/// Why a message was not kept by a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Malformed,
+    TooLong,
 }
 
 /// All watches.
@@ -102,6 +133,8 @@ pub(crate) struct Watches {
     refused: u32,
     /// What the keys take that watches know.
     known_bytes: usize,
+    /// What views take.
+    view_bytes: usize,
 }
 
 /// What a subscription's beginning means for the consumer.
@@ -153,6 +186,7 @@ impl Watches {
                 joined: Vec::new(),
                 tracks: false,
                 known: None,
+                view: None,
             });
         }
         self.live += 1;
@@ -232,6 +266,9 @@ impl Watches {
             self.queued -= 1;
         }
         watch.stage = Stage::Waiting;
+        if let Some(view) = &mut watch.view {
+            view.fresh = false;
+        }
         sent
     }
 
@@ -242,7 +279,9 @@ impl Watches {
         watch.stage = Stage::Free;
         watch.retry_at = None;
         watch.request = WatchRequest::default();
-        self.known_bytes -= watch.known.take().map_or(0, |known| known.bytes());
+        let bytes = watch.known.take().map_or(0, |known| known.bytes());
+        let view = watch.view.take().is_some();
+        *(if view { &mut self.view_bytes } else { &mut self.known_bytes }) -= bytes;
         self.live -= 1;
         sent
     }
@@ -326,6 +365,102 @@ impl Watches {
             Ok(folded) => Some(folded),
             Err(Malformed) => Some(Folded::AsItIs),
         }
+    }
+
+    /// Makes a view of a watch that was just inserted, with what an earlier one saved if that can be
+    /// read and fits.
+    pub(crate) fn keep(&mut self, slot: usize, saved: &[u8], bytes_max: usize) {
+        let watch = &mut self.slots[slot];
+        let mut view = View { patch: alloc::vec![0], ..View::default() };
+        let mut known = Known::default();
+        if let Some((restored, cursor)) = Known::restored(saved)
+            && self.view_bytes + restored.bytes() <= bytes_max
+        {
+            self.view_bytes += restored.bytes();
+            known = restored;
+            watch.request.cursor = Some(cursor);
+            watch.request.content = false;
+            view.complete = true;
+        }
+        (watch.known, watch.view, watch.tracks) = (Some(known), Some(view), false);
+    }
+
+    pub(crate) fn is_view(&self, slot: usize) -> bool {
+        self.slots[slot].view.is_some()
+    }
+
+    /// Keeps a message of a view, and says which keys changed, each with its revision.
+    pub(crate) fn keep_message(
+        &mut self,
+        slot: usize,
+        head: &WatchHead<'_>,
+        body: &[u8],
+        filling: bool,
+        bytes_max: usize,
+    ) -> Result<Changed, Kept> {
+        let watch = &mut self.slots[slot];
+        let (Some(known), Some(view)) = (&mut watch.known, &mut watch.view) else {
+            return Err(Kept::Malformed);
+        };
+        let caught_up = matches!(head, WatchHead::CaughtUp { .. });
+        let revision = match head {
+            WatchHead::Content => 0,
+            WatchHead::CaughtUp { revision, .. }
+            | WatchHead::Events { revision, .. }
+            | WatchHead::Bookmark { revision, .. } => *revision,
+        };
+        self.view_bytes -= known.bytes();
+        let kept = known.keep(revision, body, filling && caught_up);
+        self.view_bytes += known.bytes();
+        view.complete |= caught_up;
+        view.fresh |= caught_up;
+        if self.view_bytes > bytes_max {
+            return Err(Kept::TooLong);
+        }
+        kept.map_err(|Malformed| Kept::Malformed)
+    }
+
+    /// A view's range, what it knows, and its state; none for another watch.
+    pub(crate) fn view(&self, slot: usize) -> Option<(Range<'_>, &Known, u8)> {
+        let Watch { request, known, view, .. } = self.slots.get(slot)?;
+        Some((request.range.as_range(), known.as_ref()?, view.as_ref()?.state()))
+    }
+
+    /// The cursor behind a view's content, if that is whole.
+    pub(crate) fn view_cursor(&self, slot: usize) -> Option<&[u8]> {
+        self.slots[slot].view.as_ref().filter(|view| view.complete)?;
+        self.slots[slot].request.cursor.as_deref()
+    }
+
+    /// Where views are whose ranges hold the key, from slot `from` on.
+    pub(crate) fn next_view_of(&self, from: usize, key: &[u8]) -> Option<usize> {
+        let holds =
+            |watch: &Watch| watch.view.is_some() && watch.request.range.as_range().contains(key);
+        Some(from + self.slots.get(from..)?.iter().position(holds)?)
+    }
+
+    /// Where a view's patch is put together.
+    pub(crate) fn patch(&mut self, slot: usize) -> Option<&mut Vec<u8>> {
+        self.slots[slot].view.as_mut().map(|view| &mut view.patch)
+    }
+
+    pub(crate) fn patch_bytes(&self, slot: usize) -> usize {
+        self.slots[slot].view.as_ref().map_or(0, |view| view.patch.len())
+    }
+
+    /// A view that has something to tell.
+    pub(crate) fn next_to_tell(&self) -> Option<usize> {
+        let tells = |view: &View| view.patch.len() > 1 || view.told != view.state();
+        self.slots.iter().position(|watch| watch.view.as_ref().is_some_and(tells))
+    }
+
+    /// Takes a view's patch.
+    pub(crate) fn take_patch(&mut self, slot: usize) -> Option<Vec<u8>> {
+        let view = self.slots[slot].view.as_mut()?;
+        view.told = view.state();
+        let mut patch = core::mem::replace(&mut view.patch, alloc::vec![0]);
+        patch[0] = view.told;
+        Some(patch)
     }
 
     /// Whether the watch was asked to pause and can now.

@@ -2,15 +2,17 @@
 //! inputs, the core's outputs into bytes for the socket and into one packed buffer a turn.
 
 use tidekeep_client_core::{
-    CallId, CallOptions, Config, Core, Input, Millis, Output, State, WatchId, WatchRequest,
+    CallId, CallOptions, Config, Core, Input, Millis, MutationId, Output, State, WatchId,
+    WatchRequest,
 };
 use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::op::{self, Class, Watch, WatchFrom};
-use tidekeep_protocol::range::KeyRange;
+use tidekeep_protocol::plain::Reader;
+use tidekeep_protocol::range::{KeyRange, Range};
 use wasm_bindgen::prelude::*;
 use web_sys::WebSocket;
 
-use crate::packed::{begin_turn, finish_turn, pack, pack_welcome};
+use crate::packed::{begin_look, begin_turn, finish_turn, pack, pack_welcome};
 
 /// Longest message before the server has told its limit, in bytes.
 const MESSAGE_BYTES: usize = 4096;
@@ -50,6 +52,26 @@ mod asked {
     pub(super) const FORGET: u32 = 7;
     /// Ends the client; what is under way settles first.
     pub(super) const CLOSE: u32 = 8;
+    /// Opens the queue before anything else; its rows were given, the wall clock's time is the
+    /// number. 0 if they cannot be read.
+    pub(super) const OPEN_QUEUE: u32 = 9;
+    /// Queues a mutation: its kind is the id, its body was given.
+    pub(super) const ENQUEUE: u32 = 10;
+    /// Takes a mutation back, the number. 0 if it cannot be.
+    pub(super) const DISCARD: u32 = 11;
+    /// A view; a watch request's body was given, so long as the number says, and behind it what an
+    /// earlier view saved.
+    pub(super) const VIEW: u32 = 12;
+}
+
+/// What the page can look at; `ts/engine.ts` has the same list.
+mod looked {
+    /// Entries of a view, the id, at most so many as the number; a range was given.
+    pub(super) const READ: u32 = 0;
+    /// What a view, the id, saves.
+    pub(super) const SAVE: u32 = 1;
+    /// The rows of mutations that have not settled.
+    pub(super) const MUTATIONS: u32 = 2;
 }
 
 /// What can have happened; `ts/engine.ts` has the same list. Everything else is a turn for what was
@@ -67,6 +89,10 @@ mod happened {
     pub(super) const REFUSED: u32 = 5;
     /// A message has come; it was given.
     pub(super) const MESSAGE: u32 = 6;
+    /// The batch that was to be stored is.
+    pub(super) const STORED: u32 = 7;
+    /// It could not be.
+    pub(super) const STORE_FAILED: u32 = 8;
 }
 
 pub(crate) struct Driver {
@@ -120,9 +146,39 @@ impl Driver {
             asked::KEEP => core.keep_lease(now, number, id.into(), since),
             asked::FORGET => core.forget_lease(now, number),
             asked::CLOSE => core.close(now),
+            asked::OPEN_QUEUE => return core.open_queue(now, number, &self.given).ok().map(|()| 1),
+            asked::ENQUEUE => {
+                let MutationId(id) = core.enqueue(now, id as u8, &self.given);
+                return Some(id);
+            }
+            asked::DISCARD => return Some(core.discard(now, MutationId(number)).into()),
+            asked::VIEW => {
+                let (body, saved) = self.given.split_at_checked(number as usize)?;
+                let WatchId(id) = core.view(now, watch_request(body)?.range, saved);
+                return Some(id.into());
+            }
             _ => {}
         }
         None
+    }
+
+    pub(crate) fn look(&mut self, what: u32, id: u32, number: usize) -> usize {
+        let Self { core, given, packed, .. } = self;
+        begin_look(packed);
+        match what {
+            looked::READ => {
+                if let Some(range) = read_range(given) {
+                    core.read_view(WatchId(id), range, number, packed);
+                }
+            }
+            looked::SAVE => {
+                core.save_view(WatchId(id), packed);
+            }
+            looked::MUTATIONS => core.mutations(packed),
+            _ => {}
+        }
+        finish_turn(packed, None);
+        packed.as_ptr() as usize
     }
 
     pub(crate) fn turn(&mut self, socket: &Socket, now: Millis, what: u32) -> usize {
@@ -143,6 +199,8 @@ impl Driver {
             happened::CLOSED => Some(Input::Closed("")),
             happened::REFUSED => Some(Input::Closed("the WebSocket cannot be made")),
             happened::MESSAGE => Some(Input::Bytes(given)),
+            happened::STORED => Some(Input::Stored),
+            happened::STORE_FAILED => Some(Input::StoreFailed("it could not be stored")),
             _ => None,
         };
         let mut drain = match input {
@@ -175,6 +233,13 @@ fn send(core: &mut Core, socket: &Socket) {
     while socket.ready_state() == WebSocket::OPEN && core.transmit(&mut message, limit) {
         socket.send(std::mem::take(&mut message));
     }
+}
+
+fn read_range(body: &[u8]) -> Option<Range<'_>> {
+    let mut from = Reader(body);
+    let start = from.bytes()?;
+    let end = if from.flag()? { Some(from.bytes()?) } else { None };
+    Some(Range { start, end })
 }
 
 fn watch_request(body: &[u8]) -> Option<WatchRequest> {

@@ -1,4 +1,4 @@
-//! Tidekeep's client for JavaScript: the client core behind four exports over numbers, and bytes that
+//! Tidekeep's client for JavaScript: the client core behind five exports over numbers, and bytes that
 //! each side leaves in this memory for the other. `ts/engine.ts` makes a client of them; nobody else
 //! calls them.
 //!
@@ -61,6 +61,13 @@ pub fn ask(now: f64, what: u32, id: u32, number: f64, since: f64) -> f64 {
 #[wasm_bindgen]
 pub fn turn(socket: &Socket, now: f64, what: u32) -> usize {
     with(|driver| driver.turn(socket, Millis(now as u64), what))
+}
+
+/// Looks at what a view or the queue holds, as `driver::looked` lists it. Gives back where that lies,
+/// behind its length as a u32; it stays there until the next call.
+#[wasm_bindgen]
+pub fn look(what: u32, id: u32, number: f64) -> usize {
+    with(|driver| driver.look(what, id, number as usize))
 }
 
 fn with<T: Default>(run: impl FnOnce(&mut Driver) -> T) -> T {

@@ -20,6 +20,12 @@
 //!               transaction (numbers) · server id · store id · software (bytes)
 //! 8     0       link down: error
 //! 9     0       lease lost: lease (number) · error
+//! 10    view    what changed in the view: a patch, see docs/design-client.md
+//! 11    0       queued: mutation (number)
+//! 12    0       settled: mutation (number) · kind (number) · key (bytes) · the reply's body
+//! 13    0       mutation failed: mutation (number) · kind (number) · key (bytes) · error
+//! 14    0       rows to be stored: a batch, see docs/design-client.md
+//! 15    0       queue: waiting · bytes · 1 if it is held and 2 if storing fails (numbers)
 //! 16    0       open a socket
 //! 17    0       drop the socket
 //!
@@ -43,6 +49,12 @@ mod what {
     pub(super) const WELCOME: u8 = 7;
     pub(super) const LINK_DOWN: u8 = 8;
     pub(super) const LEASE_LOST: u8 = 9;
+    pub(super) const VIEW: u8 = 10;
+    pub(super) const QUEUED: u8 = 11;
+    pub(super) const SETTLED: u8 = 12;
+    pub(super) const MUTATION_FAILED: u8 = 13;
+    pub(super) const STORE: u8 = 14;
+    pub(super) const QUEUE: u8 = 15;
     pub(super) const OPEN: u8 = 16;
     pub(super) const CLOSE: u8 = 17;
 }
@@ -60,6 +72,12 @@ pub(crate) fn begin_turn(out: &mut Vec<u8>) {
     out.extend_from_slice(&[u8::MAX; 4]);
 }
 
+/// Empties the buffer for what is looked at.
+pub(crate) fn begin_look(out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(&[0; LENGTH_BYTES]);
+}
+
 /// Writes the timer's delay, if it is to be set, and the buffer's length.
 pub(crate) fn finish_turn(out: &mut [u8], wait_ms: Option<u64>) {
     if let Some(wait_ms) = wait_ms {
@@ -71,8 +89,10 @@ pub(crate) fn finish_turn(out: &mut [u8], wait_ms: Option<u64>) {
 /// Appends an output as a record.
 pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
     let mut content: &[u8] = &[];
-    let mut lost = None;
+    // Numbers and bytes between the record's head and what else it bears.
+    let mut head = Vec::new();
     let mut failure = None;
+    let reply;
     let (what, id) = match output {
         Output::Open => (what::OPEN, 0),
         Output::Close => (what::CLOSE, 0),
@@ -99,15 +119,49 @@ pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
             (what::LINK_DOWN, 0)
         }
         Output::LeaseLost { lease, error } => {
-            (lost, failure) = (Some(lease), Some(error));
+            push_number(&mut head, lease);
+            failure = Some(error);
             (what::LEASE_LOST, 0)
+        }
+        Output::View { view, body } => {
+            content = body;
+            (what::VIEW, view.0)
+        }
+        Output::Store { batch } => {
+            content = batch;
+            (what::STORE, 0)
+        }
+        Output::Queued { mutation } => {
+            push_number(&mut head, mutation.0);
+            (what::QUEUED, 0)
+        }
+        Output::Settled { mutation, kind, key, result } => {
+            push_number(&mut head, mutation.0);
+            push_number(&mut head, kind.into());
+            push_bytes(&mut head, &key);
+            match result {
+                Ok(body) => {
+                    reply = body;
+                    content = &reply;
+                    (what::SETTLED, 0)
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    (what::MUTATION_FAILED, 0)
+                }
+            }
+        }
+        Output::Queue(info) => {
+            let flags = u64::from(info.held) | u64::from(info.failing) << 1;
+            for value in [info.waiting as u64, info.bytes as u64, flags] {
+                push_number(&mut head, value);
+            }
+            (what::QUEUE, 0)
         }
     };
     let start = begin(out, what, id);
+    out.extend_from_slice(&head);
     out.extend_from_slice(content);
-    if let Some(lease) = lost {
-        push_number(out, lease);
-    }
     if let Some(error) = failure {
         push_error(out, &error);
     }

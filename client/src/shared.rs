@@ -342,6 +342,11 @@ impl Inner {
                         tell.send_replace(Some(error.into()));
                     }
                 }
+                Output::View { .. }
+                | Output::Store { .. }
+                | Output::Queued { .. }
+                | Output::Settled { .. }
+                | Output::Queue(_) => {}
                 Output::WatchReset { watch } => {
                     if let Some(feed) = watches.get_mut(&watch.0) {
                         feed.reset();

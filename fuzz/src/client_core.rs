@@ -53,6 +53,8 @@ struct Run {
     ended: HashSet<u32>,
     /// Leases that are kept.
     kept: HashSet<u64>,
+    /// Mutations that have not settled.
+    queued: HashSet<u64>,
     sent: Vec<u32>,
     /// What the client has said and was not looked at.
     said: Vec<u8>,
@@ -78,6 +80,7 @@ impl Run {
             watches: Vec::new(),
             ended: HashSet::new(),
             kept: HashSet::new(),
+            queued: HashSet::new(),
             sent: vec![0],
             said: Vec::new(),
             preface: false,
@@ -122,6 +125,10 @@ impl Run {
                 if OPERATIONS[which].class != Class::Watch {
                     let options = CallOptions::default();
                     let Spec { kind, class, .. } = OPERATIONS[which];
+                    if body.first().is_some_and(|&byte| byte % 4 == 1) {
+                        let mutation = self.core.enqueue(self.now, kind, body);
+                        assert!(self.queued.insert(mutation.0), "an id is used once");
+                    }
                     let call = self.core.call_encoded(self.now, kind, class, body, options);
                     self.called(call);
                 }
@@ -136,7 +143,12 @@ impl Run {
                     cursor: (flags & 4 != 0).then(|| vec![1, 1, 1]),
                     resync: if flags & 16 != 0 { Resync::Reset } else { Resync::Difference },
                 };
-                self.watches.push(self.core.watch(self.now, request));
+                if flags & 32 != 0 {
+                    let saved = script.chunk().unwrap_or_default();
+                    self.watches.push(self.core.view(self.now, request.range, saved));
+                } else {
+                    self.watches.push(self.core.watch(self.now, request));
+                }
             }
             5 => match script.byte().unwrap_or(0) % 6 {
                 0 => self.input(Input::Opened),
@@ -185,14 +197,16 @@ impl Run {
 
     fn input(&mut self, input: Input<'_>) {
         let drain = self.core.handle(self.now, input);
-        self.preface &= !take(drain, &mut self.live, &mut self.ended, &mut self.kept);
+        let sets = (&mut self.live, &mut self.ended, &mut self.kept, &mut self.queued);
+        self.preface &= !take(drain, sets);
         self.look();
     }
 
     /// Takes what is there, and reads what the client says.
     fn look(&mut self) {
         let drain = self.core.drain();
-        self.preface &= !take(drain, &mut self.live, &mut self.ended, &mut self.kept);
+        let sets = (&mut self.live, &mut self.ended, &mut self.kept, &mut self.queued);
+        self.preface &= !take(drain, sets);
         let mut buffer = Vec::new();
         while self.core.transmit(&mut buffer, 1024) {
             self.said.append(&mut buffer);
@@ -226,17 +240,17 @@ impl Run {
         assert_eq!(self.core.wait(), None, "a closed client rests");
         assert_eq!((self.core.pending(), self.live.len()), (0, 0), "every call settles");
         assert!(self.kept.is_empty(), "every lease is told to be lost");
+        assert!(self.queued.is_empty(), "every mutation settles");
         assert_eq!(self.core.state(), State::Closed);
     }
 }
 
+/// What is under way: calls, watches that ended, leases, mutations.
+type Sets<'a> =
+    (&'a mut HashSet<u32>, &'a mut HashSet<u32>, &'a mut HashSet<u64>, &'a mut HashSet<u64>);
+
 /// Takes all outputs; whether there is to be another connection.
-fn take(
-    mut drain: Drain<'_>,
-    live: &mut HashSet<u32>,
-    ended: &mut HashSet<u32>,
-    kept: &mut HashSet<u64>,
-) -> bool {
+fn take(mut drain: Drain<'_>, (live, ended, kept, queued): Sets<'_>) -> bool {
     let mut open = false;
     while let Some(output) = drain.next() {
         match output {
@@ -257,7 +271,12 @@ fn take(
                 assert!(kept.remove(&lease), "a lease that is kept is lost once");
             }
             Output::Open => open = true,
-            Output::Close | Output::State(_) | Output::LinkDown(_) => {}
+            Output::View { view, .. } => assert!(!ended.contains(&view.0)),
+            Output::Settled { mutation, .. } => {
+                assert!(queued.remove(&mutation.0), "a mutation settles once");
+            }
+            Output::Store { .. } | Output::Queued { .. } => unreachable!("it has no place"),
+            Output::Close | Output::State(_) | Output::LinkDown(_) | Output::Queue(_) => {}
         }
     }
     open

@@ -85,6 +85,11 @@ fn own(output: Output<'_>) -> Option<Seen> {
         Output::Open => Seen::Open,
         Output::Close => Seen::Close,
         Output::State(_) | Output::LinkDown(_) | Output::LeaseLost { .. } => return None,
+        Output::View { .. }
+        | Output::Store { .. }
+        | Output::Queued { .. }
+        | Output::Settled { .. }
+        | Output::Queue(_) => unreachable!("clients of worlds have no views and no queue"),
         Output::Reply { call, body, .. } => Seen::Reply(call, body.to_vec()),
         Output::Failed { call, error } => Seen::Failed(call, error),
         Output::WatchReset { watch } => Seen::Reset(watch),

@@ -90,6 +90,8 @@ impl Core {
     fn tell_failed(&mut self, id: u32, error: Error) {
         if self.leases.failed(id, self.now, &error) {
             self.timers.set(Timer::Leases, self.now);
+        } else if let Some(at) = self.queue.of_call(id) {
+            self.settle_mutation(at, Err(error), None);
         } else {
             self.outputs.push_back(Output::Failed { call: CallId(id), error });
         }

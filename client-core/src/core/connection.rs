@@ -95,6 +95,7 @@ impl Core {
         self.outbox.clear();
         self.watches.detach_all(&mut self.joining);
         self.link.rest(self.now, &error, &self.config, &mut self.timers);
+        self.recall_mutations();
         self.settle_broken(&error);
         self.outputs.push_back(Output::LinkDown(error.clone()));
         if self.closing {
@@ -134,6 +135,7 @@ impl Core {
         self.receive.clear();
         self.outbox.clear();
         self.timers.clear_all();
+        self.leave_queue();
         self.link.phase = Phase::Closed;
         self.show_state();
     }
@@ -151,7 +153,9 @@ impl Core {
                 Timer::Calls => self.expire_calls(),
                 Timer::Watches => self.retry_watches(),
                 Timer::Leases => self.keep_leases(),
+                Timer::Rows => (self.queue.resting, self.queue.stirred) = (false, true),
                 Timer::Close => {
+                    self.recall_mutations();
                     while let Some((_, id)) = self.calls.next_where(0, |_| true) {
                         self.give_up(id, closed());
                     }

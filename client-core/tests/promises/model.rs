@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use tidekeep_client_core::protocol::codec;
+use tidekeep_client_core::protocol::condition::Condition;
 use tidekeep_client_core::protocol::cursor::Cursor;
 use tidekeep_client_core::protocol::entry::{Entry, Meta, Stored};
 use tidekeep_client_core::protocol::error::{Code, ErrorBody, Outcome};
@@ -12,8 +13,8 @@ use tidekeep_client_core::protocol::freshness::Freshness;
 use tidekeep_client_core::protocol::hello::{GoingAway, Hello, PREFACE, Welcome};
 use tidekeep_client_core::protocol::limits::Limits;
 use tidekeep_client_core::protocol::op::{
-    Class, Event, GetReply, LeaseKeepAlive, Operation, Request, ScanReply, WatchFrom, WatchMessage,
-    WriteReply, WriteStatus,
+    Class, Event, GetReply, IncrementReply, LeaseKeepAlive, Operation, Request, ScanReply,
+    WatchFrom, WatchMessage, WriteReply, WriteStatus,
 };
 use tidekeep_client_core::protocol::range::KeyRange;
 use tidekeep_client_core::protocol::session::{Ask, SessionId};
@@ -37,6 +38,8 @@ pub(crate) struct Server {
     pub(crate) silent: bool,
     /// Requests are done, their replies are not sent.
     pub(crate) hold_replies: bool,
+    /// Watches are not told of anything.
+    pub(crate) hold_events: bool,
     /// Requests with these kinds are refused as `unavailable`.
     pub(crate) stopping: bool,
     /// Writes are refused with this, and this time to wait, before anything is looked at.
@@ -47,6 +50,7 @@ pub(crate) struct Server {
     /// Revisions up to here are forgotten.
     pub(crate) floor: u64,
     pub(crate) incarnation: u64,
+    pub(crate) store_id: [u8; 16],
     /// Kind and id of every request of all connections, in order.
     pub(crate) requests: Vec<(u8, u32)>,
     /// Deadlines that requests bore, in the same order.
@@ -95,6 +99,7 @@ impl Server {
             turn_away: None,
             silent: false,
             hold_replies: false,
+            hold_events: false,
             stopping: false,
             refuse_writes: None,
             entries: BTreeMap::new(),
@@ -102,6 +107,7 @@ impl Server {
             revision: 0,
             floor: 0,
             incarnation: 1,
+            store_id: [2; 16],
             requests: Vec::new(),
             deadlines: Vec::new(),
             freshness: Vec::new(),
@@ -182,7 +188,7 @@ impl Server {
             features: 0,
             limits: self.limits,
             server_id: [1; 16],
-            store_id: [2; 16],
+            store_id: self.store_id,
             incarnation: self.incarnation,
             heartbeat_ms: self.heartbeat_ms,
             now_ms: 1_700_000_000_000,
@@ -308,10 +314,19 @@ impl Server {
                 codec::encode(&GetReply { revision: self.revision, entry }, &mut body);
             }
             Request::Put(put) => {
-                let changes = vec![(put.key.to_vec(), Some(put.value.to_vec()))];
-                let revision = self.apply(changes);
-                let reply = WriteReply { revision, status: WriteStatus::Applied, entry: None };
-                codec::encode(&reply, &mut body);
+                self.write(put.key, &put.condition, Some(put.value.to_vec()), &mut body);
+            }
+            Request::Delete(delete) => {
+                self.write(delete.key, &delete.condition, None, &mut body);
+            }
+            Request::Increment(increment) => {
+                let number = self.entries.get(increment.key).map_or(0, |(value, _)| {
+                    std::str::from_utf8(value).expect("text").parse::<i64>().expect("a number")
+                });
+                let value = number + increment.by;
+                let text = value.to_string().into_bytes();
+                let revision = self.apply(vec![(increment.key.to_vec(), Some(text))]);
+                codec::encode(&IncrementReply { revision, value }, &mut body);
             }
             Request::Scan(scan) => {
                 let range = scan.range;
@@ -328,6 +343,35 @@ impl Server {
             other => panic!("the model does not know {other:?}"),
         }
         body
+    }
+
+    /// Puts or deletes, if the condition holds.
+    fn write(
+        &mut self,
+        key: &[u8],
+        condition: &Condition<'_>,
+        value: Option<Vec<u8>>,
+        body: &mut Vec<u8>,
+    ) {
+        let entry = self.entries.get(key).cloned();
+        let holds = match condition {
+            Condition::Always => true,
+            Condition::Absent => entry.is_none(),
+            Condition::Present => entry.is_some(),
+            Condition::Revision(revision) => entry.as_ref().is_some_and(|it| it.1 == *revision),
+            Condition::Value(value) => entry.as_ref().is_some_and(|it| it.0 == *value),
+        };
+        let reply = if !holds {
+            let entry = entry.as_ref().map(|(value, at)| stored(value, *at));
+            WriteReply { revision: self.revision, status: WriteStatus::Refused, entry }
+        } else if value.is_none() && entry.is_none() {
+            let status = WriteStatus::NotFound;
+            WriteReply { revision: self.revision, status, entry: None }
+        } else {
+            let revision = self.apply(vec![(key.to_vec(), value)]);
+            WriteReply { revision, status: WriteStatus::Applied, entry: None }
+        };
+        codec::encode(&reply, body);
     }
 
     /// Makes a revision, as another client would.
@@ -471,7 +515,10 @@ impl Server {
         self.reply(session, 0x19, id, &body);
     }
 
-    fn feed_watches(&mut self) {
+    pub(crate) fn feed_watches(&mut self) {
+        if self.hold_events {
+            return;
+        }
         let Some(mut session) = self.session.take() else { return };
         let mut watches = std::mem::take(&mut session.watches);
         for watch in &mut watches {

@@ -2,14 +2,16 @@
 //! in virtual time.
 
 use tidekeep_client_core::protocol::codec;
-use tidekeep_client_core::protocol::op::{Get, GetReply, Put, WatchMessage};
+use tidekeep_client_core::protocol::op::{Get, GetReply, Operation, Put, WatchMessage};
 use tidekeep_client_core::protocol::range::KeyRange;
 use tidekeep_client_core::{
-    CallId, CallOptions, Config, Core, Error, Input, Millis, Output, Resync, State, WatchId,
-    WatchRequest,
+    CallId, CallOptions, Config, Core, Error, Input, Millis, MutationId, Output, QueueInfo, Resync,
+    State, WatchId, WatchRequest,
 };
 
 use crate::model::{Revision, Server};
+use crate::patch::Patch;
+use crate::place::Place;
 
 /// An output, owned.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +31,11 @@ pub(crate) enum Seen {
     Malformed(WatchId),
     WatchFailed(WatchId, Error),
     LeaseLost(u64, Error),
+    Store(Vec<u8>),
+    Queued(MutationId),
+    Settled(MutationId, Vec<u8>, Result<Vec<u8>, Error>),
+    Queue(QueueInfo),
+    Patch(WatchId, Patch),
 }
 
 /// The transport between them.
@@ -41,6 +48,7 @@ enum Wire {
 
 pub(crate) struct Pair {
     pub(crate) core: Core,
+    config: Config,
     pub(crate) server: Server,
     pub(crate) now: u64,
     /// Every output that was not taken yet.
@@ -57,6 +65,8 @@ pub(crate) struct Pair {
     pub(crate) cut_after_out: Option<usize>,
     /// How often the transport broke.
     pub(crate) cuts: usize,
+    /// Where rows are stored.
+    pub(crate) place: Place,
     wire: Wire,
     /// When the server last said something.
     server_said: u64,
@@ -69,7 +79,8 @@ impl Pair {
 
     pub(crate) fn with(config: Config) -> Self {
         Self {
-            core: Core::new(config, 42),
+            core: Core::new(config.clone(), 42),
+            config,
             server: Server::new(),
             now: 1000,
             seen: Vec::new(),
@@ -79,6 +90,7 @@ impl Pair {
             cut_after_in: None,
             cut_after_out: None,
             cuts: 0,
+            place: Place::default(),
             wire: Wire::None,
             server_said: 0,
         }
@@ -118,6 +130,50 @@ impl Pair {
         self.core.call(Millis(self.now), &put, CallOptions::default())
     }
 
+    /// The process dies and another one begins with what was stored.
+    pub(crate) fn crash(&mut self) {
+        self.wire = Wire::None;
+        self.server.hang_up();
+        self.place.crash();
+        self.core = Core::new(self.config.clone(), self.now);
+        self.open();
+    }
+
+    /// Opens the queue with what was stored.
+    pub(crate) fn open(&mut self) {
+        if let Some(memory) = &mut self.server.memory {
+            memory.queues = true;
+        }
+        let rows = self.place.rows();
+        let epoch_ms = 1_700_000_000_000 + self.now;
+        self.core.open_queue(Millis(self.now), epoch_ms, &rows).expect("rows can be read");
+    }
+
+    pub(crate) fn view(&mut self, prefix: &[u8], saved: &[u8]) -> WatchId {
+        self.core.view(Millis(self.now), KeyRange::prefix(prefix), saved)
+    }
+
+    pub(crate) fn enqueue<O: Operation>(&mut self, request: &O) -> MutationId {
+        let mut body = Vec::new();
+        codec::encode(request, &mut body);
+        self.core.enqueue(Millis(self.now), O::SPEC.kind, &body)
+    }
+
+    /// How a mutation ended, which must have happened exactly once.
+    pub(crate) fn end(&self, mutation: MutationId) -> Result<Vec<u8>, Error> {
+        let mut ends = self.mutation_ends(mutation);
+        assert_eq!(ends.len(), 1, "{mutation:?} settles exactly once: {ends:?}");
+        ends.remove(0)
+    }
+
+    pub(crate) fn mutation_ends(&self, mutation: MutationId) -> Vec<Result<Vec<u8>, Error>> {
+        let end = |seen: &Seen| match seen {
+            Seen::Settled(id, _, result) if *id == mutation => Some(result.clone()),
+            _ => None,
+        };
+        self.seen.iter().filter_map(end).collect()
+    }
+
     pub(crate) fn watch(&mut self, prefix: &[u8], content: bool) -> WatchId {
         self.watch_with(prefix, content, Resync::Difference)
     }
@@ -137,6 +193,7 @@ impl Pair {
                 Output::Close => Wire::None,
                 _ => self.wire,
             };
+            self.place.take(&output);
             self.seen.push(own(output));
         }
         if self.wire != Wire::Open {
@@ -152,6 +209,7 @@ impl Pair {
                 Output::Close => Wire::None,
                 _ => self.wire,
             };
+            self.place.take(&output);
             self.seen.push(own(output));
         }
         if self.wire != Wire::Open {
@@ -173,13 +231,19 @@ impl Pair {
     pub(crate) fn run(&mut self) {
         for _ in 0..100_000 {
             self.drain();
+            let stored = self.place.store();
+            match stored {
+                Some(true) => self.handle(Input::Stored),
+                Some(false) => self.handle(Input::StoreFailed("no room")),
+                None => {}
+            }
             let moved = match self.wire {
-                Wire::None => false,
+                Wire::None => stored.is_some(),
                 Wire::Opening => {
                     self.open_wire();
                     true
                 }
-                Wire::Open => self.send() | self.deliver(),
+                Wire::Open => stored.is_some() | self.send() | self.deliver(),
             };
             if !moved {
                 return;
@@ -350,6 +414,11 @@ fn own(output: Output<'_>) -> Seen {
         Output::Watch { watch, body } => own_message(watch, body),
         Output::WatchFailed { watch, error } => Seen::WatchFailed(watch, error),
         Output::LeaseLost { lease, error } => Seen::LeaseLost(lease, error),
+        Output::View { view, body } => Seen::Patch(view, Patch::read(body)),
+        Output::Store { batch } => Seen::Store(batch.to_vec()),
+        Output::Queued { mutation } => Seen::Queued(mutation),
+        Output::Settled { mutation, key, result, .. } => Seen::Settled(mutation, key, result),
+        Output::Queue(info) => Seen::Queue(info),
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Step<'a> {
     pub key: &'a [u8],
     /// Revision of its last write; none when the key is gone.
     pub modified: Option<u64>,
+    /// The encoded value with its metadata; empty when the key is gone.
+    pub stored: &'a [u8],
     /// The encoded entry or event.
     pub item: &'a [u8],
 }
@@ -42,9 +44,9 @@ pub fn walk<'a>(body: &'a [u8], each: &mut dyn FnMut(Step<'a>)) -> Result<u64, M
     let count = rest.number().ok_or(Malformed)?;
     for _ in 0..count {
         let before = rest.0;
-        let (key, modified) = item(&mut rest, events).ok_or(Malformed)?;
+        let (key, modified, stored) = item(&mut rest, events).ok_or(Malformed)?;
         let item = &before[..before.len() - rest.0.len()];
-        each(Step { key, modified, item });
+        each(Step { key, modified, stored, item });
     }
     if rest.0.is_empty() { Ok(count) } else { Err(Malformed) }
 }
@@ -74,19 +76,21 @@ pub fn deletes(revision: u64, cursor: &[u8], keys: &[impl AsRef<[u8]>]) -> Vec<u
     body
 }
 
-/// The key of an entry or event, and the revision of its last write.
-fn item<'a>(from: &mut Reader<'a>, event: bool) -> Option<(&'a [u8], Option<u64>)> {
+/// The key of an entry or event, the revision of its last write, and its encoded value with metadata.
+fn item<'a>(from: &mut Reader<'a>, event: bool) -> Option<(&'a [u8], Option<u64>, &'a [u8])> {
     let what = if event { u8::try_from(from.variant(4)?).ok()? } else { variant::PUT };
     let key = from.bytes()?;
+    let before = from.0;
     let modified = if what == variant::PUT { Some(stored(from)?) } else { None };
+    let value = &before[..before.len() - from.0.len()];
     if event && from.flag()? {
         stored(from)?;
     }
-    Some((key, modified))
+    Some((key, modified, value))
 }
 
 /// Skips a value with its metadata; the revision of its last write.
-fn stored(from: &mut Reader<'_>) -> Option<u64> {
+pub fn stored(from: &mut Reader<'_>) -> Option<u64> {
     let _created = from.number()?;
     let modified = from.number()?;
     let _version = from.number()?;

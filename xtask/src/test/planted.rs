@@ -176,6 +176,16 @@ const BUGS: &[Bug] = &[
         "package(tidekeep-client-core) & test(once::)",
     ),
     bug(
+        "row-under-another-number",
+        "a row of the queue is sent again as if it were a new write",
+        "package(tidekeep-client-core) & test(queue::)",
+    ),
+    bug(
+        "conflict-not-rolled-back",
+        "an optimistic entry stays after a conflict",
+        "package(tidekeep-client-core) & test(views::)",
+    ),
+    bug(
         "deadline-forgotten",
         "a call that was sent waits for ever",
         "package(tidekeep-client-core) & test(calls::)",

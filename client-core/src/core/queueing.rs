@@ -1,0 +1,480 @@
+//! The queue: how mutations come in, are stored, sent and settled. docs/design-client.md draws the
+//! states that one goes through.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use tidekeep_protocol::error::{Code, Outcome};
+use tidekeep_protocol::freshness::Freshness;
+use tidekeep_protocol::op::{Class, Increment, Operation};
+use tidekeep_protocol::plain::Reader;
+use tidekeep_protocol::planted;
+
+use crate::calls::Stage;
+use crate::core::{Core, closed, too_large_to_send};
+use crate::error::Error;
+use crate::link::Phase;
+use crate::mutations::{Mutation, Mutations, Stored, Word, Writing};
+use crate::output::{MutationId, Output, QueueInfo};
+use crate::replay;
+use crate::time::Millis;
+use crate::timers::Timer;
+
+/// How long a failed batch rests.
+const REST_MS: u32 = 1_000;
+
+/// What an id counts for each millisecond of the wall clock.
+const IDS_PER_MS: u64 = 1024;
+
+/// How a write was decided, as its reply says it.
+const APPLIED: u64 = 0;
+const REFUSED: u64 = 2;
+
+impl Core {
+    /// Gives the core what was stored of the queue, before anything else is asked of it; from then
+    /// on its rows are stored. `epoch_ms` is the wall clock's time.
+    pub fn open_queue(&mut self, now: Millis, epoch_ms: u64, rows: &[u8]) -> Result<(), Error> {
+        self.advance_to(now);
+        let mut queue = Mutations { durable: true, ..Mutations::default() };
+        if self.link.phase != Phase::Idle || self.queue.durable || !self.queue.list.is_empty() {
+            return Err(Error::new(Code::InvalidInput, "the queue is opened before anything else"));
+        }
+        let unread = || Error::new(Code::Unsupported, "the stored rows are of no known version");
+        queue.read(rows).ok_or_else(unread)?;
+        queue.epoch_ms = epoch_ms.saturating_sub(self.now.0);
+        queue.stirred = true;
+        if let Some(session) = queue.session {
+            queue.life += 1;
+            (queue.head_dirty, queue.opening) = (true, true);
+            self.calls.session.resume(session, u64::from(queue.life) << 32);
+            for mutation in queue.list.iter().filter(|it| it.sequence > 0) {
+                self.calls.session.note(mutation.sequence);
+            }
+        }
+        self.queue = queue;
+        Ok(())
+    }
+
+    /// Queues a put, delete or increment, encoded as for a call. It shows at once in the views of its
+    /// key. Its end comes as [`Output::Settled`], also if it is refused here.
+    pub fn enqueue(&mut self, now: Millis, kind: u8, body: &[u8]) -> MutationId {
+        self.connect(now);
+        let made = self.queue.epoch_ms.saturating_add(self.now.0).saturating_mul(IDS_PER_MS);
+        let id = made.max(self.queue.last_id + 1);
+        self.queue.last_id = id;
+        let (mut key, mut refused) = (Vec::new(), None);
+        if let Some(mut mutation) = Mutation::new(id, kind, body) {
+            match self.admit_mutation(mutation.bytes()) {
+                Ok(()) => {
+                    mutation.base = self.base_of(&mutation);
+                    let at = self.queue.insert(mutation);
+                    (self.queue.stirred, self.queue.resting) = (true, false);
+                    let key = self.queue.list[at].key.clone();
+                    self.show_everywhere(&key);
+                    return MutationId(id);
+                }
+                Err(error) => {
+                    key = mutation.key.into_vec();
+                    refused = Some(error);
+                }
+            }
+        }
+        let not_taken = || Error::new(Code::InvalidInput, "this cannot be queued");
+        let result = Err(refused.unwrap_or_else(not_taken));
+        let mutation = MutationId(id);
+        self.outputs.push_back(Output::Settled { mutation, kind, key, result });
+        mutation
+    }
+
+    /// Takes a mutation back that was surely never sent, or any while the queue is held: it settles
+    /// with `cancelled`. Whether it could be.
+    pub fn discard(&mut self, now: Millis, mutation: MutationId) -> bool {
+        self.advance_to(now);
+        let mut found = self.queue.list.iter();
+        let Some(at) = found.position(|it| it.id == mutation.0 && !it.settled) else {
+            return false;
+        };
+        let Mutation { sequence, doubtful, .. } = self.queue.list[at];
+        if sequence > 0 && !self.queue.held {
+            return false;
+        }
+        let outcome = if doubtful { Outcome::Unknown } else { Outcome::NotApplied };
+        let error = Error::new(Code::Cancelled, "the caller took it back").with_outcome(outcome);
+        self.settle_mutation(at, Err(error), None);
+        true
+    }
+
+    /// Appends the rows of all mutations that have not settled, stored or not, in the order of keys,
+    /// and of each key in that in which they were made.
+    pub fn mutations(&self, out: &mut Vec<u8>) {
+        self.queue.list.iter().filter(|it| !it.settled).for_each(|it| it.push_row(out));
+    }
+
+    /// How full the queue is.
+    pub fn queue_info(&self) -> QueueInfo {
+        self.queue.info()
+    }
+
+    fn admit_mutation(&self, bytes: usize) -> Result<(), Error> {
+        if self.closing {
+            return Err(closed());
+        }
+        if self.queue.broken {
+            return Err(Error::new(Code::Storage, "the queue cannot be stored"));
+        }
+        if self.queue.held {
+            return Err(Error::new(Code::Unavailable, "the queue belongs to another store"));
+        }
+        let info = self.queue.info();
+        let full = info.waiting >= self.config.mutations
+            || info.bytes.saturating_add(bytes) > self.config.mutation_bytes;
+        if full {
+            return Err(Error::new(Code::ResourceExhausted, "the queue is full"));
+        }
+        let limits = self.link.limits();
+        if limits.is_some_and(|it| bytes > it.frame_bytes as usize) {
+            return Err(too_large_to_send());
+        }
+        Ok(())
+    }
+
+    /// The revision upon which a mutation is made: that of its condition, or what shows.
+    fn base_of(&self, mutation: &Mutation) -> u64 {
+        mutation.condition().unwrap_or_else(|| {
+            let shown = self.beneath(self.queue.list.len(), &mutation.key);
+            shown.and_then(|it| Stored::read(&it).map(|it| it.modified)).unwrap_or_default()
+        })
+    }
+
+    /// What the server has of a key as far as is known, without the mutations from `at` on.
+    fn beneath(&self, at: usize, key: &[u8]) -> Option<Vec<u8>> {
+        let mut before = self.queue.list[..at].iter().rev();
+        let word = before.find(|it| *it.key == *key && it.word.is_some());
+        if let Some(word) = word.and_then(|it| it.word.as_ref()) {
+            return word.entry.clone();
+        }
+        let slot = self.watches.next_view_of(0, key)?;
+        self.watches.view(slot)?.1.stored(key).map(<[u8]>::to_vec)
+    }
+
+    /// Lets everything in the queue go on that can, and takes what is to be stored.
+    pub(crate) fn pump_queue(&mut self) -> Option<Vec<u8>> {
+        while core::mem::take(&mut self.queue.stirred) {
+            if self.link.phase == Phase::Ready && !self.closing {
+                if self.queue.held && self.queue.info().waiting == 0 {
+                    self.meet_store();
+                }
+                if !self.queue.held {
+                    self.number_mutations();
+                    self.send_mutations();
+                }
+            }
+            if !self.queue.outstanding && !self.queue.resting {
+                let batch = self.queue.batch();
+                self.queue.outstanding = !batch.is_empty();
+                self.queue.failing &= self.queue.outstanding || self.queue.broken;
+                if self.queue.durable && self.queue.outstanding {
+                    self.queue.stirred = true;
+                    return Some(batch);
+                }
+                if self.queue.outstanding {
+                    self.rows_stored();
+                }
+            }
+            self.queue.forget_done();
+            let info = self.queue.info();
+            if info != self.queue.told {
+                self.queue.told = info;
+                self.outputs.push_back(Output::Queue(info));
+            }
+        }
+        None
+    }
+
+    fn number_mutations(&mut self) {
+        loop {
+            let queue = &self.queue;
+            let next = queue.least(|at, it| {
+                (it.sequence == 0 && !it.settled && queue.is_first(at)).then_some(it.id)
+            });
+            let Some(at) = next else { return };
+            let Some(sequence) = self.calls.session.take_sequence() else { return };
+            let mutation = &mut self.queue.list[at];
+            (mutation.sequence, mutation.safe, mutation.dirty) = (sequence, false, true);
+        }
+    }
+
+    fn send_mutations(&mut self) {
+        loop {
+            let next = self
+                .queue
+                .least(|_, it| (it.safe && it.call == 0 && !it.settled).then_some(it.sequence));
+            let Some(at) = next else { return };
+            let kind = self.queue.list[at].kind;
+            let (class, freshness) = (Class::Write, Freshness::Linearizable);
+            let inserted = self.calls.insert(kind, class, Millis::NEVER, freshness);
+            let Some(id) = inserted else { return };
+            let before = self.beneath(at, &self.queue.list[at].key);
+            let mutation = &mut self.queue.list[at];
+            mutation.call = id;
+            mutation.sum = mutation.sum.or_else(|| mutation.sum_with(before.as_deref()));
+            self.calls.body(id).extend_from_slice(&mutation.body);
+            self.calls.count_body(id);
+            let renumber = planted::is_awake("row-under-another-number");
+            let other = if renumber { self.calls.session.take_sequence() } else { None };
+            let limit = self.link.limits().map_or(usize::MAX, |it| it.frame_bytes as usize);
+            let Some(call) = self.calls.find(id) else { return };
+            call.sequence = other.unwrap_or(mutation.sequence);
+            (call.doubtful, call.queued) = (mutation.doubtful, true);
+            if call.frame_bytes() > limit {
+                self.calls.settle(id, &mut self.joining);
+                self.settle_mutation(at, Err(too_large_to_send()), None);
+            }
+        }
+    }
+
+    /// The server's reply to a mutation.
+    pub(crate) fn mutation_answered(&mut self, call: u32, body: Vec<u8>) {
+        let Some(at) = self.queue.of_call(call) else { return };
+        let Some((revision, status, entry)) = read_reply(self.queue.list[at].kind, &body) else {
+            let error = Error::new(Code::Protocol, "the reply to a mutation is malformed");
+            return self.settle_mutation(at, Err(error.with_outcome(Outcome::Unknown)), None);
+        };
+        let mut word = Word { revision, entry: None };
+        if status == APPLIED {
+            let before = self.beneath(at, &self.queue.list[at].key);
+            let mutation = &mut self.queue.list[at];
+            if let Ok(sum) = entry {
+                mutation.sum = Some(sum);
+            }
+            word.entry = mutation.effect(before.as_deref(), revision);
+            self.follow_edit(at, revision);
+        } else if status == REFUSED
+            && let Err(Some(stored)) = entry
+        {
+            word.revision = Stored::read(stored).map_or(revision, |it| it.modified);
+            word.entry = Some(stored.to_vec());
+        }
+        self.settle_mutation(at, Ok(body), Some(word));
+    }
+
+    /// A mutation was applied: the next one of its key that was made upon the same is made upon it.
+    fn follow_edit(&mut self, at: usize, revision: u64) {
+        let Mutations { list, .. } = &mut self.queue;
+        let (done, rest) = list.split_at_mut(at + 1);
+        let done = &done[at];
+        let next = rest.iter_mut().take_while(|it| it.key == done.key).find(|it| !it.settled);
+        if let Some(next) = next
+            && next.sequence == 0
+            && next.condition() == Some(done.base)
+        {
+            next.set_condition(revision);
+            next.dirty = true;
+        }
+    }
+
+    /// The end of a mutation, and what the server said of its key.
+    pub(crate) fn settle_mutation(
+        &mut self,
+        at: usize,
+        result: Result<Vec<u8>, Error>,
+        word: Option<Word>,
+    ) {
+        let mutation = &self.queue.list[at];
+        let word = word.filter(|word| word.revision > mutation.seen && self.is_news(at, word));
+        let key = mutation.key.clone();
+        for before in self.queue.list[..at].iter_mut().rev().take_while(|it| it.key == key) {
+            before.word = None;
+        }
+        let rolled_back = word.is_some() || result.is_err();
+        let mutation = &mut self.queue.list[at];
+        (mutation.settled, mutation.call, mutation.word) = (true, 0, word);
+        mutation.dirty = mutation.stored;
+        let (id, kind, sequence) = (MutationId(mutation.id), mutation.kind, mutation.sequence);
+        if !mutation.stored && mutation.writing == Writing::Nothing {
+            self.free_number(sequence);
+        }
+        self.queue.stirred = true;
+        let shown = key.clone();
+        let key = key.into_vec();
+        self.outputs.push_back(Output::Settled { mutation: id, kind, key, result });
+        if !(rolled_back && planted::is_awake("conflict-not-rolled-back")) {
+            self.show_everywhere(&shown);
+        }
+    }
+
+    /// Whether some view does not show what the server said.
+    fn is_news(&self, at: usize, word: &Word) -> bool {
+        let key = &self.queue.list[at].key;
+        let said = word.entry.as_deref().and_then(Stored::read);
+        let mut from = 0;
+        while let Some(slot) = self.watches.next_view_of(from, key) {
+            let stored = self.watches.view(slot).and_then(|(_, known, _)| known.stored(key));
+            let known = stored.and_then(Stored::read);
+            let old = match (&said, known) {
+                (Some(said), Some(known)) => known.modified < said.modified,
+                (said, known) => said.is_some() || known.is_some(),
+            };
+            if old {
+                return true;
+            }
+            from = slot + 1;
+        }
+        false
+    }
+
+    /// A number of this session waits for nothing any more.
+    fn free_number(&mut self, sequence: u64) {
+        if sequence > 0 && !self.queue.held {
+            self.calls.session.settle(sequence);
+        }
+    }
+
+    /// Words that no view waits for are forgotten.
+    pub(crate) fn forget_words(&mut self) {
+        let Core { queue, watches, .. } = self;
+        for mutation in queue.list.iter_mut().filter(|it| it.word.is_some()) {
+            if watches.next_view_of(0, &mutation.key).is_none() {
+                mutation.word = None;
+                queue.stirred = true;
+            }
+        }
+    }
+
+    /// The connection is gone: mutations that were under way wait for the next one.
+    pub(crate) fn recall_mutations(&mut self) {
+        for mutation in self.queue.list.iter_mut().filter(|it| it.call > 0) {
+            let id = core::mem::take(&mut mutation.call);
+            if let Some(call) = self.calls.find(id) {
+                mutation.doubtful |= call.doubtful || call.stage == Stage::Sent;
+            }
+            self.calls.settle(id, &mut self.joining);
+        }
+    }
+
+    /// The server has greeted: whether the queue belongs to its store, and to this session.
+    pub(crate) fn meet_store(&mut self) {
+        let given = self.calls.session.known();
+        let store = self.link.server.as_ref().map(|server| server.store_id);
+        let queue = &mut self.queue;
+        let ours = queue.store.is_none() || queue.store == store || queue.info().waiting == 0;
+        let held = queue.broken || given.is_none() || !ours;
+        let was_held = core::mem::replace(&mut queue.held, held);
+        queue.stirred |= !held;
+        if !held && (queue.store, queue.session) != (store, given) {
+            (queue.store, queue.session, queue.life, queue.head_dirty) = (store, given, 0, true);
+            for at in 0..self.queue.list.len() {
+                let mutation = &mut self.queue.list[at];
+                let numbered = core::mem::take(&mut mutation.sequence) > 0;
+                mutation.safe = false;
+                if mutation.settled || !numbered {
+                    continue;
+                }
+                mutation.dirty = true;
+                if mutation.doubtful {
+                    self.settle_mutation(at, Err(replay::forgotten()), None);
+                }
+            }
+        }
+        if held != was_held {
+            self.show_mutations();
+        }
+    }
+
+    fn show_mutations(&mut self) {
+        for at in 0..self.queue.list.len() {
+            let key = self.queue.list[at].key.clone();
+            self.show_everywhere(&key);
+        }
+    }
+
+    /// The last batch is durable.
+    pub(super) fn rows_stored(&mut self) {
+        let queue = &mut self.queue;
+        (queue.outstanding, queue.failing, queue.head_writing) = (false, false, false);
+        queue.stirred = true;
+        for at in 0..queue.list.len() {
+            let queue = &mut self.queue;
+            let mutation = &mut queue.list[at];
+            match core::mem::replace(&mut mutation.writing, Writing::Nothing) {
+                Writing::Nothing => {}
+                Writing::Row => {
+                    if !mutation.stored && queue.durable {
+                        let mutation = MutationId(mutation.id);
+                        self.outputs.push_back(Output::Queued { mutation });
+                    }
+                    mutation.stored = true;
+                    mutation.dirty |= mutation.settled;
+                    mutation.safe = mutation.sequence > 0 && !mutation.dirty;
+                }
+                Writing::Removal => {
+                    mutation.stored = false;
+                    let sequence = mutation.sequence;
+                    self.free_number(sequence);
+                }
+            }
+        }
+        self.opened();
+    }
+
+    /// Nothing of the last batch is durable.
+    pub(super) fn rows_failed(&mut self, why: &str) {
+        let queue = &mut self.queue;
+        (queue.outstanding, queue.failing, queue.resting) = (false, true, true);
+        queue.stirred = true;
+        queue.head_dirty |= core::mem::take(&mut queue.head_writing);
+        self.timers.set(Timer::Rows, self.now.after(REST_MS));
+        for at in 0..self.queue.list.len() {
+            let mutation = &mut self.queue.list[at];
+            let writing = core::mem::replace(&mut mutation.writing, Writing::Nothing);
+            if writing == Writing::Row && !mutation.stored {
+                mutation.dirty = false;
+                if !mutation.settled {
+                    let error = Error::new(Code::Storage, String::from(why));
+                    self.settle_mutation(at, Err(error), None);
+                }
+            } else if writing != Writing::Nothing {
+                mutation.dirty = true;
+            }
+        }
+        if self.queue.opening {
+            // Its numbers could be given twice: this life does without the session.
+            (self.queue.broken, self.queue.held, self.queue.head_dirty) = (true, true, false);
+            self.calls.session.begin(None);
+            self.show_mutations();
+        }
+        self.opened();
+    }
+
+    /// The life is stored, or is not going to be: what waited for it goes on.
+    fn opened(&mut self) {
+        if core::mem::take(&mut self.queue.opening) && core::mem::take(&mut self.queue.wanted) {
+            self.connect(self.now);
+        }
+    }
+
+    /// The core is closed: what has no row is lost.
+    pub(super) fn leave_queue(&mut self) {
+        self.recall_mutations();
+        for at in 0..self.queue.list.len() {
+            let Mutation { settled, stored, doubtful, .. } = self.queue.list[at];
+            if !(settled || stored && self.queue.durable) {
+                let outcome = replay::outcome_when_given_up(Class::Write, doubtful);
+                self.settle_mutation(at, Err(closed().with_outcome(outcome)), None);
+            }
+        }
+    }
+}
+
+/// What a reply says: its revision, how it was decided, and the sum or the entry that it bears.
+#[expect(clippy::type_complexity, reason = "it is taken apart where it is made")]
+fn read_reply(kind: u8, body: &[u8]) -> Option<(u64, u64, Result<i64, Option<&[u8]>>)> {
+    let mut rest = Reader(body);
+    let (revision, second) = (rest.number()?, rest.number()?);
+    if kind == Increment::SPEC.kind {
+        let sum = (second >> 1) as i64 ^ -((second & 1) as i64);
+        return Some((revision, APPLIED, Ok(sum)));
+    }
+    let entry = if rest.flag()? { Some(rest.0) } else { None };
+    Some((revision, second, Err(entry)))
+}
