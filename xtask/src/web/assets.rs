@@ -24,19 +24,24 @@ const HASH_CHARS: usize = 8;
 
 /// Where pages that are not built find the package: `import … from "/tidekeep/index.js"`.
 const PACKAGE: &str = "tidekeep";
-/// The files of the package that the server carries. The slim entry fetches the module from beside
-/// itself, so the default entry, with the module as text, need not be there a second time.
-const PACKAGE_FILES: [&str; 2] = ["slim.js", "tidekeep.wasm"];
+/// Entries that a page which is not built has no use for: those with the module as text (the slim one
+/// fetches it from beside itself, so it need not be there twice), those of other runtimes, and those
+/// that import what a bundler would have to find.
+const LEFT_OUT: [&str; 5] = ["index.js", "workerd.js", "file.js", "react.js", "testing.js"];
 const PACKAGE_INDEX: &str = "export * from \"./slim.js\";\n";
 
 /// Puts the package, from its own `dist`, below the page's.
 pub(super) fn add_package(package: &Path, dist: &Path) -> Result<()> {
     let folder = dist.join(PACKAGE);
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    for name in PACKAGE_FILES {
-        let file = package.join(name);
-        let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        write(&folder.join(name), &bytes)?;
+    for file in files_below(package, &LEFT_OUT)? {
+        let script = file.extension().is_some_and(|end| end == "js" || end == "wasm");
+        let name = file.file_name().context("a file has a name")?;
+        if script && file.parent() == Some(package) {
+            let bytes =
+                fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            write(&folder.join(name), &bytes)?;
+        }
     }
     write(&folder.join("index.js"), PACKAGE_INDEX.as_bytes())
 }
@@ -178,6 +183,19 @@ mod tests {
         let dist = tempfile::tempdir().unwrap();
         fs::write(dist.path().join("app.js"), "x").unwrap();
         assert!(prepare(dist.path()).is_err());
+    }
+
+    #[test]
+    fn puts_what_pages_use_of_the_package_beside_the_page() {
+        let (package, dist) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for name in ["index.js", "slim.js", "tidekeep.wasm", "slim.d.ts", "react.js"] {
+            fs::write(package.path().join(name), "from the package").unwrap();
+        }
+        add_package(package.path(), dist.path()).unwrap();
+        let files = files_below(&dist.path().join("tidekeep"), &[]).unwrap();
+        let names: Vec<_> = files.iter().filter_map(|file| file.file_name()).collect();
+        assert_eq!(names, ["index.js", "slim.js", "tidekeep.wasm"]);
+        assert_eq!(fs::read_to_string(&files[0]).unwrap(), PACKAGE_INDEX);
     }
 
     #[test]
