@@ -8,7 +8,6 @@ mod queueing;
 mod viewing;
 mod watching;
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use tidekeep_protocol::codec;
@@ -25,7 +24,7 @@ use crate::leases::Leases;
 use crate::link::{Link, Phase, ServerInfo};
 use crate::mutations::Mutations;
 use crate::outbox::{Control, Outbox};
-use crate::output::{CallId, Input, Output, State, WatchId};
+use crate::output::{CallId, Input, Output, Outputs, State, WatchId};
 use crate::receive::{Joining, Receive};
 use crate::time::Millis;
 use crate::timers::{Timer, Timers};
@@ -49,7 +48,7 @@ pub struct Core {
     /// The last body that came in chunks, while an output borrows it.
     pub(crate) joined: Vec<u8>,
     /// Outputs that own what they bear, oldest first.
-    pub(crate) outputs: VecDeque<Output<'static>>,
+    pub(crate) outputs: Outputs,
     /// A watch's message that follows the one which was given out last.
     pub(crate) follow: Option<(WatchId, Vec<u8>)>,
     shown: State,
@@ -72,7 +71,7 @@ impl Core {
             receive: Receive::default(),
             joining: Joining::default(),
             joined: Vec::new(),
-            outputs: VecDeque::new(),
+            outputs: Outputs::default(),
             follow: None,
             shown: State::Idle,
             closing: false,
@@ -187,7 +186,7 @@ impl Core {
     pub fn cancel(&mut self, now: Millis, call: CallId) {
         self.advance_to(now);
         if self.calls.find(call.0).is_some() {
-            self.give_up(call.0, Error::new(Code::Cancelled, "the caller gave up"));
+            self.give_up(call.0, Error::fixed(Code::Cancelled, "the caller gave up"));
         }
     }
 
@@ -291,9 +290,9 @@ impl Core {
 }
 
 pub(crate) fn closed() -> Error {
-    Error::new(Code::Closed, "the client was closed")
+    Error::fixed(Code::Closed, "the client was closed")
 }
 
 pub(crate) fn too_large_to_send() -> Error {
-    Error::new(Code::TooLarge, "the request is longer than the server allows")
+    Error::fixed(Code::TooLarge, "the request is longer than the server allows")
 }

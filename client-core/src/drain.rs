@@ -3,9 +3,9 @@
 
 use alloc::vec::Vec;
 
-use tidekeep_protocol::error::{Code, ErrorBody};
+use tidekeep_protocol::error::Code;
 use tidekeep_protocol::frame::{FrameError, kind};
-use tidekeep_protocol::hello::{GoingAway, Welcome};
+use tidekeep_protocol::hello::GoingAway;
 use tidekeep_protocol::op::{Operation, Watch, WatchHead};
 
 use crate::backoff::Backoff;
@@ -13,7 +13,7 @@ use crate::calls::{Call, Stage, WATCH_BIT};
 use crate::core::Core;
 use crate::difference::{Changed, Folded};
 use crate::error::Error;
-use crate::link::Phase;
+use crate::link::{Phase, ServerInfo};
 use crate::outbox::Control;
 use crate::output::{CallId, Output, WatchId};
 use crate::receive::{Arrived, KEPT_BYTES, Place, Receive};
@@ -114,7 +114,7 @@ impl Core {
                     }
                 }
                 Ok(None) => return self.find_last(),
-                Err(error) => self.break_off(frame_error(error)),
+                Err(error) => self.misbehaved(frame_error(error)),
             }
         }
     }
@@ -157,28 +157,32 @@ impl Core {
         if arrived.kind == kind::ERROR {
             return self.take_connection_error(&arrived.body);
         }
-        let Core { receive, link, config, timers, .. } = self;
-        match Welcome::read(bytes(receive, &[], &arrived.body)) {
-            Some(welcome) if arrived.kind == kind::WELCOME => {
-                let incarnation = welcome.incarnation;
-                if link.welcome(self.now, &welcome, config, timers) {
-                    self.begin_session(arrived.session, incarnation);
-                    self.meet_store();
-                    self.ready();
-                } else {
-                    let message = "the server chose a version that was not offered";
-                    self.break_off(Error::new(Code::Version, message));
-                }
-            }
-            Some(_) | None => self.break_off(misbehaved("the greeting is malformed")),
+        let server = ServerInfo::read(self.bytes(&arrived.body));
+        let Some(server) = server.filter(|_| arrived.kind == kind::WELCOME) else {
+            return self.misbehaved("the greeting is malformed");
+        };
+        let incarnation = server.incarnation;
+        if self.link.welcome(self.now, server, &self.config, &mut self.timers) {
+            self.begin_session(arrived.session, incarnation);
+            self.meet_store();
+            self.ready();
+        } else {
+            let message = "the server chose a version that was not offered";
+            self.break_off(Error::fixed(Code::Version, message));
         }
+    }
+
+    /// The server broke the protocol: it is left.
+    #[inline(never)]
+    fn misbehaved(&mut self, what: &'static str) {
+        self.break_off(Error::fixed(Code::Protocol, what));
     }
 
     /// The error that a frame bears. Whoever sends one that cannot be read is left.
     fn read_error(&mut self, body: &Place<'_>) -> Option<Error> {
-        let error = ErrorBody::read(self.bytes(body)).map(|body| Error::from_body(&body));
+        let error = Error::read(self.bytes(body));
         if error.is_none() {
-            self.break_off(misbehaved("an error is malformed"));
+            self.misbehaved("an error is malformed");
         }
         error
     }
@@ -192,7 +196,7 @@ impl Core {
     fn take_going_away(&mut self, body: &Place<'_>) {
         match GoingAway::read(self.bytes(body)) {
             Some(notice) => self.link.going_away(notice.reconnect_after_ms, &self.config),
-            None => self.break_off(misbehaved("the notice of going away is malformed")),
+            None => self.misbehaved("the notice of going away is malformed"),
         }
     }
 
@@ -208,7 +212,7 @@ impl Core {
             return None;
         }
         if arrived.kind != expected || !sent {
-            self.break_off(misbehaved("a reply does not match its request"));
+            self.misbehaved("a reply does not match its request");
             return None;
         }
         match self.join(id, &arrived) {
@@ -279,7 +283,7 @@ impl Core {
             return None;
         }
         if arrived.kind != WATCH_REPLY {
-            self.break_off(misbehaved("a reply does not match its request"));
+            self.misbehaved("a reply does not match its request");
             return None;
         }
         let body = match self.join(arrived.id, &arrived) {
@@ -311,7 +315,7 @@ impl Core {
         let filling = watches.is_filling(slot);
         let head = WatchHead::decode(message).ok().filter(|head| watches.note(slot, head));
         let Some(head) = head else {
-            self.break_off(misbehaved("a watch message is malformed"));
+            self.misbehaved("a watch message is malformed");
             return None;
         };
         if watches.is_view(slot) {
@@ -366,7 +370,7 @@ impl Core {
                     return self.take_patch(slot);
                 }
             }
-            Err(Kept::Malformed) => self.break_off(misbehaved("a watch message is malformed")),
+            Err(Kept::Malformed) => self.misbehaved("a watch message is malformed"),
             Err(Kept::TooLong) => {
                 let watch = WatchId(self.watches.id(slot));
                 self.watches.remove(slot, &mut self.joining);
@@ -446,18 +450,14 @@ fn head_revision(head: &WatchHead<'_>) -> Option<u64> {
     }
 }
 
-fn misbehaved(what: &'static str) -> Error {
-    Error::new(Code::Protocol, what)
-}
-
 fn too_long() -> Error {
-    Error::new(Code::TooLarge, "the reply is longer than the client takes")
+    Error::fixed(Code::TooLarge, "the reply is longer than the client takes")
 }
 
-fn frame_error(error: FrameError) -> Error {
-    misbehaved(match error {
+fn frame_error(error: FrameError) -> &'static str {
+    match error {
         FrameError::TooLarge { .. } => "a frame is longer than the client takes",
         FrameError::TooShort { .. } => "a frame has no header",
         FrameError::Extensions => "the extensions of a frame run over their end",
-    })
+    }
 }

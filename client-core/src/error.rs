@@ -2,10 +2,10 @@
 //! same again can help, and what became of the request.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
 use core::fmt;
 
-use tidekeep_protocol::error::{Code, ErrorBody, Outcome, Refusal};
+use tidekeep_protocol::error::{Code, Outcome, Refusal};
+use tidekeep_protocol::plain::Reader;
 
 /// A failure that settles a call or ends a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,18 @@ pub struct Error {
 impl Error {
     /// A failure of which it is known that nothing was applied.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        let message = message.into();
+        Self::with_message(code, message.into())
+    }
+
+    /// A failure with a sentence of the program's own, which most of them are. Not inlined: it is
+    /// written in very many places, and none of them is hot.
+    #[inline(never)]
+    pub(crate) fn fixed(code: Code, message: &'static str) -> Self {
+        Self::with_message(code, Cow::Borrowed(message))
+    }
+
+    #[inline]
+    fn with_message(code: Code, message: Cow<'static, str>) -> Self {
         let retryable = code.retryable();
         Self { code, retryable, outcome: Outcome::NotApplied, retry_after_ms: 0, message }
     }
@@ -36,15 +47,19 @@ impl Error {
         self
     }
 
-    /// What the server said. A code that this client does not know is `internal`.
-    pub(crate) fn from_body(body: &ErrorBody<'_>) -> Self {
-        Self {
-            code: Code::from_number(body.code).unwrap_or(Code::Internal),
-            retryable: body.retryable,
-            outcome: body.outcome,
-            retry_after_ms: body.retry_after_ms,
-            message: Cow::Owned(String::from(body.message)),
-        }
+    /// What the server said, in the body of an error frame ([`tidekeep_protocol::error::ErrorBody`]).
+    /// A code that this client does not know is `internal`.
+    pub(crate) fn read(body: &[u8]) -> Option<Self> {
+        let mut from = Reader(body);
+        let number = from.small()?.try_into().ok()?;
+        let error = Self {
+            code: Code::from_number(number).unwrap_or(Code::Internal),
+            retryable: from.flag()?,
+            outcome: Outcome::from_number(from.small()?)?,
+            retry_after_ms: from.small()?,
+            message: Cow::Owned(from.text()?),
+        };
+        from.end(error)
     }
 }
 
@@ -64,3 +79,35 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use tidekeep_protocol::codec;
+    use tidekeep_protocol::error::ErrorBody;
+
+    #[test]
+    fn what_the_server_said_is_read_as_it_is_written() {
+        for outcome in [Outcome::NotApplied, Outcome::Applied, Outcome::Unknown] {
+            let (code, retryable, message) = (Code::NoSpace.number(), true, "the disk is full é");
+            let said = ErrorBody { code, retryable, outcome, retry_after_ms: 300, message };
+            let mut body = Vec::new();
+            codec::encode(&said, &mut body);
+            let error = Error::read(&body).unwrap();
+            assert_eq!(
+                (error.code, error.retryable, error.outcome),
+                (Code::NoSpace, true, outcome)
+            );
+            assert_eq!((error.retry_after_ms, &*error.message), (300, message));
+            for length in 0..body.len() {
+                assert_eq!(Error::read(&body[..length]), None);
+            }
+            body.push(0);
+            assert_eq!(Error::read(&body), None);
+        }
+        assert_eq!(Error::read(&[99, 0, 0, 0, 0]).unwrap().code, Code::Internal);
+        assert_eq!(Error::read(&[1, 0, 3, 0, 0]), None, "no such outcome");
+    }
+}

@@ -12,8 +12,8 @@ use alloc::string::String;
 
 use tidekeep_protocol::error::Code;
 use tidekeep_protocol::frame::HEADER_BYTES;
-use tidekeep_protocol::hello::Welcome;
 use tidekeep_protocol::limits::Limits;
+use tidekeep_protocol::plain::Reader;
 use tidekeep_protocol::{OLDEST_VERSION, VERSION};
 
 use crate::backoff::Backoff;
@@ -47,6 +47,26 @@ pub struct ServerInfo {
     pub greeted_at: Millis,
     /// Name and version of the server's software.
     pub software: String,
+}
+
+impl ServerInfo {
+    /// What a welcome says ([`tidekeep_protocol::hello::Welcome`]).
+    pub(crate) fn read(body: &[u8]) -> Option<Self> {
+        let mut from = Reader(body);
+        let server = Self {
+            version: from.small()?.try_into().ok()?,
+            features: from.number()?,
+            limits: Limits::read(&mut from)?,
+            server_id: from.array()?,
+            store_id: from.array()?,
+            incarnation: from.number()?,
+            heartbeat_ms: from.small()?,
+            now_ms: from.number()?,
+            greeted_at: Millis::default(),
+            software: from.text()?,
+        };
+        from.end(server)
+    }
 }
 
 /// Where the connection is in its life.
@@ -158,31 +178,21 @@ impl Link {
     pub(crate) fn welcome(
         &mut self,
         now: Millis,
-        welcome: &Welcome<'_>,
+        server: ServerInfo,
         config: &Config,
         timers: &mut Timers,
     ) -> bool {
-        if !(OLDEST_VERSION..=VERSION).contains(&welcome.version) {
+        if !(OLDEST_VERSION..=VERSION).contains(&server.version) {
             return false;
         }
         self.phase = Phase::Ready;
         self.was_ready = true;
         self.turned_away = None;
         // One after the other, for bounds that contradict each other must not panic.
-        let heartbeat_ms = welcome.heartbeat_ms.min(config.heartbeat_max_ms);
+        let heartbeat_ms = server.heartbeat_ms.min(config.heartbeat_max_ms);
         self.heartbeat_ms = heartbeat_ms.max(config.heartbeat_min_ms);
-        self.server = Some(ServerInfo {
-            version: welcome.version,
-            features: welcome.features,
-            limits: welcome.limits,
-            server_id: welcome.server_id,
-            store_id: welcome.store_id,
-            incarnation: welcome.incarnation,
-            heartbeat_ms: self.heartbeat_ms,
-            now_ms: welcome.now_ms,
-            greeted_at: now,
-            software: String::from(welcome.software),
-        });
+        let server = self.server.insert(server);
+        (server.heartbeat_ms, server.greeted_at) = (self.heartbeat_ms, now);
         timers.clear(Timer::Attempt);
         timers.set(Timer::Stable, now.after(config.stable_ms));
         self.heard(now, timers);
@@ -279,4 +289,41 @@ impl Link {
 /// Whether the server will not have this client, however often it comes.
 fn turns_away(code: Code) -> bool {
     matches!(code, Code::Version | Code::Forbidden | Code::Unauthenticated)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use tidekeep_protocol::codec;
+    use tidekeep_protocol::hello::Welcome;
+
+    #[test]
+    fn a_welcome_is_read_as_it_is_written() {
+        let welcome = Welcome {
+            version: 1,
+            features: u64::MAX,
+            limits: Limits { key_bytes: 7, txn_operations: u32::MAX, ..Limits::DEFAULT },
+            server_id: [3; 16],
+            store_id: [0xFE; 16],
+            incarnation: 1 << 60,
+            heartbeat_ms: 10_000,
+            now_ms: 1_767_225_600_000,
+            software: "tidekeep é",
+        };
+        let mut body = Vec::new();
+        codec::encode(&welcome, &mut body);
+        let server = ServerInfo::read(&body).unwrap();
+        assert_eq!((server.version, server.features), (1, u64::MAX));
+        assert_eq!((server.limits, &*server.software), (welcome.limits, welcome.software));
+        assert_eq!((server.server_id, server.store_id), (welcome.server_id, welcome.store_id));
+        assert_eq!((server.incarnation, server.heartbeat_ms), (1 << 60, 10_000));
+        assert_eq!(server.now_ms, welcome.now_ms);
+        for length in 0..body.len() {
+            assert_eq!(ServerInfo::read(&body[..length]), None);
+        }
+        body.push(0);
+        assert_eq!(ServerInfo::read(&body), None);
+    }
 }

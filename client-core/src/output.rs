@@ -140,6 +140,30 @@ pub enum Output<'a> {
     },
 }
 
+/// Outputs that wait, oldest first. They are all taken before new ones come, mostly, so that a list
+/// from which taking begins at the front does as well as a ring, with less code.
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    list: Vec<Output<'static>>,
+    taken: usize,
+}
+
+impl Outputs {
+    pub(crate) fn push_back(&mut self, output: Output<'static>) {
+        self.list.push(output);
+    }
+
+    pub(crate) fn pop_front(&mut self) -> Option<Output<'static>> {
+        let Some(place) = self.list.get_mut(self.taken) else {
+            self.list.clear();
+            self.taken = 0;
+            return None;
+        };
+        self.taken += 1;
+        Some(core::mem::replace(place, Output::Close))
+    }
+}
+
 /// The state of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {

@@ -67,7 +67,8 @@ impl Timers {
 
     /// Takes a timer that is due, if there is one.
     pub(crate) fn take_due(&mut self, now: Millis) -> Option<Timer> {
-        let due = ALL.into_iter().find(|&timer| self.0[timer as usize].is_some_and(|at| at <= now));
+        let due =
+            ALL.iter().find(|&&timer| self.0[timer as usize].is_some_and(|at| at <= now)).copied();
         if let Some(timer) = due {
             self.clear(timer);
         }

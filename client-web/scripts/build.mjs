@@ -43,7 +43,7 @@ const glueFactory = {
             name: "glue",
             setup(inner) {
               inner.onResolve({ filter: /^glue$/ }, () => ({ path, sideEffects: false }));
-              const glue = { contents: readFileSync(path, "utf8") + load, loader: "js" };
+              const glue = { contents: used(readFileSync(path, "utf8")) + load, loader: "js" };
               inner.onLoad({ filter: /wasm\/tidekeep\.js$/ }, () => glue);
             },
           },
@@ -56,6 +56,13 @@ const glueFactory = {
     });
   },
 };
+
+/** The glue without the imports that the optimiser has found no use for. */
+function used(glue) {
+  const module = new WebAssembly.Module(readFileSync(path("wasm/tidekeep_bg.wasm")));
+  const names = new Set(WebAssembly.Module.imports(module).map(({ name }) => name));
+  return glue.replace(/^ {8}(\w+): function\([^]*?^ {8}\},\n/gm, (text, name) => (names.has(name) ? text : ""));
+}
 
 /** The module's bytes as base64 text. */
 const inlinedModule = {

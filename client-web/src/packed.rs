@@ -173,7 +173,7 @@ pub(crate) fn pack_welcome(out: &mut Vec<u8>, server: &ServerInfo) {
     let limits = &server.limits;
     let start = begin(out, what::WELCOME, 0);
     push_number(out, server.now_ms.saturating_sub(server.greeted_at.0));
-    for value in [
+    for value in &[
         server.version.into(),
         limits.key_bytes,
         limits.value_bytes,
@@ -182,9 +182,9 @@ pub(crate) fn pack_welcome(out: &mut Vec<u8>, server: &ServerInfo) {
         limits.scan_entries,
         limits.txn_operations,
     ] {
-        push_number(out, value.into());
+        push_number(out, (*value).into());
     }
-    for text in [&server.server_id[..], &server.store_id, server.software.as_bytes()] {
+    for text in &[&server.server_id[..], &server.store_id, server.software.as_bytes()] {
         push_bytes(out, text);
     }
     finish(out, start);
@@ -197,8 +197,8 @@ fn push_error(out: &mut Vec<u8>, error: &Error) {
         Outcome::Unknown => 2,
     };
     let code = error.code.number().into();
-    for value in [code, error.retryable.into(), outcome, error.retry_after_ms] {
-        push_number(out, value.into());
+    for value in &[code, error.retryable.into(), outcome, error.retry_after_ms] {
+        push_number(out, (*value).into());
     }
     push_bytes(out, error.message.as_bytes());
 }

@@ -6,8 +6,6 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plain::Reader;
-
 macro_rules! codes {
     ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $text:literal, $retryable:literal;)+) => {
         /// Why a request was refused or failed. Numbers are frozen; a client that meets an unknown
@@ -110,6 +108,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The outcome with this number, which is that of its variant.
+    pub fn from_number(number: u32) -> Option<Self> {
+        [Self::NotApplied, Self::Applied, Self::Unknown].get(number as usize).copied()
+    }
+
     /// The outcome's name, as it is shown to people and scripts.
     pub fn name(self) -> &'static str {
         match self {
@@ -133,26 +136,6 @@ pub struct ErrorBody<'a> {
     pub retry_after_ms: u32,
     /// One sentence for people. Programs look at the code.
     pub message: &'a str,
-}
-
-impl<'a> ErrorBody<'a> {
-    /// Reads the body, as [`crate::codec::decode`] does.
-    pub fn read(body: &'a [u8]) -> Option<Self> {
-        let mut from = Reader(body);
-        let error = Self {
-            code: from.small()?.try_into().ok()?,
-            retryable: from.flag()?,
-            outcome: match from.small()? {
-                0 => Outcome::NotApplied,
-                1 => Outcome::Applied,
-                2 => Outcome::Unknown,
-                _ => return None,
-            },
-            retry_after_ms: from.small()?,
-            message: from.text()?,
-        };
-        from.end(error)
-    }
 }
 
 /// A request that was turned down: nothing was done for it, or, with [`Code::OutcomeUnknown`],

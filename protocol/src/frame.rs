@@ -234,8 +234,15 @@ impl<'a> Extensions<'a> {
 
     /// The data of the session extension, if there is one.
     pub fn session(&self) -> Option<&'a [u8]> {
-        let (_, data) = self.iter().find(|(tag, _)| tag & !ext::REQUIRED == ext::SESSION)?;
-        Some(data)
+        // Without an iterator: the one search that a page makes.
+        let mut rest = self.0;
+        loop {
+            let (tag, data, tail) = split_extension(rest)?;
+            if tag & !ext::REQUIRED == ext::SESSION {
+                return Some(data);
+            }
+            rest = tail;
+        }
     }
 
     /// A tag that must be understood and is not, if there is one.

@@ -40,8 +40,8 @@ pub struct Hello<'a> {
 impl Hello<'_> {
     /// Appends the body, as [`crate::codec::encode`] does.
     pub fn write(&self, out: &mut Vec<u8>) {
-        for number in [self.version_min.into(), self.version_max.into(), self.features] {
-            plain::push_number(out, number);
+        for number in &[self.version_min.into(), self.version_max.into(), self.features] {
+            plain::push_number(out, *number);
         }
         plain::push_bytes(out, self.software.as_bytes());
     }
@@ -71,25 +71,6 @@ pub struct Welcome<'a> {
     /// Name and version of the server's software.
     #[serde(borrow)]
     pub software: &'a str,
-}
-
-impl<'a> Welcome<'a> {
-    /// Reads the body, as [`crate::codec::decode`] does.
-    pub fn read(body: &'a [u8]) -> Option<Self> {
-        let mut from = Reader(body);
-        let welcome = Self {
-            version: from.small()?.try_into().ok()?,
-            features: from.number()?,
-            limits: Limits::read(&mut from)?,
-            server_id: from.array()?,
-            store_id: from.array()?,
-            incarnation: from.number()?,
-            heartbeat_ms: from.small()?,
-            now_ms: from.number()?,
-            software: from.text()?,
-        };
-        from.end(welcome)
-    }
 }
 
 /// The server will close this connection ([`crate::frame::kind::GOING_AWAY`]): requests in flight

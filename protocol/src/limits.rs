@@ -64,7 +64,7 @@ impl Limits {
     pub const HANDSHAKE_FRAME_BYTES: u32 = 4096;
 
     /// Reads the limits within a welcome.
-    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
+    pub fn read(from: &mut Reader<'_>) -> Option<Self> {
         let mut numbers = [0; 10];
         for number in &mut numbers {
             *number = from.small()?;

@@ -145,7 +145,7 @@ impl Core {
             match timer {
                 Timer::Reconnect => self.open(),
                 Timer::Attempt => {
-                    let error = Error::new(Code::Network, "the server did not answer in time");
+                    let error = Error::fixed(Code::Network, "the server did not answer in time");
                     self.break_off(error);
                 }
                 Timer::Heartbeat => self.heartbeat_due(),
@@ -169,7 +169,7 @@ impl Core {
         if self.link.probe(self.now, None, &mut self.timers) {
             self.outbox.push(Control::Ping);
         } else {
-            let error = Error::new(Code::Network, "the server fell silent");
+            let error = Error::fixed(Code::Network, "the server fell silent");
             self.break_off(error);
         }
     }
@@ -192,7 +192,7 @@ impl Core {
         if self.closing && self.link.phase != Phase::Closed && self.calls.live() == 0 {
             self.finish();
         } else if self.link.phase == Phase::Leaving && self.calls.sent() == 0 {
-            self.break_off(Error::new(Code::Unavailable, "the server goes away"));
+            self.break_off(Error::fixed(Code::Unavailable, "the server goes away"));
         }
     }
 }

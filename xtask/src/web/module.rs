@@ -115,8 +115,10 @@ fn optimise(workspace: &Workspace, wasm_opt: &Path, module: &Path) {
     let mut command = Command::new(wasm_opt);
     // No feature flags: the module names the features it uses in a section of its own, which is
     // read first and stripped last. `--all-features` would produce what no engine loads.
-    // Inlining makes a module shorter as it is and longer once compressed.
-    command.arg(module).args(["-Oz", "-ocimfs=10", "--strip-target-features", "-o"]).arg(&smaller);
+    // Inlining makes a module shorter as it is and longer once compressed. The lowest kilobyte is the
+    // end of the stack, where no value's address is.
+    command.arg(module).args(["-Oz", "-ocimfs=10", "--converge", "--low-memory-unused"]);
+    command.args(["--strip-target-features", "-o"]).arg(&smaller);
     let log = workspace.scratch("log/wasm-opt.log");
     let done = process::quiet(&mut command, &log, OPTIMISE_LIMIT)
         .and_then(|()| fs::rename(&smaller, module).context("cannot replace the module"));
