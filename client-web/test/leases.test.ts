@@ -55,6 +55,24 @@ test("any lease is ended by its number, and its holder is told", async () => {
   await holder.close();
 });
 
+test("a lease of a store of several groups has keys in any of them", async () => {
+  const node = await ServerProcess.start(undefined, "--node-listen", "127.0.0.1:0", "cluster", "init", "--groups", "6");
+  const member = connect(node.url, options);
+  try {
+    // Writes of other groups, so that a group's revision is no lease's number.
+    await Promise.all(Array.from({ length: 20 }, (_, key) => member.put(`${at}${key}`, "")));
+    const lease = await member.lease(10_000);
+    await Promise.all(Array.from({ length: 20 }, (_, key) => member.put(`${at}${key}`, "", { lease: lease.id })));
+    const [listed] = await member.leases();
+    assert.deepEqual([listed?.lease, listed?.keys], [lease.id, 20]);
+    await lease.revoke();
+    assert.equal(await member.count({}), 0);
+  } finally {
+    await member.close();
+    await node.stop();
+  }
+});
+
 test("keys go with their lease, together, and it is kept alive until then", async () => {
   const lease = await client.lease(1500);
   await client.put(`${at}a`, "1", { lease: lease.id });

@@ -96,11 +96,11 @@ export function status(reply: Reader): ServerStatus {
   };
 }
 
-/** The lease, which is the revision that granted it. What else such replies say is known, or in
- * the terms of the server's clock. */
+/** The lease. What else such replies say is known, or in the terms of the server's clock. */
 export function granted(reply: Reader): number {
+  reply.number();
   const lease = reply.number();
-  skipped(3)(reply);
+  skipped(2)(reply);
   return lease;
 }
 
