@@ -1,7 +1,7 @@
 // Files in and out of the store, and prefixes away: in bounded steps that can be stopped between any two,
 // each with a word on how far it is. Knows the package's public surface and no element.
 
-import type { Client, Range } from "tidekeep";
+import type { Client, Entry, Range } from "tidekeep";
 
 import { BATCH_WRITES, Batches, conditionOf, RECORDS_MAX, Survey } from "./model/importing.js";
 import type { Verdict, Wanted } from "./model/importing.js";
@@ -17,6 +17,8 @@ const EXPORT_PAGE = 1000;
 const PIECE_PAGES = 20;
 const LOOK_KEYS = 256;
 const DELETE_STEP = 1000;
+/** Transactions of an import that are on their way at once. */
+const WRITES_UNDER_WAY = 4;
 
 /** A line of a file: a record, or why it is none. `end` is how many bytes of the file end with it. */
 type Read = { number: number; end: number; record?: ImportRecord; why?: string };
@@ -49,15 +51,18 @@ export async function exportLines(client: Client, range: Range, signal: AbortSig
 export async function dryRun(client: Client, file: Blob, signal: AbortSignal, tell: Tell): Promise<Survey> {
   const survey = new Survey();
   let batch: Read[] = [];
+  let before = Promise.resolve();
+  /** Asks for a batch while the one before is on its way; they are judged in order. */
   const look = async () => {
-    const entries = await Promise.all(batch.map(({ record }) => record && client.get(record.key)));
-    const now = client.serverTime();
-    batch.forEach(({ number, record, why }, at) => {
-      if (record) survey.add(number, record, entries[at], now);
-      else survey.problem(number, why ?? "");
-    });
-    tell(batch.at(-1)?.end ?? 0, file.size);
+    const lines = batch;
+    const asked = Promise.all(lines.map(({ record }) => record && client.get(record.key)));
     batch = [];
+    const judged = before.then(async () => judge(survey, lines, await asked, client.serverTime()));
+    // Who waits for the last one hears of a failure of any.
+    judged.catch(() => {});
+    await before;
+    tell(lines.at(-1)?.end ?? 0, file.size);
+    before = judged;
   };
   for await (const line of readLines(file, signal)) {
     batch.push(line);
@@ -67,6 +72,7 @@ export async function dryRun(client: Client, file: Blob, signal: AbortSignal, te
     }
   }
   await look();
+  await before;
   return survey;
 }
 
@@ -93,20 +99,55 @@ export async function applyImport(
 ): Promise<void> {
   const parts = client.server?.limits.txnOperations ?? 2 * BATCH_WRITES;
   const batches = new Batches(Math.max(1, Math.min(BATCH_WRITES, Math.floor(parts / 2))));
+  const writes = new UnderWay();
   let place = 0;
-  for await (const { number, end, record } of readLines(file, signal)) {
-    if (!record) continue;
-    const verdict = survey.verdict(place);
-    const seen = survey.seen(place++);
-    if (verdict === undefined || !chosen.has(verdict)) continue;
-    const full = batches.add({ line: number, record, seen });
-    if (!full) continue;
-    await write(client, full, done);
-    tell(end, file.size);
-    signal.throwIfAborted();
+  try {
+    for await (const { number, end, record } of readLines(file, signal)) {
+      if (!record) continue;
+      const verdict = survey.verdict(place);
+      const seen = survey.seen(place++);
+      if (verdict === undefined || !chosen.has(verdict)) continue;
+      const full = batches.add({ line: number, record, seen });
+      if (!full) continue;
+      await writes.begin(() => write(client, full, done));
+      tell(end, file.size);
+      signal.throwIfAborted();
+    }
+    await writes.begin(() => write(client, batches.take(), done));
+  } finally {
+    // What is on its way is counted, however this ends.
+    await writes.end();
   }
-  await write(client, batches.take(), done);
   tell(file.size, file.size);
+}
+
+/** Work of which so much is under way at once. */
+class UnderWay {
+  readonly #under = new Set<Promise<void>>();
+  #failed: { error: unknown } | undefined;
+
+  /** Begins one when there is room; throws what an earlier one failed with. */
+  async begin(work: () => Promise<void>): Promise<void> {
+    if (this.#under.size >= WRITES_UNDER_WAY) await Promise.race(this.#under);
+    if (this.#failed) throw this.#failed.error;
+    const under: Promise<void> = work()
+      .catch((error: unknown) => void (this.#failed ??= { error }))
+      .finally(() => this.#under.delete(under));
+    this.#under.add(under);
+  }
+
+  /** Waits for all; throws what one failed with. */
+  async end(): Promise<void> {
+    await Promise.all(this.#under);
+    if (this.#failed) throw this.#failed.error;
+  }
+}
+
+function judge(survey: Survey, lines: readonly Read[], entries: readonly (Entry | undefined)[], now: number): void {
+  lines.forEach(({ number, record, why }, at) => {
+    if (record) survey.add(number, record, entries[at], now);
+    else survey.problem(number, why ?? "");
+  });
 }
 
 /** Removes what begins with a prefix, a bounded step after the other; gives how many keys went. */

@@ -76,7 +76,7 @@ describe("beside the keys", () => {
     const { page, complaints } = await open("metrics");
     const plot = page.locator('[data-plot="operations"]');
     // A line needs two points, which need three looks.
-    await page.waitForSelector('[data-plot="operations"] .s0[d*="L"]', { state: "attached" });
+    await page.waitForSelector('[data-plot="operations"] .plot-field .s0[d*="L"]', { state: "attached" });
     await client.put("name", "x");
     await page.locator(".headline div", { hasText: "Keys" }).getByText("1", { exact: true }).first().waitFor();
     const slider = page.getByRole("slider", { name: /^Operations/ });
@@ -90,9 +90,23 @@ describe("beside the keys", () => {
     assert.deepEqual(complaints, []);
   });
 
+  test("a restart of the server is a gap in the plots, and they go on", async () => {
+    const { page, complaints } = await open("metrics", { allow: /WebSocket|ERR_CONNECTION|Failed to load/ });
+    const line = page.locator('[data-plot="trip"] .plot-field .s0');
+    const strokes = async () => ((await line.getAttribute("d")).match(/M/g) ?? []).length;
+    await page.waitForSelector('[data-plot="trip"] .plot-field .s0[d*="L"]', { state: "attached" });
+    const before = await strokes();
+    await server.kill();
+    await page.locator('#connection:not([data-state="ready"])').waitFor();
+    await server.start();
+    const deadline = Date.now() + 20_000;
+    while ((await strokes()) <= before) assert.ok(Date.now() < deadline, "no line goes on behind the gap");
+    assert.deepEqual(complaints, []);
+  });
+
   test("a hidden page does not ask for figures", async () => {
     const { page } = await open("metrics");
-    await page.waitForSelector('[data-plot="trip"] .s0[d*="M"]', { state: "attached" });
+    await page.waitForSelector('[data-plot="trip"] .plot-field .s0[d*="M"]', { state: "attached" });
     const asked = [];
     page.on("request", (request) => asked.push(new URL(request.url()).pathname));
     await page.evaluate(() => {
