@@ -332,10 +332,16 @@ impl Calls {
     /// that settled before, leave their ids behind.
     fn bound_queue(&mut self) {
         if self.queue.len() > 2 * self.queued + 64 {
-            self.queue.drain(..self.head);
+            let mut kept = 0;
+            for place in self.head..self.queue.len() {
+                let id = self.queue[place];
+                if self.slots[index(id)].waits(id) {
+                    self.queue[kept] = id;
+                    kept += 1;
+                }
+            }
+            self.queue.truncate(kept);
             self.head = 0;
-            let slots = &self.slots;
-            self.queue.retain(|&id| slots[index(id)].waits(id));
         }
     }
 }

@@ -375,7 +375,7 @@ impl Core {
                 let watch = WatchId(self.watches.id(slot));
                 self.watches.remove(slot, &mut self.joining);
                 self.outbox.push(Control::Cancel(wire));
-                let error = Error::new(Code::TooLarge, "the range does not fit into the cache");
+                let error = Error::fixed(Code::TooLarge, "the range does not fit into the cache");
                 return Some(Found::Owned(Output::WatchFailed { watch, error }));
             }
         }

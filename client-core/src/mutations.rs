@@ -323,7 +323,7 @@ impl Mutation {
     pub(crate) fn sum_with(&self, before: Option<&[u8]>) -> Option<i64> {
         let by = Request::read(self.kind, &self.body)?.by?;
         let number = match before {
-            Some(before) => core::str::from_utf8(Stored::read(before)?.value).ok()?.parse().ok()?,
+            Some(before) => number_of(Stored::read(before)?.value)?,
             None => 0,
         };
         by.checked_add(number)
@@ -339,10 +339,12 @@ impl Mutation {
         let request = Request::read(self.kind, &self.body);
         let Some((old, left)) = request.and_then(|it| it.condition) else { return };
         let end = self.body.len() - left;
-        let (mut was, mut new) = (Vec::new(), Vec::new());
+        let mut was = Vec::new();
         push_number(&mut was, old);
-        push_number(&mut new, revision);
-        self.body.splice(end - was.len()..end, new);
+        let mut body = self.body[..end - was.len()].to_vec();
+        push_number(&mut body, revision);
+        body.extend_from_slice(&self.body[end..]);
+        self.body = body;
     }
 }
 
@@ -420,6 +422,25 @@ impl<'a> Stored<'a> {
     }
 }
 
+/// The number that decimal text stands for, as `str::parse` reads it, in less code.
+fn number_of(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
+    };
+    let mut number: u64 = 0;
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 || number > (u64::MAX - 9) / 10 {
+            return None;
+        }
+        number = number * 10 + u64::from(digit);
+    }
+    let most = i64::MAX.unsigned_abs() + u64::from(negative);
+    let number = (!digits.is_empty() && number <= most).then_some(number as i64)?;
+    Some(if negative { number.wrapping_neg() } else { number })
+}
+
 /// A number as the server writes it; formatting would take more code.
 fn decimal(number: i64) -> Vec<u8> {
     let (mut digits, mut left) = (Vec::new(), number.unsigned_abs());
@@ -444,4 +465,29 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 fn push_head(out: &mut Vec<u8>, id: u64, row_bytes: usize) {
     out.extend_from_slice(&id.to_le_bytes());
     out.extend_from_slice(&(row_bytes as u32).to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_the_library_reads_them() {
+        let texts = ["", "-", "+", "0", "-0", "+7", "007", "12a", " 1", "1 ", "--1", "é"];
+        let edges = [i64::MAX, i64::MIN, 1, -1].map(|number| number.to_string());
+        let beyond = [
+            "9223372036854775808",
+            "-9223372036854775809",
+            "18446744073709551616",
+            "99999999999999999999",
+        ];
+        for text in texts.iter().copied().chain(edges.iter().map(|it| &**it)).chain(beyond) {
+            assert_eq!(number_of(text.as_bytes()), text.parse().ok(), "{text:?}");
+        }
+        for number in [0, 10, -305, i64::MAX, i64::MIN] {
+            assert_eq!(number_of(&decimal(number)), Some(number));
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! sent again from a new one. A session outlives connections; the rules of sending again are in
 //! [`crate::replay`].
 
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use tidekeep_protocol::session::{Number, SessionId};
 
@@ -18,8 +18,11 @@ pub(crate) struct Session {
     known: Option<(SessionId, u64)>,
     /// The last sequence that was given to a write.
     last: u64,
-    /// Sequences from the oldest that has not settled up to `last`, ascending, and whether each has.
-    given: VecDeque<(u64, bool)>,
+    /// Sequences up to `last`, ascending, and whether each has settled; those before `oldest` have.
+    /// A list that is cut now and then does as well as a ring, with less code.
+    given: Vec<(u64, bool)>,
+    /// The place of the oldest that has not settled.
+    oldest: usize,
 }
 
 impl Session {
@@ -33,6 +36,7 @@ impl Session {
         self.known = given;
         self.last = 0;
         self.given.clear();
+        self.oldest = 0;
     }
 
     /// Goes on with a session of an earlier process, with numbers behind `last`.
@@ -52,11 +56,11 @@ impl Session {
         if self.known.is_none() {
             return Some(0);
         }
-        if self.given.len() >= WINDOW {
+        if self.given.len() - self.oldest >= WINDOW {
             return None;
         }
         self.last += 1;
-        self.given.push_back((self.last, false));
+        self.given.push((self.last, false));
         Some(self.last)
     }
 
@@ -67,23 +71,26 @@ impl Session {
 
     /// The write with this sequence waits for nothing any more.
     pub(crate) fn settle(&mut self, sequence: u64) {
-        if let Ok(place) = self.given.binary_search_by_key(&sequence, |&(sequence, _)| sequence) {
-            self.given[place].1 = true;
+        let place = self.given.partition_point(|&(given, _)| given < sequence);
+        if let Some((_, settled)) = self.given.get_mut(place).filter(|(it, _)| *it == sequence) {
+            *settled = true;
         }
-        while self.given.front().is_some_and(|&(_, settled)| settled) {
-            self.given.pop_front();
+        while self.given.get(self.oldest).is_some_and(|&(_, settled)| settled) {
+            self.oldest += 1;
+        }
+        if self.oldest > self.given.len() / 2 {
+            self.given.drain(..self.oldest);
+            self.oldest = 0;
         }
     }
 
     fn oldest(&self) -> u64 {
-        self.given.front().map_or(self.last + 1, |&(sequence, _)| sequence)
+        self.given.get(self.oldest).map_or(self.last + 1, |&(sequence, _)| sequence)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
-
     use super::*;
 
     fn session() -> Session {

@@ -37,9 +37,12 @@ impl Core {
         self.advance_to(now);
         let mut queue = Mutations { durable: true, ..Mutations::default() };
         if self.link.phase != Phase::Idle || self.queue.durable || !self.queue.list.is_empty() {
-            return Err(Error::new(Code::InvalidInput, "the queue is opened before anything else"));
+            return Err(Error::fixed(
+                Code::InvalidInput,
+                "the queue is opened before anything else",
+            ));
         }
-        let unread = || Error::new(Code::Unsupported, "the stored rows are of no known version");
+        let unread = || Error::fixed(Code::Unsupported, "the stored rows are of no known version");
         queue.read(rows).ok_or_else(unread)?;
         queue.epoch_ms = epoch_ms.saturating_sub(self.now.0);
         queue.stirred = true;
@@ -79,7 +82,7 @@ impl Core {
                 }
             }
         }
-        let not_taken = || Error::new(Code::InvalidInput, "this cannot be queued");
+        let not_taken = || Error::fixed(Code::InvalidInput, "this cannot be queued");
         let result = Err(refused.unwrap_or_else(not_taken));
         let mutation = MutationId(id);
         self.outputs.push_back(Output::Settled { mutation, kind, key, result });
@@ -99,7 +102,7 @@ impl Core {
             return false;
         }
         let outcome = if doubtful { Outcome::Unknown } else { Outcome::NotApplied };
-        let error = Error::new(Code::Cancelled, "the caller took it back").with_outcome(outcome);
+        let error = Error::fixed(Code::Cancelled, "the caller took it back").with_outcome(outcome);
         self.settle_mutation(at, Err(error), None);
         true
     }
@@ -120,16 +123,16 @@ impl Core {
             return Err(closed());
         }
         if self.queue.broken {
-            return Err(Error::new(Code::Storage, "the queue cannot be stored"));
+            return Err(Error::fixed(Code::Storage, "the queue cannot be stored"));
         }
         if self.queue.held {
-            return Err(Error::new(Code::Unavailable, "the queue belongs to another store"));
+            return Err(Error::fixed(Code::Unavailable, "the queue belongs to another store"));
         }
         let info = self.queue.info();
         let full = info.waiting >= self.config.mutations
             || info.bytes.saturating_add(bytes) > self.config.mutation_bytes;
         if full {
-            return Err(Error::new(Code::ResourceExhausted, "the queue is full"));
+            return Err(Error::fixed(Code::ResourceExhausted, "the queue is full"));
         }
         let limits = self.link.limits();
         if limits.is_some_and(|it| bytes > it.frame_bytes as usize) {
@@ -237,7 +240,7 @@ impl Core {
     pub(crate) fn mutation_answered(&mut self, call: u32, body: Vec<u8>) {
         let Some(at) = self.queue.of_call(call) else { return };
         let Some((revision, status, entry)) = read_reply(self.queue.list[at].kind, &body) else {
-            let error = Error::new(Code::Protocol, "the reply to a mutation is malformed");
+            let error = Error::fixed(Code::Protocol, "the reply to a mutation is malformed");
             return self.settle_mutation(at, Err(error.with_outcome(Outcome::Unknown)), None);
         };
         let mut word = Word { revision, entry: None };

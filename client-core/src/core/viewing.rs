@@ -87,10 +87,12 @@ impl Core {
         let mut keys = Vec::new();
         if let Some((range, _, _)) = self.watches.view(slot) {
             let from = self.queue.from(range.start);
-            let held = |key: &[u8]| range.contains(key);
-            keys.extend(
-                self.queue.list[from..].iter().map(|it| it.key.clone()).take_while(|key| held(key)),
-            );
+            for mutation in &self.queue.list[from..] {
+                if !range.contains(&mutation.key) {
+                    break;
+                }
+                keys.push(mutation.key.clone());
+            }
         }
         for key in keys {
             if self.queue.noticed(&key, revision) {
