@@ -31,6 +31,7 @@ use crate::bench::plan::{Plan, Priority, Scale};
 use crate::bench::results::Results;
 use crate::bench::row::Row;
 use crate::bench::rows::every_row;
+use crate::bench::scene::Scene;
 use crate::process;
 use crate::workspace::Workspace;
 
@@ -92,8 +93,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<bool> {
         let (quick, spin) = (options.quick, !options.sleeping && !options.quick);
         let priority = if options.ahead { Priority::RealTime } else { Priority::Usual };
         let plan = Plan { workspace, scale, quick, priority, spin };
-        build(workspace)?;
-        peers::prepare(workspace, &plan)?;
+        // What is weighed needs neither servers nor peers.
+        if rows.iter().any(|row| !matches!(row.scene(), Scene::Sizes)) {
+            build(workspace)?;
+            peers::prepare(workspace, &plan)?;
+        }
         failures = plan.measure(&rows, &mut results)?;
     }
     print!("{}", page::table(&rows, &results));
