@@ -77,10 +77,12 @@ const inlinedModule = {
   },
 };
 
-/** Entries of the package: each is a file of its own, ts/NAME.ts. */
-const ENTRIES = ["index", "slim"];
+/** Entries of the package, each a file of its own, ts/NAME.ts: the client in two forms, and what not
+ * every page needs. */
+const ENTRIES = ["index", "slim", "tabs", "offline", "file", "observe", "react", "testing"];
 
 const settings = {
+  external: ["react", "node:*", "./observe.js"],
   outdir: path("dist"),
   bundle: true,
   minify,
@@ -108,8 +110,8 @@ copyFileSync(path("wasm/tidekeep_bg.wasm"), path("dist/tidekeep.wasm"));
 const types = path("scripts/tsconfig.types.json");
 const tsc = path("node_modules/typescript/bin/tsc");
 execFileSync(process.execPath, [tsc, "--project", types], { stdio: "inherit" });
-const open = new Set([...ENTRIES, "types", "errors"].map((name) => `${name}.d.ts`));
-for (const file of readdirSync(path("dist"))) {
+const open = new Set([...ENTRIES, "types", "live", "errors", "offline/rows"].map((name) => `${name}.d.ts`));
+for (const file of readdirSync(path("dist"), { recursive: true })) {
   if (file.endsWith(".d.ts") && !open.has(file)) rmSync(path(`dist/${file}`));
 }
 writeFileSync(

@@ -21,6 +21,7 @@ if (!existsSync(path("dist/index.js"))) {
 }
 const tsc = path("node_modules/typescript/bin/tsc");
 node(tsc);
+node(tsc, "--project", "tsconfig.node.json");
 node(tsc, "--project", "test");
 
 const wanted = process.argv.slice(2);

@@ -146,7 +146,14 @@ impl Driver {
             asked::KEEP => core.keep_lease(now, number, id.into(), since),
             asked::FORGET => core.forget_lease(now, number),
             asked::CLOSE => core.close(now),
-            asked::OPEN_QUEUE => return core.open_queue(now, number, &self.given).ok().map(|()| 1),
+            asked::OPEN_QUEUE => {
+                core.open_queue(now, number, &self.given).ok()?;
+                // What was left is sent without being asked for.
+                if core.queue_info().waiting > 0 {
+                    core.connect(now);
+                }
+                return Some(1);
+            }
             asked::ENQUEUE => {
                 let MutationId(id) = core.enqueue(now, id as u8, &self.given);
                 return Some(id);

@@ -1,14 +1,15 @@
 // The client as users hold it: one method an operation, each a request written and a reply read.
 
-import { Kind } from "./codec.js";
-import type { Reader, Writer } from "./codec.js";
+import { Kind, Reader, Writer } from "./codec.js";
+import type { Connection } from "./connection.js";
 import { Engine } from "./engine.js";
 import type { Parts } from "./engine.js";
 import { toBytes } from "./entry.js";
-import type { TidekeepError } from "./errors.js";
+import { TidekeepError } from "./errors.js";
 import { grant, held, isGone, revoke } from "./lease.js";
 import type { HeldLease } from "./lease.js";
 import { paged } from "./pages.js";
+import { OfflineQueue } from "./queue.js";
 import { bounds, successor } from "./range.js";
 import * as replies from "./replies.js";
 import * as requests from "./requests.js";
@@ -40,24 +41,31 @@ import type {
   Touched,
   TouchOptions,
   Txn,
+  View,
+  ViewOptions,
   Watch,
   WatchOptions,
   Written,
 } from "./types.js";
+import { LiveView } from "./view.js";
 import { QueuedWatch } from "./watch.js";
 
 /** How long a key outlives a holder that vanishes. */
 const SESSION_TTL_MS = 10_000;
 
 export class EngineClient implements Client {
-  readonly #engine: Engine;
+  readonly queue: OfflineQueue;
+  readonly #engine: Connection;
   readonly #sessionTtlMs: number;
   /** The lease of keys put with `session`, once one was. */
   #session: Promise<HeldLease> | undefined;
   #begun: HeldLease | undefined;
 
   constructor(parts: Parts) {
-    this.#engine = new Engine(parts);
+    const { tabs } = parts.options;
+    const kit = { parts, Engine, Reader, Writer, TidekeepError };
+    this.#engine = tabs ? tabs.share(kit) : new Engine(parts);
+    this.queue = new OfflineQueue(this.#engine);
     this.#sessionTtlMs = parts.options.sessionTtlMs ?? SESSION_TTL_MS;
   }
 
@@ -74,7 +82,7 @@ export class EngineClient implements Client {
   }
 
   on<K extends keyof ClientEvents>(event: K, listener: ClientEvents[K]): () => void {
-    return this.#engine.on(event, listener);
+    return this.#engine.on<keyof ClientEvents>(event, listener);
   }
 
   get(key: Bytes, options?: CallOptions): Promise<Entry | undefined> {
@@ -244,6 +252,10 @@ export class EngineClient implements Client {
 
   watch(range: Range, options: WatchOptions = {}): Watch {
     return new QueuedWatch(this.#engine, range, options);
+  }
+
+  view(range: Range, options: ViewOptions = {}): View {
+    return new LiveView(this.#engine, range, options);
   }
 
   txn(): Txn {

@@ -79,7 +79,12 @@ export class Writer {
 
   bytes(value: Bytes): this {
     const bytes = toBytes(value);
-    this.number(bytes.length).#reserve(bytes.length);
+    return this.number(bytes.length).raw(bytes);
+  }
+
+  /** Bytes that are encoded already. */
+  raw(bytes: Uint8Array): this {
+    this.#reserve(bytes.length);
     this.#bytes.set(bytes, this.#length);
     this.#length += bytes.length;
     return this;
@@ -194,6 +199,11 @@ export class Reader {
 
   bytes(): Uint8Array {
     return this.#take(this.number()).slice();
+  }
+
+  /** All that is left. */
+  rest(): Uint8Array {
+    return this.#take(this.#bytes.length - this.#at).slice();
   }
 
   text(): string {

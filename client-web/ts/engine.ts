@@ -5,13 +5,15 @@
 import instantiate from "tidekeep-glue";
 import type { Instance } from "tidekeep-glue";
 import { Reader, Writer } from "./codec.js";
+import type { Connection, ConnectionEvents, Kept } from "./connection.js";
 import { codeOf, TidekeepError } from "./errors.js";
 import type { Outcome } from "./errors.js";
+import type { Settlement } from "./queue.js";
 import type {
   CallOptions,
-  ClientEvents,
   ConnectionState,
   ConnectOptions,
+  OfflinePlace,
   ServerInfo,
   WebSocketConstructor,
 } from "./types.js";
@@ -27,6 +29,10 @@ const enum Ask {
   keep,
   forget,
   close,
+  openQueue,
+  enqueue,
+  discard,
+  view,
 }
 /** What a turn is about, as `happened` in src/driver.rs. */
 const enum Turn {
@@ -37,6 +43,14 @@ const enum Turn {
   closed,
   refused,
   message,
+  stored,
+  storeFailed,
+}
+/** What of the instance can be looked at, as `looked` in src/driver.rs. */
+const enum Look {
+  read,
+  save,
+  mutations,
 }
 /** What a record of a turn is about, as src/packed.rs draws it. */
 const enum About {
@@ -49,6 +63,12 @@ const enum About {
   welcome = 7,
   down = 8,
   lost = 9,
+  view = 10,
+  stored = 11,
+  settled = 12,
+  unsettled = 13,
+  store = 14,
+  queue = 15,
   open = 16,
   close = 17,
 }
@@ -62,6 +82,10 @@ const TIMEOUT_MS = 10_000;
 const QUEUE_MAX = 4096;
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 20_000;
+/** How long after a trap the module starts again by itself. */
+const RESTART_MS = 500;
+/** How long after a change a view is saved: most come in crowds. */
+const SAVE_MS = 2000;
 
 /**
  * Settles a call: with its reply, or with an error; if the instance was lost, with the second one
@@ -90,11 +114,13 @@ export interface Parts {
   options: ConnectOptions;
   module: Promise<WebAssembly.Module>;
   socket: Promise<WebSocketConstructor>;
+  /** Whether nobody else can have what is stored open any more. */
+  takeOver?: boolean;
 }
 
-type Listeners = { [K in keyof ClientEvents]?: Set<ClientEvents[K]> };
+type Listeners = { [K in keyof ConnectionEvents]?: Set<ConnectionEvents[K]> };
 
-export class Engine {
+export class Engine implements Connection {
   state: ConnectionState = "idle";
   server: ServerInfo | undefined;
   readonly #parts: Parts;
@@ -114,8 +140,17 @@ export class Engine {
   /** Added to the local clock that never goes back, gives the server's time. */
   #serverClock = Date.now() - performance.now();
   readonly #woke = () => {
-    if (globalThis.document?.visibilityState !== "hidden") this.#turn(Turn.woke);
+    if (globalThis.document?.visibilityState !== "hidden") this.woke();
+    else this.#saveViews();
   };
+  /** Where what outlives the page is kept, once it is open. */
+  #place: OfflinePlace | undefined;
+  /** What is being stored. */
+  #storing: Promise<unknown> | undefined;
+  /** Names of views that are saved, and which of them have changed. */
+  readonly #saved = new Map<number, { name: Uint8Array; changed: boolean }>();
+  #saving: ReturnType<typeof setTimeout> | undefined;
+  #begun = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -133,8 +168,8 @@ export class Engine {
     return performance.now() + this.#serverClock;
   }
 
-  on<K extends keyof ClientEvents>(event: K, listener: ClientEvents[K]): () => void {
-    const listeners: Set<ClientEvents[K]> = (this.#listeners[event] ??= new Set() as never);
+  on<K extends keyof ConnectionEvents>(event: K, listener: ConnectionEvents[K]): () => void {
+    const listeners: Set<ConnectionEvents[K]> = (this.#listeners[event] ??= new Set() as never);
     listeners.add(listener);
     return () => listeners.delete(listener);
   }
@@ -175,10 +210,22 @@ export class Engine {
     });
   }
 
-  /** Opens a watch, whose messages go to `sink`. */
-  async watch(write: (to: Writer) => Writer, sink: WatchSink): Promise<Subscription> {
+  async watch(
+    write: (to: Writer) => Writer,
+    sink: WatchSink,
+    kept?: Kept,
+  ): Promise<Subscription> {
     if (!this.#instance) await this.#load();
-    const id = this.#ask(Ask.watch, 0, write(new Writer()).take());
+    let body = write(new Writer()).take();
+    let id: number | undefined;
+    if (kept) {
+      // What is behind an await may meet another writer.
+      const name = body.slice();
+      const copy = kept.persist ? await this.#place?.load(name).catch(this.#report) : undefined;
+      body = new Writer().raw(name).raw(copy ?? new Uint8Array()).take();
+      id = this.#ask(Ask.view, 0, body, name.length);
+      if (id && kept.persist) this.#saved.set(id, { name, changed: false });
+    } else id = this.#ask(Ask.watch, 0, body);
     if (!id) throw failed();
     this.#watches.set(id, sink);
     const ask = (what: Ask) => {
@@ -188,6 +235,8 @@ export class Engine {
       pause: () => ask(Ask.pause),
       resume: () => ask(Ask.resume),
       end: () => {
+        this.#saveViews();
+        this.#saved.delete(id);
         ask(Ask.unwatch);
         if (this.#watches.get(id) === sink) this.#watches.delete(id);
       },
@@ -206,8 +255,38 @@ export class Engine {
     if (this.#leases.delete(lease)) this.#ask(Ask.forget, 0, undefined, lease);
   }
 
+  async enqueue(
+    kind: number,
+    write: (to: Writer) => Writer,
+    made: (id: number) => void,
+  ): Promise<void> {
+    if (!this.#instance) await this.#load();
+    const id = this.#ask(Ask.enqueue, kind, write(new Writer()).take());
+    if (!id) throw failed();
+    made(id);
+  }
+
+  async mutations(): Promise<Uint8Array> {
+    if (!this.#instance) await this.#load();
+    return this.#look(Look.mutations) ?? new Uint8Array();
+  }
+
+  async discard(mutation: number): Promise<boolean> {
+    if (!this.#instance) await this.#load();
+    return this.#ask(Ask.discard, 0, undefined, mutation) === 1;
+  }
+
+  tick(): void {
+    this.#turn(Turn.tick);
+  }
+
+  woke(): void {
+    this.#turn(Turn.woke);
+  }
+
   /** Lets what is under way settle, then ends the connection for good. */
   close(): Promise<void> {
+    this.#saveViews();
     const done = new Promise<void>((resolve) => {
       if (this.state === "closed") resolve();
       else this.on("state", (state) => state === "closed" && resolve());
@@ -229,7 +308,6 @@ export class Engine {
     try {
       this.#WebSocket = await socket;
       const instance = await instantiate(await module);
-      if (this.state === "closed") throw closed();
       const { queue, backoff } = options;
       instance.start(
         Math.random() * 2 ** 32,
@@ -237,7 +315,19 @@ export class Engine {
         backoff?.minMs ?? BACKOFF_MIN_MS,
         backoff?.maxMs ?? BACKOFF_MAX_MS,
       );
-      return (this.#instance = instance);
+      const rows = await this.#rows();
+      if (this.state === "closed") {
+        void this.#place?.close().catch(() => {});
+        throw closed();
+      }
+      this.#instance = instance;
+      if (rows && !this.#ask(Ask.openQueue, 0, rows, Date.now())) {
+        this.#report(new Error("what is stored is of another version"));
+        this.#place = undefined;
+      }
+      if (this.#begun) this.emit("anew");
+      this.#begun = true;
+      return instance;
     } catch (cause) {
       const message = `the client cannot start: ${String(cause)}`;
       const unsupported = new TidekeepError("unsupported", message, { cause });
@@ -245,6 +335,67 @@ export class Engine {
       this.#closed(error);
       throw error;
     }
+  }
+
+  /** What was stored; nothing when it cannot be had, and the queue is in memory. */
+  async #rows(): Promise<Uint8Array | undefined> {
+    const { offline } = this.#parts.options;
+    if (!offline) return undefined;
+    const place = JSON.stringify([offline.identity ?? "", this.#parts.urls[0]]);
+    try {
+      this.#place ??= await offline.storage.open(place, !!this.#parts.takeOver);
+      // What a lost instance gave to be stored counts.
+      await this.#storing;
+      return await this.#place.rows();
+    } catch (cause) {
+      this.#report(cause);
+      return undefined;
+    }
+  }
+
+  readonly #report = (cause: unknown): undefined => {
+    const message = `what should outlive the page cannot be kept: ${String(cause)}`;
+    this.emit("storage", new TidekeepError("storage", message, { cause }));
+  };
+
+  async #store(batch: Uint8Array): Promise<void> {
+    const instance = this.#instance;
+    let done = Turn.stored;
+    try {
+      this.#storing = this.#place?.store(batch);
+      await this.#storing;
+    } catch (cause) {
+      this.#report(cause);
+      done = Turn.storeFailed;
+    }
+    this.#storing = undefined;
+    if (instance === this.#instance) this.#turn(done);
+  }
+
+  /** Notes that a view has changed, to save it some time later. */
+  #changed(view: number): void {
+    const saved = this.#saved.get(view);
+    if (!saved) return;
+    saved.changed = true;
+    this.#saving ??= setTimeout(() => this.#saveViews(), SAVE_MS);
+  }
+
+  #saveViews(): void {
+    clearTimeout(this.#saving);
+    this.#saving = undefined;
+    for (const [view, saved] of this.#saved) {
+      const copy = saved.changed && this.#look(Look.save, view);
+      saved.changed = false;
+      if (copy && copy.length) void this.#place?.save(saved.name, copy).catch(this.#report);
+    }
+  }
+
+  /** What the instance shows, copied. */
+  #look(what: Look, id = 0): Uint8Array | undefined {
+    return this.#run((instance) => {
+      const place = instance.look(what, id, 0) >>> 0;
+      return new Reader(new Uint8Array(instance.memory.buffer, place)).block().slice();
+    });
   }
 
   /** Asks for something, which goes out with all else that is asked for in this turn. */
@@ -292,6 +443,8 @@ export class Engine {
       this.#settleAll(failed(cause));
       this.emit("disconnect", failed(cause));
       this.#moveTo("idle");
+      // For the queue and views, which nobody calls.
+      setTimeout(() => void this.#load().catch(() => {}), RESTART_MS);
       return undefined;
     }
   }
@@ -328,6 +481,16 @@ export class Engine {
     if (about === About.reply) take(this.#calls, id)?.(record);
     else if (about === About.failed) take(this.#calls, id)?.(undefined, readError(record));
     else if (about === About.message) this.#watches.get(id)?.message(record);
+    else if (about === About.view) {
+      this.#changed(id);
+      this.#watches.get(id)?.message(record);
+    } else if (about === About.store) void this.#store(record.rest());
+    else if (about === About.stored) this.emit("stored", record.number());
+    else if (about === About.settled) this.emit("settled", { ...readMutation(record), reply: record.rest() });
+    else if (about === About.unsettled) {
+      const [end, error] = [readMutation(record), readError(record)];
+      this.emit("settled", { ...end, error });
+    } else if (about === About.queue) this.#queue(record);
     else if (about === About.reset) this.#watches.get(id)?.reset();
     else if (about === About.ended) take(this.#watches, id)?.ended(readError(record));
     else if (about === About.state) this.#moveTo(STATES[id]!);
@@ -338,11 +501,18 @@ export class Engine {
     else if (about === About.close) this.#detach();
   }
 
+  #queue(record: Reader): void {
+    const [waiting, bytes, flags] = [record.number(), record.number(), record.number()];
+    const durable = !!this.#place;
+    this.emit("queue", { waiting, bytes, held: !!(flags & 1), failing: !!(flags & 2), durable });
+  }
+
   #settleAll(error: TidekeepError): void {
     const [calls, watches, leases] = [this.#calls, this.#watches, this.#leases];
     this.#calls = new Map();
     this.#watches = new Map();
     this.#leases = new Map();
+    this.#saved.clear();
     const { code, message, retryable, cause } = error;
     const doubtful = new TidekeepError(code, message, { retryable, cause, outcome: "unknown" });
     for (const settle of calls.values()) settle(undefined, error, doubtful);
@@ -378,13 +548,18 @@ export class Engine {
     if (state !== "closed") return;
     clearTimeout(this.#timer);
     this.#instance = undefined;
+    // After what is being stored: the next client reads it.
+    void Promise.resolve(this.#storing).finally(() => this.#place?.close()).catch(() => {});
     globalThis.removeEventListener?.("online", this.#woke);
     globalThis.document?.removeEventListener("visibilitychange", this.#woke);
     this.#settleAll(error);
   }
 
   /** Listeners run later: what they throw or call must not meet the instance amid its turn. */
-  emit<K extends keyof ClientEvents>(event: K, ...args: Parameters<ClientEvents[K]>): void {
+  emit<K extends keyof ConnectionEvents>(
+    event: K,
+    ...args: Parameters<ConnectionEvents[K]>
+  ): void {
     for (const listener of this.#listeners[event] ?? []) {
       queueMicrotask(() => (listener as (...args: unknown[]) => void)(...args));
     }
@@ -396,6 +571,11 @@ function take<T>(map: Map<number, T>, id: number): T | undefined {
   const held = map.get(id);
   map.delete(id);
   return held;
+}
+
+/** What begins every record of a mutation's end. */
+function readMutation(record: Reader): Settlement {
+  return { id: record.number(), kind: record.byte(), key: record.bytes() };
 }
 
 /** An error as src/packed.rs draws it. */

@@ -3,7 +3,7 @@
 
 import { Kind } from "./codec.js";
 import type { Writer } from "./codec.js";
-import type { Engine } from "./engine.js";
+import type { Connection } from "./connection.js";
 import { TidekeepError } from "./errors.js";
 import * as replies from "./replies.js";
 import type { CallOptions, Lease, Lock } from "./types.js";
@@ -15,7 +15,7 @@ export interface HeldLease extends Lease {
 }
 
 /** Grants a lease and begins to keep it alive. */
-export async function grant(engine: Engine, ttlMs: number, options?: CallOptions): Promise<HeldLease> {
+export async function grant(engine: Connection, ttlMs: number, options?: CallOptions): Promise<HeldLease> {
   const sent = performance.now();
   const write = (to: Writer) => to.count(ttlMs, "ttlMs");
   const id = await engine.call(Kind.leaseGrant, write, replies.granted, options, true);
@@ -47,7 +47,7 @@ export async function grant(engine: Engine, ttlMs: number, options?: CallOptions
 }
 
 /** Ends a lease, whoever holds it; gives how many keys went with it. */
-export function revoke(engine: Engine, lease: number, options: CallOptions = {}): Promise<number> {
+export function revoke(engine: Connection, lease: number, options: CallOptions = {}): Promise<number> {
   const write = (to: Writer) => to.count(lease, "lease");
   return engine.call(Kind.leaseRevoke, write, replies.revoked, options, true);
 }

@@ -3,7 +3,7 @@
 import { invalid, Kind, malformed } from "./codec.js";
 import type { Reader, Writer } from "./codec.js";
 import { toBytes } from "./entry.js";
-import type { Engine } from "./engine.js";
+import type { Connection } from "./connection.js";
 import { bounds } from "./range.js";
 import * as replies from "./replies.js";
 import * as requests from "./requests.js";
@@ -52,12 +52,12 @@ const OPS: Operation[] = [
 ];
 
 export class TxnBuilder implements Txn {
-  readonly #engine: Engine;
+  readonly #engine: Connection;
   readonly #compares: [Bytes, ConditionOptions][] = [];
   readonly #then: TxnOp[] = [];
   readonly #else: TxnOp[] = [];
 
-  constructor(engine: Engine) {
+  constructor(engine: Connection) {
     this.#engine = engine;
   }
 

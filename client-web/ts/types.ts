@@ -1,7 +1,11 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // The public surface, written by hand: what a user of the package reads first. Nothing here runs.
 
+import type { Connection, Kit } from "./connection.js";
 import type { TidekeepError } from "./errors.js";
+import type { MutationQueue, OfflineOptions, View, ViewOptions } from "./live.js";
+
+export type * from "./live.js";
 
 /** Bytes as they are, or text that is sent as UTF-8. */
 export type Bytes = Uint8Array | string;
@@ -45,6 +49,12 @@ export interface WebSocketConstructor {
   new (url: string, protocols?: string): any;
 }
 
+/** How tabs share a connection: `tabs()` of the entry `tidekeep/tabs` makes one. */
+export interface TabSharing {
+  /** @internal */
+  share(kit: Kit): Connection;
+}
+
 /** How a client behaves; every part has a default. */
 export interface ConnectOptions {
   /**
@@ -56,6 +66,10 @@ export interface ConnectOptions {
   timeoutMs?: number;
   /** Closes the client when it fires. */
   signal?: AbortSignal;
+  /** Keeps the queue, and views with `persist`, over reloads and restarts. Default: in memory. */
+  offline?: OfflineOptions;
+  /** Shares one connection among all tabs: `tabs()` of the entry `tidekeep/tabs`. */
+  tabs?: TabSharing;
   /** How long keys put with `session` outlive a client that vanishes, in ms. Default 10,000. */
   sessionTtlMs?: number;
   /** Calls that wait for a connection or for their reply. */
@@ -454,6 +468,11 @@ export interface ClientEvents {
   disconnect: (error: TidekeepError) => void;
   /** The keys put with `session` are gone: the lease was lost. Put them again. */
   session: (error: TidekeepError) => void;
+  /**
+   * What should outlive the page cannot be kept: no room, a private window, or another client has it
+   * open. The queue goes on in memory if it could not be opened.
+   */
+  storage: (error: TidekeepError) => void;
 }
 
 /** A connection to a store, which mends itself. Any number of calls may be under way at once. */
@@ -487,6 +506,10 @@ export interface Client {
   children(prefix: Bytes, delimiter?: Bytes, options?: ChildrenOptions): Pages<Child>;
   /** Every change to a range from now on, in order; resumes by itself after a break. */
   watch(range: Range, options?: WatchOptions): Watch;
+  /** A range that is kept here, live, with what the queue has not sent yet. */
+  view(range: Range, options?: ViewOptions): View;
+  /** Writes that need no connection, and outlive the page with `ConnectOptions.offline`. */
+  readonly queue: MutationQueue;
   /** Makes a lease of 200 ms to 30 days and keeps it alive. */
   lease(ttlMs: number, options?: CallOptions): Promise<Lease>;
   /** The leases there are, oldest first. */

@@ -3,7 +3,8 @@
 // a slow reader costs bounded memory and still misses nothing.
 
 import type { Reader, Writer } from "./codec.js";
-import type { Engine, Subscription, WatchSink } from "./engine.js";
+import type { Connection } from "./connection.js";
+import type { Subscription, WatchSink } from "./engine.js";
 import type { TidekeepError } from "./errors.js";
 import { bounds } from "./range.js";
 import { watched } from "./replies.js";
@@ -34,7 +35,7 @@ export class QueuedWatch implements Watch, WatchSink {
   #cursor: Uint8Array | undefined;
   readonly #abort = () => this.close();
 
-  constructor(engine: Engine, range: Range, options: WatchOptions) {
+  constructor(engine: Connection, range: Range, options: WatchOptions) {
     const { cursor, signal, buffer } = options;
     const whole = bounds(range);
     this.#signal = signal;

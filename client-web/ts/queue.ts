@@ -1,0 +1,194 @@
+// The offline queue as pages hold it: mutations are handed to the core, which stores them, sends them
+// when it can and says what became of each, also of those that an earlier page has left.
+
+import { Kind, Reader } from "./codec.js";
+import type { Writer } from "./codec.js";
+import type { Connection } from "./connection.js";
+import { toBytes, toText } from "./entry.js";
+import { TidekeepError } from "./errors.js";
+import * as replies from "./replies.js";
+import * as requests from "./requests.js";
+import type {
+  Bytes,
+  Deleted,
+  DeleteOptions,
+  Incremented,
+  IncrementOptions,
+  Mutation,
+  MutationQueue,
+  PendingMutation,
+  QueueEvents,
+  QueueInfo,
+  PutOptions,
+  Written,
+} from "./types.js";
+
+/** What became of a mutation: the reply's body, or why there is none. */
+export interface Settlement {
+  id: number;
+  kind: number;
+  key: Uint8Array;
+  reply?: Uint8Array;
+  error?: TidekeepError;
+}
+
+const OPS = {
+  [Kind.put]: { op: "put", read: replies.written },
+  [Kind.delete]: { op: "delete", read: replies.deleted },
+  [Kind.increment]: { op: "increment", read: (reply: Reader) => replies.incremented(reply) },
+} as const;
+
+/** A mutation that was made here and has not settled. */
+interface Open {
+  stored: PromiseWithResolvers<void>;
+  settled: PromiseWithResolvers<unknown>;
+}
+
+/** A promise with the functions that settle it, as the platform has them since 2024. */
+interface PromiseWithResolvers<T> {
+  promise: Promise<T>;
+  resolve(value: T): void;
+  reject(error: unknown): void;
+}
+
+type Listeners = { [K in keyof QueueEvents]: Set<QueueEvents[K]> };
+
+export class OfflineQueue implements MutationQueue {
+  info: QueueInfo = { waiting: 0, bytes: 0, held: false, failing: false, durable: false };
+  readonly #connection: Connection;
+  readonly #open = new Map<number, Open>();
+  /** What is known of those that have not settled. */
+  readonly #pending = new Map<number, PendingMutation>();
+  readonly #listeners: Listeners = { change: new Set(), settled: new Set(), conflict: new Set() };
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    connection.on("queue", (info) => {
+      this.info = info;
+      this.#emit("change", info);
+    });
+    connection.on("stored", (id) => this.#open.get(id)?.stored.resolve());
+    connection.on("settled", (settlement) => this.#settled(settlement));
+    connection.on("anew", () => void this.#recover());
+  }
+
+  put(key: Bytes, value: Bytes, options: PutOptions = {}): Mutation<Written> {
+    const write = (to: Writer) => requests.put(to, toBytes(key), value, options);
+    return this.#add(Kind.put, key, write, toBytes(value));
+  }
+
+  delete(key: Bytes, options: DeleteOptions = {}): Mutation<Deleted> {
+    return this.#add(Kind.delete, key, (to) => requests.remove(to, toBytes(key), options));
+  }
+
+  increment(key: Bytes, by = 1, options: IncrementOptions = {}): Mutation<Incremented> {
+    return this.#add(Kind.increment, key, (to) => requests.increment(to, key, by, options));
+  }
+
+  async list(): Promise<PendingMutation[]> {
+    return readRows(await this.#connection.mutations());
+  }
+
+  discard(id: number): Promise<boolean> {
+    return this.#connection.discard(id);
+  }
+
+  on<K extends keyof QueueEvents>(event: K, listener: QueueEvents[K]): () => void {
+    this.#listeners[event].add(listener);
+    return () => this.#listeners[event].delete(listener);
+  }
+
+  #add<T>(
+    kind: keyof typeof OPS,
+    key: Bytes,
+    write: (to: Writer) => Writer,
+    value?: Uint8Array,
+  ): Mutation<T> {
+    const open: Open = { stored: promise(), settled: promise() };
+    const keyBytes = toBytes(key).slice();
+    const made = (id: number) => {
+      this.#open.set(id, open);
+      this.#pending.set(id, { id, op: OPS[kind].op, key: toText(keyBytes), keyBytes, value });
+    };
+    this.#connection.enqueue(kind, write, made).catch((error: unknown) => fail(open, error));
+    const { stored, settled } = open;
+    return { keyBytes, stored: stored.promise, settled: settled.promise as Promise<T> };
+  }
+
+  #settled({ id, kind, key, reply, error }: Settlement): void {
+    const open = this.#open.get(id);
+    const known = this.#pending.get(id);
+    this.#open.delete(id);
+    this.#pending.delete(id);
+    const { op, read } = OPS[kind as keyof typeof OPS];
+    let result: Written | Deleted | Incremented | undefined;
+    try {
+      if (error) throw error;
+      result = read(new Reader(reply!), key);
+      open?.stored.resolve();
+      open?.settled.resolve(result);
+    } catch (cause) {
+      error = cause as TidekeepError;
+      if (open) fail(open, error);
+    }
+    const mutation = known ?? { id, op, key: toText(key), keyBytes: key, value: undefined };
+    this.#emit("settled", { mutation, result, error, local: !!open });
+    if (error?.code === "conflict") this.#emit("conflict", { mutation, error, local: !!open });
+  }
+
+  /** After the core has begun again, here or in another tab: what of ours is no longer there? */
+  async #recover(): Promise<void> {
+    const before = [...this.#open];
+    const left = await this.list().catch(() => undefined);
+    if (!left) return;
+    for (const mutation of left) this.#pending.set(mutation.id, mutation);
+    const ids = new Set(left.map(({ id }) => id));
+    for (const [id, open] of before) {
+      if (ids.has(id)) {
+        open.stored.resolve();
+        continue;
+      }
+      if (!this.#open.delete(id)) continue;
+      this.#pending.delete(id);
+      const message = "the client began again without it: the mutation may have been applied";
+      fail(open, new TidekeepError("outcome-unknown", message, { outcome: "unknown" }));
+    }
+  }
+
+  #emit<K extends keyof QueueEvents>(event: K, ...args: Parameters<QueueEvents[K]>): void {
+    for (const listener of this.#listeners[event]) {
+      queueMicrotask(() => (listener as (...args: unknown[]) => void)(...args));
+    }
+  }
+}
+
+/** Reads the rows of mutations, as docs/design-client.md draws them. */
+function readRows(rows: Uint8Array): PendingMutation[] {
+  const all: PendingMutation[] = [];
+  const reader = new Reader(rows);
+  while (!reader.done) {
+    const id = reader.u32() + reader.u32() * 2 ** 32;
+    const row = new Reader(reader.block());
+    row.byte();
+    const { op } = OPS[row.byte() as keyof typeof OPS];
+    // Number and base, which are the core's.
+    for (let skipped = 0; skipped < 4; skipped++) row.u32();
+    const keyBytes = row.bytes();
+    const value = op === "put" ? row.bytes() : undefined;
+    all.push({ id, op, key: toText(keyBytes), keyBytes, value });
+  }
+  return all.sort((a, b) => a.id - b.id);
+}
+
+function fail({ stored, settled }: Open, error: unknown): void {
+  stored.reject(error);
+  settled.reject(error);
+}
+
+function promise<T>(): PromiseWithResolvers<T> {
+  let functions!: Pick<PromiseWithResolvers<T>, "resolve" | "reject">;
+  const promise = new Promise<T>((resolve, reject) => (functions = { resolve, reject }));
+  // What nobody waits for is told by the queue's events.
+  promise.catch(() => {});
+  return { promise, ...functions };
+}
