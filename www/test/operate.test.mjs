@@ -221,6 +221,40 @@ describe("beside the keys", () => {
     assert.deepEqual(complaints, []);
   });
 
+  test("what opens on demand has no fault that axe finds, at 320 px", async () => {
+    const lease = await client.lease(600_000);
+    await client.put("app/one", "1", { lease: lease.id });
+    const { page } = await open("metrics", { viewport: { width: 320, height: 800 } });
+    await page.evaluate(axe);
+    const check = async (what) => {
+      const { violations } = await page.evaluate(() => globalThis.axe.run());
+      assert.deepEqual(violations.map(({ id, nodes }) => `${what}: ${id}: ${nodes[0].html}`), []);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${what} at 320 px`);
+    };
+    await page.waitForSelector('[data-plot="trip"] .plot-field .s0[d*="M"]', { state: "attached" });
+    await page.getByRole("button", { name: "As tables" }).click();
+    await page.getByRole("table", { name: /^Memory/ }).waitFor();
+    await check("tables");
+    await page.evaluate(() => (location.hash = "#/transfer/app/"));
+    const lines = '{"key":"app/one","value":"2"}\n{"key":"app/two","value":"1"}\nnonsense\n';
+    await page.getByLabel("File of JSON lines").setInputFiles({ name: "a.jsonl", mimeType: "text/plain", buffer: Buffer.from(lines) });
+    await page.getByRole("button", { name: "Write 2 keys" }).waitFor();
+    await check("difference");
+    await page.getByRole("button", { name: "Count first" }).click();
+    await page.getByRole("button", { name: "Delete 1 key" }).click();
+    await page.getByRole("dialog").waitFor();
+    await check("question");
+    await page.keyboard.press("Escape");
+    await page.evaluate(() => (location.hash = "#/leases"));
+    await page.getByRole("button", { name: `Keys of lease ${lease.id}` }).click();
+    await page.getByRole("link", { name: "app/one" }).waitFor();
+    await page.keyboard.press("`");
+    await page.getByLabel("Command", { exact: true }).fill("put app/one 2 --if-absent");
+    await page.keyboard.press("Enter");
+    await page.locator("#drawer").getByText("hint:").waitFor();
+    await check("keys and drawer");
+  });
+
   for (const colorScheme of ["light", "dark"]) {
     test(`no view has a fault that axe finds, in the ${colorScheme} theme and at 320 px`, async () => {
       const lease = await client.lease(600_000);

@@ -88,7 +88,7 @@ export class ClusterView implements View {
       "div",
       {},
       h("ul", { class: "nodes", "aria-label": "Nodes" }, ...present(status).map((node) => this.#node(node, status))),
-      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Groups by node" }, this.#groups(status)),
+      h("div", { class: "map-scroll", tabindex: 0, role: "region", "aria-label": "Groups by node" }, this.#groups(status)),
       this.#legend(),
       steps.length > 0 && h("h3", {}, "Under way"),
       steps.length > 0 && h("ul", { class: "steps" }, ...steps.map((text) => h("li", {}, text))),

@@ -93,7 +93,7 @@ export class ImportPanel {
     name();
     const parts = h(
       "div",
-      { class: "diff" },
+      { class: "dry" },
       h(
         "table",
         { class: "verdicts" },

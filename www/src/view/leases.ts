@@ -123,7 +123,7 @@ export class LeasesView implements View {
     const keys = h(
       "button",
       { type: "button", id: `lease-keys-${id}`, "aria-expanded": String(open !== undefined), "aria-label": `Keys of lease ${id}`, click: () => this.#toggle(lease) },
-      open ? "Hide keys" : "Keys",
+      "Keys",
     );
     const revoke = h("button", { type: "button", id: `lease-revoke-${id}`, class: "danger", "aria-label": `Revoke lease ${id}`, click: () => void this.#revoke(lease) }, "Revoke");
     const row = h(

@@ -41,7 +41,7 @@ export class Plot {
   ) {
     this.#lines = spec.series.map((_, at) => svg("path", { class: `plot-line s${at}`, d: "" }));
     this.#values = spec.series.map(() => h("b", {}));
-    const grid = svg("path", { class: "grid", d: `M0 .5H${WIDTH}M0 ${HEIGHT / 2}H${WIDTH}M0 ${HEIGHT - 0.5}H${WIDTH}` });
+    const grid = svg("path", { class: "gridline", d: `M0 .5H${WIDTH}M0 ${HEIGHT / 2}H${WIDTH}M0 ${HEIGHT - 0.5}H${WIDTH}` });
     const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
     picture.append(grid, ...this.#lines, this.#cross);
     this.#field = h("div", {
