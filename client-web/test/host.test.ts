@@ -19,7 +19,11 @@ class FakeEngine {
   state = "ready";
   server = undefined;
   serverTime = () => 0;
-  on = () => () => {};
+  readonly listeners = new Map<string, (about: unknown) => void>();
+  on = (event: string, listener: (about: unknown) => void) => {
+    this.listeners.set(event, listener);
+    return () => {};
+  };
   close = () => Promise.resolve();
 
   watch(_: unknown, sink: WatchSink) {
@@ -42,7 +46,7 @@ function start() {
   const host = new Host(kit, engine as unknown as Connection);
   const said: ToTab[] = [];
   const guest = host.admit((words) => said.push(...words));
-  return { engine, guest, said };
+  return { engine, host, guest, said };
 }
 
 const turn = () => new Promise((done) => setImmediate(done));
@@ -86,4 +90,20 @@ test("a tab that is gone ends its watches, also one that is only being opened", 
   guest.gone();
   await turn();
   assert.deepEqual(engine.asked.sort(), ["end 0", "end 1"]);
+});
+
+test("a tab that joins is told how mutations ended, within bounds", async () => {
+  const { engine, host } = start();
+  const end = engine.listeners.get("settled")!;
+  const joined = async () => {
+    const said: ToTab[] = [];
+    host.admit((words) => said.push(...words));
+    await turn();
+    return said.filter(([what]) => what === "settled").map((word) => (word[1] as { id: number }).id);
+  };
+  const key = new Uint8Array(10);
+  for (let id = 1; id <= 1500; id++) end({ id, kind: 0x11, key, reply: new Uint8Array(2) });
+  assert.deepEqual(await joined(), Array.from({ length: 1000 }, (_, at) => 501 + at));
+  for (let id = 1501; id <= 1510; id++) end({ id, kind: 0x11, key, reply: new Uint8Array(300_000) });
+  assert.deepEqual(await joined(), [1508, 1509, 1510]);
 });

@@ -283,6 +283,43 @@ test("a second page that does not share works with a queue in memory, and is tol
   assert.equal((await outside.get("alone"))?.text(), "by the second");
 });
 
+test("what does not fit the disk is refused, rolled back and told, and the rest goes on", async () => {
+  const page = await context.newPage();
+  await page.goto(origin.url);
+  const devtools = await context.newCDPSession(page);
+  const quota = (quotaSize?: number) =>
+    devtools.send("Storage.overrideQuotaForOrigin", { origin: origin.url, quotaSize });
+  await quota(1 << 20);
+  await openPage("full", "{}", page);
+  await page.evaluate(`(async () => {
+    window.view = client.view({ prefix: "f/" });
+    await until(view, ({ freshness }) => freshness === "fresh");
+  })()`);
+  proxy.refuse();
+  const told = await page.evaluate(`(async () => {
+    // What cannot be made smaller: the browser compresses.
+    const noise = () => {
+      const bytes = new Uint8Array(900_000);
+      for (let at = 0; at < bytes.length; at += 65536) crypto.getRandomValues(bytes.subarray(at, at + 65536));
+      return bytes;
+    };
+    const small = client.queue.put("f/small", "fits");
+    await small.stored;
+    const made = [1, 2, 3, 4].map((n) => client.queue.put("f/" + n, noise()));
+    const codes = await Promise.all(made.map(({ stored }) => stored.then(() => "stored", (e) => e.code)));
+    return { codes: [...new Set(codes)], shown: shown(view), problem: problems[0] };
+  })()`);
+  const { codes, shown, problem } = told as { codes: string[]; shown: object; problem: string };
+  assert.deepEqual(codes, ["storage"]);
+  assert.deepEqual(shown, { "f/small": "fits*" }, "what was refused shows no more");
+  assert.match(problem, /Quota/);
+  await quota();
+  proxy.restore();
+  await page.evaluate(`client.queue.put("f/later", "fits again").settled`);
+  await page.evaluate(`until(view, ({ freshness, optimistic }) => freshness === "fresh" && !optimistic)`);
+  assert.deepEqual(await page.evaluate("shown(view)"), { "f/later": "fits again", "f/small": "fits" });
+});
+
 test("a trap amid it all: views begin again, and what was stored is applied once", async () => {
   const page = await openPage("trap");
   await outside.put("x/a", "1");

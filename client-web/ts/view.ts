@@ -16,7 +16,7 @@ const PRESENT = 1;
 const OPTIMISTIC = 2;
 /** The states of a patch by their number. */
 const STATES: Freshness[] = ["loading", "stale", "fresh"];
-/** How long after its module has failed a view begins again. */
+/** How long after what may pass has ended it a view begins again. */
 const AGAIN_MS = 1000;
 
 export class Snapshot implements ViewSnapshot {
@@ -180,8 +180,8 @@ export class LiveView implements View, WatchSink {
   ended(error: TidekeepError): void {
     this.#subscription = undefined;
     if (this.#ended) return;
-    if (error.code === "internal") {
-      // The module failed, and starts afresh.
+    if (error.retryable) {
+      // The module failed, or this tab was slow.
       this.reset();
       setTimeout(() => this.#begin(), AGAIN_MS);
       return;

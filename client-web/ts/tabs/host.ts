@@ -14,8 +14,10 @@ import type { PlainError, Standing, ToLeader, ToTab } from "./words.js";
 const PAUSE_BYTES = 1 << 20;
 const RESUME_BYTES = PAUSE_BYTES / 2;
 const END_BYTES = 64 << 20;
-/** Ends of mutations that are told to a tab which joins: they may be of its own. */
+/** Ends of mutations that are told to a tab which joins, for they may be of its own: so many, and so
+ * many bytes of replies. */
 const SETTLED_MAX = 1000;
+const SETTLED_BYTES = 1 << 20;
 
 export class Host {
   readonly engine: Connection;
@@ -23,7 +25,8 @@ export class Host {
   readonly #guests = new Set<Guest>();
   readonly #stop: (() => void)[];
   #queue: QueueInfo = { waiting: 0, bytes: 0, held: false, failing: false, durable: false };
-  readonly #settled: ToTab[] = [];
+  readonly #settled: { word: ToTab; bytes: number }[] = [];
+  #settledBytes = 0;
   #leaving = false;
 
   constructor(kit: Kit, engine: Connection) {
@@ -41,9 +44,13 @@ export class Host {
       }),
       engine.on("settled", ({ error, ...end }) => {
         const word: ToTab = ["settled", { ...end, error: error && plain(error) }];
-        this.#settled.push(word);
-        if (this.#settled.length > SETTLED_MAX) this.#settled.shift();
         this.#tell(word);
+        const bytes = end.key.length + (end.reply?.length ?? 0);
+        this.#settled.push({ word, bytes });
+        this.#settledBytes += bytes;
+        while (this.#settled.length > SETTLED_MAX || this.#settledBytes > SETTLED_BYTES) {
+          this.#settledBytes -= this.#settled.shift()!.bytes;
+        }
       }),
     ];
   }
@@ -53,7 +60,7 @@ export class Host {
     const guest = new Guest(this.#kit, this.engine, send, () => this.#guests.delete(guest));
     this.#guests.add(guest);
     guest.say(["hello", this.standing()]);
-    for (const word of this.#settled) guest.say(word);
+    for (const { word } of this.#settled) guest.say(word);
     return guest;
   }
 
