@@ -15,9 +15,9 @@ import type { Frame } from "./frame.js";
 import { svg } from "./svg.js";
 import type { View } from "./view.js";
 
-const SHOWN_MAX = 300;
+const SHOWN_MAX = 200;
 /** A fast feed is drawn so often at most: nobody reads faster. */
-const DRAW_MS = 200;
+const DRAW_MS = 250;
 const SAY_MS = 5000;
 const SPARK_HEIGHT = 20;
 
