@@ -73,7 +73,7 @@ test("the README's first example runs", () => {
     const source = example.replace("http://127.0.0.1:8080", server.url);
     const last = `if (event.type === "caught-up") process.exit(0);`;
     const ended = source.replace(/^for await .*$/m, (line) => `${line}\n  ${last}`);
-    assert.match(run(ended), /^Ada \d+\nthere is users\/ada$/);
+    assert.match(run(ended), /^\{"name":"Ada"\} \d+\nthere is users\/ada$/);
   } finally {
     rmSync(ws, { recursive: true });
   }
