@@ -10,6 +10,7 @@ import { Project, roundTrip, run } from "./installed.js";
 import { ServerProcess } from "./server.js";
 
 const FILES = [
+  ...["tabs", "offline", "file", "observe", "react", "testing"].map((name) => `dist/${name}.js`),
   ...["dist/index.js", "dist/index.d.ts", "dist/slim.js", "dist/slim.d.ts", "dist/workerd.js"],
   ...["dist/types.d.ts", "dist/errors.d.ts", "dist/tidekeep.wasm", "README.md"],
 ];
@@ -71,8 +72,15 @@ test("its types hold under strict settings, however they are resolved", () => {
     import { connect, TidekeepError } from "tidekeep";
     import type { Entry, WatchEvent } from "tidekeep";
     import { init } from "tidekeep/slim";
+    import { indexedDb } from "tidekeep/offline";
+    import { tabs } from "tidekeep/tabs";
     import address from "tidekeep/tidekeep.wasm";
     await init(address);
+    const kept = connect("/ws", { offline: { storage: indexedDb(), identity: "ada" }, tabs: tabs() });
+    const view = kept.view({ prefix: "a/" }, { persist: true });
+    for (const { key, optimistic } of view) console.log(key, optimistic, view.freshnessOf(key));
+    const { revision } = await kept.queue.put("a/b", "c", { ifAbsent: true }).settled;
+    console.log(revision.toFixed());
     const client = connect("ws://host/ws", { timeoutMs: 5 });
     const entry: Entry | undefined = await client.get(new Uint8Array([1]));
     const name: string | undefined = entry?.json<{ name: string }>().name;

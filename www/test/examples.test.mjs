@@ -64,3 +64,72 @@ describe("presence", () => {
     assert.deepEqual([...ada.complaints, ...bob.complaints], []);
   });
 });
+
+describe("todo-offline", () => {
+  let server;
+  before(async () => {
+    server = new Server("--www", folder("todo-offline"));
+    await server.start();
+  });
+  after(() => server.remove());
+  afterEach(async () => {
+    for (const context of browser.contexts()) await context.close();
+  });
+
+  const item = (page, nth) => page.getByLabel("Item", { exact: true }).nth(nth);
+  /** Waits until a page shows exactly these items. */
+  const shows = async (page, texts) => {
+    const deadline = Date.now() + 15_000;
+    for (;;) {
+      const shown = await page
+        .locator('#items input[type="text"]')
+        .evaluateAll((inputs) => inputs.map(({ value }) => value));
+      if (String(shown) === String(texts)) return;
+      assert.ok(Date.now() < deadline, `it shows ${shown}, not ${texts}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  const add = async (page, text) => {
+    await page.getByLabel("New item").fill(text);
+    await page.getByRole("button", { name: "Add" }).click();
+  };
+  const rename = async (page, nth, text) => {
+    await item(page, nth).fill(text);
+    await item(page, nth).press("Tab");
+  };
+
+  test("two tabs edit, one of them without a network and over a reload, and come together", async () => {
+    const context = await browser.newContext();
+    const ada = await visit(server, { path: "?me=ada", context });
+    const bob = await visit(server, { path: "?me=bob", context });
+    await add(ada.page, "milk");
+    await shows(bob.page, ["milk"]);
+
+    await bob.page.getByRole("button", { name: "Cut the network off" }).click();
+    await bob.page.locator("#state", { hasText: "offline" }).waitFor();
+    await rename(bob.page, 0, "oat milk");
+    await add(bob.page, "bread");
+    await shows(bob.page, ["oat milk", "bread"]);
+    await bob.page.getByText("2 edits wait, kept in this browser").waitFor();
+    await bob.page.reload();
+    await shows(bob.page, ["oat milk", "bread"]);
+    await bob.page.getByText("2 edits wait, kept in this browser").waitFor();
+
+    await rename(ada.page, 0, "goat milk");
+    await add(ada.page, "eggs");
+    await shows(ada.page, ["goat milk", "eggs"]);
+
+    await bob.page.getByRole("button", { name: "Join again" }).click();
+    await bob.page.getByText("Both of you changed it: “oat milk” here, “goat milk” there.").waitFor();
+    for (const { page } of [ada, bob]) await shows(page, ["goat milk", "bread", "eggs"]);
+    await bob.page.getByRole("button", { name: "Keep mine" }).click();
+    for (const { page } of [ada, bob]) await shows(page, ["oat milk", "bread", "eggs"]);
+
+    // Each edit was applied once: milk was put three times, the others once.
+    const client = server.client();
+    const entries = await client.scan({ prefix: "list/" }).toArray(10);
+    assert.deepEqual(entries.map(({ version }) => version), [3, 1, 1]);
+    await client.close();
+    assert.deepEqual([...ada.complaints, ...bob.complaints], []);
+  });
+});
