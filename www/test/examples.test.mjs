@@ -2,11 +2,14 @@
 // that it is served with.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { after, afterEach, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { Server, launch } from "./harness.mjs";
 
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const folder = (name) => fileURLToPath(new URL(`../../examples/${name}`, import.meta.url));
 
 let browser;
@@ -26,6 +29,25 @@ async function visit(server, { path = "", context } = {}) {
   });
   await page.goto(server.url + path);
   return { page, complaints };
+}
+
+/** What axe finds wrong with a page, in both themes and on a phone. */
+async function faults(page) {
+  const found = [];
+  await page.evaluate(axe);
+  for (const colorScheme of ["light", "dark"]) {
+    for (const width of [1280, 320]) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height: 700 });
+      const { violations } = await page.evaluate(() => globalThis.axe.run());
+      for (const { id, nodes } of violations) {
+        found.push(`${colorScheme} ${width}: ${id} ${nodes.map(({ html }) => html).join(" ")}`);
+      }
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      if (overflow > 0) found.push(`${width}: ${overflow} px wider than the window`);
+    }
+  }
+  return found;
 }
 
 describe("presence", () => {
@@ -59,6 +81,7 @@ describe("presence", () => {
     await ada.page.locator("#stage").press("ArrowRight");
     await bob.page.locator('.cursor[style*="left: 27%"]').waitFor();
 
+    assert.deepEqual(await faults(bob.page), []);
     await ada.page.goto("about:blank");
     await bob.page.getByRole("heading", { name: "1 here" }).waitFor({ timeout: 3_000 });
     assert.deepEqual([...ada.complaints, ...bob.complaints], []);
@@ -122,6 +145,7 @@ describe("todo-offline", () => {
     await bob.page.getByRole("button", { name: "Join again" }).click();
     await bob.page.getByText("Both of you changed it: “oat milk” here, “goat milk” there.").waitFor();
     for (const { page } of [ada, bob]) await shows(page, ["goat milk", "bread", "eggs"]);
+    assert.deepEqual(await faults(bob.page), []);
     await bob.page.getByRole("button", { name: "Keep mine" }).click();
     for (const { page } of [ada, bob]) await shows(page, ["oat milk", "bread", "eggs"]);
 
