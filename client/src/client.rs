@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidekeep_client_core::{CallOptions, ServerInfo, State, WatchRequest};
+use tidekeep_protocol::error::Code;
 use tidekeep_protocol::freshness::Freshness;
 use tidekeep_protocol::op::Operation;
 use tidekeep_protocol::range::KeyRange;
@@ -16,6 +17,7 @@ use crate::address::Address;
 use crate::call::{Answer, Call};
 use crate::driver::Driver;
 use crate::error::Error;
+use crate::offline::OfflineFile;
 use crate::options::{Options, ScanOptions, WatchOptions, millis};
 use crate::scan::Scan;
 use crate::shared::{Shared, closed};
@@ -69,15 +71,22 @@ impl Client {
     /// connection until their deadlines.
     ///
     /// # Errors
-    /// `invalid-input` for an address that is none.
+    /// `invalid-input` for an address that is none; `storage` for an offline file that cannot be used.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn lazy(url: &str, options: Options) -> Result<Self, Error> {
         let addresses = Address::parse_all(url)?;
         let message_bytes = options.config.reply_bytes.saturating_add(MESSAGE_SLACK_BYTES);
+        let place = options.offline.as_deref().map(OfflineFile::open).transpose();
+        let place = place.map_err(|error| {
+            Error::new(Code::Storage, format!("the offline file cannot be used: {error}"))
+        })?;
         let shared = Arc::new(Shared::new(options));
-        let driver = Driver::new(Arc::clone(&shared), addresses, message_bytes);
+        if let Some(place) = &place {
+            shared.open_queue(&place.rows())?;
+        }
+        let driver = Driver::new(Arc::clone(&shared), addresses, message_bytes, place);
         tokio::spawn(driver.run());
         Ok(Self { handle: Arc::new(Handle(shared)), options: CallOptions::default() })
     }
@@ -140,16 +149,22 @@ impl Client {
     }
 
     /// Closes the connection for every clone: watches end, calls in flight have
-    /// [`tidekeep_client_core::Config::close_ms`] to settle, new ones fail with `closed`.
+    /// [`tidekeep_client_core::Config::close_ms`] to settle, new ones fail with `closed`. Then the offline
+    /// file is free for another client.
     pub async fn close(&self) {
         self.handle.shared().close();
         let mut states = self.states();
         // An error means that the sender is gone, and with it everything there was to wait for.
-        let _closed = states.wait_for(|&state| state == State::Closed).await;
+        drop(states.wait_for(|&state| state == State::Closed).await);
+        self.handle.shared().released().await;
     }
 
     pub(crate) fn shared(&self) -> &Shared {
         self.handle.shared()
+    }
+
+    pub(crate) fn handle(&self) -> Arc<Handle> {
+        Arc::clone(&self.handle)
     }
 
     pub(crate) fn answer<O: Operation>(&self, request: &O) -> Answer {

@@ -4,14 +4,16 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tidekeep_client_core::Input;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::address::{Address, Way};
+use crate::offline::OfflineFile;
 use crate::shared::{Move, Shared, Turn};
 use crate::transport::{Outgoing, Transport};
 
@@ -37,6 +39,10 @@ pub(crate) struct Driver {
     message_bytes: usize,
     carrier: Carrier,
     out: Outgoing,
+    /// Where mutations are kept.
+    place: Option<Arc<Mutex<OfflineFile>>>,
+    /// A batch that is being stored.
+    storing: Option<JoinHandle<io::Result<()>>>,
 }
 
 /// A transport, and to which of the addresses.
@@ -56,14 +62,21 @@ enum Event {
     Opened(usize, Transport),
     Arrived,
     Written,
+    Stored(Result<(), String>),
     Ended(String),
 }
 
 impl Driver {
     /// `message_bytes` bounds the WebSocket messages that are taken.
-    pub(crate) fn new(shared: Arc<Shared>, addresses: Vec<Address>, message_bytes: usize) -> Self {
-        let out = Outgoing::default();
-        Self { shared, addresses, at: 0, message_bytes, carrier: Carrier::None, out }
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        addresses: Vec<Address>,
+        message_bytes: usize,
+        place: Option<OfflineFile>,
+    ) -> Self {
+        let (carrier, out) = (Carrier::None, Outgoing::default());
+        let place = place.map(|place| Arc::new(Mutex::new(place)));
+        Self { shared, addresses, at: 0, message_bytes, carrier, out, place, storing: None }
     }
 
     /// Runs until the client is closed.
@@ -79,7 +92,19 @@ impl Driver {
                 Some(Move::Drop) if !turn.over => self.leave(),
                 Some(Move::Drop) | None => {}
             }
+            if let (Some(batch), Some(place)) = (turn.store.take(), &self.place) {
+                let place = Arc::clone(place);
+                self.storing = Some(spawn_blocking(move || {
+                    place.lock().unwrap_or_else(PoisonError::into_inner).append(&batch)
+                }));
+            }
             if turn.over {
+                if let Some(storing) = self.storing.take() {
+                    // Nobody is left to be told; the next process finds what is there.
+                    let _done = storing.await;
+                }
+                self.place = None;
+                self.shared.release();
                 return self.say_goodbye().await;
             }
             turn = match self.next_event(sleep.as_mut(), turn.wait).await {
@@ -91,6 +116,8 @@ impl Driver {
                     self.turn(Some(Input::Opened))
                 }
                 Event::Arrived => self.take_arrived(),
+                Event::Stored(Ok(())) => self.turn(Some(Input::Stored)),
+                Event::Stored(Err(why)) => self.turn(Some(Input::StoreFailed(&why))),
                 Event::Ended(why) => {
                     self.leave();
                     self.turn(Some(Input::Closed(&why)))
@@ -112,10 +139,11 @@ impl Driver {
         if at < sleep.deadline() || sleep.is_elapsed() {
             sleep.as_mut().reset(at);
         }
-        let Self { shared, carrier, out, .. } = self;
+        let Self { shared, carrier, out, storing, .. } = self;
         tokio::select! {
             event = poll_fn(|cx| carrier.poll(cx, out)) => event,
             () = shared.woken() => Event::Woken,
+            stored = poll_fn(|cx| poll_stored(cx, storing)) => Event::Stored(stored),
             () = sleep => Event::Tick,
         }
     }
@@ -151,6 +179,21 @@ impl Driver {
     }
 }
 
+/// How a batch that is being stored came out.
+fn poll_stored(
+    cx: &mut Context<'_>,
+    storing: &mut Option<JoinHandle<io::Result<()>>>,
+) -> Poll<Result<(), String>> {
+    let Some(handle) = storing else { return Poll::Pending };
+    Pin::new(handle).poll(cx).map(|done| {
+        *storing = None;
+        match done {
+            Ok(stored) => stored.map_err(|error| error.to_string()),
+            Err(failed) => Err(failed.to_string()),
+        }
+    })
+}
+
 /// Opens a transport to the first of the servers that takes one, from the one at `first` on.
 async fn open(
     addresses: Vec<Address>,
@@ -176,6 +219,8 @@ async fn open(
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        self.place = None;
+        self.shared.release();
         self.shared.abandon();
     }
 }

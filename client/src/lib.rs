@@ -42,6 +42,8 @@
 //! | `verbs` | its operations, typed |
 //! | `backup` | the pieces of a backup |
 //! | `lease` | leases that are kept alive; locks and elections |
+//! | `queue`, `offline` | mutations, which show at once and outlive the process; their file |
+//! | `view` | ranges that are kept and read without asking |
 //! | `call`, `scan`, `watch`, `txn` | the futures, streams and builders that they return |
 //! | `shared`, `driver` | the core behind a lock; the one task that moves bytes |
 //! | `address`, `transport` | where the server is; TCP and WebSocket |
@@ -54,15 +56,18 @@ mod driver;
 mod entry;
 mod error;
 mod lease;
+mod offline;
 mod options;
+mod queue;
 mod scan;
 mod shared;
 mod transport;
 mod txn;
 mod verbs;
+mod view;
 mod watch;
 
-pub use tidekeep_client_core::{Config, Queue, Resync, ServerInfo, State};
+pub use tidekeep_client_core::{Config, Queue, QueueInfo, Resync, ServerInfo, State};
 pub use tidekeep_protocol as protocol;
 pub use tidekeep_protocol::condition::Expiry;
 pub use tidekeep_protocol::error::{Code, Outcome};
@@ -79,6 +84,8 @@ pub use crate::lease::{Lease, Lock};
 pub use crate::options::{
     Condition, DeleteOptions, Options, PutOptions, ScanOptions, WatchOptions,
 };
+pub use crate::queue::{Applied, Mutation, Settlement};
 pub use crate::scan::Scan;
 pub use crate::txn::{Txn, TxnDone, TxnResult, TxnStep};
+pub use crate::view::{View, ViewEntry, ViewState};
 pub use crate::watch::{Change, ChangeKind, Watch, WatchEvent};

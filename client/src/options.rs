@@ -1,6 +1,7 @@
 //! What connecting, writing, scanning and watching can be told. Every set of options has a default
 //! that is what most callers want.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,16 +18,30 @@ pub struct Options {
     /// watch is paused on the server and resumed, without a gap, once the reader has caught up.
     /// Content that is on its way is not interrupted: a watch with content may hold all of it.
     pub watch_bytes: usize,
+    /// Where mutations are kept until they have settled, so that a later process goes on with them: a
+    /// file for one identity at one server, used by one process at a time. None keeps them in memory.
+    pub offline: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let software = concat!("tidekeep-client/", env!("CARGO_PKG_VERSION")).into();
-        Self { config: Config { software, ..Config::default() }, watch_bytes: 4 << 20 }
+        Self {
+            config: Config { software, ..Config::default() },
+            watch_bytes: 4 << 20,
+            offline: None,
+        }
     }
 }
 
 impl Options {
+    /// The same options with a file for mutations.
+    #[must_use]
+    pub fn offline(mut self, file: impl Into<PathBuf>) -> Self {
+        self.offline = Some(file.into());
+        self
+    }
+
     /// The same options with this default deadline of calls.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {

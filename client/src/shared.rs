@@ -1,32 +1,44 @@
 //! The core behind a lock, with those who wait for its outputs. Handles put calls in, the driver
 //! moves bytes; both let go of the lock before they wait for anything.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tidekeep_client_core::{
-    CallId, CallOptions, Core, Input, Millis, Output, State, WatchId, WatchRequest,
+    CallId, CallOptions, Core, Input, Millis, MutationId, Output, QueueInfo, State, WatchId,
+    WatchRequest,
 };
 use tidekeep_protocol::error::Code;
 use tidekeep_protocol::op::Operation;
+use tidekeep_protocol::range::KeyRange;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::options::Options;
+use crate::queue::{Mutation, Settlement, Waiter, read_reply};
 use crate::transport::Outgoing;
+use crate::view::ViewNews;
 use crate::watch::Feed;
 
 /// How a call ended: the body of its reply, or why there is none.
 pub(crate) type Settled = Result<Bytes, Error>;
+
+/// Most ends of mutations that are kept for whoever asks.
+const SETTLEMENTS_MAX: usize = 16_384;
 
 /// What handles and the driver share.
 pub(crate) struct Shared {
     inner: Mutex<Inner>,
     wake: Notify,
     states: watch::Sender<State>,
+    queue: watch::Sender<QueueInfo>,
+    /// The offline file is free again.
+    released: watch::Sender<bool>,
+    /// An end of a mutation that nobody held has come.
+    settled: Notify,
     start: Instant,
     watch_bytes: usize,
 }
@@ -35,6 +47,9 @@ struct Inner {
     core: Core,
     calls: HashMap<u32, oneshot::Sender<Settled>>,
     watches: HashMap<u32, Feed>,
+    views: HashMap<u32, watch::Sender<ViewNews>>,
+    mutations: HashMap<u64, Waiter>,
+    settlements: VecDeque<Settlement>,
     /// Who holds a lease that the core keeps learns why it is lost.
     leases: HashMap<u64, watch::Sender<Option<Error>>>,
     /// Waits for the end of the first attempt to connect.
@@ -48,6 +63,8 @@ struct Inner {
 pub(crate) struct Turn {
     /// The transport is to be opened or dropped.
     pub(crate) transport: Option<Move>,
+    /// What is to be stored.
+    pub(crate) store: Option<Vec<u8>>,
     /// When to come back with a tick.
     pub(crate) wait: Option<Instant>,
     /// The client is closed: there will be no further turn.
@@ -69,12 +86,18 @@ impl Shared {
                 core,
                 calls: HashMap::new(),
                 watches: HashMap::new(),
+                views: HashMap::new(),
+                mutations: HashMap::new(),
+                settlements: VecDeque::new(),
                 leases: HashMap::new(),
                 first: None,
                 gone: false,
             }),
             wake: Notify::new(),
             states: watch::Sender::new(State::Idle),
+            queue: watch::Sender::new(QueueInfo::default()),
+            released: watch::Sender::new(false),
+            settled: Notify::new(),
             start: Instant::now(),
             watch_bytes: options.watch_bytes,
         }
@@ -164,11 +187,92 @@ impl Shared {
         watch
     }
 
+    /// Gives the core the rows of an earlier process.
+    pub(crate) fn open_queue(&self, rows: &[u8]) -> Result<(), Error> {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let epoch_ms = u64::try_from(epoch.as_millis()).unwrap_or(u64::MAX);
+        let now = self.now();
+        Ok(self.lock().core.open_queue(now, epoch_ms, rows)?)
+    }
+
+    /// Queues a mutation.
+    pub(crate) fn enqueue(&self, kind: u8, body: &[u8]) -> Mutation {
+        let now = self.now();
+        let mut inner = self.lock();
+        let MutationId(id) = inner.core.enqueue(now, kind, body);
+        let (mutation, waiter) = Mutation::new(id);
+        if inner.gone {
+            inner.discard_outputs();
+        } else {
+            inner.mutations.insert(id, waiter);
+        }
+        drop(inner);
+        self.wake.notify_one();
+        mutation
+    }
+
+    /// Takes a mutation back.
+    pub(crate) fn discard(&self, mutation: u64) -> bool {
+        let now = self.now();
+        let discarded = self.lock().core.discard(now, MutationId(mutation));
+        self.wake.notify_one();
+        discarded
+    }
+
+    /// The end of the next mutation that nobody holds.
+    pub(crate) async fn settlement(&self) -> Settlement {
+        loop {
+            let settled = self.settled.notified();
+            if let Some(settlement) = self.lock().settlements.pop_front() {
+                return settlement;
+            }
+            settled.await;
+        }
+    }
+
+    pub(crate) fn queue(&self) -> watch::Receiver<QueueInfo> {
+        self.queue.subscribe()
+    }
+
+    /// Begins a view.
+    pub(crate) fn view(
+        &self,
+        range: KeyRange,
+        saved: &[u8],
+    ) -> (WatchId, watch::Receiver<ViewNews>) {
+        let (tell, news) = watch::channel(ViewNews::default());
+        let now = self.now();
+        let mut inner = self.lock();
+        let view = inner.core.view(now, range, saved);
+        if inner.gone {
+            inner.discard_outputs();
+        } else {
+            inner.views.insert(view.0, tell);
+        }
+        drop(inner);
+        self.wake.notify_one();
+        (view, news)
+    }
+
+    /// What a view shows.
+    pub(crate) fn read_view(&self, view: WatchId, range: &KeyRange, limit: usize) -> Vec<u8> {
+        let mut patch = Vec::new();
+        self.lock().core.read_view(view, range.as_range(), limit, &mut patch);
+        patch
+    }
+
+    /// What a view saves.
+    pub(crate) fn save_view(&self, view: WatchId) -> Option<Vec<u8>> {
+        let mut saved = Vec::new();
+        self.lock().core.save_view(view, &mut saved).then_some(saved)
+    }
+
     /// Ends a watch whose reader has gone.
     pub(crate) fn unwatch(&self, watch: WatchId) {
         let now = self.now();
         let mut inner = self.lock();
         inner.watches.remove(&watch.0);
+        inner.views.remove(&watch.0);
         inner.core.unwatch(now, watch);
         drop(inner);
         self.wake.notify_one();
@@ -231,6 +335,18 @@ impl Shared {
         self.wake.notify_one();
     }
 
+    /// The driver has let go of the offline file.
+    pub(crate) fn release(&self) {
+        self.released.send_replace(true);
+    }
+
+    /// Waits for that.
+    pub(crate) async fn released(&self) {
+        // The sender lives as long as this.
+        let mut released = self.released.subscribe();
+        drop(released.wait_for(|&released| released).await);
+    }
+
     /// The driver is gone: nobody waits for what cannot come.
     pub(crate) fn abandon(&self) {
         let now = self.now();
@@ -239,6 +355,8 @@ impl Shared {
         inner.core.close(now);
         inner.discard_outputs();
         inner.calls.clear();
+        inner.mutations.clear();
+        inner.views.clear();
         inner.first = None;
         for feed in inner.watches.values_mut() {
             feed.end(Some(closed()));
@@ -303,7 +421,7 @@ impl Inner {
         turn: &mut Turn,
         shared: &Shared,
     ) -> Vec<WatchId> {
-        let Inner { core, calls, watches, leases, first, .. } = self;
+        let Inner { core, calls, watches, leases, first, views, mutations, settlements, .. } = self;
         let mut full = Vec::new();
         let mut drain = match input {
             Some((now, input)) => core.handle(now, input),
@@ -342,11 +460,34 @@ impl Inner {
                         tell.send_replace(Some(error.into()));
                     }
                 }
-                Output::View { .. }
-                | Output::Store { .. }
-                | Output::Queued { .. }
-                | Output::Settled { .. }
-                | Output::Queue(_) => {}
+                Output::View { view, .. } => {
+                    if let Some(tell) = views.get(&view.0) {
+                        tell.send_modify(|news| news.patches += 1);
+                    }
+                }
+                Output::Store { batch } => turn.store = Some(batch.to_vec()),
+                Output::Queued { mutation } => {
+                    let waiter = mutations.get_mut(&mutation.0);
+                    if let Some(queued) = waiter.and_then(|waiter| waiter.queued.take()) {
+                        let _gone = queued.send(Ok(()));
+                    }
+                }
+                Output::Settled { mutation: MutationId(mutation), kind, key, result } => {
+                    let key = Bytes::from(key);
+                    let result = result.map_err(Error::from);
+                    let result = result.and_then(|body| read_reply(kind, &key, body));
+                    let settlement = Settlement { mutation, key, result };
+                    if let Some(unheard) = tell_settled(mutations.remove(&mutation), settlement) {
+                        if settlements.len() == SETTLEMENTS_MAX {
+                            settlements.pop_front();
+                        }
+                        settlements.push_back(unheard);
+                        shared.settled.notify_one();
+                    }
+                }
+                Output::Queue(info) => {
+                    shared.queue.send_replace(info);
+                }
                 Output::WatchReset { watch } => {
                     if let Some(feed) = watches.get_mut(&watch.0) {
                         feed.reset();
@@ -362,14 +503,27 @@ impl Inner {
                     }
                 }
                 Output::WatchFailed { watch, error } => {
+                    let error = Error::from(error);
                     if let Some(feed) = watches.get_mut(&watch.0) {
-                        feed.end(Some(error.into()));
+                        feed.end(Some(error));
+                    } else if let Some(tell) = views.get(&watch.0) {
+                        tell.send_modify(|news| news.ended = Some(error));
                     }
                 }
             }
         }
         full
     }
+}
+
+/// Tells who holds a mutation of its end; gives it back when nobody does.
+fn tell_settled(waiter: Option<Waiter>, settlement: Settlement) -> Option<Settlement> {
+    let Some(Waiter { queued, settled }) = waiter else { return Some(settlement) };
+    if let Some(queued) = queued {
+        let result = settlement.result.as_ref().map(|_| ()).map_err(Clone::clone);
+        let _gone = queued.send(result);
+    }
+    settled.send(settlement).err()
 }
 
 pub(crate) fn closed() -> Error {

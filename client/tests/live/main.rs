@@ -3,6 +3,7 @@
 
 mod gap;
 mod nodes;
+mod offline;
 mod restart;
 mod verbs;
 
