@@ -7,8 +7,7 @@ use tidekeep_client_core::{
 };
 use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::op::{self, Class, Watch, WatchFrom};
-use tidekeep_protocol::plain::Reader;
-use tidekeep_protocol::range::{KeyRange, Range};
+use tidekeep_protocol::range::KeyRange;
 use wasm_bindgen::prelude::*;
 use web_sys::WebSocket;
 
@@ -66,12 +65,10 @@ mod asked {
 
 /// What the page can look at; `ts/engine.ts` has the same list.
 mod looked {
-    /// Entries of a view, the id, at most so many as the number; a range was given.
-    pub(super) const READ: u32 = 0;
     /// What a view, the id, saves.
-    pub(super) const SAVE: u32 = 1;
+    pub(super) const SAVE: u32 = 0;
     /// The rows of mutations that have not settled.
-    pub(super) const MUTATIONS: u32 = 2;
+    pub(super) const MUTATIONS: u32 = 1;
 }
 
 /// What can have happened; `ts/engine.ts` has the same list. Everything else is a turn for what was
@@ -169,15 +166,10 @@ impl Driver {
         None
     }
 
-    pub(crate) fn look(&mut self, what: u32, id: u32, number: usize) -> usize {
-        let Self { core, given, packed, .. } = self;
+    pub(crate) fn look(&mut self, what: u32, id: u32) -> usize {
+        let Self { core, packed, .. } = self;
         begin_look(packed);
         match what {
-            looked::READ => {
-                if let Some(range) = read_range(given) {
-                    core.read_view(WatchId(id), range, number, packed);
-                }
-            }
             looked::SAVE => {
                 core.save_view(WatchId(id), packed);
             }
@@ -240,13 +232,6 @@ fn send(core: &mut Core, socket: &Socket) {
     while socket.ready_state() == WebSocket::OPEN && core.transmit(&mut message, limit) {
         socket.send(std::mem::take(&mut message));
     }
-}
-
-fn read_range(body: &[u8]) -> Option<Range<'_>> {
-    let mut from = Reader(body);
-    let start = from.bytes()?;
-    let end = if from.flag()? { Some(from.bytes()?) } else { None };
-    Some(Range { start, end })
 }
 
 fn watch_request(body: &[u8]) -> Option<WatchRequest> {

@@ -73,8 +73,8 @@ pub fn turn(socket: &Socket, now: f64, what: u32) -> usize {
 /// Looks at what a view or the queue holds, as `driver::looked` lists it. Gives back where that lies,
 /// behind its length as a u32; it stays there until the next call.
 #[wasm_bindgen]
-pub fn look(what: u32, id: u32, number: f64) -> usize {
-    with(|driver| driver.look(what, id, number as usize))
+pub fn look(what: u32, id: u32) -> usize {
+    with(|driver| driver.look(what, id))
 }
 
 fn with<T: Default>(run: impl FnOnce(&mut Driver) -> T) -> T {

@@ -94,12 +94,12 @@ test("a tab that is gone ends its watches, also one that is only being opened", 
 
 test("a tab that joins is told how mutations ended, within bounds", async () => {
   const { engine, host } = start();
-  const end = engine.listeners.get("settled")!;
+  const end = engine.listeners.get("end")!;
   const joined = async () => {
     const said: ToTab[] = [];
     host.admit((words) => said.push(...words));
     await turn();
-    return said.filter(([what]) => what === "settled").map((word) => (word[1] as { id: number }).id);
+    return said.filter(([what]) => what === "end").map((word) => (word[1] as { id: number }).id);
   };
   const key = new Uint8Array(10);
   for (let id = 1; id <= 1500; id++) end({ id, kind: 0x11, key, reply: new Uint8Array(2) });

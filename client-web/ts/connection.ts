@@ -5,14 +5,14 @@ import type { Reader, Writer } from "./codec.js";
 import type { Engine, Parts, Subscription, WatchSink } from "./engine.js";
 import type { TidekeepError } from "./errors.js";
 import type { Settlement } from "./queue.js";
-import type { CallOptions, ClientEvents, ConnectionState, QueueInfo, ServerInfo } from "./types.js";
+import type { CallOptions, ClientEvents, ConnectionState, QueueEvents, ServerInfo } from "./types.js";
 
-/** What a connection tells: what users hear, and what the queue does. */
-export interface ConnectionEvents extends ClientEvents {
-  queue: (info: QueueInfo) => void;
+/** What a connection tells: what users of the client and of its queue hear, and what the queue does. */
+export interface ConnectionEvents extends ClientEvents, QueueEvents {
   /** A mutation outlives the page from now on. */
   stored: (mutation: number) => void;
-  settled: (settlement: Settlement) => void;
+  /** A mutation's end as it came. */
+  end: (settlement: Settlement) => void;
   /** The core began again, with what was stored: mutations that it does not have are lost. */
   anew: () => void;
 }

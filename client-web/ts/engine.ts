@@ -48,7 +48,6 @@ const enum Turn {
 }
 /** What of the instance can be looked at, as `looked` in src/driver.rs. */
 const enum Look {
-  read,
   save,
   mutations,
 }
@@ -393,7 +392,7 @@ export class Engine implements Connection {
   /** What the instance shows, copied. */
   #look(what: Look, id = 0): Uint8Array | undefined {
     return this.#run((instance) => {
-      const place = instance.look(what, id, 0) >>> 0;
+      const place = instance.look(what, id) >>> 0;
       return new Reader(new Uint8Array(instance.memory.buffer, place)).block().slice();
     });
   }
@@ -486,10 +485,10 @@ export class Engine implements Connection {
       this.#watches.get(id)?.message(record);
     } else if (about === About.store) void this.#store(record.rest());
     else if (about === About.stored) this.emit("stored", record.number());
-    else if (about === About.settled) this.emit("settled", { ...readMutation(record), reply: record.rest() });
+    else if (about === About.settled) this.emit("end", { ...readMutation(record), reply: record.rest() });
     else if (about === About.unsettled) {
       const [end, error] = [readMutation(record), readError(record)];
-      this.emit("settled", { ...end, error });
+      this.emit("end", { ...end, error });
     } else if (about === About.queue) this.#queue(record);
     else if (about === About.reset) this.#watches.get(id)?.reset();
     else if (about === About.ended) take(this.#watches, id)?.ended(readError(record));
@@ -504,7 +503,7 @@ export class Engine implements Connection {
   #queue(record: Reader): void {
     const [waiting, bytes, flags] = [record.number(), record.number(), record.number()];
     const durable = !!this.#place;
-    this.emit("queue", { waiting, bytes, held: !!(flags & 1), failing: !!(flags & 2), durable });
+    this.emit("change", { waiting, bytes, held: !!(flags & 1), failing: !!(flags & 2), durable });
   }
 
   #settleAll(error: TidekeepError): void {

@@ -7,7 +7,7 @@ declare module "tidekeep-glue" {
     start(seed: number, callsMax: number, backoffMinMs: number, backoffMaxMs: number): void;
     room(length: number): number;
     ask(now: number, what: number, id: number, number: number, since: number): number;
-    look(what: number, id: number, number: number): number;
+    look(what: number, id: number): number;
     turn(socket: object, now: number, what: number): number;
   }
   export default function instantiate(module: WebAssembly.Module): Promise<Instance>;

@@ -51,24 +51,18 @@ interface PromiseWithResolvers<T> {
   reject(error: unknown): void;
 }
 
-type Listeners = { [K in keyof QueueEvents]: Set<QueueEvents[K]> };
-
 export class OfflineQueue implements MutationQueue {
   info: QueueInfo = { waiting: 0, bytes: 0, held: false, failing: false, durable: false };
   readonly #connection: Connection;
   readonly #open = new Map<number, Open>();
   /** What is known of those that have not settled. */
   readonly #pending = new Map<number, PendingMutation>();
-  readonly #listeners: Listeners = { change: new Set(), settled: new Set(), conflict: new Set() };
 
   constructor(connection: Connection) {
     this.#connection = connection;
-    connection.on("queue", (info) => {
-      this.info = info;
-      this.#emit("change", info);
-    });
+    connection.on("change", (info) => (this.info = info));
     connection.on("stored", (id) => this.#open.get(id)?.stored.resolve());
-    connection.on("settled", (settlement) => this.#settled(settlement));
+    connection.on("end", (settlement) => this.#settled(settlement));
     connection.on("anew", () => void this.#recover());
   }
 
@@ -94,8 +88,7 @@ export class OfflineQueue implements MutationQueue {
   }
 
   on<K extends keyof QueueEvents>(event: K, listener: QueueEvents[K]): () => void {
-    this.#listeners[event].add(listener);
-    return () => this.#listeners[event].delete(listener);
+    return this.#connection.on<keyof QueueEvents>(event, listener);
   }
 
   #add<T>(
@@ -132,8 +125,9 @@ export class OfflineQueue implements MutationQueue {
       if (open) fail(open, error);
     }
     const mutation = known ?? { id, op, key: toText(key), keyBytes: key, value: undefined };
-    this.#emit("settled", { mutation, result, error, local: !!open });
-    if (error?.code === "conflict") this.#emit("conflict", { mutation, error, local: !!open });
+    const local = !!open;
+    this.#connection.emit("settled", { mutation, result, error, local });
+    if (error?.code === "conflict") this.#connection.emit("conflict", { mutation, error, local });
   }
 
   /** After the core has begun again, here or in another tab: what of ours is no longer there? */
@@ -152,12 +146,6 @@ export class OfflineQueue implements MutationQueue {
       this.#pending.delete(id);
       const message = "the client began again without it: the mutation may have been applied";
       fail(open, new TidekeepError("outcome-unknown", message, { outcome: "unknown" }));
-    }
-  }
-
-  #emit<K extends keyof QueueEvents>(event: K, ...args: Parameters<QueueEvents[K]>): void {
-    for (const listener of this.#listeners[event]) {
-      queueMicrotask(() => (listener as (...args: unknown[]) => void)(...args));
     }
   }
 }

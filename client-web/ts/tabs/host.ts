@@ -38,12 +38,12 @@ export class Host {
       engine.on("storage", (error) => this.#tell(["storage", plain(error)])),
       engine.on("stored", (mutation) => this.#tell(["stored", mutation])),
       engine.on("anew", () => this.#tell(["anew"])),
-      engine.on("queue", (info) => {
+      engine.on("change", (info) => {
         this.#queue = info;
-        this.#tell(["queue", info]);
+        this.#tell(["change", info]);
       }),
-      engine.on("settled", ({ error, ...end }) => {
-        const word: ToTab = ["settled", { ...end, error: error && plain(error) }];
+      engine.on("end", ({ error, ...end }) => {
+        const word: ToTab = ["end", { ...end, error: error && plain(error) }];
         this.#tell(word);
         const bytes = end.key.length + (end.reply?.length ?? 0);
         this.#settled.push({ word, bytes });

@@ -233,7 +233,7 @@ export class Tab implements Connection {
     this.#taken = 0;
     for (const [id, call] of this.#calls) this.#ask(id, call);
     for (const [id, watched] of this.#watches) this.#watchOn(id, watched);
-    this.emit("queue", standing.queue);
+    this.emit("change", standing.queue);
     if (this.#greeted) this.emit("anew");
     this.#greeted = true;
     this.#stand(standing);
@@ -318,13 +318,13 @@ export class Tab implements Connection {
       case "disconnect":
       case "storage":
         return this.emit(word[0], this.#whole(word[1]));
-      case "queue":
-        return this.emit("queue", word[1]);
+      case "change":
+        return this.emit("change", word[1]);
       case "stored":
         return this.emit("stored", word[1]);
-      case "settled": {
+      case "end": {
         const { error, ...end } = word[1];
-        return this.emit("settled", error ? { ...end, error: this.#whole(error) } : end);
+        return this.emit("end", error ? { ...end, error: this.#whole(error) } : end);
       }
       case "anew":
         return this.emit("anew");

@@ -65,9 +65,9 @@ export type ToTab =
   | ["reset", id: number]
   | ["ended", id: number, PlainError]
   | ["disconnect" | "storage", PlainError]
-  | ["queue", QueueInfo]
+  | ["change", QueueInfo]
   | ["stored", mutation: number]
-  | ["settled", PlainSettlement]
+  | ["end", PlainSettlement]
   /** The leader's engine began again. */
   | ["anew"]
   /** The leader is about to leave: what is under way still settles, nothing new is taken. */
