@@ -96,6 +96,7 @@ pub(crate) enum Verb {
     Delete(verb::delete::DeleteArgs),
     List(verb::list::ListArgs),
     Watch(verb::watch::WatchArgs),
+    History(verb::history::HistoryArgs),
     Touch(verb::touch::TouchArgs),
     Incr(verb::incr::IncrArgs),
     Txn(verb::txn::TxnArgs),

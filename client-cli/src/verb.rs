@@ -16,6 +16,7 @@ pub(crate) mod completions;
 pub(crate) mod delete;
 pub(crate) mod export;
 pub(crate) mod get;
+pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod incr;
 pub(crate) mod lease;
@@ -55,6 +56,7 @@ pub(crate) fn minds_interrupt(verb: &Verb) -> bool {
         | Verb::Put(_)
         | Verb::Delete(_)
         | Verb::List(_)
+        | Verb::History(_)
         | Verb::Touch(_)
         | Verb::Incr(_)
         | Verb::Lease(_)
@@ -76,6 +78,7 @@ pub(crate) async fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failu
         Verb::Delete(args) => delete::run(args, session).await,
         Verb::List(args) => list::run(args, session).await,
         Verb::Watch(args) => watch::run(args, session).await,
+        Verb::History(args) => history::run(args, session).await,
         Verb::Touch(args) => touch::run(args, session).await,
         Verb::Incr(args) => incr::run(args, session).await,
         Verb::Lock(args) => lock::run(args, session).await,

@@ -57,10 +57,10 @@ test("a million keys scroll smoothly, in the list and in the tree", { timeout: 1
   const { page, complaints } = await openPage(browser, `${server.url}#/p/many/`);
   await page.getByText("1,000,000 keys").waitFor();
   await page.locator(`[data-key="${key(0)}"]`).waitFor();
-  const list = page.locator("#rows .scroll");
+  const list = page.locator("#rows .grid-body");
   const shown = async () => {
     const keys = await list.locator("[data-key]").evaluateAll((rows) => {
-      const { top, bottom } = document.querySelector("#rows .scroll").getBoundingClientRect();
+      const { top, bottom } = document.querySelector("#rows .grid-body").getBoundingClientRect();
       const seen = rows.filter((row) => row.getBoundingClientRect().top >= top - 1 && row.getBoundingClientRect().bottom <= bottom + 1);
       return seen.map((row) => row.dataset.key).sort();
     });
@@ -81,7 +81,7 @@ test("a million keys scroll smoothly, in the list and in the tree", { timeout: 1
   for (const part of [0.5, 0.123, 0.9, 0.501]) {
     await list.evaluate((element, part) => (element.scrollTop = part * (element.scrollHeight - element.clientHeight)), part);
     await list.locator(".unknown").first().waitFor({ state: "attached", timeout: 1000 }).catch(() => {});
-    await page.locator("#rows .scroll:not(:has(.unknown))").waitFor();
+    await page.locator("#rows .grid-body:not(:has(.unknown))").waitFor();
     const numbers = await shown();
     assert.ok(follows(numbers) && numbers.length > 5, `${numbers}`);
     assert.ok(Math.abs(numbers[0] / COUNT - part) < 0.001, `${numbers[0]} at ${part}`);

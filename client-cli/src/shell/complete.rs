@@ -43,7 +43,7 @@ fn in_verb(verb: &[u8], rest: &[Vec<u8>], typing: &Typing, keys: &Keys) -> Vec<P
     let positional = rest.iter().filter(|word| !word.starts_with(b"-")).count();
     let takes_key = match verb.get_name() {
         "get" | "delete" => true,
-        "put" | "touch" | "incr" | "list" | "watch" | "export" => positional == 0,
+        "put" | "touch" | "incr" | "list" | "watch" | "history" | "export" => positional == 0,
         _ => false,
     };
     if takes_key {

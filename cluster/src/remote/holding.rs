@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_bytes::ByteBuf;
-use tidekeep_log::{Feed, View};
+use tidekeep_log::{Feed, TooOld, View};
 use tidekeep_protocol::range::KeyRange;
 
 use crate::raft::{Instant, Runtime};
@@ -79,6 +79,7 @@ impl<R: Runtime> Holding<R> {
     async fn by_replica(&self, here: &Replicated<R>, ask: Ask) -> Told {
         match ask {
             Ask::Newest => Told::Newest(here.feed().revision()),
+            Ask::Oldest => Told::Oldest(oldest(here.feed())),
             Ask::Changes { after, bytes, wait_ms } => {
                 let wait = Duration::from_millis(wait_ms.into()).min(WAIT_MAX);
                 changes::<R>(here.feed(), after, (bytes as usize).min(CHANGES_BYTES), wait).await
@@ -129,6 +130,14 @@ impl<R: Runtime> Holding<R> {
         }
         drop(views);
         page_of(&page)
+    }
+}
+
+/// The revision before the oldest change that is remembered.
+fn oldest(feed: &dyn Feed) -> u64 {
+    match feed.changes(0, 1) {
+        Err(TooOld { oldest }) => oldest,
+        Ok(_) => 0,
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) enum Ask {
     Keys,
     /// Some key, chosen by a number.
     Sample { random: u64 },
+    /// Behind which revision the changes are remembered.
+    Oldest,
 }
 
 /// A piece of a cut for a backup. They come in this order: its sum, what is no entry, its entries.
@@ -93,6 +95,8 @@ pub(crate) enum Told {
     Keys(u64),
     /// Some key, if there is one.
     Sample(Option<ByteBuf>),
+    /// The revision before the oldest change that is remembered.
+    Oldest(u64),
 }
 
 impl Ask {
@@ -105,6 +109,7 @@ impl Ask {
     pub(crate) fn lane(&self) -> Lane {
         match self {
             Self::Newest
+            | Self::Oldest
             | Self::Changes { .. }
             | Self::View { .. }
             | Self::Portion { .. }

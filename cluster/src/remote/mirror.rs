@@ -253,6 +253,16 @@ impl<R: Runtime> Mirror<R> {
         Told::decode(&reply.await.ok()?)
     }
 
+    /// The revision before the oldest change that one of the nodes remembers; 0 when none of them says.
+    async fn oldest(&self) -> u64 {
+        for turn in 0..(self.holders)().len() {
+            if let Some(Told::Oldest(oldest)) = self.ask(turn, &Ask::Oldest, Duration::ZERO).await {
+                return oldest;
+            }
+        }
+        0
+    }
+
     async fn run(self: Arc<Self>) {
         let (mut turn, mut refused) = (0, 0);
         loop {
@@ -322,19 +332,26 @@ impl<R: Runtime> Mirror<R> {
         }
     }
 
-    /// Gets the changes between a revision and the window, if there are any and somebody remembers them.
+    /// Gets the changes between a revision and the window, if there are any and somebody remembers them. From
+    /// 0 on, which whoever wants all asks for: those that are remembered, or as many of them as fit.
     async fn reach_back(&self, after: u64) -> Result<(), Lost> {
         self.begun().await?;
         let began = R::Instant::now();
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        let (mut at, mut turn, mut refused) = (after, 0, 0);
+        let (mut found, mut bytes) = (VecDeque::new(), 0);
+        let (mut turn, mut refused) = (0, 0);
+        let whole = after == 0;
+        let after = if whole { self.oldest().await } else { after };
+        let mut at = after;
         while R::Instant::now() - began < PATIENCE {
             {
                 let mut state = self.state.lock();
                 let Some(window) = &mut state.window else { return Ok(()) };
                 let room = self.history_bytes.saturating_sub(window.bytes);
+                while whole && bytes > room && let Some(oldest) = found.pop_front() {
+                    bytes -= Change::cost(&oldest);
+                }
                 let forgotten = bytes > room || refused > (self.holders)().len();
-                if after >= window.oldest || window.precede(&found) || forgotten {
+                if after >= window.oldest || window.precede(found.make_contiguous()) || forgotten {
                     return Ok(());
                 }
             }

@@ -12,7 +12,7 @@ use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
 use tidekeep_cluster::NodeId;
 use tidekeep_log::disk::faulty::seeded;
-use tidekeep_log::{Change, Commit, EventKind, Feed, View};
+use tidekeep_log::{Change, Commit, EventKind, Feed, TooOld, View};
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_protocol::slot::{GroupCount, GroupId};
 
@@ -240,5 +240,42 @@ fn a_cut_of_a_group_elsewhere_comes_in_pages_and_what_follows_comes_behind_it() 
         let found = feed.changes(newest - 5, usize::MAX).expect("it is remembered");
         let revisions: Vec<u64> = found.changes.iter().map(|change| change.revision).collect();
         assert_eq!(revisions, (newest - 4..=newest).collect::<Vec<_>>());
+    });
+}
+
+/// All changes of a group that can be had at a node: its revision, and theirs.
+async fn remembered(store: &Served, group: usize) -> (u64, Vec<u64>) {
+    let feed = &store.feeds()[group];
+    feed.reach(0).await.expect("somebody has a replica");
+    let newest = feed.view(&KeyRange::all()).await.expect("somebody leads").revision();
+    let mut at = match feed.changes(0, 1) {
+        Err(TooOld { oldest }) => oldest,
+        Ok(_) => 0,
+    };
+    let mut revisions = Vec::new();
+    while at < newest {
+        let found = feed.changes(at, 1_000).expect("nobody writes, so nothing is forgotten");
+        let more = found.changes.iter().map(|change| change.revision);
+        revisions.extend(more);
+        at = found.through;
+    }
+    (newest, revisions)
+}
+
+#[test]
+fn what_a_group_remembers_is_told_at_nodes_without_a_replica_too() {
+    simulate(640, async {
+        let cluster = Cluster::serving(5, GROUPS).await;
+        write(&cluster, &mut seeded(640), 400).await;
+        cluster.rest().await;
+        for group in 0..usize::from(GROUPS) {
+            for node in 1..=5 {
+                let (newest, told) = remembered(&cluster.store(NodeId(node)), group).await;
+                assert!(told.len() > 5, "group {group} at node {node}: {} changes", told.len());
+                assert!((told.len() as u64) < newest, "group {group}: some are forgotten");
+                let last: Vec<u64> = (newest - told.len() as u64 + 1..=newest).collect();
+                assert_eq!(told, last, "group {group} at node {node}: the last ones, none left out");
+            }
+        }
     });
 }

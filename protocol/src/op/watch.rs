@@ -91,7 +91,8 @@ pub enum WatchFrom<'a> {
     /// With what the range holds, then with the next change after that.
     Content,
     /// With the first change after a cursor of an earlier watch. If the server no longer knows
-    /// them, the answer is the error `cursor-too-old`.
+    /// them, the answer is the error `cursor-too-old`. One of no bytes stands before all changes that
+    /// the server still knows.
     #[serde(borrow)]
     Cursor(#[serde(with = "serde_bytes")] &'a [u8]),
 }

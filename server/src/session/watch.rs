@@ -1,6 +1,8 @@
 //! One watch: its stage, and what it sends of a change or of its content.
 
-use tidekeep_log::Change;
+use std::sync::Arc;
+
+use tidekeep_log::{Change, Feed, TooOld};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::op::{Delivery, Operation, Watch as WatchRequest};
@@ -30,6 +32,8 @@ pub(super) struct Watch {
     pub(super) stage: Stage,
     /// Everything up to these revisions was sent or is none of the watch's business.
     pub(super) after: Positions,
+    /// Whether it begins with the oldest change that each group remembers.
+    pub(super) from_oldest: bool,
     /// Whether the client was told that it has come so far.
     pub(super) told: bool,
     /// Whether the client was told that it has the content, or all since its cursor.
@@ -200,6 +204,15 @@ impl Watch {
         out.watch_message(REPLY_KIND, id, |body| {
             watch_message::caught_up(incarnation, after, body);
         });
+    }
+
+    /// Moves each group to where its remembered changes begin.
+    pub(super) fn begin_at_oldest(&mut self, feeds: &[Arc<dyn Feed>]) {
+        for (group, feed) in feeds.iter().enumerate() {
+            if let Err(TooOld { oldest }) = feed.changes(self.after.at(group), 1) {
+                self.after.reach(group, oldest);
+            }
+        }
     }
 
     /// The end of a watch whose next changes the server no longer knows.

@@ -149,10 +149,15 @@ impl Watches {
             WatchFrom::Now | WatchFrom::Content => {
                 (Stage::Opening, Positions::of(feeds, |feed| feed.revision()))
             }
+            // Where that is, is known when all groups are at hand.
+            WatchFrom::Cursor(b"") => {
+                (Stage::Behind { fresh: true, next: 0 }, Positions::of(feeds, |_| 0))
+            }
             WatchFrom::Cursor(bytes) => {
                 (Stage::Behind { fresh: true, next: 0 }, self.resume_after(bytes, feeds)?)
             }
         };
+        let from_oldest = request.from == WatchFrom::Cursor(b"");
         let (previous, delivery) = (request.previous, request.delivery);
         let at_hand = feeds.iter().all(|feed| feed.is_at_hand());
         let start = match request.from {
@@ -164,7 +169,17 @@ impl Watches {
         };
         let stage = if at_hand { stage } else { Stage::Opening };
         let (told, caught_up, counted) = (true, false, 0);
-        let mut watch = Watch { range, previous, delivery, stage, after, told, caught_up, counted };
+        let mut watch = Watch {
+            range,
+            previous,
+            delivery,
+            stage,
+            after,
+            from_oldest,
+            told,
+            caught_up,
+            counted,
+        };
         let mut held = self.held;
         watch.recount(&mut held);
         if held > self.held_max {
@@ -419,6 +434,9 @@ impl Watches {
         };
         let (feeds, groups) = (commit.feeds(), watch.after.groups());
         if let Stage::Behind { fresh: true, next } = watch.stage {
+            if watch.from_oldest {
+                watch.begin_at_oldest(feeds);
+            }
             // One group that has forgotten is as good as all, and better known before than amid the rest.
             let forgotten =
                 |group: &usize| feeds[*group].changes(watch.after.at(*group), 1).is_err();

@@ -294,6 +294,32 @@ fn cursors_of_another_history_or_forgotten_are_too_old() {
     assert_eq!((resumed.events, resumed.caught_up), (1, 1));
 }
 
+/// The history of a key: its changes as far as they are remembered, with what was there before each.
+#[test]
+fn an_empty_cursor_stands_before_all_that_is_remembered() {
+    let server = TestServer::with(|config| config.history_bytes = 4000);
+    let mut client = server.client();
+    for n in 1..=3_u8 {
+        client.put(b"young", &[n]);
+    }
+    let range = KeyRange::key(b"young");
+    let whole = Watch { previous: true, ..watch(range.as_range(), WatchFrom::Cursor(b"")) };
+    client.ask(WATCH, &whole);
+    let mut seen = Seen::default();
+    seen.read_until(&mut client, 3);
+    seen.take(&client.answer());
+    assert_eq!((seen.events, seen.caught_up), (3, 1), "each of its changes, then the mark");
+    client.send(&plain_frame(kind::CANCEL, 0, WATCH, b""));
+    client.answer();
+    for n in 4..=200_u8 {
+        client.put(b"young", &[n; 100]);
+    }
+    client.ask(WATCH, &whole);
+    let mut rest = Seen::default();
+    rest.read_until(&mut client, 200);
+    assert!((1..190).contains(&rest.events), "{} changes of 200 are remembered", rest.events);
+}
+
 #[test]
 fn only_so_many_watches_and_each_gets_its_own() {
     let server = TestServer::with(|config| config.limits.watches = 3);

@@ -1,7 +1,7 @@
 // Why a line of the console did not do what it asked: one sentence with its stable code, and what to do
 // now; the same words as the command line's. Pure.
 
-import { TidekeepError } from "tidekeep";
+import { TidekeepError } from "tidekeep/slim";
 
 export class Failure extends Error {
   constructor(

@@ -155,6 +155,8 @@ export class KeysView implements View {
   #shows(raw: Raw | undefined, tab: Tab): void {
     this.#rows.chosen = raw;
     this.frame.stale();
+    // Where all is below each other, what was opened comes into sight.
+    if (raw !== undefined && matchMedia("(max-width: 640px)").matches) this.#pane.element.scrollIntoView();
     const { prefix } = this.session.listing;
     const query: Record<string, string> = tab === "history" ? { tab } : {};
     const address =

@@ -23,7 +23,7 @@ export class RowsView {
   readonly element = h("section", { id: "rows", "aria-label": "Keys below the chosen prefix" });
   readonly bar = h("div", { class: "bar" });
   readonly #grid = h("div", { class: "grid", role: "grid", "aria-label": "Keys" });
-  readonly #scroller = h("div", { class: "scroll", role: "rowgroup" });
+  readonly #scroller = h("div", { class: "grid-body", role: "rowgroup" });
   readonly #empty = h("div", { class: "empty" });
   readonly #count = h("span", { class: "soft count", role: "status" });
   readonly #list: VirtualList<RowElement>;

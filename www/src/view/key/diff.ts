@@ -16,7 +16,7 @@ export function diffView(title: string, before: Uint8Array | undefined, after: U
     "section",
     { class: "diff" },
     h("h3", {}, title, h("span", { class: "soft" }, ` ${summary(diff)}`)),
-    h("pre", { tabindex: 0, role: "region", "aria-label": title }, ...(diff.lines ? lines(diff.pieces) : words(diff.pieces))),
+    h("pre", { class: diff.lines ? "lines" : undefined, tabindex: 0, role: "region", "aria-label": title }, ...(diff.lines ? lines(diff.pieces) : words(diff.pieces))),
   );
 }
 
@@ -40,11 +40,11 @@ function lines(pieces: Piece[]): Node[] {
   pieces.forEach(({ kind, text }, at) => {
     if (!near[at]) {
       left += 1;
-      if (near[at + 1] || at === pieces.length - 1) shown.push(h("span", { class: "soft skip" }, `⋯ ${left} the same\n`));
+      if (near[at + 1] || at === pieces.length - 1) shown.push(h("span", { class: "soft skip" }, `⋯ ${left} the same`));
       return;
     }
     left = 0;
-    shown.push(h(TAGS[kind], {}, `${SIGNS[kind]} ${text}\n`));
+    shown.push(h(TAGS[kind], {}, `${SIGNS[kind]} ${text}`));
   });
   return shown;
 }

@@ -1,0 +1,104 @@
+// Ways to a key and to what can be done: the palette, addresses, the tree's delimiter; and how soon the page is
+// there.
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+
+import { Server, launch, openPage } from "./harness.mjs";
+
+describe("ways through the page", () => {
+  let browser, server, client;
+
+  before(async () => {
+    browser = await launch();
+  });
+  after(() => browser.close());
+  beforeEach(async () => {
+    server = new Server();
+    await server.start();
+    client = server.client();
+  });
+  afterEach(async () => {
+    await client.close();
+    for (const context of browser.contexts()) await context.close();
+    await server.remove();
+  });
+
+  const fill = async () => {
+    for (const key of ["app/conf", "app/one", "name"]) await client.put(key, `value of ${key}`);
+  };
+
+  test("the palette does what it says, and goes to any key", async () => {
+    await fill();
+    const { page } = await openPage(browser, server.url);
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type("app/o");
+    await page.getByRole("option", { name: "app/one" }).waitFor();
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "app/one" }).waitFor();
+    assert.equal(new URL(page.url()).hash, "#/k/app/one");
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type("new key");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "New key" }).waitFor();
+    await page.keyboard.press("Escape");
+    // Every action that has a key is told in the help.
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Keyboard help" }).getByText("Filter the keys").waitFor();
+    await page.getByLabel("Keys without Ctrl do something").uncheck();
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("n");
+    assert.equal(await page.getByRole("heading", { name: "New key" }).count(), 0);
+  });
+
+  test("an address leads to a key, a prefix and back", async () => {
+    await fill();
+    await client.put(Uint8Array.of(0xff, 0x2f, 0x41), "odd");
+    const { page } = await openPage(browser, `${server.url}#/k/%ff/A`);
+    await page.getByRole("heading", { name: "\\xff/A" }).waitFor();
+    await page.getByRole("treeitem", { name: "app/" }).click();
+    await page.locator('#rows [data-key="app/one"]').click();
+    await page.getByRole("heading", { name: "app/one" }).waitFor();
+    assert.equal(new URL(page.url()).hash, "#/k/app/one");
+    await page.goBack();
+    assert.equal(new URL(page.url()).hash, "#/p/app/");
+    await page.goBack();
+    await page.getByRole("heading", { name: "\\xff/A" }).waitFor();
+  });
+
+  test("the tree is parted by whatever parts the keys, and can be put away", async () => {
+    for (const key of ["a::b", "a::c", "d"]) await client.put(key, "x");
+    const { page } = await openPage(browser, server.url);
+    await page.getByRole("treeitem", { name: "a::b" }).waitFor();
+    await page.getByLabel("Delimiter").fill("::");
+    await page.getByLabel("Delimiter").press("Enter");
+    await page.getByRole("treeitem", { name: "a::", exact: true }).waitFor();
+    await page.getByRole("button", { name: "Flat" }).click();
+    await page.getByRole("tree").waitFor({ state: "hidden" });
+    await page.locator("#prefix").fill("a:");
+    await page.getByText("2 keys").waitFor();
+  });
+
+  test("the first paint comes within 100 ms, the page with its module within 80 KB", async () => {
+    await fill();
+    const { page } = await openPage(browser, server.url);
+    const paints = [];
+    // Of a machine that does other things, a quiet moment counts.
+    for (let round = 0; round < 10 && !(Math.min(...paints) < 100); round++) {
+      await page.reload();
+      await page.locator('#connection[data-state="ready"]').waitFor();
+      paints.push(
+        await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime),
+      );
+    }
+    const bytes = await page.evaluate(async () => {
+      const names = performance.getEntriesByType("resource").map(({ name }) => name);
+      const entries = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+      return { names, sum: entries.reduce((sum, entry) => sum + entry.encodedBodySize, 0) };
+    });
+    console.log(`first paint ${paints.map((paint) => paint.toFixed(0)).join(", ")} ms; ${bytes.sum} B in ${bytes.names.length + 1} files`);
+    assert.ok(Math.min(...paints) < 100, `${paints} ms`);
+    assert.ok(bytes.sum < 80_000, `${bytes.sum} B: ${bytes.names}`);
+  });
+});
