@@ -297,7 +297,10 @@ export interface WatchOptions {
    * merged, whole transactions at a time. For values that are shown and soon replaced.
    */
   latest?: boolean;
-  /** Goes on behind an earlier watch, from its `cursor`. */
+  /**
+   * Goes on behind an earlier watch, from its `cursor`. One of no bytes stands before all changes that the
+   * server still remembers: with the range of one key and `previous`, the watch tells its history.
+   */
   cursor?: Uint8Array;
   /**
    * How many changes may wait to be read. When there are more, the watch stops asking for them and

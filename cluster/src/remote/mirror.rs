@@ -347,7 +347,10 @@ impl<R: Runtime> Mirror<R> {
                 let mut state = self.state.lock();
                 let Some(window) = &mut state.window else { return Ok(()) };
                 let room = self.history_bytes.saturating_sub(window.bytes);
-                while whole && bytes > room && let Some(oldest) = found.pop_front() {
+                while whole
+                    && bytes > room
+                    && let Some(oldest) = found.pop_front()
+                {
                     bytes -= Change::cost(&oldest);
                 }
                 let forgotten = bytes > room || refused > (self.holders)().len();

@@ -274,7 +274,10 @@ fn what_a_group_remembers_is_told_at_nodes_without_a_replica_too() {
                 assert!(told.len() > 5, "group {group} at node {node}: {} changes", told.len());
                 assert!((told.len() as u64) < newest, "group {group}: some are forgotten");
                 let last: Vec<u64> = (newest - told.len() as u64 + 1..=newest).collect();
-                assert_eq!(told, last, "group {group} at node {node}: the last ones, none left out");
+                assert_eq!(
+                    told, last,
+                    "group {group} at node {node}: the last ones, none left out"
+                );
             }
         }
     });

@@ -40,7 +40,7 @@ export class KeysView implements View {
   readonly #pane: KeyPane;
   readonly #deeds: Deeds;
   readonly #prefix = field("Prefix", { id: "prefix", placeholder: "all keys" });
-  readonly #filter = field("Filter keys", { id: "filter", type: "search", placeholder: "contains  /" });
+  readonly #filter = field("Filter keys", { id: "filter", type: "search", placeholder: "filter  /" });
   readonly #delimiter = field("Delimiter", { id: "delimiter", maxlength: 16, title: "What parts keys into folders" });
   readonly #flat = h("button", { type: "button", "aria-pressed": "false" }, "Flat");
   #typing: ReturnType<typeof setTimeout> | undefined;
