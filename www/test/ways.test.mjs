@@ -85,7 +85,7 @@ describe("ways through the page", () => {
     const { page } = await openPage(browser, server.url);
     const paints = [];
     // Of a machine that does other things, a quiet moment counts.
-    for (let round = 0; round < 10 && !(Math.min(...paints) < 100); round++) {
+    for (let round = 0; round < 30 && !(Math.min(...paints) < 100); round++) {
       await page.reload();
       await page.locator('#connection[data-state="ready"]').waitFor();
       paints.push(
