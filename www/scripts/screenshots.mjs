@@ -14,6 +14,27 @@ const images = fileURLToPath(new URL("../../docs/images/", import.meta.url));
 /** What is done in a view before its picture is taken. */
 const VIEWS = {
   page: { address: "k/app/config/limits", act: (page) => page.getByRole("treeitem", { name: "app/" }).waitFor() },
+  edit: {
+    address: "k/app/config/limits",
+    async act(page) {
+      await page.getByRole("button", { name: "Edit" }).click();
+      const value = page.getByLabel("Value", { exact: true });
+      await value.fill((await value.inputValue()).replace("500", "800").replace('"berlin"', '"berlin","porto"'));
+      await page.getByRole("region", { name: "What a save changes" }).waitFor();
+    },
+  },
+  history: {
+    address: "k/app/config/theme?tab=history",
+    act: (page) => page.getByText("that the server still remembers").waitFor(),
+  },
+  palette: {
+    address: "k/app/config/limits",
+    async act(page) {
+      await page.keyboard.press("Control+k");
+      await page.keyboard.type("app/");
+      await page.getByRole("option", { name: "app/name" }).waitFor();
+    },
+  },
   live: { address: "live", act: (page) => page.locator("#log li").nth(30).waitFor() },
   metrics: { address: "metrics", act: (page) => page.waitForTimeout(METRICS_MS) },
   cluster: { address: "cluster", act: (page) => page.locator(".map").waitFor(), flags: ["--node-listen", "127.0.0.1:0", "cluster", "init", "--groups", "6"] },
@@ -52,6 +73,7 @@ async function fill(client, stopped) {
   const limits = { requestsPerSecond: 500, watches: 1024, regions: ["berlin", "lisbon"] };
   const entries = [["app/config/theme", "light"], ["app/config/limits", JSON.stringify(limits)], ["app/name", "Tidekeep"], ["jobs/nightly", "done"]];
   for (const [key, value] of entries) await client.put(key, value);
+  for (const theme of ["light, please", "dark", "light"]) await client.put("app/config/theme", theme);
   const presence = await client.lease(60_000);
   for (const name of ["ada", "grace", "linus"]) await client.put(`presence/${name}`, "here", { lease: presence.id });
   const lock = await client.lease(30_000);

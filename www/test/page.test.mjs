@@ -171,6 +171,8 @@ describe("the page", () => {
     await page.keyboard.type("2");
     await page.keyboard.press("Control+s");
     await page.getByText("Saved app/one").waitFor();
+    // The form gives way to the value as it is now.
+    await page.getByRole("button", { name: "Edit" }).waitFor();
     await page.keyboard.press("n");
     await page.keyboard.press("Control+a");
     await page.keyboard.type("new");

