@@ -16,7 +16,8 @@ export async function load(...names) {
     // One package for what is tested and for the test: its errors are told apart by their class.
     external: ["tidekeep"],
   });
-  const text = outputFiles[0].text.replaceAll('"tidekeep"', JSON.stringify(import.meta.resolve("tidekeep")));
+  const address = JSON.stringify(import.meta.resolve("tidekeep"));
+  const text = outputFiles[0].text.replaceAll('from "tidekeep"', `from ${address}`);
   return import(`data:text/javascript,${encodeURIComponent(text)}`);
 }
 

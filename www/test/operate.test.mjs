@@ -86,6 +86,7 @@ describe("beside the keys", () => {
     assert.notEqual(await plot.locator(".cross").getAttribute("d"), "");
     await page.getByRole("button", { name: "As tables" }).click();
     const table = page.getByRole("table", { name: /^Operations/ });
+    await table.getByRole("columnheader").first().waitFor();
     assert.deepEqual(await table.getByRole("columnheader").allInnerTexts(), ["until", "reads", "writes", "Redis", "refused"]);
     assert.deepEqual(complaints, []);
   });
