@@ -568,7 +568,7 @@ impl Round {
 
 #[test]
 fn thousands_of_crashes_apply_every_stored_mutation_once_in_order() {
-    let rounds = 150;
+    let rounds = std::env::var("TIDEKEEP_QUEUE_SEEDS").map_or(150, |it| it.parse().unwrap());
     let (mut repeated, mut made, mut stored) = (0, 0, 0);
     for seed in 0..rounds {
         let round = std::panic::catch_unwind(|| {
@@ -588,6 +588,6 @@ fn thousands_of_crashes_apply_every_stored_mutation_once_in_order() {
             }
         }
     }
-    assert!(repeated > 750, "the memory was needed: {repeated} times");
+    assert!(repeated as u64 > 5 * rounds, "the memory was needed: {repeated} times");
     assert!(stored > made / 2, "{stored} of {made} had an end");
 }
