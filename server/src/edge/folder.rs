@@ -27,7 +27,8 @@ const UNIT_BYTES: usize = 1 << 10;
 const OPEN_FILES: usize = 16;
 
 /// What such a page may load and talk to: this server and nobody else. Unlike the built-in page it
-/// may be made with a library that needs `innerHTML`, start workers by their address, and show what it made itself.
+/// may be made with a library that needs `innerHTML`, start workers by their address, and show what
+/// it made itself.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; \
      style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; \
      font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \

@@ -1,5 +1,5 @@
-//! What the npm package weighs and how quick it is, beside others: two scripts in `bench/web`, run by
-//! Node, each printing a line of JSON for each figure.
+//! What the npm package weighs and how quick it is, beside others: two scripts in `bench/web`, run
+//! by Node, each printing a line of JSON for each figure.
 
 use std::fs;
 use std::time::Duration;

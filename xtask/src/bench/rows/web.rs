@@ -1,5 +1,6 @@
-//! The rows of the npm package: what it weighs, and how many gets and puts it gives from Node and from a
-//! page, beside NATS KV. NATS answers a put before it is synced, as `--durability interval` does.
+//! The rows of the npm package: what it weighs, and how many gets and puts it gives from Node and
+//! from a page, beside NATS KV. NATS answers a put before it is synced, as `--durability interval`
+//! does.
 
 use crate::bench::figures::Unit;
 use crate::bench::row::{Bound, Compare, Row};
