@@ -8,8 +8,9 @@ import { Server, launch, openPage } from "./harness.mjs";
 const COUNT = 1_000_000;
 const BATCH = 500;
 const UNDER_WAY = 16;
-/** A task beyond this is felt. */
-const LONG_MS = 50;
+/** What a frame may cost the page's thread for 60 a second. It is processor time: others on the machine do not count. */
+const FRAME_MS = 16;
+const STEPS = 120;
 const ELEMENTS_MAX = 1500;
 
 const key = (index) => `many/${String(index).padStart(7, "0")}`;
@@ -53,6 +54,16 @@ const observe = (page) =>
     requestAnimationFrame(frame);
   });
 
+/** Milliseconds of processor time that the page's tasks have taken. */
+async function taskTime(page) {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  return async () => {
+    const { metrics } = await session.send("Performance.getMetrics");
+    return metrics.find(({ name }) => name === "TaskDuration").value * 1000;
+  };
+}
+
 test("a million keys scroll smoothly, in the list and in the tree", { timeout: 120_000 }, async () => {
   const { page, complaints } = await openPage(browser, `${server.url}#/p/many/`);
   await page.getByText("1,000,000 keys").waitFor();
@@ -70,11 +81,15 @@ test("a million keys scroll smoothly, in the list and in the tree", { timeout: 1
   await observe(page);
 
   // Row by row, as by a wheel.
-  for (let step = 0; step < 120; step++) {
+  const time = await taskTime(page);
+  const framesNow = () => page.evaluate(() => globalThis.seen.frames.length);
+  const [before, framesBefore] = [await time(), await framesNow()];
+  for (let step = 0; step < STEPS; step++) {
     await list.evaluate((element) => (element.scrollTop += 300));
     await page.evaluate(() => new Promise(requestAnimationFrame));
   }
-  await page.locator(`[data-key="${key(Math.floor((120 * 300) / 26))}"]`).waitFor();
+  await page.locator(`[data-key="${key(Math.floor((STEPS * 300) / 26))}"]`).waitFor();
+  const perFrame = ((await time()) - before) / ((await framesNow()) - framesBefore);
   assert.ok(follows(await shown()));
 
   // Far away at once, as by dragging the bar, and to both ends.
@@ -109,9 +124,9 @@ test("a million keys scroll smoothly, in the list and in the tree", { timeout: 1
   const elements = await page.evaluate(() => document.querySelectorAll("*").length);
   frames.sort((a, b) => a - b);
   const at = (part) => frames[Math.floor(part * (frames.length - 1))].toFixed(1);
-  console.log(`long tasks: ${long.length}, longest ${Math.max(0, ...long).toFixed(0)} ms; frames: median ${at(0.5)} ms, p99 ${at(0.99)} ms; elements: ${elements}`);
+  console.log(`a scrolled frame: ${perFrame.toFixed(1)} ms; long tasks: ${long.length}, longest ${Math.max(0, ...long).toFixed(0)} ms; frames: median ${at(0.5)} ms, p99 ${at(0.99)} ms; elements: ${elements}`);
   assert.ok(elements < ELEMENTS_MAX, `${elements} elements`);
-  assert.ok(long.length <= 3, `${long.length} tasks of more than ${LONG_MS} ms: ${long}`);
+  assert.ok(perFrame > 0 && perFrame < FRAME_MS, `${perFrame} ms of the processor for a frame`);
   assert.deepEqual(complaints, []);
 });
 

@@ -2,12 +2,13 @@
 
 use crate::store::offline;
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "get",
     "put",
     "delete",
     "list",
     "watch",
+    "history",
     "touch",
     "incr",
     "txn",

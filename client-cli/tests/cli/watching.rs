@@ -225,3 +225,19 @@ fn a_watch_that_begins_anew_says_so() {
     assert_eq!(lines.last().unwrap()["gap"], "reset");
     assert!(said.contains("note: changes were missed for good"), "{said}");
 }
+
+#[test]
+fn a_history_tells_each_version_newest_first() {
+    let store = Store::start(&[]);
+    for value in ["one", "two"] {
+        store.run(&["put", "name", value]);
+    }
+    store.run(&["put", "other", "x"]);
+    store.run(&["delete", "name"]);
+    let told = store.run(&["history", "name"]);
+    assert_eq!(told.text(), "4\tdelete\t\n2\tput\ttwo\n1\tput\tone\n");
+    let told = store.run(&["history", "name", "-n", "1", "-o", "json"]);
+    let line: Value = serde_json::from_str(told.text()).expect("a line of JSON");
+    assert_eq!(line, json!({ "type": "delete", "revision": 4, "key": "name" }));
+    assert_eq!(store.run(&["history", "nothing"]).code, 1);
+}
