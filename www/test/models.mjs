@@ -17,7 +17,7 @@ export async function load(...names) {
     external: ["tidekeep"],
   });
   const address = JSON.stringify(import.meta.resolve("tidekeep"));
-  const text = outputFiles[0].text.replaceAll('from "tidekeep"', `from ${address}`);
+  const text = outputFiles[0].text.replaceAll(/from "tidekeep(\/slim)?"/g, () => `from ${address}`);
   return import(`data:text/javascript,${encodeURIComponent(text)}`);
 }
 
