@@ -396,8 +396,15 @@ class Live(unittest.TestCase):
         wire.write_varint(position, self.client.welcome["incarnation"] ^ 1)
         foreign = self.client.watch(since={"cursor": bytes(position) + b"\x01\x01"})
         self.refused("cursor-too-old", self.content, foreign)
-        garbage = self.client.watch(since={"cursor": b""})
+        garbage = self.client.watch(since={"cursor": b"\xff"})
         self.refused("invalid-input", self.content, garbage)
+
+    def test_a_cursor_without_bytes_begins_before_all_that_is_remembered(self):
+        key = self.key("old")
+        self.client.put(key, "1")
+        self.client.put(key, "2")
+        old = self.client.watch(prefix(self.root), since={"cursor": b""})
+        self.assertEqual(self.changes(old, 2), [("put", key, b"1"), ("put", key, b"2")])
 
     def test_status_and_ping(self):
         self.fill("a")

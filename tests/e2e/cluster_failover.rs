@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidekeep_client::{ChangeKind, Client, KeyRange, Resync, WatchEvent, WatchOptions};
 use tidekeep_tests::cluster::Shape;
 use tidekeep_tests::{Cluster, Proxy, eventually, tidekeep, within};
+use tokio::sync::oneshot;
 
 use crate::cluster_load::{Load, impatient, verify};
 
@@ -62,7 +63,9 @@ async fn a_watch_goes_on_over_fail_overs_without_a_gap_or_a_repeat() {
     let mut cluster = Cluster::form(Shape::default());
     let way = Proxy::start(cluster.address(0), 99).await;
     let client = Client::connect(way.address(), impatient()).await.unwrap();
-    let following = tokio::spawn(follow(client));
+    let (follows, begun) = oneshot::channel();
+    let following = tokio::spawn(follow(client, follows));
+    within("the watch to begin", LIMIT, begun).await.unwrap();
     let mut load = Load::start(&cluster, CLIENTS).await;
     for _ in 0..KILLS {
         let killed = fail_over(&mut cluster, &mut load).await;
@@ -82,12 +85,13 @@ async fn a_watch_goes_on_over_fail_overs_without_a_gap_or_a_repeat() {
     }
 }
 
-/// The numbers of the puts below each folder in the order in which the watch saw them.
-async fn follow(client: Client) -> BTreeMap<String, Vec<u64>> {
+/// The numbers of the puts below each folder in the order in which the watch saw them; says when that has begun.
+async fn follow(client: Client, follows: oneshot::Sender<()>) -> BTreeMap<String, Vec<u64>> {
     // A gap that is told as a difference would go unnoticed here.
     let options = WatchOptions { resync: Resync::Reset, ..WatchOptions::default() };
     let mut watch = client.watch(&KeyRange::all(), options);
     let (mut seen, mut last) = (BTreeMap::<String, Vec<u64>>::new(), 0);
+    let mut follows = Some(follows);
     while let Some(event) = watch.next().await {
         match event.expect("a watch survives its node") {
             WatchEvent::Changes { revision, changes, .. } => {
@@ -108,7 +112,12 @@ async fn follow(client: Client) -> BTreeMap<String, Vec<u64>> {
                 }
             }
             WatchEvent::Reset => panic!("a cursor was forgotten over a fail-over"),
-            WatchEvent::Content(_) | WatchEvent::CaughtUp { .. } | WatchEvent::Bookmark { .. } => {}
+            WatchEvent::CaughtUp { .. } => {
+                if let Some(follows) = follows.take() {
+                    follows.send(()).expect("the test waits for it");
+                }
+            }
+            WatchEvent::Content(_) | WatchEvent::Bookmark { .. } => {}
         }
     }
     panic!("the watch ended by itself")
