@@ -4,29 +4,15 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { Server, launch, openPage } from "./harness.mjs";
+import { openPage, stage } from "./harness.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 describe("the keys view", () => {
   let browser, server, client;
-
-  before(async () => {
-    browser = await launch();
-  });
-  after(() => browser.close());
-  beforeEach(async () => {
-    server = new Server();
-    await server.start();
-    client = server.client();
-  });
-  afterEach(async () => {
-    await client.close();
-    for (const context of browser.contexts()) await context.close();
-    await server.remove();
-  });
+  stage((made) => ({ browser, server, client } = made));
 
   const fill = async () => {
     await client.put("app/conf", '{"a":1,"list":[1,{"deep":null}],"on":true}', { ttlMs: 600_000 });

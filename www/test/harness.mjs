@@ -7,6 +7,7 @@ import { connect as connectSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { after, afterEach, before, beforeEach } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { chromium } from "playwright-core";
@@ -179,6 +180,29 @@ class Messages {
     send(message);
     this.#holding = message.length >= this.#threshold;
   }
+}
+
+/**
+ * A browser for all tests of a suite, and for each a server of its own with a client, which `use` is given
+ * before it begins.
+ */
+export function stage(use) {
+  let browser, server, client;
+  before(async () => {
+    browser = await launch();
+  });
+  after(() => browser.close());
+  beforeEach(async () => {
+    server = new Server();
+    await server.start();
+    client = server.client();
+    use({ browser, server, client });
+  });
+  afterEach(async () => {
+    await client.close();
+    for (const context of browser.contexts()) await context.close();
+    await server.remove();
+  });
 }
 
 /**

@@ -6,30 +6,16 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { Server, launch, openPage } from "./harness.mjs";
+import { openPage, stage } from "./harness.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const VIEWS = ["live", "metrics", "cluster", "leases", "transfer", "console"];
 
 describe("beside the keys", () => {
   let browser, server, client;
-
-  before(async () => {
-    browser = await launch();
-  });
-  after(() => browser.close());
-  beforeEach(async () => {
-    server = new Server();
-    await server.start();
-    client = server.client();
-  });
-  afterEach(async () => {
-    await client.close();
-    for (const context of browser.contexts()) await context.close();
-    await server.remove();
-  });
+  stage((made) => ({ browser, server, client } = made));
 
   /** Waits until a field holds this; the page's policy forbids Playwright's own way of asking. */
   async function valued(field, value) {

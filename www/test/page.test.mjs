@@ -1,27 +1,13 @@
 // What a person does with the page, tried in a real browser under the policy it is served with.
 
 import assert from "node:assert/strict";
-import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { Server, launch, openPage } from "./harness.mjs";
+import { openPage, stage } from "./harness.mjs";
 
 describe("the page", () => {
   let browser, server, client;
-
-  before(async () => {
-    browser = await launch();
-  });
-  after(() => browser.close());
-  beforeEach(async () => {
-    server = new Server();
-    await server.start();
-    client = server.client();
-  });
-  afterEach(async () => {
-    await client.close();
-    for (const context of browser.contexts()) await context.close();
-    await server.remove();
-  });
+  stage((made) => ({ browser, server, client } = made));
 
   const row = (page, key) => page.locator(`#rows [data-key="${key}"]`);
   /** Opens a key's form and types another value. */

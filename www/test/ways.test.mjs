@@ -2,27 +2,13 @@
 // there.
 
 import assert from "node:assert/strict";
-import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { Server, launch, openPage } from "./harness.mjs";
+import { openPage, stage } from "./harness.mjs";
 
 describe("ways through the page", () => {
   let browser, server, client;
-
-  before(async () => {
-    browser = await launch();
-  });
-  after(() => browser.close());
-  beforeEach(async () => {
-    server = new Server();
-    await server.start();
-    client = server.client();
-  });
-  afterEach(async () => {
-    await client.close();
-    for (const context of browser.contexts()) await context.close();
-    await server.remove();
-  });
+  stage((made) => ({ browser, server, client } = made));
 
   const fill = async () => {
     for (const key of ["app/conf", "app/one", "name"]) await client.put(key, `value of ${key}`);
