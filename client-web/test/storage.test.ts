@@ -2,7 +2,8 @@
 // promises to the core; each also meets what goes wrong in its own place.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -95,6 +96,31 @@ test("a file has one owner at a time, and one that died does not keep it", async
   const lock = readdirSync(folder).find((name) => name.endsWith(".log"))!.replace(/log$/, "lock");
   writeFileSync(join(folder, lock), String(pid));
   await (await storage.open("one", false)).close();
+  // The numbers of this process and of one that lives, as processes before them had them.
+  for (const number of [process.pid, process.ppid]) {
+    writeFileSync(join(folder, lock), `${number} another-boot 12345`);
+    await (await storage.open("one", false)).close();
+  }
+});
+
+test("a file that another process has open stays its own", async () => {
+  const program = `
+    import { file } from "tidekeep/file";
+    await file(process.argv[1]).open("one", false);
+    console.log("open");
+    process.stdin.resume();
+  `;
+  const other = spawn(process.execPath, ["--input-type=module", "--eval", program, folder], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  try {
+    await once(other.stdout, "data");
+    await assert.rejects(file(folder).open("one", false), new RegExp(`process ${other.pid} has .* open`));
+  } finally {
+    other.kill("SIGKILL");
+    await once(other, "exit");
+  }
+  await (await file(folder).open("one", false)).close();
 });
 
 let origin: Origin;

@@ -27,32 +27,59 @@ export function file(folder: string): OfflineStorage {
         await opened.begin();
         return opened;
       } catch (error) {
-        await rm(`${path}.lock`, { force: true });
+        await unlock(`${path}.lock`);
         throw error;
       }
     },
   };
 }
 
+/** Lock files that this process holds. */
+const held = new Set<string>();
+
 /** Makes the lock file, unless a process that lives has. */
 async function lock(path: string): Promise<void> {
   for (let again = true; ; again = false) {
     try {
-      return await writeFile(path, String(process.pid), { flag: "wx" });
+      await writeFile(path, `${process.pid} ${await bornAt(process.pid)}`, { flag: "wx" });
+      held.add(path);
+      return;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }
-    const holder = Number(await readFile(path, "utf8").catch(() => ""));
-    if (!again || lives(holder)) throw new Error(`process ${holder} has ${path} open`);
+    const holder = await readFile(path, "utf8").catch(() => "");
+    const pid = parseInt(holder);
+    if (!again || (await lives(pid, holder, path))) throw new Error(`process ${pid} has ${path} open`);
     await rm(path, { force: true });
   }
 }
 
-function lives(pid: number): boolean {
+async function unlock(path: string): Promise<void> {
+  held.delete(path);
+  await rm(path, { force: true });
+}
+
+/** Whether who wrote a lock file lives. Numbers come again: in a container, often the same after each start. */
+async function lives(pid: number, holder: string, path: string): Promise<boolean> {
+  if (pid === process.pid) return held.has(path);
   try {
-    return pid > 0 && process.kill(pid, 0);
+    if (!(pid > 0 && process.kill(pid, 0))) return false;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
+  }
+  const born = await bornAt(pid);
+  return !born || holder === `${pid} ${born}`;
+}
+
+/** When a process began, which tells it from others of its number; empty where the system does not tell. */
+async function bornAt(pid: number): Promise<string> {
+  try {
+    const boot = await readFile("/proc/sys/kernel/random/boot_id", "utf8");
+    // The name, in brackets, may hold anything; the 20th field behind it is the start.
+    const fields = (await readFile(`/proc/${pid}/stat`, "utf8")).replace(/^.*\) /s, "").split(" ");
+    return `${boot.trim()} ${fields[19]}`;
+  } catch {
+    return "";
   }
 }
 
@@ -115,7 +142,7 @@ class FilePlace implements OfflinePlace {
     const log = this.#log;
     this.#log = undefined;
     await log?.close();
-    await rm(`${this.#path}.lock`, { force: true });
+    await unlock(`${this.#path}.lock`);
   }
 
   #viewPath(view: Uint8Array): string {
