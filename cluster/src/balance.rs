@@ -15,8 +15,11 @@
 //!   makes room for them: a move that is under way is given up or finished when a repair waits for its place.
 //! - A group whose voters that answer are no majority cannot change at all, so nothing is asked of it.
 //!
-//! In calm the steps are as few as can be: three for each replica that moves and one for each leader that
-//! changes. A node that dies in the middle costs at most three steps more for each move that may be under way.
+//! In calm the steps are as few as can be: three for each replica that moves and one for each leader that changes.
+//! Every step brings its group one nearer to its goal, and there are two exceptions. When a node dies or comes
+//! back or the target changes in the middle of a move, the move may take back one replica, and pass the
+//! leadership on before that. And while the node that should lead a group is away, a leader that has to go passes
+//! the leadership on to another one: one step more for each such group, however many there are.
 
 mod members;
 

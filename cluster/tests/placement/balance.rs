@@ -14,7 +14,7 @@ fn settles_in_the_fewest_steps(world: &mut World) -> usize {
     world.settle();
     assert!(world.is_at_target());
     assert_eq!(world.steps - before, distance);
-    assert_eq!(world.detours, 0);
+    assert_eq!(world.detours.count, 0);
     distance
 }
 
@@ -104,6 +104,40 @@ fn a_drain_that_has_become_unsafe_waits() {
     world.settle();
     assert!(world.is_at_target(), "on 2, 3 and 5");
     assert_eq!(world.table.held_by(NodeId(1)), 0);
+}
+
+#[test]
+fn groups_whose_next_leader_is_away_are_led_by_another_meanwhile() {
+    // All groups are on 1, 2 and 3, and 2 dies. 4 joins and dies, too, before they have moved to it.
+    let nodes = [node(1, "z0", 38), node(2, "z0", 100), node(3, "z0", u16::MAX)];
+    let mut world = World::new(64, &nodes, 3);
+    assert!(world.kill(NodeId(2)));
+    world.join(node(4, "z0", 300));
+    assert!(world.kill(NodeId(4)));
+    world.join(node(5, "z0", 300));
+    world.settle();
+    // Every step was looked at as it was taken: a group does so once.
+    let led_by_another = world.detours.count;
+    assert!(led_by_another > 3 * MOVES_MAX_DEFAULT, "more than could be moving when 4 died");
+    let goal = world.target().expect("there are nodes enough");
+    let waiting = goal.goals().iter().filter(|goal| goal.leader == NodeId(4)).count();
+    assert!(led_by_another <= waiting, "{led_by_another} of {waiting}");
+    [2, 4].into_iter().for_each(|id| world.revive(NodeId(id)));
+    world.settle();
+    assert!(world.is_at_target());
+    assert_eq!(world.detours.count, led_by_another);
+}
+
+#[test]
+#[should_panic(expected = "away from")]
+fn a_step_that_leads_away_without_an_excuse_is_noticed() {
+    let mut world = World::new(16, &equal(5), 4);
+    assert!(!world.round(), "nothing to do");
+    let goal = world.target().expect("there are nodes enough");
+    let (group, row) = world.table.groups().next().expect("a group");
+    let other = row.voters.iter().copied().find(|&voter| voter != row.leader);
+    let node = other.expect("three voters");
+    world.take(Step { group, change: Change::TransferLeader, node }, &goal);
 }
 
 /// One group on 1, 2 and 3 led by 1, and where it should go.

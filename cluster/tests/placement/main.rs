@@ -2,6 +2,7 @@
 //! may, and steps that never leave a group with fewer replicas than it should have.
 
 mod balance;
+mod detours;
 mod figures;
 mod nodes;
 mod storms;

@@ -10,6 +10,8 @@ use tidekeep_cluster::placement::{
 };
 use tidekeep_protocol::slot::GroupId;
 
+use crate::detours::Detours;
+
 /// Nothing takes more rounds than this.
 const ROUNDS_MAX: usize = 20_000;
 
@@ -22,7 +24,7 @@ pub(crate) struct World {
     /// Steps that were taken.
     pub steps: usize,
     /// Of them those that did not bring their group nearer to its goal.
-    pub detours: usize,
+    pub detours: Detours,
     /// The target, and what it was worked out for.
     known: Option<(Vec<Candidate>, usize, Target)>,
 }
@@ -43,7 +45,7 @@ impl World {
             now_ms: 1_000_000,
             random: fastrand::Rng::with_seed(seed),
             steps: 0,
-            detours: 0,
+            detours: Detours::default(),
             known: None,
         };
         nodes.iter().for_each(|node| world.join(node.clone()));
@@ -106,7 +108,7 @@ impl World {
     }
 
     /// Where the groups should be now. It is worked out anew when the nodes have changed, and now and then in
-    /// the middle of its steps, which must make no difference.
+    /// the middle of its steps, as whoever coordinates next does: no step may count on the target of before.
     pub(crate) fn target(&mut self) -> Option<Target> {
         let replicas = self.table.replicas();
         let candidates = candidates(&self.members, replicas, self.now_ms, GRACE_MS_DEFAULT);
@@ -149,6 +151,7 @@ impl World {
     /// anything was or is still to be done.
     pub(crate) fn round(&mut self) -> bool {
         let Some(target) = self.target() else { return false };
+        self.detours.see(&self.table, &target, &self.health.down);
         let due = self.due(&target);
         let learners: Vec<(GroupId, NodeId)> = self
             .table
@@ -209,7 +212,8 @@ impl World {
         row.voters.iter().filter(|voter| !self.health.down.contains(voter)).count()
     }
 
-    fn take(&mut self, step: Step, target: &Target) {
+    /// Carries out a step, and looks at every promise about it.
+    pub(crate) fn take(&mut self, step: Step, target: &Target) {
         let before = self.table.row(step.group).expect("a known group").clone();
         let (epoch, distance) = (self.table.epoch(), self.distance(target));
         let is_down = self.health.down.contains(&step.node);
@@ -242,7 +246,7 @@ impl World {
         assert!(row.has_voter(row.leader), "{row:?}");
         self.steps += 1;
         if self.distance(target) + 1 != distance {
-            self.detours += 1;
+            self.detours.count(step, &before);
         }
     }
 
