@@ -310,6 +310,16 @@ LEASES_REPLY = Struct(
     revision=U64, more=BOOL, leases=List(Struct(lease=U64, ttl_ms=U64, expires_at=U64, keys=U64))
 )
 
+SESSIONS = Struct(after=U64, limit=U32)
+CONNECTED = Struct(
+    id=U64, transport=TEXT, address=TEXT, client=TEXT, since_ms=U64, idle_ms=U64,
+    session_since_ms=Option(U64), watches=U64, calls=U64, buffer_bytes=U64, received_bytes=U64,
+    sent_bytes=U64,
+)
+SESSIONS_REPLY = Struct(
+    node=Option(U64), connections=U64, remembered=U64, more=BOOL, sessions=List(CONNECTED)
+)
+
 REPLY = 0x80
 KINDS = {
     0x01: HELLO, 0x02: WELCOME, 0x03: EMPTY, 0x04: EMPTY, 0x05: GOING_AWAY, 0x06: EMPTY,
@@ -331,6 +341,7 @@ KINDS = {
     0x1E: LEASES, 0x1E | REPLY: LEASES_REPLY,
     0x20: BACKUP, 0x20 | REPLY: BACKUP_REPLY,
     0x21: CLUSTER, 0x21 | REPLY: CLUSTER_REPLY,
+    0x22: SESSIONS, 0x22 | REPLY: SESSIONS_REPLY,
 }
 
 CODES = [

@@ -108,6 +108,7 @@ pub(crate) enum Verb {
     Backup(verb::backup::BackupArgs),
     Ping(verb::ping::PingArgs),
     Status(verb::status::StatusArgs),
+    Sessions(verb::sessions::SessionsArgs),
     Cluster(verb::cluster::ClusterArgs),
     Test(verb::test::TestArgs),
     Bench(verb::bench::BenchArgs),

@@ -7,6 +7,7 @@ mod args;
 mod backup_file;
 mod bench;
 mod beside;
+mod columns;
 mod descendants;
 mod entry_text;
 mod escape;

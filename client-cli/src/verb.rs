@@ -24,6 +24,7 @@ pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod ping;
 pub(crate) mod put;
+pub(crate) mod sessions;
 pub(crate) mod shell;
 pub(crate) mod status;
 pub(crate) mod test;
@@ -64,6 +65,7 @@ pub(crate) fn minds_interrupt(verb: &Verb) -> bool {
         | Verb::Export(_)
         | Verb::Backup(_)
         | Verb::Status(_)
+        | Verb::Sessions(_)
         | Verb::Cluster(_)
         | Verb::Shell(_)
         | Verb::Completions(_) => false,
@@ -90,6 +92,7 @@ pub(crate) async fn run(verb: Verb, session: &mut Session) -> Result<Exit, Failu
         Verb::Backup(args) => backup::run(args, session).await,
         Verb::Ping(args) => ping::run(args, session).await,
         Verb::Status(args) => status::run(args, session).await,
+        Verb::Sessions(args) => sessions::run(args, session).await,
         Verb::Cluster(args) => cluster::run(args, session).await,
         Verb::Test(args) => test::run(args, session).await,
         Verb::Bench(args) => bench::run(args, session).await,

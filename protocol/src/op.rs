@@ -21,6 +21,7 @@ pub mod lease_revoke;
 pub mod leases;
 pub mod put;
 pub mod scan;
+pub mod sessions;
 pub mod status;
 pub mod touch;
 pub mod txn;
@@ -40,6 +41,7 @@ pub use lease_revoke::{LeaseRevoke, LeaseRevokeReply};
 pub use leases::{Lease, Leases, LeasesReply};
 pub use put::{Put, WriteReply, WriteStatus};
 pub use scan::{Order, Projection, Scan, ScanReply};
+pub use sessions::{Connected, Sessions, SessionsReply};
 pub use status::{Figure, Status, StatusReply};
 pub use touch::{Touch, TouchReply};
 pub use txn::{Compare, Txn, TxnOp, TxnReply, TxnResult};
@@ -153,6 +155,7 @@ operations! {
     Leases = 0x1E, "leases", Read => LeasesReply;
     Backup = 0x20, "backup", Server => BackupReply<'r>;
     Cluster<'a> = 0x21, "cluster", Server => ClusterReply<'r>;
+    Sessions = 0x22, "sessions", Server => SessionsReply<'r>;
 }
 
 /// The row of the operation whose request has this frame kind. Who wants its class alone takes

@@ -308,7 +308,15 @@ pub(crate) fn service(
         clock,
     };
     let facts = Facts::of(config, port, [owners.name(), owners.name()]);
-    Service { commit, status, owners, clients: Arc::default(), facts, hub: Arc::default() }
+    Service {
+        commit,
+        status,
+        owners,
+        roster: Arc::default(),
+        clients: Arc::default(),
+        facts,
+        hub: Arc::default(),
+    }
 }
 
 /// Asks the system for as many descriptors as connections may need, and takes fewer connections if

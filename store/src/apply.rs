@@ -292,6 +292,7 @@ fn run<G: DerefMut<Target = Shard>>(
         | Request::Leases(_)
         | Request::Status(_)
         | Request::Backup(_)
+        | Request::Sessions(_)
         | Request::Cluster(_) => Err(Refusal::new(Code::Internal, "a read is no command")),
     }
 }

@@ -158,6 +158,7 @@ impl Intents {
             | Request::LeaseKeepAlive(_)
             | Request::Leases(_)
             | Request::Backup(_)
+            | Request::Sessions(_)
             | Request::Cluster(_) => None,
         };
         self.lock_of(txn?, now_ms)
@@ -407,6 +408,7 @@ fn changes_keys(request: &Request<'_>) -> bool {
         | Request::LeaseKeepAlive(_)
         | Request::Leases(_)
         | Request::Backup(_)
+        | Request::Sessions(_)
         | Request::Cluster(_) => false,
     }
 }

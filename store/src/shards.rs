@@ -128,6 +128,7 @@ impl Spread {
             Request::Watch(_)
             | Request::Status(_)
             | Request::Backup(_)
+            | Request::Sessions(_)
             | Request::Cluster(_)
             | Request::LeaseGrant(_)
             | Request::LeaseKeepAlive(_)

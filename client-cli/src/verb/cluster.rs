@@ -12,7 +12,6 @@ use crate::output::Format;
 use crate::session::Session;
 
 mod add;
-mod columns;
 mod drain;
 mod keep;
 mod remove;

@@ -2,7 +2,7 @@
 
 use crate::store::offline;
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "get",
     "put",
     "delete",
@@ -16,6 +16,7 @@ const VERBS: [&str; 18] = [
     "export",
     "ping",
     "status",
+    "sessions",
     "cluster",
     "test",
     "bench",

@@ -77,3 +77,23 @@ fn bench_measures_and_cleans_up() {
     assert!(text.contains("\nlatency     p50 "), "{text}");
     assert_eq!(store.ok(&["list", "--count"]), "0\n");
 }
+
+#[test]
+fn sessions_are_a_table_json_lines_and_addresses() {
+    let store = Store::start(&[]);
+    store.ok(&["put", "name", "x"]);
+    let table = store.ok(&["sessions"]);
+    let lines: Vec<&str> = table.lines().collect();
+    let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>();
+    assert_eq!(words(0)[..5], ["id", "via", "address", "client", "open"]);
+    assert_eq!(words(1)[1], "tcp");
+    assert!(words(1)[2].starts_with("127.0.0.1:"), "{table}");
+    assert_eq!(lines.last(), Some(&"1 connection, 1 remembered session"), "{table}");
+    let own = store.json(&["sessions"]);
+    assert_eq!(own["transport"], "tcp");
+    assert_eq!(own["watches"], 0);
+    assert!(own["client"].as_str().is_some_and(|name| name.starts_with("tidekeep")), "{own}");
+    assert!(own["session_since_ms"].is_u64(), "{own}");
+    assert!(store.ok(&["sessions", "-o", "raw"]).starts_with("127.0.0.1:"));
+    assert_eq!(store.ok(&["sessions", "-o", "json", "--limit", "0"]), "");
+}

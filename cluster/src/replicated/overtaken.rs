@@ -83,9 +83,11 @@ fn reach<'r>(request: &Request<'r>) -> Reach<'r> {
         | Request::DeleteRange(_)
         | Request::LeaseRevoke(_)
         | Request::Leases(_) => Reach::Many,
-        Request::Watch(_) | Request::Status(_) | Request::Backup(_) | Request::Cluster(_) => {
-            Reach::Nothing
-        }
+        Request::Watch(_)
+        | Request::Status(_)
+        | Request::Backup(_)
+        | Request::Cluster(_)
+        | Request::Sessions(_) => Reach::Nothing,
     }
 }
 

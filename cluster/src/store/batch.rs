@@ -69,9 +69,11 @@ fn route<R: Runtime>(doors: &Doors<R>, request: &Request<'_>) -> Route {
             Route::Lease
         }
         // No part of a batch.
-        Request::Watch(_) | Request::Status(_) | Request::Backup(_) | Request::Cluster(_) => {
-            Route::One(GroupId(0))
-        }
+        Request::Watch(_)
+        | Request::Status(_)
+        | Request::Backup(_)
+        | Request::Cluster(_)
+        | Request::Sessions(_) => Route::One(GroupId(0)),
     }
 }
 

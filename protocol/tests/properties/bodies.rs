@@ -13,8 +13,8 @@ use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::op::txn::LIST_MAX;
 use tidekeep_protocol::op::{
     ChildrenReply, DeleteRangeReply, GetReply, IncrementReply, LeaseReply, LeaseRevokeReply,
-    LeasesReply, OPERATIONS, Request, ScanReply, StatusReply, TouchReply, Txn, TxnReply,
-    WatchMessage, WriteReply,
+    LeasesReply, OPERATIONS, Request, ScanReply, SessionsReply, StatusReply, TouchReply, Txn,
+    TxnReply, WatchMessage, WriteReply,
 };
 
 use crate::content;
@@ -62,7 +62,7 @@ macro_rules! round_trips {
 round_trips! {
     hello welcome going_away error get_reply write_reply scan_reply children_reply touch_reply
     increment_reply txn_reply delete_range_reply watch_message status_reply
-    lease_reply lease_revoke_reply leases_reply
+    lease_reply lease_revoke_reply leases_reply sessions_reply
 }
 
 proptest! {
@@ -190,7 +190,8 @@ fn read_as_everything(body: &[u8]) -> Result<(), TestCaseError> {
     read::<StatusReply<'_>>(body, "status reply")?;
     read::<LeaseReply>(body, "lease reply")?;
     read::<LeaseRevokeReply>(body, "lease_revoke reply")?;
-    read::<LeasesReply>(body, "leases reply")
+    read::<LeasesReply>(body, "leases reply")?;
+    read::<SessionsReply<'_>>(body, "sessions reply")
 }
 
 /// What is accepted is written in its shortest form, which is no longer than what was read.

@@ -10,11 +10,12 @@ use tidekeep_protocol::error::{ErrorBody, Outcome};
 use tidekeep_protocol::hello::{GoingAway, Hello, Welcome};
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::op::{
-    Child, Children, ChildrenReply, Compare, Delete, DeleteRange, DeleteRangeReply, Delivery,
-    Event, Figure, Get, GetReply, Increment, IncrementReply, Lease, LeaseGrant, LeaseKeepAlive,
-    LeaseReply, LeaseRevoke, LeaseRevokeReply, Leases, LeasesReply, Order, Projection, Put,
-    Request, Scan, ScanReply, Status, StatusReply, Touch, TouchReply, Txn, TxnOp, TxnReply,
-    TxnResult, Watch, WatchFrom, WatchMessage, WriteReply, WriteStatus,
+    Child, Children, ChildrenReply, Compare, Connected, Delete, DeleteRange, DeleteRangeReply,
+    Delivery, Event, Figure, Get, GetReply, Increment, IncrementReply, Lease, LeaseGrant,
+    LeaseKeepAlive, LeaseReply, LeaseRevoke, LeaseRevokeReply, Leases, LeasesReply, Order,
+    Projection, Put, Request, Scan, ScanReply, Sessions, SessionsReply, Status, StatusReply, Touch,
+    TouchReply, Txn, TxnOp, TxnReply, TxnResult, Watch, WatchFrom, WatchMessage, WriteReply,
+    WriteStatus,
 };
 use tidekeep_protocol::range::Range;
 
@@ -253,6 +254,8 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
         number().prop_map(|lease| Request::LeaseRevoke(LeaseRevoke { lease })),
         (number(), any::<u32>())
             .prop_map(|(after, limit)| Request::Leases(Leases { after, limit })),
+        (number(), any::<u32>())
+            .prop_map(|(after, limit)| Request::Sessions(Sessions { after, limit })),
     ]
 }
 
@@ -356,6 +359,34 @@ pub(crate) fn lease_reply() -> impl Strategy<Value = LeaseReply> {
 
 pub(crate) fn lease_revoke_reply() -> impl Strategy<Value = LeaseRevokeReply> {
     (number(), number()).prop_map(|(revision, deleted)| LeaseRevokeReply { revision, deleted })
+}
+
+pub(crate) fn sessions_reply() -> impl Strategy<Value = SessionsReply<'static>> {
+    let says = (text(), text(), text(), number(), number(), option::of(number()));
+    let does = (number(), number(), number(), number(), number(), number());
+    let session = (says, does).prop_map(|(says, does)| Connected {
+        id: does.0,
+        transport: says.0,
+        address: says.1,
+        client: says.2,
+        since_ms: says.3,
+        idle_ms: says.4,
+        session_since_ms: says.5,
+        watches: does.1,
+        calls: does.2,
+        buffer_bytes: does.3,
+        received_bytes: does.4,
+        sent_bytes: does.5,
+    });
+    (option::of(number()), number(), number(), any::<bool>(), vec(session, 0..8)).prop_map(
+        |(node, connections, remembered, more, sessions)| SessionsReply {
+            node,
+            connections,
+            remembered,
+            more,
+            sessions,
+        },
+    )
 }
 
 pub(crate) fn leases_reply() -> impl Strategy<Value = LeasesReply> {

@@ -22,7 +22,8 @@ use tidekeep_protocol::op::{
     Backup, BackupReply, Children, ChildrenReply, Cluster, ClusterReply, Delete, DeleteRange,
     DeleteRangeReply, Get, GetReply, Increment, IncrementReply, LeaseGrant, LeaseKeepAlive,
     LeaseReply, LeaseRevoke, LeaseRevokeReply, Leases, LeasesReply, Put, Request, Scan, ScanReply,
-    Status, StatusReply, Touch, TouchReply, Txn, TxnReply, Watch, WatchMessage, WriteReply,
+    Sessions, SessionsReply, Status, StatusReply, Touch, TouchReply, Txn, TxnReply, Watch,
+    WatchMessage, WriteReply,
 };
 
 /// The bound on the length field that the malformed vectors are written for.
@@ -74,6 +75,8 @@ macro_rules! with_body_of {
             0xA0 => Some($call::<BackupReply<'_>>($($argument),*)),
             0x21 => Some($call::<Cluster<'_>>($($argument),*)),
             0xA1 => Some($call::<ClusterReply<'_>>($($argument),*)),
+            0x22 => Some($call::<Sessions>($($argument),*)),
+            0xA2 => Some($call::<SessionsReply<'_>>($($argument),*)),
             _ => None,
         }
     };

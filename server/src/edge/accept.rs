@@ -2,6 +2,7 @@
 //! has to say who it is.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> JoinSet
         match accepted {
             Ok((stream, address)) => {
                 debug!(%address, "connection");
-                admit(stream, &shared, &mut tasks);
+                admit(stream, address, &shared, &mut tasks);
             }
             Err(error) if is_about_one_connection(&error) => debug!(%error, "accept"),
             Err(error) => {
@@ -65,9 +66,9 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) -> JoinSet
     }
 }
 
-fn admit(stream: TcpStream, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
+fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
     if let Some(place) = shared.gate.enter() {
-        tasks.spawn(welcome(stream, place, Arc::clone(shared)));
+        tasks.spawn(welcome(stream, peer, place, Arc::clone(shared)));
         return;
     }
     shared.metrics.turned_away(TurnedAway::Limit);
@@ -82,7 +83,7 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
 
 /// Finds out who is there and serves it; the place is taken as long as that lasts. Each visitor is
 /// served from a box, so that an idle one takes no more memory than its own kind needs.
-async fn welcome(mut stream: TcpStream, place: Place, shared: Arc<Shared>) {
+async fn welcome(mut stream: TcpStream, peer: SocketAddr, place: Place, shared: Arc<Shared>) {
     if let Err(error) = tune(&stream) {
         return debug!(%error, "a connection broke at once");
     }
@@ -101,14 +102,14 @@ async fn welcome(mut stream: TcpStream, place: Place, shared: Arc<Shared>) {
     match visitor {
         Visitor::Resp if shared.resp => {
             let _visit = shared.gate.visit(Transport::Resp);
-            resp::run(stream, Input::of(early), shared).await;
+            resp::run(stream, Input::of(early), (peer, since), shared).await;
         }
         Visitor::Native => {
             let _visit = shared.gate.visit(Transport::Tcp);
-            let run = connection::run(Tcp(stream), Input::of(early), since, shared);
+            let run = connection::run(Tcp(stream), Input::of(early), (peer, since), shared);
             Box::pin(run).await;
         }
-        Visitor::Http => Box::pin(http::serve(stream, early, shared)).await,
+        Visitor::Http => Box::pin(http::serve(stream, early, (peer, since), shared)).await,
         visitor => {
             debug!(?visitor, "not served");
             shared.metrics.turned_away(TurnedAway::FirstBytes);

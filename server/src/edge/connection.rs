@@ -1,6 +1,7 @@
 //! A native connection: a session with its exchange, as the driver of connections runs it over TCP or
 //! WebSocket.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Context;
 
@@ -11,6 +12,7 @@ use super::transport::{Received, Transport};
 use crate::clock::Moment;
 use crate::observe::{Gauges, Metrics};
 use crate::server::Shared;
+use crate::service::Presence;
 use crate::session::{Ending, Greeting, Millis, Session};
 
 struct Native {
@@ -19,15 +21,15 @@ struct Native {
     arrived: Millis,
 }
 
-/// Runs a native connection, which began at `since`, to its end. `input` was read from the socket
+/// Runs a native connection, which `peer` began at `since`, to its end. `input` was read from the socket
 /// already.
 pub(crate) async fn run<T: Transport>(
     transport: T,
     input: Input,
-    since: Millis,
+    (peer, since): (SocketAddr, Millis),
     shared: Arc<Shared>,
 ) {
-    let mut driver = driver(transport, input, since, &shared);
+    let mut driver = driver(transport, input, (peer, since), &shared);
     let end = driver.run(&shared).await;
     // Boxed, as the goodbye moves the connection, for which there would be room from the beginning.
     Box::pin(driver.close(end, &shared)).await;
@@ -36,7 +38,7 @@ pub(crate) async fn run<T: Transport>(
 fn driver<T: Transport>(
     transport: T,
     input: Input,
-    since: Millis,
+    (peer, since): (SocketAddr, Millis),
     shared: &Arc<Shared>,
 ) -> Driver<Native, T> {
     let now = shared.clock.now();
@@ -45,7 +47,8 @@ fn driver<T: Transport>(
     let start = Greeting { now: since, unix_ms, name: shared.service.owners.name() };
     let session = Session::new(Arc::clone(&shared.settings), start);
     let native = Native { exchange: Exchange::new(session), arrived: now };
-    Driver::new(native, transport, input, T::KIND, &shared.metrics)
+    let presence = shared.service.roster.enter(T::KIND, Some(peer), since);
+    Driver::new(native, transport, input, presence, &shared.metrics)
 }
 
 impl Dialogue for Native {
@@ -86,6 +89,13 @@ impl Dialogue for Native {
         let ran = self.exchange.run_input(context, moment.now, arrived, input, service, metrics);
         // What was asked for now is looked at once, so that it wakes the task.
         ran && self.exchange.poll_waiters(context, &*service.commit, metrics) && !input.is_empty()
+    }
+
+    fn introduce(&self, presence: &Presence) {
+        let session = &self.exchange.session;
+        if session.is_greeted() {
+            presence.is_called(session.peer(), session.id());
+        }
     }
 
     fn fill(&mut self, moment: &Moment, shared: &Shared) {

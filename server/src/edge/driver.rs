@@ -16,8 +16,9 @@ use super::input::Input;
 use super::lingering;
 use super::transport::{Received, Transport};
 use crate::clock::Moment;
-use crate::observe::{self, Gauges, Metrics};
+use crate::observe::{Gauges, Metrics};
 use crate::server::Shared;
+use crate::service::Presence;
 use crate::session::{Ending, Millis};
 
 /// What is spoken over a connection: a session, with what it waits for.
@@ -43,6 +44,9 @@ pub(super) trait Dialogue {
         input: &mut Input,
         shared: &Shared,
     ) -> bool;
+
+    /// Notes who the client says it is, once it has.
+    fn introduce(&self, presence: &Presence);
 
     /// Turns what waits for room into output.
     fn fill(&mut self, moment: &Moment, shared: &Shared);
@@ -81,8 +85,7 @@ pub(super) struct Driver<D, T> {
     pub(super) dialogue: D,
     pub(super) transport: T,
     pub(super) input: Input,
-    /// What its bytes are counted as.
-    kind: observe::Transport,
+    presence: Presence,
     timer: Option<Pin<Box<Sleep>>>,
     /// What the timer is set to.
     armed: Millis,
@@ -97,11 +100,14 @@ struct GaugeShare {
 }
 
 impl GaugeShare {
-    fn set(&mut self, to: Gauges) {
-        if self.now != to {
+    /// Moves it; whether it was elsewhere.
+    fn set(&mut self, to: Gauges) -> bool {
+        let moves = self.now != to;
+        if moves {
             self.metrics.move_gauges(self.now, to);
             self.now = to;
         }
+        moves
     }
 }
 
@@ -128,15 +134,17 @@ impl<D: Dialogue, T: Transport> Driver<D, T> {
         dialogue: D,
         transport: T,
         input: Input,
-        kind: observe::Transport,
+        presence: Presence,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        count(&metrics.traffic(kind).received_bytes, input.unread().len());
+        let early = input.unread().len();
+        count(&metrics.traffic(presence.transport()).received_bytes, early);
+        presence.received(early);
         Self {
             dialogue,
             transport,
             input,
-            kind,
+            presence,
             timer: None,
             armed: Millis(0),
             hung_up: false,
@@ -208,6 +216,9 @@ impl<D: Dialogue, T: Transport> Driver<D, T> {
         shared: &Shared,
     ) -> io::Result<bool> {
         let mut more = self.dialogue.run(context, moment, &mut self.input, shared);
+        if !self.presence.is_named() {
+            self.dialogue.introduce(&self.presence);
+        }
         let sent = self.poll_output(context, moment, shared)?;
         // What was sent makes room, which matters only to what waits for it.
         more |= sent && !self.input.is_empty();
@@ -233,7 +244,8 @@ impl<D: Dialogue, T: Transport> Driver<D, T> {
             match self.transport.poll_send(context, bytes) {
                 Poll::Ready(Ok(taken)) => {
                     self.dialogue.taken(moment.now, taken);
-                    count(&shared.metrics.traffic(self.kind).sent_bytes, taken);
+                    count(&shared.metrics.traffic(self.presence.transport()).sent_bytes, taken);
+                    self.presence.sent(taken);
                     if taken == 0 {
                         return Ok(moved);
                     }
@@ -266,8 +278,11 @@ impl<D: Dialogue, T: Transport> Driver<D, T> {
                 self.hung_up = matches!(received, Received::End);
                 let got = self.input.unread().len() - before;
                 if got > 0 {
-                    count(&shared.metrics.traffic(self.kind).received_bytes, got);
+                    let traffic = shared.metrics.traffic(self.presence.transport());
+                    count(&traffic.received_bytes, got);
+                    self.presence.received(got);
                 }
+                self.presence.heard(now);
                 self.dialogue.received(now, received);
                 Ok(Look::Came)
             }
@@ -300,7 +315,9 @@ impl<D: Dialogue, T: Transport> Driver<D, T> {
     }
 
     fn report(&mut self, shared: &Shared) {
-        self.gauges.set(self.dialogue.report(&shared.metrics));
+        if self.gauges.set(self.dialogue.report(&shared.metrics)) {
+            self.presence.holds(self.gauges.now);
+        }
     }
 
     /// Gets the last bytes out and says goodbye.

@@ -2,6 +2,7 @@
 //! of the size that these need: GET and HEAD, keep-alive, no bodies, a deadline on every wait.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,10 +19,11 @@ use super::request::{self, HEAD_BYTES, Request};
 use super::response::Response;
 use super::upgrade::{self, Refused};
 use super::ws::Ws;
-use super::{cluster, connection, lingering, page};
+use super::{cluster, connection, lingering, page, sessions};
 use crate::observe::{self, Probe, Transport, TurnedAway};
 use crate::server::Shared;
-use crate::session::SLOWEST_BYTES_PER_MS;
+use crate::service::Presence;
+use crate::session::{Millis, SLOWEST_BYTES_PER_MS};
 
 /// How long a connection may be idle between requests.
 const IDLE: Duration = Duration::from_secs(30);
@@ -43,14 +45,23 @@ struct Http {
     stream: TcpStream,
     /// Bytes that were read and not used.
     input: Vec<u8>,
+    peer: SocketAddr,
+    presence: Presence,
     shared: Arc<Shared>,
 }
 
 /// Answers requests until one of the sides ends the connection or it becomes a WebSocket. `early`
-/// was read from the socket already.
-pub(crate) async fn serve(stream: TcpStream, early: Vec<u8>, shared: Arc<Shared>) {
+/// was read from the socket already; `peer` opened it at `since`.
+pub(crate) async fn serve(
+    stream: TcpStream,
+    early: Vec<u8>,
+    (peer, since): (SocketAddr, Millis),
+    shared: Arc<Shared>,
+) {
     let visit = shared.gate.visit(Transport::Http);
-    let mut http = Http { stream, input: early, shared };
+    let presence = shared.service.roster.enter(Transport::Http, Some(peer), since);
+    presence.received(early.len());
+    let mut http = Http { stream, input: early, peer, presence, shared };
     match http.run().await {
         Ok(true) => http.become_web_socket(visit).await,
         Ok(false) => lingering::close(http.stream).await,
@@ -101,6 +112,8 @@ impl Http {
                 return self.too_slow().await;
             };
             let count = read?;
+            self.presence.heard(self.shared.clock.now());
+            self.presence.received(count);
             let traffic = self.shared.metrics.traffic(Transport::Http);
             traffic.received_bytes.fetch_add(count as u64, Ordering::Relaxed);
             if count == 0 {
@@ -128,6 +141,7 @@ impl Http {
         tokio::time::timeout(time, self.stream.write_all(bytes)).await??;
         let traffic = self.shared.metrics.traffic(Transport::Http);
         traffic.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.presence.sent(bytes.len());
         Ok(())
     }
 
@@ -137,6 +151,9 @@ impl Http {
         request: &Request<'_>,
         out: &mut Vec<u8>,
     ) -> (Next, Option<OwnedSemaphorePermit>) {
+        if let (false, Some(agent)) = (self.presence.is_named(), request.header("user-agent")) {
+            self.presence.is_called(agent, None);
+        }
         let response = match request.method {
             "GET" if request.path == WEBSOCKET_PATH => match self.upgrade(request) {
                 Ok(head) => {
@@ -170,6 +187,7 @@ impl Http {
                     .with("cache-control", "no-store")
             }
             "/cluster" => cluster::serve(commit).await,
+            "/sessions" => sessions::serve(request, shared),
             _ => self.file(request).await.unwrap_or_else(|| Response::text(404, "not found\n")),
         }
     }
@@ -197,12 +215,12 @@ impl Http {
     }
 
     async fn become_web_socket(self, visit: Visit) {
-        drop(visit);
-        let Self { stream, input, shared } = self;
+        let Self { stream, input, peer, presence, shared } = self;
+        drop((visit, presence));
         let _visit = shared.gate.visit(Transport::WebSocket);
         let since = shared.clock.now();
         let ws = Ws::new(stream, input, &shared.settings.limits);
-        Box::pin(connection::run(ws, Input::new(), since, shared)).await;
+        Box::pin(connection::run(ws, Input::new(), (peer, since), shared)).await;
     }
 }
 

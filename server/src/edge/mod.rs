@@ -21,6 +21,7 @@ mod request;
 mod resp;
 mod resp_exchange;
 mod response;
+mod sessions;
 mod sniff;
 mod tcp;
 mod transport;

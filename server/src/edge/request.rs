@@ -14,6 +14,8 @@ pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     /// The path without its query.
     pub(crate) path: &'a str,
+    /// What stands behind the path's `?`; empty without one.
+    pub(crate) query: &'a str,
     /// The `Host` header; none only in HTTP/1.0.
     pub(crate) host: Option<&'a str>,
     headers: Vec<(&'a str, &'a str)>,
@@ -50,14 +52,9 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Request<'_>, usize)>, Respon
         // A value that is no text cannot be one that matters here.
         list.push((header.name, std::str::from_utf8(header.value).unwrap_or_default().trim()));
     }
-    let mut request = Request {
-        method,
-        path: path_of(target)?,
-        host: None,
-        headers: list,
-        keep_alive: is_1_1,
-        is_1_1,
-    };
+    let (path, query) = path_of(target)?;
+    let mut request =
+        Request { method, path, query, host: None, headers: list, keep_alive: is_1_1, is_1_1 };
     request.host = request.only_host()?;
     request.refuse_body()?;
     request.keep_alive = match request.header("connection") {
@@ -108,16 +105,20 @@ fn lists(value: &str, word: &str) -> bool {
     value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word))
 }
 
-/// The path of a request's target, which is a path with a query or a whole address.
-fn path_of(target: &str) -> Result<&str, Response> {
+/// The path and the query of a request's target, which may be a whole address.
+fn path_of(target: &str) -> Result<(&str, &str), Response> {
     let path = match target.split_once("://") {
         Some((_, rest)) if !target.starts_with('/') => {
             rest.find('/').map_or("/", |slash| &rest[slash..])
         }
         _ => target,
     };
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    if path.starts_with('/') { Ok(path) } else { Err(Response::text(400, "no such target\n")) }
+    let path = path.split('#').next().unwrap_or_default();
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    match path.starts_with('/') {
+        true => Ok((path, query)),
+        false => Err(Response::text(400, "no such target\n")),
+    }
 }
 
 #[cfg(test)]
@@ -166,8 +167,9 @@ mod tests {
 
     #[test]
     fn a_target_may_be_a_whole_address() {
-        assert_eq!(path_of("http://h:1/a?b").ok(), Some("/a"));
-        assert_eq!(path_of("http://h").ok(), Some("/"));
-        assert_eq!(path_of("/a://b").ok(), Some("/a://b"));
+        assert_eq!(path_of("http://h:1/a?b=?#c?d").ok(), Some(("/a", "b=?")));
+        assert_eq!(path_of("http://h").ok(), Some(("/", "")));
+        assert_eq!(path_of("/a://b").ok(), Some(("/a://b", "")));
+        assert_eq!(path_of("/a#b?c").ok(), Some(("/a", "")));
     }
 }

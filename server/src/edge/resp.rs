@@ -1,6 +1,7 @@
 //! A RESP connection: a session with its exchange, and its seat among the clients, as the driver of
 //! connections runs it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Context;
 
@@ -14,7 +15,7 @@ use super::transport::Received;
 use crate::clock::Moment;
 use crate::observe::{Gauges, Metrics, Transport};
 use crate::server::Shared;
-use crate::service::Seat;
+use crate::service::{Presence, Seat};
 use crate::session::{Ending, Millis, Resp};
 
 /// How long a connection is idle before it gives memory back.
@@ -31,22 +32,33 @@ struct Redis {
     leaving: bool,
 }
 
-/// Runs a RESP connection to its end. `input` was read from the socket already.
-pub(crate) async fn run(stream: TcpStream, input: Input, shared: Arc<Shared>) {
-    let mut driver = driver(stream, input, &shared);
+/// Runs a RESP connection, which `peer` began at `since`, to its end. `input` was read from the socket already.
+pub(crate) async fn run(
+    stream: TcpStream,
+    input: Input,
+    (peer, since): (SocketAddr, Millis),
+    shared: Arc<Shared>,
+) {
+    let mut driver = driver(stream, input, (peer, since), &shared);
     let end = driver.run(&shared).await;
     // Boxed, as the goodbye moves the connection, for which there would be room from the beginning.
     Box::pin(driver.close(end, &shared)).await;
 }
 
-fn driver(stream: TcpStream, input: Input, shared: &Arc<Shared>) -> Driver<Redis, Tcp> {
+fn driver(
+    stream: TcpStream,
+    input: Input,
+    (peer, since): (SocketAddr, Millis),
+    shared: &Arc<Shared>,
+) -> Driver<Redis, Tcp> {
     let now = shared.clock.now();
     let clients = &shared.service.clients;
-    let seat = clients.enter(stream.peer_addr().ok(), stream.local_addr().ok(), now);
+    let seat = clients.enter(Some(peer), stream.local_addr().ok(), now);
     let session = Resp::new(Arc::clone(&shared.settings), Arc::clone(&seat.client), now);
     let exchange = RespExchange::new(session);
     let redis = Redis { exchange, seat, active: now, rested: false, leaving: false };
-    Driver::new(redis, Tcp(stream), input, Transport::Resp, &shared.metrics)
+    let presence = shared.service.roster.enter(Transport::Resp, Some(peer), since);
+    Driver::new(redis, Tcp(stream), input, presence, &shared.metrics)
 }
 
 impl Redis {
@@ -98,6 +110,10 @@ impl Dialogue for Redis {
         }
         // Whatever ran has either used up the input or waits: for the store, for bytes, or for room.
         false
+    }
+
+    fn introduce(&self, presence: &Presence) {
+        presence.is_redis(&self.seat.client);
     }
 
     fn fill(&mut self, moment: &Moment, shared: &Shared) {

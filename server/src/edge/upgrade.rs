@@ -50,10 +50,14 @@ impl Hosts {
             .is_ok_and(|origin| origin.serves(host) || self.origins.contains(&origin))
     }
 
-    fn check(&self, request: &Request<'_>) -> Result<(), Refused> {
+    /// Refuses what a page of a foreign site asks, or one that was led here by a foreign name.
+    pub(super) fn check(&self, request: &Request<'_>) -> Result<(), Refused> {
         let forbidden = |text| Err(Refused::Origin(Response::text(403, text)));
         let Some(host) = request.host else {
-            return Err(Refused::Handshake(Response::text(400, "an upgrade names its Host\n")));
+            return Err(Refused::Handshake(Response::text(
+                400,
+                "the request does not name its Host\n",
+            )));
         };
         if !self.knows(host) {
             return forbidden(

@@ -116,6 +116,15 @@ impl Client {
         self.words().name.clone()
     }
 
+    /// What it is called where people read it: its name, or its library's.
+    pub(crate) fn called(&self) -> String {
+        let words = self.words();
+        match words.name.is_empty() {
+            true => format!("{} {}", words.library, words.library_version).trim().to_owned(),
+            false => words.name.clone(),
+        }
+    }
+
     pub(crate) fn set_name(&self, name: &str) {
         name.clone_into(&mut self.words().name);
     }

@@ -12,6 +12,7 @@ use super::clients::Clients;
 use super::facts::Facts;
 use super::hub::Hub;
 use super::owners::Owners;
+use super::roster::Roster;
 use super::status::Status;
 use crate::observe::Metrics;
 use crate::session::{Batch, House, Millis, Session, Ticket, WatchStart};
@@ -21,6 +22,8 @@ pub(crate) struct Service {
     pub(crate) commit: Arc<dyn Commit>,
     pub(crate) status: Status,
     pub(crate) owners: Owners,
+    /// Who is connected.
+    pub(crate) roster: Arc<Roster>,
     /// The RESP connections.
     pub(crate) clients: Arc<Clients>,
     pub(crate) facts: Facts,
@@ -102,6 +105,11 @@ impl Service {
             match &call.request {
                 Request::Status(_) => {
                     session.reply(ticket, |body| self.status.encode(&*self.commit, body));
+                }
+                Request::Sessions(asked) => {
+                    self.roster.page(asked, &*self.commit, self.status.told(), |page| {
+                        session.reply(ticket, |body| codec::encode(page, body));
+                    });
                 }
                 Request::Backup(Backup { offset }) => {
                     let mut bytes = Vec::new();

@@ -7,6 +7,7 @@ mod dispatch;
 mod facts;
 mod hub;
 mod owners;
+mod roster;
 mod status;
 
 pub(crate) use backup::Underway;
@@ -15,4 +16,5 @@ pub(crate) use dispatch::Service;
 pub(crate) use facts::Facts;
 pub(crate) use hub::{Hub, Mailbox, Topic};
 pub(crate) use owners::{Owner, Owners};
+pub(crate) use roster::Presence;
 pub(crate) use status::Status;

@@ -6,7 +6,8 @@ use tidekeep_log::{Commit, Durability};
 use tidekeep_protocol::codec;
 use tidekeep_protocol::op::{Figure, StatusReply};
 
-use crate::clock::Clock;
+use super::roster::Told;
+use crate::clock::{Clock, unix_ms};
 use crate::observe::Metrics;
 
 /// What a status reply is made of, beside the commit's figures.
@@ -18,6 +19,11 @@ pub(crate) struct Status {
 }
 
 impl Status {
+    /// The time at which something is told of the server.
+    pub(crate) fn told(&self) -> Told {
+        Told { now: self.clock.now(), unix_ms: unix_ms() }
+    }
+
     /// Appends the body of a status reply.
     pub(crate) fn encode(&self, commit: &dyn Commit, body: &mut Vec<u8>) {
         let mut figures = vec![Figure { name: "uptime_ms", value: self.clock.now().0 }];

@@ -109,6 +109,7 @@ fn work(request: &Request<'_>) -> usize {
         | Request::Watch(_)
         | Request::Status(_)
         | Request::Backup(_)
+        | Request::Sessions(_)
         | Request::Cluster(_)
         | Request::LeaseGrant(_)
         | Request::LeaseKeepAlive(_) => 1,

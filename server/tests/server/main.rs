@@ -14,6 +14,7 @@ mod requests;
 mod resp;
 mod retries;
 mod scan;
+mod sessions;
 mod slow;
 mod watch;
 mod web_socket;

@@ -12,7 +12,7 @@ use tidekeep_protocol::session::{Ask, Number, SessionId};
 use crate::harness::{Client, OwnedFrame, TestServer, plain_frame};
 
 /// Connects with a session extension; what the welcome bears, and the store's incarnation.
-fn connect(server: &TestServer, ask: &[u8]) -> (Client, Option<SessionId>, u64) {
+pub fn connect(server: &TestServer, ask: &[u8]) -> (Client, Option<SessionId>, u64) {
     let mut client = Client::raw(server.address);
     let hello = Hello { version_min: 1, version_max: 1, features: 0, software: "retries" };
     let mut bytes = PREFACE.to_vec();
@@ -35,7 +35,7 @@ fn resume(server: &TestServer, session: SessionId, incarnation: u64) -> Client {
 }
 
 /// An increment of `n` under a number.
-fn add(id: u32, sequence: u64, oldest: u64, flags: u8) -> Vec<u8> {
+pub fn add(id: u32, sequence: u64, oldest: u64, flags: u8) -> Vec<u8> {
     let request = Increment { key: b"n", by: 1, expiry: Expiry::Keep };
     let number = Number { sequence, oldest }.to_bytes();
     let mut bytes = Vec::new();

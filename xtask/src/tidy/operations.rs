@@ -30,7 +30,7 @@ const SPECIAL_METHODS: [(&str, &str); 3] =
     [("lease_grant", "lease"), ("lease_keep_alive", "lease"), ("lease_revoke", "revoke")];
 
 /// Operations that nobody asks for from a browser, where every byte of the client is paid for.
-const NOT_IN_BROWSERS: [&str; 1] = ["cluster"];
+const NOT_IN_BROWSERS: [&str; 2] = ["cluster", "sessions"];
 
 /// One row: the frame kind as written there, and the name.
 #[derive(Debug, PartialEq, Eq)]

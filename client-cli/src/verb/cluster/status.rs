@@ -9,8 +9,8 @@ use tidekeep_protocol::op::cluster_status::{
 };
 use tidekeep_protocol::op::{Cluster, ClusterReply};
 
-use super::columns::{self, Cell};
 use super::{ask, unlike};
+use crate::columns::{self, Cell};
 use crate::escape::escape;
 use crate::failure::Failure;
 use crate::output::{Format, Out};

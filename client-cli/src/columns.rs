@@ -8,35 +8,35 @@ use crate::output::Out;
 
 /// A cell.
 #[derive(Debug, Clone)]
-pub(super) struct Cell {
+pub(crate) struct Cell {
     text: String,
     style: Style,
 }
 
 impl Cell {
     /// A text like any other.
-    pub(super) fn plain(text: impl ToString) -> Self {
+    pub(crate) fn plain(text: impl ToString) -> Self {
         Self { text: text.to_string(), style: Style::new() }
     }
 
     /// What names a column.
-    pub(super) fn heading(text: &str) -> Self {
+    pub(crate) fn heading(text: &str) -> Self {
         Self { text: text.to_owned(), style: AnsiColor::Cyan.on_default() }
     }
 
     /// What is as it should be.
-    pub(super) fn well(text: impl ToString) -> Self {
+    pub(crate) fn well(text: impl ToString) -> Self {
         Self { text: text.to_string(), style: AnsiColor::Green.on_default() }
     }
 
     /// What somebody should look at.
-    pub(super) fn amiss(text: impl ToString) -> Self {
+    pub(crate) fn amiss(text: impl ToString) -> Self {
         Self { text: text.to_string(), style: AnsiColor::Red.on_default().bold() }
     }
 }
 
 /// Prints rows of as many cells each.
-pub(super) fn print(out: &mut Out, rows: &[Vec<Cell>]) -> Result<(), Failure> {
+pub(crate) fn print(out: &mut Out, rows: &[Vec<Cell>]) -> Result<(), Failure> {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].text.width()).max();
     let widths: Vec<usize> = (0..columns).map(|at| width(at).unwrap_or_default()).collect();
