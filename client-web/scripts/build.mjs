@@ -68,7 +68,7 @@ function used(glue) {
 /** Methods that only the package itself calls, and that no platform knows by that name. */
 const INTERNAL = [
   ...["number", "signed", "flag", "optional", "condition", "expiry", "raw", "take"],
-  ...["byte", "u32", "variant", "rest", "block", "pending", "patched", "ended", "pause", "resume"],
+  ...["byte", "fixed", "variant", "rest", "block", "pending", "patched", "ended", "pause", "resume"],
   ...["emit", "enqueue", "mutations", "keep", "forget", "tick", "woke", "lose", "reset"],
 ];
 /** The same short names in every entry: they hand each other what bears them. */

@@ -52,29 +52,27 @@ export class Writer {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** A whole number from 0 to 2^53, or the number of an enum's variant. */
-  number(value: number): this {
-    this.#reserve(8);
-    for (; value >= 0x80; value = Math.floor(value / 0x80)) {
-      this.#bytes[this.#length++] = (value % 0x80) | 0x80;
-    }
+  byte(value: number): this {
+    this.#reserve(1);
     this.#bytes[this.#length++] = value;
     return this;
   }
 
+  /** A whole number from 0 to 2^53, or the number of an enum's variant. */
+  number(value: number): this {
+    for (; value >= 0x80; value = Math.floor(value / 0x80)) this.byte((value % 0x80) | 0x80);
+    return this.byte(value);
+  }
+
   /** A whole number that may be below 0: the sign is the lowest bit, so that the first byte has it. */
   signed(value: number): this {
-    const sign = value < 0 ? 1 : 0;
-    const rest = sign ? -1 - value : value;
-    const first = (rest % 64) * 2 + sign;
-    if (rest < 64) return this.number(first);
-    this.#reserve(1);
-    this.#bytes[this.#length++] = first | 0x80;
-    return this.number(Math.floor(rest / 64));
+    const rest = value < 0 ? -1 - value : value;
+    const first = (rest % 64) * 2 + +(value < 0);
+    return rest < 64 ? this.byte(first) : this.byte(first | 0x80).number(Math.floor(rest / 64));
   }
 
   flag(value: boolean | undefined): this {
-    return this.number(value ? 1 : 0);
+    return this.byte(value ? 1 : 0);
   }
 
   bytes(value: Bytes): this {
@@ -91,7 +89,7 @@ export class Writer {
   }
 
   optional(value: Bytes | undefined): this {
-    return value === undefined ? this.number(0) : this.number(1).bytes(value);
+    return value === undefined ? this.byte(0) : this.byte(1).bytes(value);
   }
 
   list<T>(items: T[], write: (item: T) => void): this {
@@ -113,6 +111,7 @@ export class Writer {
 
   expiry(options: ExpiryOptions): this {
     const given = this.#one(options, EXPIRIES);
+    // A lease's number is not rounded: a part of one means nothing.
     if (given === "lease") this.count(options[given]!, given);
     else if (given && given !== "keepTtl") this.count(Math.ceil(+options[given]!), given);
     return this;
@@ -126,8 +125,8 @@ export class Writer {
   /** The one option of these that was given, written as its variant. */
   #one<K extends string>(options: { [name in K]?: unknown }, names: readonly K[]): K | undefined {
     const given = names.filter((name) => options[name] !== undefined && options[name] !== false);
-    if (given.length > 1) throw invalid(`of ${names.join(", ")}, one at most may be given`);
-    this.number(given[0] ? names.indexOf(given[0]) + 1 : 0);
+    if (given.length > 1) invalid(`of ${names.join(", ")}, one at most may be given`);
+    this.byte(names.indexOf(given[0]!) + 1);
     return given[0];
   }
 
@@ -155,13 +154,14 @@ export class Reader {
 
   /** One byte. */
   byte(): number {
-    return this.#take(1)[0]!;
+    return this.#bytes[this.#at++] ?? malformed();
   }
 
-  /** Four bytes, lowest first. */
-  u32(): number {
-    const [a, b, c, d] = this.#take(4);
-    return (a! | (b! << 8) | (c! << 16) | (d! << 24)) >>> 0;
+  /** A number in so many bytes, lowest first. */
+  fixed(bytes: number): number {
+    let sum = 0;
+    for (let scale = 1; bytes > 0; bytes--, scale *= 0x100) sum += this.byte() * scale;
+    return sum;
   }
 
   number(): number {
@@ -171,7 +171,7 @@ export class Reader {
       sum += (byte & 0x7f) * scale;
       if (byte < 0x80) return sum;
     }
-    throw malformed();
+    return malformed();
   }
 
   /** A number that may be below 0, rounded where a JavaScript number ends. */
@@ -184,8 +184,7 @@ export class Reader {
   /** The number of one of so many variants. */
   variant(count: number): number {
     const variant = this.number();
-    if (variant >= count) throw malformed();
-    return variant;
+    return variant < count ? variant : malformed();
   }
 
   flag(): boolean {
@@ -194,7 +193,7 @@ export class Reader {
 
   /** Nothing may follow. */
   end(): void {
-    if (!this.done) throw malformed();
+    if (!this.done) malformed();
   }
 
   bytes(): Uint8Array {
@@ -211,7 +210,7 @@ export class Reader {
     try {
       return strict.decode(bytes);
     } catch {
-      throw malformed();
+      malformed();
     }
   }
 
@@ -227,7 +226,7 @@ export class Reader {
 
   /** Bytes behind their length in four bytes; only lent. */
   block(): Uint8Array {
-    return this.#take(this.u32());
+    return this.#take(this.fixed(4));
   }
 
   entry(): Entry {
@@ -243,7 +242,7 @@ export class Reader {
 
   #take(length: number): Uint8Array {
     const end = this.#at + length;
-    if (end > this.#bytes.length) throw malformed();
+    if (end > this.#bytes.length) malformed();
     const bytes = this.#bytes.subarray(this.#at, end);
     this.#at = end;
     return bytes;
@@ -252,17 +251,17 @@ export class Reader {
 
 /** The number, if it is whole and not below `least`. */
 export function whole(value: number, name: string, least: number): number {
-  if (Number.isSafeInteger(value) && value >= least) return value;
-  throw invalid(`${name} must be a whole number, at least ${least}`);
+  const fits = Number.isSafeInteger(value) && value >= least;
+  return fits ? value : invalid(`${name} must be a whole number, at least ${least}`);
 }
 
-/** What the caller gave makes no sense. */
-export function invalid(message: string, cause?: unknown): TidekeepError {
-  return new TidekeepError("invalid-input", message, { cause });
+/** Throws: what the caller gave makes no sense. */
+export function invalid(message: string, cause?: unknown): never {
+  throw new TidekeepError("invalid-input", message, { cause });
 }
 
-/** What the server sent makes none. */
-export function malformed(): TidekeepError {
+/** Throws: what the server sent makes none. */
+export function malformed(): never {
   const message = "what the server sent is not what the protocol says";
-  return new TidekeepError("protocol", message, { outcome: "unknown" });
+  throw new TidekeepError("protocol", message, { outcome: "unknown" });
 }

@@ -416,7 +416,7 @@ export class Engine implements Connection {
       const left = new Reader(new Uint8Array(instance.memory.buffer, place));
       // A copy: what is told may ask for more, and the memory with it may move.
       const records = new Reader(left.block().slice());
-      const wait = records.u32();
+      const wait = records.fixed(4);
       if (wait < UNCHANGED) {
         clearTimeout(this.#timer);
         this.#timer = setTimeout(() => this.#turn(Turn.tick), wait);
@@ -476,7 +476,7 @@ export class Engine implements Connection {
 
   #take(record: Reader): void {
     const about = record.byte();
-    const id = record.u32();
+    const id = record.fixed(4);
     if (about === About.reply) take(this.#calls, id)?.(record);
     else if (about === About.failed) take(this.#calls, id)?.(undefined, readError(record));
     else if (about === About.message) this.#watches.get(id)?.message(record);

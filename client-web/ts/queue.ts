@@ -155,12 +155,12 @@ function readRows(rows: Uint8Array): PendingMutation[] {
   const all: PendingMutation[] = [];
   const reader = new Reader(rows);
   while (!reader.done) {
-    const id = reader.u32() + reader.u32() * 2 ** 32;
+    const id = reader.fixed(8);
     const row = new Reader(reader.block());
     row.byte();
     const { op } = OPS[row.byte() as keyof typeof OPS];
     // Number and base, which are the core's.
-    for (let skipped = 0; skipped < 4; skipped++) row.u32();
+    row.fixed(16);
     const keyBytes = row.bytes();
     const value = op === "put" ? row.bytes() : undefined;
     all.push({ id, op, key: toText(keyBytes), keyBytes, value });

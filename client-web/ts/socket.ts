@@ -14,11 +14,11 @@ export function endpoint(text: string | URL): string {
     const bare = typeof text === "string" && /^[\w.-]+(:\d+)?$|^\[[\da-f:]+\](:\d+)?$/i.test(text);
     url = new URL(bare ? `ws://${String(text)}` : text, globalThis.location?.href);
   } catch (cause) {
-    throw invalid(`${String(text)} is no address`, cause);
+    invalid(`${String(text)} is no address`, cause);
   }
   url.protocol = url.protocol.replace(/^http/, "ws");
   if (url.protocol !== "ws:" && url.protocol !== "wss:") {
-    throw invalid(`${String(text)} is no ws or http address`);
+    invalid(`${String(text)} is no ws or http address`);
   }
   if (url.pathname === "/") url.pathname = PATH;
   url.hash = "";

@@ -69,7 +69,7 @@ export class TxnBuilder implements Txn {
   then(...ops: TxnOp[]): Txn {
     // What `await` would call: the mistake is worth a clear word.
     if (typeof ops[0] === "function") {
-      throw invalid("a transaction is no promise: call commit()");
+      invalid("a transaction is no promise: call commit()");
     }
     this.#then.push(...ops);
     return this;
@@ -101,13 +101,13 @@ export class TxnBuilder implements Txn {
 
 function writeOp(to: Writer, asked: TxnOp): void {
   const place = OPS.findIndex(({ op }) => op === asked.op);
-  if (place < 0) throw invalid("a transaction has no such operation");
+  if (place < 0) invalid("a transaction has no such operation");
   OPS[place]!.write(to.number(place), asked);
 }
 
 function readResult(reply: Reader, asked: TxnOp | undefined): TxnOpResult {
   const { op, read } = OPS[reply.variant(OPS.length)]!;
-  if (asked?.op !== op) throw malformed();
+  if (asked?.op !== op) malformed();
   const key = "key" in asked ? toBytes(asked.key) : new Uint8Array();
   return { op, ...read(reply, key) } as TxnOpResult;
 }
