@@ -18,52 +18,47 @@ const root = new URL("..", import.meta.url);
 const path = (name) => fileURLToPath(new URL(name, root));
 const minify = process.env.TIDEKEEP_FLAVOUR !== "debug";
 
+/** What the module may import, by the start of the name that wasm-bindgen gives it. */
+const IMPORTS = {
+  __wbg_readyState_: "(socket) => socket.readyState",
+  // What keeps the bytes for later must not see the memory change.
+  __wbg_send_: `(socket, at, length) => {
+    socket.send(new Uint8Array(wasm.memory.buffer, at >>> 0, length).slice());
+    wasm.__wbindgen_free(at, length, 1);
+  }`,
+  // The values that it would set are those of JavaScript's own constants, which this module never names.
+  __wbindgen_init_externref_table: "() => {}",
+  // Only a module for debugging says why it gives up.
+  __wbg___wbindgen_throw_: `(at, length) => {
+    throw new Error(new TextDecoder().decode(new Uint8Array(wasm.memory.buffer, at >>> 0, length)));
+  }`,
+};
+
 /**
- * wasm-bindgen's glue, of which only its imports are taken, as a function: every client has glue and
- * an instance of its own. It gives back the instance's own exports, which take numbers alone, so that
- * none of the generated wrappers and ways to load a module come along.
+ * The way into the module in place of wasm-bindgen's, which is three times as long: a function that
+ * gives back an instance's own exports, which take numbers alone. Every client has one of its own.
  */
 const glueFactory = {
   name: "glue-factory",
   setup(builder) {
-    builder.onResolve({ filter: /^tidekeep-glue$/ }, () => ({ path: path("wasm/tidekeep.js") }));
-    builder.onLoad({ filter: /wasm\/tidekeep\.js$/ }, async ({ path }) => {
-      const load = `
-        export async function load(module) {
-          const instance = await WebAssembly.instantiate(module, __wbg_get_imports());
-          return __wbg_finalize_init(instance, module);
-        }`;
-      const { outputFiles } = await build({
-        stdin: { contents: 'export { load } from "glue";' },
-        bundle: true,
-        write: false,
-        format: "esm",
-        target: "es2022",
-        plugins: [
-          {
-            name: "glue",
-            setup(inner) {
-              inner.onResolve({ filter: /^glue$/ }, () => ({ path, sideEffects: false }));
-              const glue = { contents: used(readFileSync(path, "utf8")) + load, loader: "js" };
-              inner.onLoad({ filter: /wasm\/tidekeep\.js$/ }, () => glue);
-            },
-          },
-        ],
+    builder.onResolve({ filter: /^tidekeep-glue$/ }, () => ({ path: path("wasm/tidekeep_bg.wasm"), namespace: "glue" }));
+    builder.onLoad({ filter: /./, namespace: "glue" }, ({ path }) => {
+      const imports = WebAssembly.Module.imports(new WebAssembly.Module(readFileSync(path)));
+      const given = imports.map(({ module, name }) => {
+        const [, source] = Object.entries(IMPORTS).find(([start]) => name.startsWith(start)) ?? [];
+        if (!source || module !== imports[0].module) throw new Error(`unknown import: ${module} ${name}`);
+        return `"${name}": ${source}`;
       });
-      const [whole, exported] = outputFiles[0].text.split(/^(?=export \{)/m);
-      if (!/^export \{\s*load\s*\};\s*$/.test(exported)) throw new Error(`unknown glue: ${exported}`);
-      const contents = `export default function (module) { ${whole}; return load(module); }`;
+      const contents = `export default async function (module) {
+        const imports = { "${imports[0].module}": { ${given.join()} } };
+        const { exports: wasm } = await WebAssembly.instantiate(module, imports);
+        wasm.__wbindgen_start();
+        return wasm;
+      }`;
       return { contents, loader: "js" };
     });
   },
 };
-
-/** The glue without the imports that the optimiser has found no use for. */
-function used(glue) {
-  const module = new WebAssembly.Module(readFileSync(path("wasm/tidekeep_bg.wasm")));
-  const names = new Set(WebAssembly.Module.imports(module).map(({ name }) => name));
-  return glue.replace(/^ {8}(\w+): function\([^]*?^ {8}\},\n/gm, (text, name) => (names.has(name) ? text : ""));
-}
 
 /** Methods that only the package itself calls, and that no platform knows by that name. */
 const INTERNAL = [
