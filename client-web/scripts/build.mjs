@@ -64,7 +64,7 @@ const glueFactory = {
 const INTERNAL = [
   ...["number", "signed", "flag", "optional", "condition", "expiry", "raw", "take"],
   ...["byte", "fixed", "variant", "rest", "block", "pending", "patched", "ended", "pause", "resume"],
-  ...["emit", "enqueue", "mutations", "keep", "forget", "tick", "woke", "lose", "reset"],
+  ...["emit", "enqueue", "mutations", "keep", "forget", "tick", "woke", "lose", "reset", "listeners"],
 ];
 /** The same short names in every entry: they hand each other what bears them. */
 const nameCache = {};

@@ -5,9 +5,11 @@
 import instantiate from "tidekeep-glue";
 import type { Instance } from "tidekeep-glue";
 import { Reader, Writer } from "./codec.js";
-import type { Connection, ConnectionEvents, Kept } from "./connection.js";
+import type { Connection, Kept } from "./connection.js";
+import { onAbort } from "./abort.js";
 import { codeOf, TidekeepError } from "./errors.js";
 import type { Outcome } from "./errors.js";
+import { Listeners } from "./listeners.js";
 import type { Settlement } from "./queue.js";
 import type {
   CallOptions,
@@ -117,14 +119,11 @@ export interface Parts {
   takeOver?: boolean;
 }
 
-type Listeners = { [K in keyof ConnectionEvents]?: Set<ConnectionEvents[K]> };
-
-export class Engine implements Connection {
+export class Engine extends Listeners implements Connection {
   state: ConnectionState = "idle";
   server: ServerInfo | undefined;
   readonly #parts: Parts;
   #opened = 0;
-  readonly #listeners: Listeners = {};
   #instance: Instance | undefined;
   #loading: Promise<Instance> | undefined;
   #calls = new Map<number, Settle>();
@@ -152,25 +151,19 @@ export class Engine implements Connection {
   #begun = false;
 
   constructor(parts: Parts) {
+    super();
     this.#parts = parts;
     const { signal } = parts.options;
     // A client that never loads waits for neither; a failure there would end a Node process.
     Promise.all([parts.module, parts.socket]).catch(() => {});
-    if (signal?.aborted) this.#closed(closed(signal.reason));
-    else this.#load().catch(() => {});
-    signal?.addEventListener("abort", () => void this.close(), { once: true });
+    onAbort(signal, () => void this.close());
+    this.#load().catch(() => {});
     globalThis.addEventListener?.("online", this.#woke);
     globalThis.document?.addEventListener("visibilitychange", this.#woke);
   }
 
   serverTime(): number {
     return performance.now() + this.#serverClock;
-  }
-
-  on<K extends keyof ConnectionEvents>(event: K, listener: ConnectionEvents[K]): () => void {
-    const listeners: Set<ConnectionEvents[K]> = (this.#listeners[event] ??= new Set() as never);
-    listeners.add(listener);
-    return () => listeners.delete(listener);
   }
 
   /** Sends a request and reads its reply. `writes` says whether it may change something. */
@@ -188,16 +181,16 @@ export class Engine implements Connection {
     const body = write(new Writer()).take();
     return new Promise<T>((resolve, reject) => {
       const id = this.#ask(Ask.call, kind, body, limit);
-      if (!id) return reject(failed());
-      const abort = () => {
-        if (!take(this.#calls, id)) return;
+      if (!id) throw failed();
+      const settled = onAbort(signal, () => {
+        if (!this.#calls.delete(id)) return;
         this.#ask(Ask.cancel, id);
         reject(cancelled(signal?.reason, writes ? "unknown" : "not-applied"));
-      };
+      });
       this.#calls.set(id, (reply, error, doubtful) => {
-        signal?.removeEventListener("abort", abort);
-        if (!reply) return reject((writes && doubtful) || error);
+        settled();
         try {
+          if (!reply) throw (writes && doubtful) || error;
           const result = read(reply);
           reply.end();
           resolve(result);
@@ -205,7 +198,6 @@ export class Engine implements Connection {
           reject(error);
         }
       });
-      signal?.addEventListener("abort", abort, { once: true });
     });
   }
 
@@ -512,8 +504,8 @@ export class Engine implements Connection {
     this.#watches = new Map();
     this.#leases = new Map();
     this.#saved.clear();
-    const { code, message, retryable, cause } = error;
-    const doubtful = new TidekeepError(code, message, { retryable, cause, outcome: "unknown" });
+    const { code, message, cause } = error;
+    const doubtful = new TidekeepError(code, message, { ...error, cause, outcome: "unknown" });
     for (const settle of calls.values()) settle(undefined, error, doubtful);
     for (const sink of watches.values()) sink.ended(error);
     for (const lost of leases.values()) lost(error);
@@ -552,16 +544,6 @@ export class Engine implements Connection {
     globalThis.removeEventListener?.("online", this.#woke);
     globalThis.document?.removeEventListener("visibilitychange", this.#woke);
     this.#settleAll(error);
-  }
-
-  /** Listeners run later: what they throw or call must not meet the instance amid its turn. */
-  emit<K extends keyof ConnectionEvents>(
-    event: K,
-    ...args: Parameters<ConnectionEvents[K]>
-  ): void {
-    for (const listener of this.#listeners[event] ?? []) {
-      queueMicrotask(() => (listener as (...args: unknown[]) => void)(...args));
-    }
   }
 }
 

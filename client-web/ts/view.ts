@@ -1,6 +1,7 @@
 // A view as pages hold it: what a range shows now, kept in step by the patches that the core makes
 // (docs/design-client.md). What a snapshot holds never changes: each patch makes another one.
 
+import { onAbort } from "./abort.js";
 import { Reader } from "./codec.js";
 import type { Writer } from "./codec.js";
 import type { Connection } from "./connection.js";
@@ -90,9 +91,8 @@ export class LiveView implements View, WatchSink {
     const whole = bounds(range);
     const write = (to: Writer) => requests.watch(to, whole, { content: true });
     this.#open = () => connection.watch(write, this, { persist });
-    if (signal?.aborted) this.#ended = true;
-    else this.#begin();
-    signal?.addEventListener("abort", () => this.close(), { once: true });
+    onAbort(signal, () => this.close());
+    this.#begin();
   }
 
   get freshness(): Freshness {

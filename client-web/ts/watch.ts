@@ -2,6 +2,7 @@
 // falls behind, the stream is paused on the server and goes on from the same place later, so that
 // a slow reader costs bounded memory and still misses nothing.
 
+import { onAbort } from "./abort.js";
 import type { Reader, Writer } from "./codec.js";
 import type { Connection } from "./connection.js";
 import type { Subscription, WatchSink } from "./engine.js";
@@ -22,7 +23,6 @@ type Result = IteratorResult<WatchEvent, undefined>;
 const END: Result = { done: true, value: undefined };
 
 export class QueuedWatch implements Watch, WatchSink {
-  readonly #signal: AbortSignal | undefined;
   readonly #buffer: number;
   #queue: Queued[] = [];
   /** Where in the queue reading goes on. */
@@ -33,19 +33,16 @@ export class QueuedWatch implements Watch, WatchSink {
   #subscription: Subscription | undefined;
   #paused = false;
   #cursor: Uint8Array | undefined;
-  readonly #abort = () => this.close();
+  /** Waits no longer for the signal. */
+  readonly #stop: () => void;
 
   constructor(engine: Connection, range: Range, options: WatchOptions) {
     const { cursor, signal, buffer } = options;
     const whole = bounds(range);
-    this.#signal = signal;
     this.#buffer = buffer ?? BUFFER;
     this.#cursor = cursor;
-    if (signal?.aborted) {
-      this.#ended = true;
-      return;
-    }
-    signal?.addEventListener("abort", this.#abort, { once: true });
+    this.#stop = onAbort(signal, () => this.close());
+    if (this.#ended) return;
     const write = (to: Writer) => requests.watch(to, whole, options);
     engine.watch(write, this).then(
       (subscription) => {
@@ -119,7 +116,7 @@ export class QueuedWatch implements Watch, WatchSink {
   #finish(): void {
     this.#ended = true;
     this.#subscription = undefined;
-    this.#signal?.removeEventListener("abort", this.#abort);
+    this.#stop?.();
     for (const reader of this.#readers.splice(0)) reader.resolve(END);
   }
 

@@ -3,9 +3,11 @@
 // been applied, and settles as `outcome-unknown`; watches go on behind the last cursor.
 
 import type { Reader, Writer } from "../codec.js";
-import type { Connection, ConnectionEvents, Kept, Kit } from "../connection.js";
+import { onAbort } from "../abort.js";
+import type { Connection, Kept, Kit } from "../connection.js";
 import type { Subscription, WatchSink } from "../engine.js";
 import type { ErrorCode, Outcome, TidekeepError } from "../errors.js";
+import { Listeners } from "../listeners.js";
 import type { CallOptions, ConnectionState, ServerInfo } from "../types.js";
 import { KeptLeases } from "./leases.js";
 import { Mouth, Own } from "./words.js";
@@ -46,14 +48,11 @@ interface Watched {
   kept: Kept | undefined;
 }
 
-type Listeners = { [K in keyof ConnectionEvents]?: Set<ConnectionEvents[K]> };
-
-export class Tab implements Connection {
+export class Tab extends Listeners implements Connection {
   state: ConnectionState = "idle";
   server: ServerInfo | undefined;
   readonly #kit: Kit;
   readonly #left: () => Promise<void>;
-  readonly #listeners: Listeners = {};
   readonly #calls = new Map<number, Asked>();
   readonly #watches = new Map<number, Watched>();
   readonly #leases: KeptLeases;
@@ -70,6 +69,7 @@ export class Tab implements Connection {
 
   /** `left` is called when the client is closed. */
   constructor(kit: Kit, left: () => Promise<void>) {
+    super();
     this.#kit = kit;
     this.#left = left;
     this.#leases = new KeptLeases(this);
@@ -85,21 +85,6 @@ export class Tab implements Connection {
 
   serverTime(): number {
     return performance.timeOrigin + performance.now() + this.#clock;
-  }
-
-  on<K extends keyof ConnectionEvents>(event: K, listener: ConnectionEvents[K]): () => void {
-    const listeners: Set<ConnectionEvents[K]> = (this.#listeners[event] ??= new Set() as never);
-    listeners.add(listener);
-    return () => listeners.delete(listener);
-  }
-
-  emit<K extends keyof ConnectionEvents>(
-    event: K,
-    ...args: Parameters<ConnectionEvents[K]>
-  ): void {
-    for (const listener of this.#listeners[event] ?? []) {
-      queueMicrotask(() => (listener as (...args: unknown[]) => void)(...args));
-    }
   }
 
   async call<T>(
@@ -119,15 +104,14 @@ export class Tab implements Connection {
     const deadline = performance.now() + (timeoutMs ?? options.timeoutMs ?? TIMEOUT_MS);
     const id = ++this.#lastId;
     return new Promise<T>((resolve, reject) => {
-      const settled = () => {
-        signal?.removeEventListener("abort", abort);
-        if (this.#calls.size === 0) this.#settled?.();
-      };
-      const abort = () => {
-        const call = this.#calls.get(id);
-        if (!call || !this.#calls.delete(id)) return;
+      const stop = onAbort(signal, () => {
+        if (!this.#calls.delete(id)) return;
         this.#mouth?.say(["cancel", id]);
         call.reject(this.#cancelled(signal, writes && call.given ? "unknown" : "not-applied"));
+      });
+      const settled = () => {
+        stop();
+        if (this.#calls.size === 0) this.#settled?.();
       };
       const call: Asked = {
         kind,
@@ -151,7 +135,6 @@ export class Tab implements Connection {
         },
       };
       this.#calls.set(id, call);
-      signal?.addEventListener("abort", abort, { once: true });
       this.#ask(id, call);
     });
   }
