@@ -165,8 +165,6 @@ function changed(message: Reader, revision: number): WatchEvent {
 }
 
 function conflict(current: Entry | undefined): TidekeepError {
-  const message = current
-    ? `the condition does not hold: the key is at revision ${current.revision}`
-    : "the condition does not hold: there is no such key";
-  return new TidekeepError("conflict", message, { current });
+  const why = current ? `the key is at revision ${current.revision}` : "there is no such key";
+  return new TidekeepError("conflict", `the condition does not hold: ${why}`, { current });
 }

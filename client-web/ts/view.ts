@@ -25,7 +25,7 @@ export class Snapshot implements ViewSnapshot {
     readonly entries: readonly ViewEntry[],
     readonly freshness: Freshness,
     /** Keys of which a mutation shows that has not settled. */
-    private readonly pending: ReadonlySet<string>,
+    readonly pending: ReadonlySet<string>,
   ) {}
 
   get size(): number {
@@ -75,7 +75,8 @@ export class Snapshot implements ViewSnapshot {
 
 const NOTHING = new Snapshot([], "loading", new Set());
 
-export class LiveView implements View, WatchSink {
+/** Is what it shows now, too: it takes over what each snapshot holds. */
+export class LiveView extends Snapshot implements View, WatchSink {
   snapshot = NOTHING;
   readonly #open: () => Promise<Subscription>;
   readonly #listeners = new Set<() => void>();
@@ -87,6 +88,7 @@ export class LiveView implements View, WatchSink {
   #telling = false;
 
   constructor(connection: Connection, range: Range, options: ViewOptions) {
+    super([], "loading", NOTHING.pending);
     const { signal, persist = false } = options;
     const whole = bounds(range);
     const write = (to: Writer) => requests.watch(to, whole, { content: true });
@@ -95,32 +97,8 @@ export class LiveView implements View, WatchSink {
     this.#begin();
   }
 
-  get freshness(): Freshness {
-    return this.snapshot.freshness;
-  }
-
-  get size(): number {
-    return this.snapshot.size;
-  }
-
-  get optimistic(): number {
-    return this.snapshot.optimistic;
-  }
-
-  get entries(): readonly ViewEntry[] {
-    return this.snapshot.entries;
-  }
-
   get error(): TidekeepError | undefined {
     return this.#error;
-  }
-
-  get(key: Bytes): ViewEntry | undefined {
-    return this.snapshot.get(key);
-  }
-
-  freshnessOf(key: Bytes): Freshness | "optimistic" {
-    return this.snapshot.freshnessOf(key);
   }
 
   subscribe(listener: () => void): () => void {
@@ -152,10 +130,6 @@ export class LiveView implements View, WatchSink {
     if (this.#error) throw this.#error;
   }
 
-  [Symbol.iterator](): Iterator<ViewEntry> {
-    return this.snapshot[Symbol.iterator]();
-  }
-
   [Symbol.asyncDispose](): Promise<void> {
     this.close();
     return Promise.resolve();
@@ -174,7 +148,7 @@ export class LiveView implements View, WatchSink {
     if (freshness !== "loading") {
       this.#next = NOTHING;
       this.#show(new Snapshot(entries, "stale", new Set()));
-    } else this.snapshot = NOTHING;
+    } else this.#take(NOTHING);
   }
 
   ended(error: TidekeepError): void {
@@ -206,8 +180,12 @@ export class LiveView implements View, WatchSink {
     this.#show(new Snapshot(this.entries, "stale", new Set()));
   }
 
+  #take(snapshot: Snapshot): void {
+    Object.assign(this, (this.snapshot = snapshot));
+  }
+
   #show(snapshot: Snapshot): void {
-    this.snapshot = snapshot;
+    this.#take(snapshot);
     if (this.#telling) return;
     this.#telling = true;
     queueMicrotask(() => {
