@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 
 import { Reader, Writer } from "../ts/codec.js";
 import { TidekeepError } from "../ts/errors.js";
+import * as operations from "../ts/operations.js";
 import * as replies from "../ts/replies.js";
 import * as requests from "../ts/requests.js";
 import { TxnBuilder } from "../ts/txn.js";
@@ -29,9 +30,9 @@ const KEY = new Uint8Array([0x6b]);
 
 /** Writes a request as its JSON says; undefined for what the package never asks for. */
 const writers: Record<string, (to: Writer, json: Json) => Writer | undefined> = {
-  get: (to, { key }) => requests.get(to, unhex(key)),
-  put: (to, { key, value, ...rest }) => requests.put(to, unhex(key), unhex(value), options(rest)),
-  delete: (to, { key, ...rest }) => requests.remove(to, unhex(key), options(rest)),
+  get: (to, { key }) => operations.get.write(to, { key: unhex(key) }),
+  put: (to, { key, value, ...rest }) => operations.put.write(to, { ...options(rest), key: unhex(key), value: unhex(value) }),
+  delete: (to, { key, ...rest }) => operations.remove.write(to, { ...options(rest), key: unhex(key) }),
   scan: (to, { range, limit, bytes, order, projection }) => {
     if (bytes !== 0) return undefined;
     const what = ["full", "keys", "count"].indexOf(projection);
@@ -39,10 +40,10 @@ const writers: Record<string, (to: Writer, json: Json) => Writer | undefined> = 
   },
   children: (to, { prefix, delimiter, after, limit }) =>
     requests.children(to, unhex(prefix), unhex(delimiter), after === null ? undefined : unhex(after), limit),
-  touch: (to, { key, ...rest }) => requests.touch(to, unhex(key), options(rest)),
+  touch: (to, { key, ...rest }) => operations.touch.write(to, { ...options(rest), key: unhex(key) }),
   increment: (to, { key, by, ...rest }) =>
-    typeof by === "number" ? requests.increment(to, unhex(key), by, options(rest)) : undefined,
-  delete_range: (to, { range, limit }) => requests.deleteRange(to, bounds(range), limit),
+    typeof by === "number" ? operations.increment.write(to, { ...options(rest), key: unhex(key), by }) : undefined,
+  delete_range: (to, { range, limit }) => operations.deleteRange.write(to, { range: bounds(range), limit }),
   watch: (to, { range, from, previous, delivery }) => {
     const cursor = from.cursor === undefined ? undefined : unhex(from.cursor);
     const options = { content: from === "content", cursor, previous, latest: delivery === "latest" };

@@ -8,6 +8,8 @@ import { toBytes } from "./entry.js";
 import { TidekeepError } from "./errors.js";
 import { grant, held, isGone, revoke } from "./lease.js";
 import type { HeldLease } from "./lease.js";
+import * as operations from "./operations.js";
+import type { Asked, Operation } from "./operations.js";
 import { paged } from "./pages.js";
 import { OfflineQueue } from "./queue.js";
 import { bounds, successor } from "./range.js";
@@ -86,32 +88,21 @@ export class EngineClient implements Client {
   }
 
   get(key: Bytes, options?: CallOptions): Promise<Entry | undefined> {
-    const bytes = toBytes(key);
-    const read = (reply: Reader) => replies.got(reply, bytes);
-    return this.#engine.call(Kind.get, (to) => requests.get(to, bytes), read, options);
+    return this.#do(operations.get, { ...options, key }, false);
   }
 
   async put(key: Bytes, value: Bytes, options: PutOptions = {}): Promise<Written> {
     if (options.session) return this.#putHere(key, value, { ...options, session: false });
-    const bytes = toBytes(key);
-    const write = (to: Writer) => requests.put(to, bytes, value, options);
-    const read = (reply: Reader) => replies.written(reply, bytes);
-    return this.#engine.call(Kind.put, write, read, options, true);
+    return this.#do(operations.put, { ...options, key, value });
   }
 
-  delete(key: Bytes, options: DeleteOptions = {}): Promise<Deleted> {
-    const bytes = toBytes(key);
-    const write = (to: Writer) => requests.remove(to, bytes, options);
-    const read = (reply: Reader) => replies.deleted(reply, bytes);
-    return this.#engine.call(Kind.delete, write, read, options, true);
+  delete(key: Bytes, options?: DeleteOptions): Promise<Deleted> {
+    return this.#do(operations.remove, { ...options, key });
   }
 
   async deleteRange(range: Range, options?: CallOptions): Promise<RangeDeleted> {
-    const whole = bounds(range);
-    const write = (to: Writer) => requests.deleteRange(to, whole, 0);
     for (let deleted = 0; ; ) {
-      const read = replies.rangeDeleted;
-      const page = await this.#engine.call(Kind.deleteRange, write, read, options, true);
+      const page = await this.#do(operations.deleteRange, { ...options, range });
       deleted += page.deleted;
       if (!page.more) return { deleted, revision: page.revision };
     }
@@ -210,16 +201,23 @@ export class EngineClient implements Client {
     }
   }
 
-  touch(key: Bytes, options: TouchOptions = {}): Promise<Touched | undefined> {
-    const bytes = toBytes(key);
-    const write = (to: Writer) => requests.touch(to, bytes, options);
-    const read = (reply: Reader) => replies.touched(reply, bytes);
-    return this.#engine.call(Kind.touch, write, read, options, true);
+  touch(key: Bytes, options?: TouchOptions): Promise<Touched | undefined> {
+    return this.#do(operations.touch, { ...options, key });
   }
 
-  increment(key: Bytes, by = 1, options: IncrementOptions = {}): Promise<Incremented> {
-    const write = (to: Writer) => requests.increment(to, key, by, options);
-    return this.#engine.call(Kind.increment, write, replies.incremented, options, true);
+  increment(key: Bytes, by = 1, options?: IncrementOptions): Promise<Incremented> {
+    return this.#do(operations.increment, { ...options, key, by });
+  }
+
+  /** Asks for an operation on a key or a range; `asked` holds all it is told. */
+  #do<T>(
+    { kind, write, read }: Operation<T>,
+    asked: Asked,
+    writes = true,
+  ): Promise<T> {
+    const key = toBytes(asked.key ?? "");
+    const reads = (reply: Reader) => read(reply, key);
+    return this.#engine.call(kind, (to) => write(to, asked), reads, asked, writes);
   }
 
   scan(range: Range, options: ScanOptions = {}): Pages<Entry> {

@@ -1,13 +1,12 @@
 // The offline queue as pages hold it: mutations are handed to the core, which stores them, sends them
 // when it can and says what became of each, also of those that an earlier page has left.
 
-import { Kind, Reader } from "./codec.js";
-import type { Writer } from "./codec.js";
+import { Reader } from "./codec.js";
 import type { Connection } from "./connection.js";
 import { toBytes, toText } from "./entry.js";
 import { TidekeepError } from "./errors.js";
-import * as replies from "./replies.js";
-import * as requests from "./requests.js";
+import { increment, OPERATIONS, put, remove } from "./operations.js";
+import type { Asked, Operation } from "./operations.js";
 import type {
   Bytes,
   Deleted,
@@ -20,6 +19,7 @@ import type {
   QueueEvents,
   QueueInfo,
   PutOptions,
+  SettledMutation,
   Written,
 } from "./types.js";
 
@@ -31,12 +31,6 @@ export interface Settlement {
   reply?: Uint8Array;
   error?: TidekeepError;
 }
-
-const OPS = {
-  [Kind.put]: { op: "put", read: replies.written },
-  [Kind.delete]: { op: "delete", read: replies.deleted },
-  [Kind.increment]: { op: "increment", read: (reply: Reader) => replies.incremented(reply) },
-} as const;
 
 /** A mutation that was made here and has not settled. */
 interface Open {
@@ -66,17 +60,16 @@ export class OfflineQueue implements MutationQueue {
     connection.on("anew", () => void this.#recover());
   }
 
-  put(key: Bytes, value: Bytes, options: PutOptions = {}): Mutation<Written> {
-    const write = (to: Writer) => requests.put(to, toBytes(key), value, options);
-    return this.#add(Kind.put, key, write, toBytes(value));
+  put(key: Bytes, value: Bytes, options?: PutOptions): Mutation<Written> {
+    return this.#add(put, { ...options, key, value }, toBytes(value));
   }
 
-  delete(key: Bytes, options: DeleteOptions = {}): Mutation<Deleted> {
-    return this.#add(Kind.delete, key, (to) => requests.remove(to, toBytes(key), options));
+  delete(key: Bytes, options?: DeleteOptions): Mutation<Deleted> {
+    return this.#add(remove, { ...options, key });
   }
 
-  increment(key: Bytes, by = 1, options: IncrementOptions = {}): Mutation<Incremented> {
-    return this.#add(Kind.increment, key, (to) => requests.increment(to, key, by, options));
+  increment(key: Bytes, by = 1, options?: IncrementOptions): Mutation<Incremented> {
+    return this.#add(increment, { ...options, key, by });
   }
 
   async list(): Promise<PendingMutation[]> {
@@ -92,18 +85,19 @@ export class OfflineQueue implements MutationQueue {
   }
 
   #add<T>(
-    kind: keyof typeof OPS,
-    key: Bytes,
-    write: (to: Writer) => Writer,
+    { op, kind, write }: Operation<T>,
+    asked: Asked & { key: Bytes },
     value?: Uint8Array,
   ): Mutation<T> {
     const open: Open = { stored: promise(), settled: promise() };
-    const keyBytes = toBytes(key).slice();
+    const keyBytes = toBytes(asked.key).slice();
     const made = (id: number) => {
       this.#open.set(id, open);
-      this.#pending.set(id, { id, op: OPS[kind].op, key: toText(keyBytes), keyBytes, value });
+      this.#pending.set(id, pending(id, op, keyBytes, value));
     };
-    this.#connection.enqueue(kind, write, made).catch((error: unknown) => fail(open, error));
+    this.#connection
+      .enqueue(kind, (to) => write(to, asked), made)
+      .catch((error: unknown) => fail(open, error));
     const { stored, settled } = open;
     return { keyBytes, stored: stored.promise, settled: settled.promise as Promise<T> };
   }
@@ -113,18 +107,18 @@ export class OfflineQueue implements MutationQueue {
     const known = this.#pending.get(id);
     this.#open.delete(id);
     this.#pending.delete(id);
-    const { op, read } = OPS[kind as keyof typeof OPS];
-    let result: Written | Deleted | Incremented | undefined;
+    const { op, read } = operation(kind);
+    let result: SettledMutation["result"];
     try {
       if (error) throw error;
-      result = read(new Reader(reply!), key);
+      result = read(new Reader(reply!), key) as SettledMutation["result"];
       open?.stored.resolve();
       open?.settled.resolve(result);
     } catch (cause) {
       error = cause as TidekeepError;
       if (open) fail(open, error);
     }
-    const mutation = known ?? { id, op, key: toText(key), keyBytes: key, value: undefined };
+    const mutation = known ?? pending(id, op, key);
     const local = !!open;
     this.#connection.emit("settled", { mutation, result, error, local });
     if (error?.code === "conflict") this.#connection.emit("conflict", { mutation, error, local });
@@ -158,14 +152,28 @@ function readRows(rows: Uint8Array): PendingMutation[] {
     const id = reader.fixed(8);
     const row = new Reader(reader.block());
     row.byte();
-    const { op } = OPS[row.byte() as keyof typeof OPS];
+    const { op } = operation(row.byte());
     // Number and base, which are the core's.
     row.fixed(16);
     const keyBytes = row.bytes();
     const value = op === "put" ? row.bytes() : undefined;
-    all.push({ id, op, key: toText(keyBytes), keyBytes, value });
+    all.push(pending(id, op, keyBytes, value));
   }
   return all.sort((a, b) => a.id - b.id);
+}
+
+/** The operation of this kind. */
+function operation(kind: number): Operation {
+  return OPERATIONS.find((operation) => operation.kind === kind)!;
+}
+
+function pending(
+  id: number,
+  op: Operation["op"],
+  keyBytes: Uint8Array,
+  value?: Uint8Array,
+): PendingMutation {
+  return { id, op: op as PendingMutation["op"], key: toText(keyBytes), keyBytes, value };
 }
 
 function fail({ stored, settled }: Open, error: unknown): void {

@@ -1,16 +1,9 @@
-// Requests' bodies, written in the order in which docs/protocol.md draws them.
+// Requests' bodies, written in the order in which docs/protocol.md draws them: those of reads of many
+// keys, and of watches. The operations on keys are in operations.ts.
 
-import { whole } from "./codec.js";
 import type { Writer } from "./codec.js";
 import type { Bounds } from "./range.js";
-import type {
-  Bytes,
-  DeleteOptions,
-  ExpiryOptions,
-  PutOptions,
-  TouchOptions,
-  WatchOptions,
-} from "./types.js";
+import type { Bytes, WatchOptions } from "./types.js";
 
 /** What of each entry a scan returns. */
 export const enum Projection {
@@ -23,31 +16,6 @@ const enum From {
   now,
   content,
   cursor,
-}
-
-export function get(to: Writer, key: Bytes): Writer {
-  return to.bytes(key);
-}
-
-export function put(to: Writer, key: Bytes, value: Bytes, options: PutOptions): Writer {
-  return to.bytes(key).bytes(value).condition(options).expiry(options).flag(options.previous);
-}
-
-export function remove(to: Writer, key: Bytes, options: DeleteOptions): Writer {
-  return to.bytes(key).condition(options).flag(options.previous);
-}
-
-export function touch(to: Writer, key: Bytes, options: TouchOptions): Writer {
-  return to.bytes(key).expiry(options).condition(options);
-}
-
-export function increment(to: Writer, key: Bytes, by: number, options: ExpiryOptions): Writer {
-  return to.bytes(key).signed(whole(by, "by", -Infinity)).expiry(options);
-}
-
-/** A limit of 0 leaves it to the server how many go at once. */
-export function deleteRange(to: Writer, range: Bounds, limit: number): Writer {
-  return to.range(range).count(limit, "limit");
 }
 
 /** `bytes` is left to the server. */

@@ -4,9 +4,7 @@ import { invalid, Kind, malformed } from "./codec.js";
 import type { Reader, Writer } from "./codec.js";
 import { toBytes } from "./entry.js";
 import type { Connection } from "./connection.js";
-import { bounds } from "./range.js";
-import * as replies from "./replies.js";
-import * as requests from "./requests.js";
+import { OPERATIONS } from "./operations.js";
 import type {
   Bytes,
   CallOptions,
@@ -16,40 +14,6 @@ import type {
   TxnOpResult,
   TxnResult,
 } from "./types.js";
-
-/** Writes an operation, and reads what is its result beside its name. */
-interface Operation {
-  op: TxnOp["op"];
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- the operation with that name
-  write(to: Writer, op: any): void;
-  read(reply: Reader, key: Uint8Array): object;
-}
-
-/** In the order of the variants on the wire. */
-const OPS: Operation[] = [
-  {
-    op: "get",
-    write: (to, { key }) => requests.get(to, key),
-    read: (reply, key) => ({ entry: replies.got(reply, key) }),
-  },
-  { op: "put", write: (to, op) => requests.put(to, op.key, op.value, op), read: replies.written },
-  { op: "delete", write: (to, op) => requests.remove(to, op.key, op), read: replies.deleted },
-  {
-    op: "touch",
-    write: (to, op) => requests.touch(to, op.key, op),
-    read: (reply, key) => ({ touched: replies.touched(reply, key) }),
-  },
-  {
-    op: "increment",
-    write: (to, op) => requests.increment(to, op.key, op.by ?? 1, op),
-    read: replies.incremented,
-  },
-  {
-    op: "deleteRange",
-    write: (to, op) => requests.deleteRange(to, bounds(op.range), op.limit ?? 0),
-    read: replies.rangeDeleted,
-  },
-];
 
 export class TxnBuilder implements Txn {
   readonly #engine: Connection;
@@ -100,14 +64,16 @@ export class TxnBuilder implements Txn {
 }
 
 function writeOp(to: Writer, asked: TxnOp): void {
-  const place = OPS.findIndex(({ op }) => op === asked.op);
+  const place = OPERATIONS.findIndex(({ op }) => op === asked.op);
   if (place < 0) invalid("a transaction has no such operation");
-  OPS[place]!.write(to.number(place), asked);
+  OPERATIONS[place]!.write(to.number(place), asked);
 }
 
 function readResult(reply: Reader, asked: TxnOp | undefined): TxnOpResult {
-  const { op, read } = OPS[reply.variant(OPS.length)]!;
+  const { op, read } = OPERATIONS[reply.variant(OPERATIONS.length)]!;
   if (asked?.op !== op) malformed();
-  const key = "key" in asked ? toBytes(asked.key) : new Uint8Array();
-  return { op, ...read(reply, key) } as TxnOpResult;
+  const result = read(reply, "key" in asked ? toBytes(asked.key) : new Uint8Array());
+  if (op === "get") return { op, entry: result } as TxnOpResult;
+  if (op === "touch") return { op, touched: result } as TxnOpResult;
+  return { op, ...(result as object) } as TxnOpResult;
 }
