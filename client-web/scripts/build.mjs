@@ -60,9 +60,9 @@ const glueFactory = {
   },
 };
 
-/** Methods that only the package itself calls, and that no platform knows by that name. */
+/** Methods that only the package itself calls; no platform has, or takes as an option, one by that name. */
 const INTERNAL = [
-  ...["number", "signed", "flag", "optional", "condition", "expiry", "raw", "take"],
+  ...["number", "signed", "optional", "condition", "expiry", "raw", "take"],
   ...["byte", "fixed", "variant", "rest", "block", "pending", "patched", "ended", "pause", "resume"],
   ...["emit", "enqueue", "mutations", "keep", "forget", "tick", "woke", "lose", "reset", "listeners"],
 ];
