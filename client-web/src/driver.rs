@@ -31,7 +31,7 @@ extern "C" {
     fn send(this: &Socket, bytes: Vec<u8>);
 }
 
-/// What the page can ask for; `ts/engine.ts` has the same list.
+/// What the page can ask for; `ts/records.ts` has the same list.
 mod asked {
     /// A call: its kind is the id, its time in milliseconds the number, its body what was given.
     pub(super) const CALL: u32 = 0;
@@ -63,7 +63,7 @@ mod asked {
     pub(super) const VIEW: u32 = 12;
 }
 
-/// What the page can look at; `ts/engine.ts` has the same list.
+/// What the page can look at; `ts/records.ts` has the same list.
 mod looked {
     /// What a view, the id, saves.
     pub(super) const SAVE: u32 = 0;
@@ -71,7 +71,7 @@ mod looked {
     pub(super) const MUTATIONS: u32 = 1;
 }
 
-/// What can have happened; `ts/engine.ts` has the same list. Everything else is a turn for what was
+/// What can have happened; `ts/records.ts` has the same list. Everything else is a turn for what was
 /// asked.
 mod happened {
     /// The time has come that the timer was set for.

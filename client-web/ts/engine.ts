@@ -7,10 +7,10 @@ import type { Instance } from "tidekeep-glue";
 import { Reader, Writer } from "./codec.js";
 import type { Connection, Kept } from "./connection.js";
 import { onAbort } from "./abort.js";
-import { codeOf, TidekeepError } from "./errors.js";
+import { TidekeepError } from "./errors.js";
 import type { Outcome } from "./errors.js";
 import { Listeners } from "./listeners.js";
-import type { Settlement } from "./queue.js";
+import { About, Ask, Look, readError, readMutation, readServer, STATES, Turn } from "./records.js";
 import type {
   CallOptions,
   ConnectionState,
@@ -20,61 +20,6 @@ import type {
   WebSocketConstructor,
 } from "./types.js";
 
-/** What the instance can be asked for, as `asked` in src/driver.rs. */
-const enum Ask {
-  call,
-  cancel,
-  watch,
-  unwatch,
-  pause,
-  resume,
-  keep,
-  forget,
-  close,
-  openQueue,
-  enqueue,
-  discard,
-  view,
-}
-/** What a turn is about, as `happened` in src/driver.rs. */
-const enum Turn {
-  flush,
-  tick,
-  woke,
-  opened,
-  closed,
-  refused,
-  message,
-  stored,
-  storeFailed,
-}
-/** What of the instance can be looked at, as `looked` in src/driver.rs. */
-const enum Look {
-  save,
-  mutations,
-}
-/** What a record of a turn is about, as src/packed.rs draws it. */
-const enum About {
-  reply = 1,
-  failed = 2,
-  message = 3,
-  reset = 4,
-  ended = 5,
-  state = 6,
-  welcome = 7,
-  down = 8,
-  lost = 9,
-  view = 10,
-  stored = 11,
-  settled = 12,
-  unsettled = 13,
-  store = 14,
-  queue = 15,
-  open = 16,
-  close = 17,
-}
-const STATES: ConnectionState[] = ["idle", "connecting", "ready", "reconnecting", "closed"];
-const OUTCOMES: Outcome[] = ["not-applied", "applied", "unknown"];
 /** The subprotocol, as in protocol/src/hello.rs. */
 const PROTOCOL = "tidekeep.1";
 /** Stands for a timer that stays as it is. */
@@ -511,19 +456,9 @@ export class Engine extends Listeners implements Connection {
     for (const lost of leases.values()) lost(error);
   }
 
-  #welcome(reader: Reader): void {
-    this.#serverClock = reader.number();
-    const protocol = reader.number();
-    const limits = {
-      keyBytes: reader.number(),
-      valueBytes: reader.number(),
-      inFlight: reader.number(),
-      watches: reader.number(),
-      scanEntries: reader.number(),
-      txnOperations: reader.number(),
-    };
-    const [serverId, storeId] = [hex(reader.bytes()), hex(reader.bytes())];
-    this.server = { protocol, limits, serverId, storeId, software: reader.text() };
+  #welcome(record: Reader): void {
+    this.#serverClock = record.number();
+    this.server = readServer(record);
   }
 
   #closed(error: TidekeepError): void {
@@ -554,20 +489,6 @@ function take<T>(map: Map<number, T>, id: number): T | undefined {
   return held;
 }
 
-/** What begins every record of a mutation's end. */
-function readMutation(record: Reader): Settlement {
-  return { id: record.number(), kind: record.byte(), key: record.bytes() };
-}
-
-/** An error as src/packed.rs draws it. */
-function readError(reader: Reader): TidekeepError {
-  const code = codeOf(reader.number());
-  const retryable = reader.flag();
-  const outcome = OUTCOMES[reader.number()]!;
-  const retryAfterMs = reader.number();
-  return new TidekeepError(code, reader.text(), { retryable, outcome, retryAfterMs });
-}
-
 function closed(cause?: unknown): TidekeepError {
   return new TidekeepError("closed", "the client was closed", { cause });
 }
@@ -579,8 +500,4 @@ function cancelled(cause: unknown, outcome?: Outcome): TidekeepError {
 function failed(cause?: unknown): TidekeepError {
   const message = "the client's module failed; the next call starts it afresh";
   return new TidekeepError("internal", message, { retryable: true, cause });
-}
-
-function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,4 +1,4 @@
-// The module's exports, as scripts/build.mjs wraps them with wasm-bindgen's imports: each call gives
+// The module's exports, as scripts/build.mjs wraps them with the three imports that it needs: each call gives
 // an instance of its own. What the numbers mean is in src/lib.rs and src/driver.rs.
 
 declare module "tidekeep-glue" {
