@@ -3,10 +3,11 @@
 
 use alloc::vec::Vec;
 
-use tidekeep_protocol::error::Code;
+use tidekeep_protocol::error::{Code, Outcome};
 use tidekeep_protocol::frame::{FrameError, kind};
 use tidekeep_protocol::hello::GoingAway;
 use tidekeep_protocol::op::{Operation, Watch, WatchHead};
+use tidekeep_protocol::plain::Reader;
 
 use crate::backoff::Backoff;
 use crate::calls::{Call, Stage, WATCH_BIT};
@@ -254,9 +255,17 @@ impl Core {
         Some(Found::Reply { call: CallId(id), kind, body })
     }
 
-    fn call_refused(&mut self, id: u32, error: Error) {
-        // What is queued has time, and is waited for like what is in doubt.
-        let waits = |call: &mut Call| call.doubtful || call.queued && error.retryable;
+    fn call_refused(&mut self, id: u32, mut error: Error) {
+        // What is queued has time, and is waited for like what is in doubt. It bears a number, so that also
+        // what a server's failed disk has made of it is known once that server is back.
+        let waits = |call: &mut Call| {
+            let lost = call.queued && error.code == Code::Storage;
+            call.doubtful |= lost && error.outcome != Outcome::NotApplied;
+            if lost {
+                (error.outcome, error.retryable) = (Outcome::NotApplied, true);
+            }
+            call.doubtful || call.queued && error.retryable
+        };
         let doubtful = self.calls.find(id).is_some_and(waits);
         match replay::after_refusal(&error, self.link.phase == Phase::Leaving, doubtful) {
             Verdict::SendAgain => self.calls.queue_again(id, &mut self.joining),
@@ -359,13 +368,15 @@ impl Core {
     ) -> Option<Found<'a>> {
         match kept {
             Ok(changed) => {
+                let view = self.watches.id(slot);
                 for (key, revision) in changed {
-                    self.queue.noticed(&key, revision);
+                    self.queue.noticed(view, &key, revision);
                     self.show(slot, &key);
                 }
                 if let Some(revision) = passed {
                     self.view_passed(slot, revision);
                 }
+                self.forget_words();
                 if self.watches.patch_bytes(slot) > KEPT_BYTES {
                     return self.take_patch(slot);
                 }
@@ -440,13 +451,20 @@ fn bytes<'b>(receive: &'b Receive, joined: &'b [u8], place: &Place<'b>) -> &'b [
     }
 }
 
-/// The revision up to which a message says that everything was sent.
+/// The revision up to which a message says that everything was sent. What changes come to leaves out keys
+/// that are again as they were, so changes say so as well; but in a store of several groups, whose cursors
+/// name a revision for each, only of their own.
 fn head_revision(head: &WatchHead<'_>) -> Option<u64> {
     match head {
         WatchHead::CaughtUp { revision, .. } | WatchHead::Bookmark { revision, .. } => {
             Some(*revision)
         }
-        WatchHead::Content | WatchHead::Events { .. } => None,
+        WatchHead::Events { revision, cursor } => {
+            let mut cursor = Reader(cursor);
+            let (_incarnation, groups) = (cursor.number()?, cursor.number()?);
+            (groups == 1).then_some(*revision)
+        }
+        WatchHead::Content => None,
     }
 }
 

@@ -5,6 +5,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use tidekeep_protocol::error::Outcome;
 use tidekeep_protocol::op::{Delete, Increment, Operation, Put};
 use tidekeep_protocol::plain::{Reader, push_bytes, push_number};
 use tidekeep_protocol::session::SessionId;
@@ -59,10 +60,12 @@ pub(crate) struct Mutation {
     pub(crate) dirty: bool,
     pub(crate) writing: Writing,
     pub(crate) settled: bool,
+    /// It was taken back, with this outcome, which is told once it has no row.
+    pub(crate) taken: Option<Outcome>,
     /// What is shown of it once it has settled, until views have got there.
     pub(crate) word: Option<Word>,
-    /// The last revision at which a view has seen the key change.
-    pub(crate) seen: u64,
+    /// The last revision at which each view has seen the key change, if it has.
+    pub(crate) seen: Vec<(u32, u64)>,
     /// What an increment that is under way shows.
     pub(crate) sum: Option<i64>,
 }
@@ -169,18 +172,18 @@ impl Mutations {
         self.list.partition_point(|it| *it.key < *key)
     }
 
-    /// A view has seen a key at `revision`: what the server said of it until then is not news any
+    /// A view has seen a key at `revision`: what the server said of it until then is not news there any
     /// more. Whether something was.
-    pub(crate) fn noticed(&mut self, key: &[u8], revision: u64) -> bool {
+    pub(crate) fn noticed(&mut self, view: u32, key: &[u8], revision: u64) -> bool {
         let (from, mut was_news) = (self.from(key), false);
         for mutation in self.list[from..].iter_mut().take_while(|it| *it.key == *key) {
-            mutation.seen = mutation.seen.max(revision);
-            if mutation.word.as_ref().is_some_and(|word| word.revision <= revision) {
-                mutation.word = None;
-                was_news = true;
+            let showed = mutation.word_for(view).is_some();
+            match mutation.seen.iter_mut().find(|(of, _)| *of == view) {
+                Some((_, seen)) => *seen = revision.max(*seen),
+                None => mutation.seen.push((view, revision)),
             }
+            was_news |= showed && mutation.word_for(view).is_none();
         }
-        self.stirred |= was_news;
         was_news
     }
 
@@ -223,14 +226,19 @@ impl Mutations {
         info
     }
 
-    /// What shows of a key whose entry on the server is `stored`, and whether that is optimistic.
-    pub(crate) fn shown(&self, key: &[u8], stored: Option<&[u8]>) -> (Option<Vec<u8>>, bool) {
+    /// What a view shows of a key whose entry on the server is `stored`, and whether that is optimistic.
+    pub(crate) fn shown(
+        &self,
+        view: u32,
+        key: &[u8],
+        stored: Option<&[u8]>,
+    ) -> (Option<Vec<u8>>, bool) {
         let (mut shown, mut optimistic) = (stored.map(<[u8]>::to_vec), false);
         if self.held {
             return (shown, false);
         }
         for mutation in self.list[self.from(key)..].iter().take_while(|it| *it.key == *key) {
-            if let Some(word) = &mutation.word {
+            if let Some(word) = mutation.word_for(view) {
                 (shown, optimistic) = (word.entry.clone(), false);
             } else if !mutation.settled {
                 (shown, optimistic) = (mutation.effect(shown.as_deref(), 0), true);
@@ -258,14 +266,21 @@ impl Mutation {
             dirty: true,
             writing: Writing::Nothing,
             settled: false,
+            taken: None,
             word: None,
-            seen: 0,
+            seen: Vec::new(),
             sum: None,
         })
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.key.len() + self.body.len()
+    }
+
+    /// What the server said of the key, if a view has not got there by itself.
+    pub(crate) fn word_for(&self, view: u32) -> Option<&Word> {
+        let seen = self.seen.iter().find(|(of, _)| *of == view).map_or(0, |(_, seen)| *seen);
+        self.word.as_ref().filter(|word| word.revision > seen)
     }
 
     /// Appends its row; once it has settled, that there is none.

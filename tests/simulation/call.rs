@@ -1,11 +1,12 @@
 //! What clients ask for, owned, with a mark by which each write can be told from all others in what
 //! the store did: a value that no other call writes, an addend or an end that no other call has.
 
-use tidekeep_client_core::{CallId, CallOptions, Core, Millis};
+use tidekeep_client_core::{CallId, CallOptions, Core, Millis, MutationId};
+use tidekeep_protocol::codec;
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{
     Children, Compare, Delete, DeleteRange, Get, Increment, LeaseGrant, LeaseKeepAlive,
-    LeaseRevoke, Leases, Order, Projection, Put, Scan, Touch, Txn, TxnOp,
+    LeaseRevoke, Leases, Operation, Order, Projection, Put, Scan, Touch, Txn, TxnOp,
 };
 use tidekeep_protocol::range::KeyRange;
 
@@ -98,6 +99,50 @@ impl What {
             | Self::Revoke { lease } => Some(*lease),
             _ => None,
         }
+    }
+
+    /// The key and the condition of what can go through a queue.
+    pub(crate) fn edit(&self) -> Option<(&[u8], If)> {
+        match self {
+            Self::Put { key, condition, .. } | Self::Delete { key, condition, .. } => {
+                Some((key, *condition))
+            }
+            Self::Increment { key, .. } => Some((key, If::Always)),
+            _ => None,
+        }
+    }
+
+    /// The same with another condition.
+    pub(crate) fn under(&self, other: If) -> Self {
+        let mut what = self.clone();
+        if let Self::Put { condition, .. } | Self::Delete { condition, .. } = &mut what {
+            *condition = other;
+        }
+        what
+    }
+
+    /// Gives it to the queue. Its number is what increments add.
+    pub(crate) fn enqueue(&self, core: &mut Core, now: Millis, number: u64) -> MutationId {
+        let mut body = Vec::new();
+        let kind = match self {
+            Self::Put { key, value, condition, expiry, previous } => {
+                let (condition, expiry, previous) = (condition.to_wire(), *expiry, *previous);
+                codec::encode(&Put { key, value, condition, expiry, previous }, &mut body);
+                Put::SPEC.kind
+            }
+            Self::Delete { key, condition, previous } => {
+                let (condition, previous) = (condition.to_wire(), *previous);
+                codec::encode(&Delete { key, condition, previous }, &mut body);
+                Delete::SPEC.kind
+            }
+            Self::Increment { key, expiry } => {
+                let increment = Increment { key, by: number as i64, expiry: *expiry };
+                codec::encode(&increment, &mut body);
+                Increment::SPEC.kind
+            }
+            _ => unreachable!("only edits of one key are queued"),
+        };
+        core.enqueue(now, kind, &body)
     }
 
     /// Makes the call. Its number is what increments add.

@@ -9,7 +9,10 @@ use tidekeep_client_core::{CallId, CallOptions, Core, Error, Input, Millis, Outp
 use crate::call::What;
 use crate::ledger::Call;
 use crate::network::Way;
+use crate::offline::Mutations;
+use crate::place::Place;
 use crate::reading::{Wall, check_reply};
+use crate::viewer::Viewer;
 use crate::watcher::Watcher;
 use crate::world::{Event, World};
 
@@ -33,10 +36,19 @@ pub(crate) struct Client {
     pub(crate) acts_left: u64,
     /// The last revision that it knows of keys.
     pub(crate) known: BTreeMap<Vec<u8>, u64>,
+    /// Which of all processes of clients this is.
+    pub(crate) life: u64,
+    /// Whose edits have an order: those of one place, or of one life without one.
+    pub(crate) queue: u64,
+    /// What outlives it.
+    pub(crate) place: Option<Place>,
+    /// Edits that were not forgotten.
+    pub(crate) mutations: Mutations,
+    pub(crate) viewers: Vec<Viewer>,
 }
 
 impl Client {
-    pub(crate) fn new(core: Core, clock_ms: u64, acts_left: u64) -> Self {
+    pub(crate) fn new(core: Core, clock_ms: u64, acts_left: u64, life: u64) -> Self {
         Self {
             core,
             clock_ms,
@@ -51,6 +63,11 @@ impl Client {
             closed: false,
             acts_left,
             known: BTreeMap::new(),
+            life,
+            queue: life,
+            place: None,
+            mutations: Mutations::new(),
+            viewers: Vec::new(),
         }
     }
 
@@ -78,18 +95,23 @@ enum Seen {
     Reset(WatchId),
     Watch(WatchId, Vec<u8>),
     WatchFailed(WatchId, Error),
+    Patch(WatchId, Vec<u8>),
+    Store(Vec<u8>),
+    EditStored(u64),
+    EditSettled(u64, Result<Vec<u8>, Error>),
 }
 
 fn own(output: Output<'_>) -> Option<Seen> {
     Some(match output {
         Output::Open => Seen::Open,
         Output::Close => Seen::Close,
-        Output::State(_) | Output::LinkDown(_) | Output::LeaseLost { .. } => return None,
-        Output::View { .. }
-        | Output::Store { .. }
-        | Output::Queued { .. }
-        | Output::Settled { .. }
-        | Output::Queue(_) => unreachable!("clients of worlds have no views and no queue"),
+        Output::State(_) | Output::LinkDown(_) | Output::LeaseLost { .. } | Output::Queue(_) => {
+            return None;
+        }
+        Output::View { view, body } => Seen::Patch(view, body.to_vec()),
+        Output::Store { batch } => Seen::Store(batch.to_vec()),
+        Output::Queued { mutation } => Seen::EditStored(mutation.0),
+        Output::Settled { mutation, result, .. } => Seen::EditSettled(mutation.0, result),
         Output::Reply { call, body, .. } => Seen::Reply(call, body.to_vec()),
         Output::Failed { call, error } => Seen::Failed(call, error),
         Output::WatchReset { watch } => Seen::Reset(watch),
@@ -118,6 +140,7 @@ impl World {
         for seen in seen {
             self.see(client, seen).map_err(|why| format!("client {client}: {why}"))?;
         }
+        self.check_views(client).map_err(|why| format!("client {client}: {why}"))?;
         self.transmit(client);
         self.arm(client);
         Ok(())
@@ -196,9 +219,24 @@ impl World {
                 let taken = watcher.take(&body, &self.history, wall);
                 taken.map_err(|why| format!("watch {watch:?}: {why}"))?;
             }
+            Seen::Patch(view, body) => {
+                let mut viewers = self.clients[client].viewers.iter_mut();
+                let viewer = viewers.find(|viewer| viewer.view == view);
+                viewer.ok_or_else(|| format!("no view {view:?}"))?.take(&body)?;
+                self.patches += 1;
+                self.trace(format_args!("{client}: view {view:?} is told {body:?}"));
+            }
+            Seen::Store(batch) => self.store(client, batch)?,
+            Seen::EditStored(mutation) => self.edit_stored(client, mutation)?,
+            Seen::EditSettled(mutation, result) => {
+                self.edit_settled(client, mutation, result)?;
+                self.clients[client].viewers.iter_mut().for_each(|it| it.stirred = true);
+            }
             Seen::WatchFailed(watch, error) => {
                 self.trace(format_args!("{client}: watch {watch:?} failed: {error}"));
+                let is_view = self.clients[client].viewers.iter().any(|it| it.view == watch);
                 let allowed = match error.code {
+                    Code::TooLarge => is_view && self.plan.view_bytes < 1 << 20,
                     Code::Closed => self.clients[client].closed,
                     Code::Storage => true,
                     _ => false,
@@ -207,6 +245,7 @@ impl World {
                     return Err(format!("watch {watch:?} failed: {error}"));
                 }
                 self.clients[client].watchers.retain(|watcher| watcher.watch != watch);
+                self.clients[client].viewers.retain(|viewer| viewer.view != watch);
             }
         }
         Ok(())
@@ -262,6 +301,8 @@ impl World {
             made_at: self.now,
             deadline: self.now + patience,
             floor: self.shown,
+            queue: None,
+            behind: false,
             end: None,
             made: None,
         });

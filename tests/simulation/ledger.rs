@@ -34,6 +34,10 @@ pub(crate) struct Call {
     pub(crate) deadline: u64,
     /// The newest revision that any reply had shown when the call was made.
     pub(crate) floor: u64,
+    /// The queue that it went through.
+    pub(crate) queue: Option<u64>,
+    /// Another one of its key waited there when it was made.
+    pub(crate) behind: bool,
     pub(crate) end: Option<End>,
     /// The revision that it made in the store.
     pub(crate) made: Option<u64>,
@@ -97,7 +101,8 @@ impl Ledger {
         if let Some(other) = puts.find(|event| self.author(event) != author) {
             return Err(format!("revision {revision} is of two calls: {number} and {other:?}"));
         }
-        let what = &self.call(number).what;
+        let before = first.previous.as_ref().map(Entry::modified);
+        let what = &self.as_sent(number, before);
         check_effects(what, &events, change.at_ms, history)
             .map_err(|why| format!("revision {revision} by call {number}: {why}: {what:?}"))?;
         let call = &mut self.calls[number as usize - 1];
@@ -110,6 +115,44 @@ impl Ledger {
         }
         call.made = Some(revision);
         Ok(())
+    }
+
+    /// What a call asks for where the last write of its key was at `before`. Of edits in a row that were
+    /// made upon the same revision, each stands upon the one before it.
+    pub(crate) fn as_sent(&self, number: u64, before: Option<u64>) -> What {
+        let what = &self.call(number).what;
+        match before {
+            Some(before) if self.follows(number, before) => what.under(If::Revision(before)),
+            _ => what.clone(),
+        }
+    }
+
+    /// Whether a queued call was made upon the same revision as the one before it in its queue, which
+    /// has made `revision`; or may have been, for all that is known of that one.
+    fn follows(&self, number: u64, revision: u64) -> bool {
+        let call = self.call(number);
+        let Some((key, If::Revision(base))) = call.what.edit() else { return false };
+        let made = |before: &&Call| before.made == Some(revision) && before.queue == call.queue;
+        let before = self.calls[..number as usize - 1].iter().rev().find(made);
+        let edit = before.filter(|_| call.queue.is_some()).and_then(|before| before.what.edit());
+        edit.is_some_and(|(of, condition)| match condition {
+            If::Revision(other) => of == key && other == base,
+            _ => of == key,
+        })
+    }
+
+    /// Whether a queued call must stand upon what made `revision`: the call right before it of its key and
+    /// queue did, and was made upon the same revision.
+    pub(crate) fn must_follow(&self, number: u64, revision: u64) -> bool {
+        let call = self.call(number);
+        let Some((key, condition)) = call.what.edit() else { return false };
+        let beside = |before: &&Call| {
+            before.queue == call.queue && before.what.edit().is_some_and(|(of, _)| of == key)
+        };
+        let before = self.calls[..number as usize - 1].iter().rev().find(beside);
+        let before = before.filter(|before| call.behind && before.made == Some(revision));
+        let upon = before.and_then(|before| before.what.edit()).map(|(_, upon)| upon);
+        matches!(condition, If::Revision(_)) && upon == Some(condition)
     }
 
     fn author(&self, event: &Event) -> Option<u64> {
@@ -140,7 +183,8 @@ impl Ledger {
                 return Err(format!("call {number} deleted nothing of its own at {revision}"));
             }
             let before = change.events[0].previous.as_ref().map(Entry::modified);
-            if !condition.holds(before) {
+            let follows = before.is_some_and(|before| self.follows(number, before));
+            if !condition.holds(before) && !follows {
                 return Err(format!("call {number} deleted against its condition at {revision}"));
             }
             self.calls[number as usize - 1].made = Some(revision);
@@ -176,7 +220,9 @@ impl Ledger {
     /// A call has ended.
     pub(crate) fn end(&mut self, number: u64, end: End) -> Result<(), String> {
         let call = &mut self.calls[number as usize - 1];
-        if let Some(before) = call.end {
+        // What a closed client has left open, its next life is told.
+        let was_open = call.queue.is_some() && call.end == Some(End::Unknown);
+        if let Some(before) = call.end.filter(|_| !was_open) {
             return Err(format!("call {number} ended twice: {before:?} and {end:?}"));
         }
         call.end = Some(end);
@@ -193,7 +239,26 @@ impl Ledger {
 
     /// Once every call has ended: nothing is left that nobody can have asked for.
     pub(crate) fn settle(&self, history: &History) -> Result<(), String> {
+        self.check_order()?;
         settling::settle(&self.calls, self.deletes.iter().copied(), history)
+    }
+
+    /// What went through one queue was applied in the order of its key.
+    fn check_order(&self) -> Result<(), String> {
+        let mut last: BTreeMap<(u64, &[u8]), (u64, u64)> = BTreeMap::new();
+        for (number, call) in (1..).zip(&self.calls) {
+            let edit = call.what.edit();
+            let (Some(queue), Some((key, _)), Some(made)) = (call.queue, edit, call.made) else {
+                continue;
+            };
+            match last.insert((queue, key), (number, made)) {
+                Some((before, at)) if at >= made => {
+                    return Err(format!("{number} was applied at {made}, {before} at {at}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Client cores and the server's sessions over the real store, in one thread, in virtual time, from a
-//! seed: hundreds of clients, connections that break at any byte, machines that sleep, disks that
-//! lose what was not synced. The same seed is the same world, to the last byte.
+//! seed: hundreds of clients with queues and views, connections that break at any byte, machines that
+//! sleep, processes that die, storage that fails, disks that lose what was not synced. The same seed is the same world, to the last byte.
 //!
 //! `TIDEKEEP_SIMULATION_SEEDS=50000` runs more of them; `TIDEKEEP_SIMULATION_SEED=7` replays one and
 //! prints what happens.
@@ -12,6 +12,8 @@ mod leases;
 mod ledger;
 mod memory;
 mod network;
+mod offline;
+mod place;
 mod plan;
 mod random;
 mod ranges;
@@ -19,6 +21,7 @@ mod reading;
 mod runner;
 mod server;
 mod settling;
+mod viewer;
 mod watcher;
 mod workload;
 mod world;
@@ -61,6 +64,8 @@ fn is_worth_it(summary: &Summary, seeds: u64) {
     assert!(memory_full || seeds < 30, "{report:?}");
     assert!(report.leases > seeds, "{report:?}");
     assert!(report.evicted > seeds / 4 || seeds < 30, "{report:?}");
+    assert!(report.edits > 30 * seeds && report.deaths > seeds, "{report:?}");
+    assert!(report.conflicts > seeds && report.patches > 30 * seeds, "{report:?}");
     assert!(report.revisions > 30 * seeds && report.watch_messages > 10 * seeds, "{report:?}");
 }
 

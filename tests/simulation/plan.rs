@@ -36,6 +36,12 @@ pub(crate) struct Plan {
     pub(crate) eviction: Eviction,
     /// Memory of a client for the keys of its watches.
     pub(crate) tracked_bytes: usize,
+    /// … and for its views.
+    pub(crate) view_bytes: usize,
+    /// Edits that may wait in a client's queue.
+    pub(crate) mutations: usize,
+    /// How long a client's storage takes, at most.
+    pub(crate) store_ms: u64,
 }
 
 /// Every how many seeds there is a crowd.
@@ -70,6 +76,9 @@ impl Plan {
             memory_bytes: *random.pick(&[0, 1 << 20]),
             eviction: *random.pick(&[Eviction::Refuse, Eviction::Lru, Eviction::Soonest]),
             tracked_bytes: *random.pick(&[500, 3 << 10, 1 << 20]),
+            view_bytes: *random.pick(&[4 << 10, 1 << 20, 1 << 20]),
+            mutations: *random.pick(&[6, 4096]),
+            store_ms: *random.pick(&[1, 30, 400]),
         }
     }
 
@@ -93,6 +102,8 @@ impl Plan {
             greeting_ms: 2_000,
             stable_ms: 3_000,
             tracked_bytes: self.tracked_bytes,
+            view_bytes: self.view_bytes,
+            mutations: self.mutations,
             ..ClientConfig::default()
         }
     }

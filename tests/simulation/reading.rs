@@ -79,6 +79,11 @@ pub(crate) fn check_reply(
             if reply.status != WriteStatus::Applied {
                 check_refusal(history, &key, condition, revision, reply.status, wall)
                     .map_err(|why| format!("call {number} at {revision}: {why}"))?;
+                let stood = history.state(&key, revision).map(Entry::modified);
+                let refused = reply.status == WriteStatus::Refused;
+                if refused && stood.is_some_and(|stood| ledger.must_follow(number, stood)) {
+                    return Err(format!("call {number} was refused upon the edit before it"));
+                }
                 return ledger.end(number, End::Replied(None)).map(|()| revision);
             }
             ledger.acknowledge(number, revision, history)?;

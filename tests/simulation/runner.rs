@@ -34,6 +34,10 @@ impl Summary {
                 total.watch_messages += report.watch_messages;
                 total.leases += report.leases;
                 total.evicted += report.evicted;
+                total.edits += report.edits;
+                total.conflicts += report.conflicts;
+                total.deaths += report.deaths;
+                total.patches += report.patches;
                 for (failure, count) in report.failures {
                     *total.failures.entry(failure).or_default() += count;
                 }
@@ -50,6 +54,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { calls, breaks, restarts, virtual_ms, .. } = &self.total;
         let Report { revisions, watch_messages, leases, evicted, .. } = &self.total;
+        let Report { edits, conflicts, deaths, patches, .. } = &self.total;
         let hours = *virtual_ms as f64 / 3_600_000.0;
         for (seed, why) in &self.broken {
             writeln!(f, "seed {seed}: {why}")?;
@@ -60,7 +65,8 @@ impl fmt::Display for Summary {
         writeln!(
             f,
             "revisions: {revisions}, watch messages: {watch_messages}, leases: {leases}, \
-             evicted: {evicted}"
+             evicted: {evicted}, queued: {edits}, conflicts: {conflicts}, deaths: {deaths}, \
+             patches: {patches}"
         )?;
         write!(
             f,

@@ -1,7 +1,7 @@
 //! What users do, and what befalls them: calls on few keys, watches, sleep, second thoughts; and
 //! the troubles of networks, machines and disks.
 
-use tidekeep_client_core::{CallId, Core, Input, Resync, WatchRequest};
+use tidekeep_client_core::{CallId, Input, Resync, State, WatchRequest};
 use tidekeep_protocol::condition::Expiry;
 use tidekeep_protocol::op::{Delivery, Order};
 use tidekeep_protocol::range::KeyRange;
@@ -9,29 +9,33 @@ use tidekeep_protocol::range::KeyRange;
 use crate::call::{If, Part, What};
 use crate::client::Client;
 use crate::network::Way;
+use crate::place::Place;
 use crate::watcher::Watcher;
 use crate::world::World;
 
 impl World {
-    /// A new client comes.
-    pub(crate) fn new_client(&mut self, acts: u64) -> Client {
-        let core = Core::new(self.plan.client(), self.random.next());
-        let clock_ms = self.random.below(1 << 40);
-        Client::new(core, clock_ms, acts)
+    /// A new client comes. Three of four have a place for what outlives them.
+    pub(crate) fn new_client(&mut self, acts: u64) -> Result<Client, String> {
+        let place = (!self.random.one_in(4)).then(Place::default);
+        self.new_life(acts, place)
     }
 
     /// A client does something; whether it goes on doing things.
     pub(crate) fn act(&mut self, client: usize) -> Result<bool, String> {
         let it = &mut self.clients[client];
         if it.closed {
-            if it.calls.is_empty() && it.connection.is_none() && self.random.one_in(3) {
-                let acts = self.clients[client].acts_left;
-                self.clients[client] = self.new_client(acts);
+            let idle = it.place.as_ref().is_none_or(Place::is_idle);
+            let closed = it.core.state() == State::Closed && it.calls.is_empty();
+            if idle && closed && it.connection.is_none() && self.random.one_in(3) {
+                self.next_life(client)?;
             }
             return Ok(true);
         }
         it.acts_left = it.acts_left.saturating_sub(1);
         let goes_on = it.acts_left > 0;
+        if self.random.one_in(3) {
+            return self.act_offline(client).map(|()| goes_on);
+        }
         match self.random.below(100) {
             0..70 => {
                 for _ in 0..self.random.between(1, 4) {
@@ -73,7 +77,7 @@ impl World {
         format!("n/{number}").into_bytes()
     }
 
-    fn range(&mut self) -> KeyRange {
+    pub(crate) fn range(&mut self) -> KeyRange {
         match self.random.below(5) {
             0 => KeyRange::all(),
             1 => KeyRange::prefix(b"a/"),
@@ -163,6 +167,24 @@ impl World {
                 What::DeleteRange { range: self.range(), limit: *self.random.pick(&[0, 1, 2, 3]) }
             }
             _ => self.any_lease_call(),
+        }
+    }
+
+    /// A write that can go through a queue.
+    pub(crate) fn any_edit(&mut self, client: usize) -> What {
+        let previous = false;
+        let counter = self.random.one_in(4);
+        let key = if counter { self.counter() } else { self.key() };
+        // Made upon what shows, mostly.
+        let condition = match self.random.below(3) {
+            0 => self.seen(client, &key).map_or(If::Absent, If::Revision),
+            _ => self.condition(client, &key),
+        };
+        let expiry = *self.random.pick(&[Expiry::Never, Expiry::Keep, Expiry::After(2_500)]);
+        match (counter, self.random.below(4)) {
+            (_, 0) => What::Delete { key, condition, previous },
+            (true, _) => What::Increment { key, expiry: Expiry::Keep },
+            (false, _) => What::Put { value: self.value(":"), condition, expiry, previous, key },
         }
     }
 
@@ -315,6 +337,9 @@ impl World {
 
     /// Something goes wrong.
     pub(crate) fn trouble(&mut self) -> Result<(), String> {
+        if self.random.one_in(4) {
+            return self.trouble_offline();
+        }
         match self.random.below(if self.plan.memory_bytes > 0 { 115 } else { 100 }) {
             100.. => self.squeeze(),
             0..45 => {

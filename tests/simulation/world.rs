@@ -24,6 +24,8 @@ pub(crate) enum Event {
     Tick(usize),
     /// A client's machine wakes up.
     Wake(usize),
+    /// What a client's life gave to be stored is stored, or cannot be.
+    Stored(usize, u64),
     /// The server has been asked for a connection.
     Dialled(u32),
     /// Bytes may have arrived.
@@ -65,6 +67,12 @@ pub(crate) struct World {
     pub(crate) breaks: u64,
     pub(crate) restarts: u64,
     pub(crate) failures: BTreeMap<(&'static str, &'static str), u64>,
+    /// Processes of clients that have begun.
+    pub(crate) lives: u64,
+    pub(crate) deaths: u64,
+    pub(crate) edits: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) patches: u64,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     scheduled: u64,
     trace: Trace,
@@ -90,6 +98,13 @@ pub(crate) struct Report {
     pub(crate) leases: u64,
     /// Keys that went to make room.
     pub(crate) evicted: u64,
+    /// Edits that went through queues, and how many of them met a condition that did not hold.
+    pub(crate) edits: u64,
+    pub(crate) conflicts: u64,
+    /// Processes of clients that died.
+    pub(crate) deaths: u64,
+    /// Patches that views were told.
+    pub(crate) patches: u64,
     /// How calls failed: code, outcome and how often.
     pub(crate) failures: BTreeMap<(&'static str, &'static str), u64>,
     /// The hash of all that was seen.
@@ -125,6 +140,11 @@ impl World {
             breaks: 0,
             restarts: 0,
             failures: BTreeMap::new(),
+            lives: 0,
+            deaths: 0,
+            edits: 0,
+            conflicts: 0,
+            patches: 0,
             events: BinaryHeap::new(),
             scheduled: 0,
             trace: Trace { hash: 0xcbf2_9ce4_8422_2325, line: String::new(), print },
@@ -146,6 +166,10 @@ impl World {
             watch_messages: watchers.map(|watcher| watcher.messages).sum(),
             leases: self.history.leases.ended(),
             evicted: self.history.evicted,
+            edits: self.edits,
+            conflicts: self.conflicts,
+            deaths: self.deaths,
+            patches: self.patches,
             failures: std::mem::take(&mut self.failures),
             trace: self.trace.hash,
         })
@@ -154,7 +178,7 @@ impl World {
     fn live(&mut self) -> Result<(), String> {
         self.trace(format_args!("{:?}", self.plan.clone()));
         for client in 0..self.plan.clients {
-            let it = self.new_client(self.plan.acts);
+            let it = self.new_client(self.plan.acts)?;
             self.clients.push(it);
             let at = self.random.below(self.plan.act_gap_ms);
             self.schedule(at, Event::Act(client));
@@ -189,6 +213,7 @@ impl World {
             Event::Act(client) => self.act_and_go_on(client)?,
             Event::Tick(client) => self.drive(client, Some(Input::Tick))?,
             Event::Wake(client) => self.wake(client)?,
+            Event::Stored(client, life) => self.stored(client, life)?,
             Event::Dialled(id) => self.dialled(id)?,
             Event::Arrive(id, Way::Up) => self.arrive_at_server(id)?,
             Event::Arrive(id, Way::Down) => self.arrive_at_client(id)?,
@@ -228,7 +253,7 @@ impl World {
             connection.client_there.then_some(connection.client)
         };
         match event {
-            Event::Act(client) | Event::Tick(client) => Some(client),
+            Event::Act(client) | Event::Tick(client) | Event::Stored(client, _) => Some(client),
             Event::Dialled(id) | Event::Arrive(id, Way::Down) | Event::ClientLost(id) => holder(id),
             _ => None,
         }
@@ -246,6 +271,9 @@ impl World {
         self.relieve();
         for client in 0..self.clients.len() {
             self.rouse(client);
+            if let Some(place) = &mut self.clients[client].place {
+                (place.fails_until, place.slow_until) = (0, 0);
+            }
             self.resume_watches(client);
             if !self.clients[client].sleeps() {
                 self.drive(client, None)?;
@@ -260,12 +288,15 @@ impl World {
         if self.now < self.plan.calm_at_ms + 1_000 {
             return Ok(false);
         }
+        self.revive()?;
         let behind = self.clients.iter().position(|client| {
             let complete = client.watchers.iter().all(|it| it.is_complete(&self.history));
-            !client.calls.is_empty() || !complete
+            !client.calls.is_empty() || !complete || !self.is_done_offline(client)
         });
         if self.now > self.plan.calm_at_ms + REST_MS {
-            return Err(format!("no rest: client {behind:?}, up: {}", self.server.is_up()));
+            let offline = behind.map(|client| self.check_offline(&self.clients[client]));
+            let up = self.server.is_up();
+            return Err(format!("no rest: client {behind:?}, {offline:?}, up: {up}"));
         }
         Ok(behind.is_none() && self.server.is_up() && self.is_quiet())
     }
@@ -275,6 +306,7 @@ impl World {
         self.ledger.settle(&self.history)?;
         let wall = self.wall_since(0);
         for (number, client) in self.clients.iter().enumerate() {
+            self.check_offline(client).map_err(|why| format!("client {number}: {why}"))?;
             for watcher in &client.watchers {
                 let end = watcher.check_end(&self.history, wall);
                 end.map_err(|why| format!("client {number}, watch {:?}: {why}", watcher.watch))?;

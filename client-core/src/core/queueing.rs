@@ -102,9 +102,28 @@ impl Core {
             return false;
         }
         let outcome = if doubtful { Outcome::Unknown } else { Outcome::NotApplied };
-        let error = Error::fixed(Code::Cancelled, "the caller took it back").with_outcome(outcome);
-        self.settle_mutation(at, Err(error), None);
+        // A process that dies before the row is gone would find it, and send it.
+        let mutation = &mut self.queue.list[at];
+        (mutation.settled, mutation.taken) = (true, Some(outcome));
+        mutation.dirty = mutation.stored;
+        self.queue.stirred = true;
+        let key = mutation.key.clone();
+        self.show_everywhere(&key);
+        if !self.queue.list[at].stored && self.queue.list[at].writing == Writing::Nothing {
+            self.tell_taken(at);
+        }
         true
+    }
+
+    /// A mutation that was taken back has no row any more.
+    fn tell_taken(&mut self, at: usize) {
+        let Mutation { id, kind, taken, key, .. } = &mut self.queue.list[at];
+        if let Some(outcome) = taken.take() {
+            let (mutation, kind, key) = (MutationId(*id), *kind, key.to_vec());
+            let error = Error::fixed(Code::Cancelled, "the caller took it back");
+            let result = Err(error.with_outcome(outcome));
+            self.outputs.push_back(Output::Settled { mutation, kind, key, result });
+        }
     }
 
     /// Appends the rows of all mutations that have not settled, stored or not, in the order of keys,
@@ -151,13 +170,24 @@ impl Core {
 
     /// What the server has of a key as far as is known, without the mutations from `at` on.
     fn beneath(&self, at: usize, key: &[u8]) -> Option<Vec<u8>> {
-        let mut before = self.queue.list[..at].iter().rev();
-        let word = before.find(|it| *it.key == *key && it.word.is_some());
-        if let Some(word) = word.and_then(|it| it.word.as_ref()) {
-            return word.entry.clone();
+        let of_key = || self.queue.list[..at].iter().rev().filter(|it| *it.key == *key);
+        let mut from = 0;
+        while let Some(slot) = self.watches.next_view_of(from, key) {
+            let view = self.watches.id(slot);
+            if let Some(word) = of_key().find_map(|it| it.word_for(view)) {
+                return word.entry.clone();
+            }
+            if let Some(stored) = self.stored_in(slot, key) {
+                return Some(stored.to_vec());
+            }
+            from = slot + 1;
         }
-        let slot = self.watches.next_view_of(0, key)?;
-        self.watches.view(slot)?.1.stored(key).map(<[u8]>::to_vec)
+        None
+    }
+
+    /// What a view has of a key.
+    fn stored_in(&self, slot: usize, key: &[u8]) -> Option<&[u8]> {
+        self.watches.view(slot)?.1.stored(key)
     }
 
     /// Lets everything in the queue go on that can, and takes what is to be stored.
@@ -220,7 +250,11 @@ impl Core {
             let before = self.beneath(at, &self.queue.list[at].key);
             let mutation = &mut self.queue.list[at];
             mutation.call = id;
-            mutation.sum = mutation.sum.or_else(|| mutation.sum_with(before.as_deref()));
+            if mutation.sum.is_none() {
+                mutation.sum = mutation.sum_with(before.as_deref());
+                self.show_sum(at);
+            }
+            let mutation = &self.queue.list[at];
             self.calls.body(id).extend_from_slice(&mutation.body);
             self.calls.count_body(id);
             let renumber = planted::is_awake("row-under-another-number");
@@ -283,11 +317,11 @@ impl Core {
         result: Result<Vec<u8>, Error>,
         word: Option<Word>,
     ) {
-        let mutation = &self.queue.list[at];
-        let word = word.filter(|word| word.revision > mutation.seen && self.is_news(at, word));
-        let key = mutation.key.clone();
-        for before in self.queue.list[..at].iter_mut().rev().take_while(|it| it.key == key) {
-            before.word = None;
+        let word = word.filter(|word| self.is_news(at, word));
+        let key = self.queue.list[at].key.clone();
+        if word.is_some() {
+            let before = self.queue.list[..at].iter_mut().rev();
+            before.take_while(|it| it.key == key).for_each(|it| it.word = None);
         }
         let rolled_back = word.is_some() || result.is_err();
         let mutation = &mut self.queue.list[at];
@@ -306,24 +340,39 @@ impl Core {
         }
     }
 
-    /// Whether some view does not show what the server said.
-    fn is_news(&self, at: usize, word: &Word) -> bool {
-        let key = &self.queue.list[at].key;
-        let said = word.entry.as_deref().and_then(Stored::read);
-        let mut from = 0;
-        while let Some(slot) = self.watches.next_view_of(from, key) {
-            let stored = self.watches.view(slot).and_then(|(_, known, _)| known.stored(key));
-            let known = stored.and_then(Stored::read);
-            let old = match (&said, known) {
-                (Some(said), Some(known)) => known.modified < said.modified,
+    /// An increment shows the same sum in all views from now on; the first one does already.
+    fn show_sum(&mut self, at: usize) {
+        let mutation = &self.queue.list[at];
+        if mutation.sum.is_some()
+            && let Some(first) = self.watches.next_view_of(0, &mutation.key)
+            && self.watches.next_view_of(first + 1, &mutation.key).is_some()
+        {
+            let key = mutation.key.clone();
+            self.show_everywhere(&key);
+        }
+    }
+
+    /// Notes which views show what the server said already; whether there is one that does not.
+    fn is_news(&mut self, at: usize, word: &Word) -> bool {
+        let said = word.entry.as_deref().and_then(Stored::read).map(|it| it.modified);
+        let key = self.queue.list[at].key.clone();
+        let (mut from, mut is_news) = (0, false);
+        while let Some(slot) = self.watches.next_view_of(from, &key) {
+            let known = self.stored_in(slot, &key).and_then(Stored::read).map(|it| it.modified);
+            let old = match (said, known) {
+                (Some(said), Some(known)) => known < said,
                 (said, known) => said.is_some() || known.is_some(),
             };
-            if old {
-                return true;
+            let view = self.watches.id(slot);
+            if !old {
+                self.queue.noticed(view, &key, word.revision);
             }
+            let mutation = &self.queue.list[at];
+            let seen = mutation.seen.iter().find(|(of, _)| *of == view);
+            is_news |= seen.is_none_or(|(_, seen)| *seen < word.revision);
             from = slot + 1;
         }
-        false
+        is_news
     }
 
     /// A number of this session waits for nothing any more.
@@ -337,7 +386,13 @@ impl Core {
     pub(crate) fn forget_words(&mut self) {
         let Core { queue, watches, .. } = self;
         for mutation in queue.list.iter_mut().filter(|it| it.word.is_some()) {
-            if watches.next_view_of(0, &mutation.key).is_none() {
+            let mut views = watches.next_view_of(0, &mutation.key);
+            while let Some(slot) = views
+                && mutation.word_for(watches.id(slot)).is_none()
+            {
+                views = watches.next_view_of(slot + 1, &mutation.key);
+            }
+            if views.is_none() {
                 mutation.word = None;
                 queue.stirred = true;
             }
@@ -414,6 +469,7 @@ impl Core {
                     mutation.stored = false;
                     let sequence = mutation.sequence;
                     self.free_number(sequence);
+                    self.tell_taken(at);
                 }
             }
         }
@@ -432,7 +488,9 @@ impl Core {
             let writing = core::mem::replace(&mut mutation.writing, Writing::Nothing);
             if writing == Writing::Row && !mutation.stored {
                 mutation.dirty = false;
-                if !mutation.settled {
+                if mutation.settled {
+                    self.tell_taken(at);
+                } else {
                     let error = Error::new(Code::Storage, String::from(why));
                     self.settle_mutation(at, Err(error), None);
                 }
@@ -460,8 +518,13 @@ impl Core {
     pub(super) fn leave_queue(&mut self) {
         self.recall_mutations();
         for at in 0..self.queue.list.len() {
-            let Mutation { settled, stored, doubtful, .. } = self.queue.list[at];
-            if !(settled || stored && self.queue.durable) {
+            let Mutation { settled, stored, doubtful, writing, taken, .. } = self.queue.list[at];
+            if taken.is_some() {
+                self.queue.list[at].taken = Some(Outcome::Unknown);
+                self.tell_taken(at);
+            } else if !(settled || stored && self.queue.durable) {
+                // Its row may be on its way, and is found by the next life then.
+                let doubtful = doubtful || writing != Writing::Nothing;
                 let outcome = replay::outcome_when_given_up(Class::Write, doubtful);
                 self.settle_mutation(at, Err(closed().with_outcome(outcome)), None);
             }

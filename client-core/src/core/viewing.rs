@@ -94,9 +94,10 @@ impl Core {
                 keys.push(mutation.key.clone());
             }
         }
+        let view = self.watches.id(slot);
         for key in keys {
-            if self.queue.noticed(&key, revision) {
-                self.show_everywhere(&key);
+            if self.queue.noticed(view, &key, revision) {
+                self.show(slot, &key);
             }
         }
     }
@@ -121,7 +122,7 @@ impl Core {
 
     fn push_key(&self, slot: usize, key: &[u8], out: &mut Vec<u8>) {
         let Some((_, known, _)) = self.watches.view(slot) else { return };
-        let (shown, optimistic) = self.queue.shown(key, known.stored(key));
+        let (shown, optimistic) = self.queue.shown(self.watches.id(slot), key, known.stored(key));
         let present = if shown.is_some() { PRESENT } else { 0 };
         out.push(present | if optimistic { OPTIMISTIC } else { 0 });
         push_bytes(out, key);

@@ -531,6 +531,17 @@ impl Server {
         self.session = Some(session);
     }
 
+    /// Tells the first watch alone, though events are held back.
+    pub(crate) fn feed_first_watch(&mut self) {
+        let rest = self.session.as_mut().map(|session| session.watches.split_off(1));
+        let held = std::mem::take(&mut self.hold_events);
+        self.feed_watches();
+        self.hold_events = held;
+        if let (Some(session), Some(rest)) = (&mut self.session, rest) {
+            session.watches.extend(rest);
+        }
+    }
+
     /// Tells every watch where it is.
     pub(crate) fn bookmark(&mut self) {
         let Some(mut session) = self.session.take() else { return };

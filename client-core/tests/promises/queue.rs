@@ -396,6 +396,21 @@ fn mutation_that_is_refused_for_now_waits_and_only_its_key_waits_with_it() {
 }
 
 #[test]
+fn mutation_waits_for_a_server_whose_disk_has_failed() {
+    let mut pair = ready();
+    pair.server.refuse_writes = Some((Code::Storage, 0));
+    let mutations = [pair.enqueue(&put(b"k", b"1")), pair.enqueue(&put(b"k", b"2"))];
+    let call = pair.put(b"other", b"3");
+    pair.pass(5_000);
+    assert_eq!(pair.settled(call).unwrap_err().code, Code::Storage, "who waits for it is told");
+    assert!(pair.mutation_ends(mutations[0]).is_empty());
+    pair.server.refuse_writes = None;
+    pair.pass(5_000);
+    assert!(pair.end(mutations[0]).is_ok() && pair.end(mutations[1]).is_ok());
+    assert_eq!(applied(&pair, b"k"), [b"1", b"2"]);
+}
+
+#[test]
 fn mutation_that_was_not_sent_can_be_taken_back() {
     let mut pair = offline();
     let (kept, back) = (pair.enqueue(&put(b"k", b"1")), pair.enqueue(&put(b"k", b"2")));
@@ -409,6 +424,46 @@ fn mutation_that_was_not_sent_can_be_taken_back() {
     assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), [kept.0]);
     assert_eq!((pair.place.mutations(), rows[0].1[1]), (1, Put::SPEC.kind));
     pair.reachable = true;
+    pair.pass(1_000);
+    assert_eq!(applied(&pair, b"k"), [b"1"]);
+}
+
+#[test]
+fn what_was_taken_back_is_told_so_only_when_it_cannot_come_back() {
+    let mut pair = offline();
+    let mutation = pair.enqueue(&put(b"k", b"1"));
+    pair.run();
+    pair.place.hold = true;
+    assert!(pair.core.discard(Millis(pair.now), mutation));
+    pair.run();
+    assert_eq!(pair.core.queue_info().waiting, 0, "it is not sent any more");
+    assert!(pair.mutation_ends(mutation).is_empty(), "its row is still there");
+    pair.place.hold = false;
+    pair.run();
+    let error = pair.end(mutation).unwrap_err();
+    assert_eq!((error.code, error.outcome), (Code::Cancelled, Outcome::NotApplied));
+    pair.crash();
+    pair.reachable = true;
+    pair.core.connect(Millis(pair.now));
+    pair.pass(1_000);
+    assert!(applied(&pair, b"k").is_empty());
+}
+
+#[test]
+fn a_row_that_is_on_its_way_when_the_client_closes_leaves_the_outcome_open() {
+    let mut pair = offline();
+    pair.place.hold = true;
+    let mutation = pair.enqueue(&put(b"k", b"1"));
+    pair.handle(Input::Tick);
+    pair.core.close(Millis(pair.now));
+    pair.pass(10_000);
+    let error = pair.end(mutation).unwrap_err();
+    assert_eq!((error.code, error.outcome), (Code::Closed, Outcome::Unknown));
+    // It becomes durable, and the next life sends it.
+    pair.place.store_unheard();
+    pair.crash();
+    (pair.reachable, pair.place.hold) = (true, false);
+    pair.core.connect(Millis(pair.now));
     pair.pass(1_000);
     assert_eq!(applied(&pair, b"k"), [b"1"]);
 }

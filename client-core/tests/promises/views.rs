@@ -140,6 +140,38 @@ fn mutation_shows_at_once_and_its_reply_and_event_change_no_value_in_either_orde
 }
 
 #[test]
+fn views_that_overlap_show_what_was_answered_until_each_has_got_there() {
+    let mut pair = Pair::new();
+    pair.open();
+    for value in [b"old", b"mid"] {
+        pair.server.apply(vec![(b"k".to_vec(), Some(value.to_vec()))]);
+    }
+    let (wide, narrow) = (pair.view(b"", b""), pair.view(b"k", b""));
+    let mut shown = [Snapshot::default(), Snapshot::default()];
+    pair.run();
+    let made = pair.enqueue(&put(b"k", b"new"));
+    // Events of one view come, those of the other are held back; the reply comes before or between.
+    pair.server.hold_events = true;
+    pair.run();
+    assert!(pair.end(made).is_ok());
+    pair.server.feed_first_watch();
+    pair.run();
+    for (view, shown) in [wide, narrow].into_iter().zip(&mut shown) {
+        fold(&mut pair, view, shown);
+        assert_eq!(shown.value(b"k"), Some(("new", false)));
+        assert_eq!(*shown, read(&pair, view), "what is read is what was told");
+    }
+    pair.server.hold_events = false;
+    pair.server.apply(vec![(b"k".to_vec(), Some(b"newer".to_vec()))]);
+    pair.pass(1_000);
+    for (view, shown) in [wide, narrow].into_iter().zip(&mut shown) {
+        fold(&mut pair, view, shown);
+        assert_eq!(shown.value(b"k"), Some(("newer", false)));
+        assert_eq!(*shown, read(&pair, view));
+    }
+}
+
+#[test]
 fn conflict_shows_the_servers_entry_at_once() {
     for held in [false, true] {
         let mut pair = Pair::new();
