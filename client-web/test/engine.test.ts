@@ -255,6 +255,37 @@ test("a trap rejects what is under way and the next call starts afresh", async (
   assert.equal(server.links.length, 2);
 });
 
+test("a module that runs out of memory traps, and another one goes on", async () => {
+  const { instantiate } = WebAssembly;
+  const memories: WebAssembly.Memory[] = [];
+  (WebAssembly as { instantiate: unknown }).instantiate = async (module: WebAssembly.Module, imports: WebAssembly.Imports) => {
+    const instance = await instantiate(module, imports);
+    memories.push(instance.exports["memory"] as WebAssembly.Memory);
+    return instance;
+  };
+  try {
+    const { client } = start({
+      answer: (request, link) => (request.kind === Kind.get ? echo.answer!(request, link) : undefined),
+    });
+    await client.get("k");
+    const pending = failure(client.put("k", "v"));
+    await client.get("k");
+    const memory = memories[0]!;
+    // All that a module can have is taken, so that what it asks for next it does not get.
+    memory.grow(65_536 - memory.buffer.byteLength / 65_536);
+    const struck = await failure(client.put("k", new Uint8Array(900_000)));
+    assert.equal(struck.code, "internal");
+    assert.ok(struck.cause === undefined || struck.cause instanceof WebAssembly.RuntimeError);
+    const error = await pending;
+    assert.deepEqual([error.code, error.outcome], ["internal", "unknown"]);
+    assert.ok(error.cause instanceof WebAssembly.RuntimeError, String(error.cause));
+    assert.equal((await client.get("k"))?.text(), "k");
+    assert.equal(memories.length, 2, "a fresh instance");
+  } finally {
+    WebAssembly.instantiate = instantiate;
+  }
+});
+
 /** Answers a watch with content and a caught-up message, and lets the test send the rest. */
 function watchable(): { script: Script; send: (body: Writer) => void; subscriptions: Request[] } {
   const subscriptions: Request[] = [];
