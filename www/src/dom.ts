@@ -1,5 +1,8 @@
 // Elements made by hand: the page runs under Trusted Types, so nothing is ever parsed from text.
 
+/** How long a file's address stays: the browser begins to read at once, and it may be long. */
+const DOWNLOAD_MS = 60_000;
+
 type Child = Node | string | false | undefined;
 type Props = Record<string, string | number | boolean | ((event: never) => void) | undefined>;
 
@@ -24,6 +27,13 @@ export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   const element = document.getElementById(id);
   if (!element) throw new Error(`index.html has no #${id}`);
   return element as T;
+}
+
+/** Gives a file to whoever sits before the page. */
+export function download(blob: Blob, name: string): void {
+  const url = URL.createObjectURL(blob);
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), DOWNLOAD_MS);
 }
 
 /** Calls `draw` once before the next frame, however often it is asked. */

@@ -34,7 +34,11 @@ test("a node shows the map of its cluster, on a narrow screen too", async () => 
     await page.getByRole("status").getByText("healthy").waitFor();
     const nodes = page.getByRole("list", { name: "Nodes" });
     await nodes.getByText("coordinator").waitFor();
-    await nodes.getByText("leads 3").waitFor();
+    await nodes.getByText("leads 3", { exact: true }).waitFor();
+    await nodes.getByText("3, leads 3", { exact: true }).waitFor();
+    await nodes.getByText("0 entries").waitFor();
+    const [own] = await nodes.getByRole("link").evaluateAll((links) => links.map(({ href }) => href));
+    assert.equal(own, page.url().replace("cluster", "metrics"));
     const map = page.getByRole("table", { name: /^Groups/ });
     assert.deepEqual(await map.getByRole("rowheader").allInnerTexts(), ["meta", "0", "1", "2"]);
     assert.equal(await map.getByTitle("node 1 leads").count(), 4);

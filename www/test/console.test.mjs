@@ -85,7 +85,7 @@ test("what cannot be is refused with what to type instead", () => {
   assert.match(wrong(() => read("put a b --ttl 10")), /"10" is no duration; write a number with its unit/);
   assert.match(wrong(() => read("put a @file")), /needs a terminal; write @@/);
   assert.match(wrong(() => read("list --range d b")), /ends before it begins/);
-  assert.match(wrong(() => read("lock a")), /^lock does not run in a page/);
+  assert.match(wrong(() => read("bench")), /^bench does not run in a page/);
 });
 
 test("durations and moments are read as the command line reads them", () => {
@@ -253,6 +253,29 @@ describe("on a server", () => {
     assert.deepEqual(await run(`lease revoke ${id}`), ["1 key"]);
     assert.equal(await client.get("held"), undefined);
     assert.match((await run(`lease revoke ${id}`))[0], /there is no lease \d+ \(not-found\); its time is over/);
+  });
+
+  test("a key's history is told, newest first, as long as it is remembered", async () => {
+    for (const value of ["one", "two"]) await run(`put past ${value}`);
+    await run("delete past");
+    const lines = (await run("history past")).map((line) => line.replace(/^\d+\t/, ""));
+    assert.deepEqual(lines, ["delete\t", "put\ttwo", "put\tone"]);
+    const [json] = await run("history past -n 1 -o json");
+    assert.deepEqual(Object.keys(JSON.parse(json)), ["type", "revision", "key"]);
+    assert.match((await run("history nothing"))[0], /no change of nothing is remembered \(not-found\)/);
+  });
+
+  test("a lock and a leadership are held until they are let go", async () => {
+    assert.match((await run("lock job --value me")).join("\n"), /^fencing \d+\nnote: held until the page is closed or `lock job --release`$/);
+    assert.equal((await client.get("job")).text(), "me");
+    assert.match((await run("lock job"))[0], /this page holds job already \(conflict\)/);
+    assert.deepEqual(await run("lock job --release"), ["note: job is let go"]);
+    assert.equal(await client.get("job"), undefined);
+    assert.match((await run("lock job --release"))[0], /does not hold job \(not-found\)/);
+    await run("elect leader node-1 --ttl 5s");
+    assert.equal((await client.get("leader")).text(), "node-1");
+    await run("elect leader --release");
+    assert.match((await run("elect leader"))[0], /needs a VALUE \(invalid-input\); `watch NAME/);
   });
 
   test("the server's figures and round trip are shown, help tells each verb", async () => {

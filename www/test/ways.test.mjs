@@ -6,6 +6,9 @@ import { describe, test } from "node:test";
 
 import { openPage, stage } from "./harness.mjs";
 
+/** Loads of the page whose first paint is looked at together. */
+const LOADS = 5;
+
 describe("ways through the page", () => {
   let browser, server, client;
   stage((made) => ({ browser, server, client } = made));
@@ -66,19 +69,20 @@ describe("ways through the page", () => {
     await page.getByText("2 keys").waitFor();
   });
 
-  test("the first paint comes within 100 ms", async () => {
+  test("the first paint comes within 100 ms, in the middle of five loads", async () => {
     await fill();
     const { page } = await openPage(browser, server.url);
     const paints = [];
+    const middle = () => (paints.length < LOADS ? Infinity : paints.slice(-LOADS).sort((a, b) => a - b)[(LOADS - 1) / 2]);
     // Of a machine that does other things, a quiet moment counts.
-    for (let round = 0; round < 30 && !(Math.min(...paints) < 100); round++) {
+    for (let round = 0; round < 30 && !(middle() < 100); round++) {
       await page.reload();
       await page.locator('#connection[data-state="ready"]').waitFor();
       paints.push(
         await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime),
       );
     }
-    console.log(`first paint ${paints.map((paint) => paint.toFixed(0)).join(", ")} ms`);
-    assert.ok(Math.min(...paints) < 100, `${paints} ms`);
+    console.log(`first paint ${paints.map((paint) => paint.toFixed(0)).join(", ")} ms, in the middle ${middle().toFixed(0)} ms`);
+    assert.ok(middle() < 100, `${paints} ms`);
   });
 });

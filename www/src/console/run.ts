@@ -3,17 +3,20 @@
 
 import type { Client, Range } from "tidekeep";
 
-import { percentEncode, toRaw } from "../model/bytes.js";
+import { fromRaw, percentEncode, toRaw } from "../model/bytes.js";
+import { History } from "../model/history.js";
 import { callText, literal } from "../model/javascript.js";
+import { fieldOf } from "../model/record.js";
 import { BadWord, quote, split } from "../model/words.js";
 import { parseClauses } from "./clauses.js";
 import { Failure } from "./failure.js";
 import { parse } from "./grammar.js";
 import type { Command } from "./grammar.js";
 import { helpLines } from "./help.js";
+import { holdPlan } from "./hold.js";
 import { leasePlan } from "./lease.js";
 import { rawOf, Reading } from "./reading.js";
-import { clusterPlan, pingPlan, statusPlan } from "./server.js";
+import { backupPlan, clusterPlan, pingPlan, sessionsPlan, statusPlan } from "./server.js";
 import { entryJson, escaped, eventText, lifetime, txnLines, valueText } from "./show.js";
 import type { Format } from "./show.js";
 import { ELSEWHERE, VERBS } from "./verbs.js";
@@ -28,6 +31,7 @@ export interface Output {
   /** Says something that is no result. */
   note(text: string): void;
   confirm(question: string): Promise<boolean>;
+  download(blob: Blob, name: string): void;
   /** Goes to another view. */
   go(place: string, rest?: string): void;
   clear(): void;
@@ -71,6 +75,8 @@ function plan(command: Command): Planned {
       return list(reading);
     case "watch":
       return watch(reading);
+    case "history":
+      return past(reading);
     case "touch":
       return touch(reading);
     case "incr":
@@ -79,10 +85,17 @@ function plan(command: Command): Planned {
       return txn(reading);
     case "lease":
       return leasePlan(reading);
+    case "lock":
+    case "elect":
+      return holdPlan(reading);
     case "ping":
       return pingPlan(reading);
     case "status":
       return statusPlan();
+    case "sessions":
+      return sessionsPlan();
+    case "backup":
+      return backupPlan();
     case "cluster":
       return clusterPlan(reading);
     case "import":
@@ -239,6 +252,28 @@ function watch(reading: Reading): Planned {
     }
   };
   return { js: `for await (const event of ${callText("watch", [range, options])}) console.log(event);`, run };
+}
+
+function past(reading: Reading): Planned {
+  const key = reading.key(reading.word(0)!);
+  // A cursor of no bytes stands before everything that is remembered.
+  const args = [{ key }, { cursor: new Uint8Array(), previous: true }] as const;
+  const run: Run = async (client, out) => {
+    const history = new History();
+    for await (const event of client.watch(args[0], { ...args[1], signal: out.signal })) {
+      history.take(event);
+      if (history.complete) break;
+    }
+    const versions = history.versions.slice(0, reading.number("limit"));
+    if (versions.length === 0) throw new Failure("not-found", `no change of ${quote(rawOf(key))} is remembered`);
+    for (const { revision, kind, entry, oldest } of versions) {
+      const type = oldest ? "before" : kind;
+      const json = () => JSON.stringify({ type, revision, ...(entry ? entryJson(entry) : fieldOf("key", fromRaw(rawOf(key)))) });
+      const value = entry ? escaped(entry.value) : "";
+      out.line(out.format === "json" ? json() : out.format === "raw" ? value : `${revision}\t${type}\t${value}`);
+    }
+  };
+  return { js: `for await (const event of ${callText("watch", args)}) console.log(event);`, run };
 }
 
 function touch(reading: Reading): Planned {

@@ -3,6 +3,8 @@
 import { overview } from "../model/cluster.js";
 import type { ClusterStatus } from "../model/cluster.js";
 import { unitText } from "../model/scale.js";
+import { SESSIONS_PATH, totals } from "../model/sessions.js";
+import type { Sessions } from "../model/sessions.js";
 import { Failure } from "./failure.js";
 import type { Reading } from "./reading.js";
 import type { Plan } from "./run.js";
@@ -45,15 +47,43 @@ export function statusPlan(): Planned {
   return { js: "await client.status()", run };
 }
 
+/** What the server tells at a path. */
+async function told(path: string, signal: AbortSignal): Promise<string> {
+  const response = await fetch(path, { signal });
+  const text = (await response.text()).trim();
+  if (!response.ok) throw new Failure(response.status === 404 ? "unsupported" : "unavailable", text);
+  return text;
+}
+
+export function sessionsPlan(): Planned {
+  const run: Plan["run"] = async (_, out) => {
+    const all = JSON.parse(await told(SESSIONS_PATH, out.signal)) as Sessions;
+    for (const it of all.sessions) out.line(out.format === "json" ? JSON.stringify(it) : `${it.address}  ${it.client}`);
+    out.note(totals(all));
+    out.go("leases");
+  };
+  return { run };
+}
+
+export function backupPlan(): Planned {
+  const run: Plan["run"] = async (client, out) => {
+    const pieces: Blob[] = [];
+    // The browser may put a blob on its disk.
+    for await (const piece of client.backup({ signal: out.signal })) pieces.push(new Blob([piece as BlobPart]));
+    const file = new Blob(pieces);
+    out.download(file, "backup.tide");
+    out.line(`backup.tide, ${unitText(file.size, "bytes")}`);
+  };
+  return { js: "for await (const piece of client.backup()) pieces.push(piece)", run };
+}
+
 export function clusterPlan(reading: Reading): Planned {
   if (reading.word(0) !== "status") {
     const hint = "tidekeep cluster --help names them; `cluster status` works here";
     throw new Failure("unsupported", "changes to a cluster need a terminal", hint);
   }
   const run: Plan["run"] = async (_, out) => {
-    const response = await fetch("/cluster", { signal: out.signal });
-    const text = (await response.text()).trim();
-    if (!response.ok) throw new Failure(response.status === 404 ? "unsupported" : "unavailable", text);
+    const text = await told("/cluster", out.signal);
     if (out.format === "json") return void out.line(text);
     const { health, nodes } = overview(JSON.parse(text) as ClusterStatus);
     out.line(`health  ${health}`);

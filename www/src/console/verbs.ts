@@ -29,6 +29,12 @@ const RANGE: OptionSpec = {
   about: 'from START up to, but without, END; "" as END goes to the last key',
 };
 
+const LIMIT = valued("limit", "N", "stop after this many", { short: "n" });
+const HOLDS: OptionSpec[] = [
+  valued("ttl", "DURATION", "how long it outlives this page; 10s unless said"),
+  flag("release", "let it go"),
+];
+
 export const VERBS: readonly VerbSpec[] = [
   {
     name: "get",
@@ -67,7 +73,7 @@ export const VERBS: readonly VerbSpec[] = [
     keys: "first",
     options: [
       RANGE,
-      valued("limit", "N", "stop after this many", { short: "n" }),
+      LIMIT,
       flag("reverse", "last key first", { short: "r" }),
       flag("keys-only", "only the keys", { short: "k" }),
       flag("count", "only how many there are", { set: "what" }),
@@ -89,6 +95,14 @@ export const VERBS: readonly VerbSpec[] = [
       valued("count", "N", "end after this many changes", { short: "n" }),
     ],
     examples: ["watch app/ --content", "watch name --exact -n 1"],
+  },
+  {
+    name: "history",
+    about: "Print what a key was before, newest first",
+    words: ["KEY"],
+    keys: "first",
+    options: [LIMIT],
+    examples: ["history name"],
   },
   {
     name: "touch",
@@ -125,6 +139,22 @@ export const VERBS: readonly VerbSpec[] = [
     examples: ["lease grant 30s", "put nodes/a up --lease 54", "lease revoke 54", "lease list"],
   },
   {
+    name: "lock",
+    about: "Hold a lock until the page is closed",
+    words: ["NAME"],
+    keys: "first",
+    options: [valued("value", "TEXT", "what others see"), ...HOLDS],
+    examples: ["lock deploy", "lock deploy --release"],
+  },
+  {
+    name: "elect",
+    about: "Lead until the page is closed",
+    words: ["NAME", "[VALUE]"],
+    keys: "first",
+    options: HOLDS,
+    examples: ["elect leader me"],
+  },
+  {
     name: "ping",
     about: "Measure the round trip to the server",
     words: [],
@@ -132,6 +162,7 @@ export const VERBS: readonly VerbSpec[] = [
     examples: ["ping -c 20"],
   },
   { name: "status", about: "Show the server's figures", words: [], options: [], examples: ["status"] },
+  { name: "sessions", about: "Show who is connected", words: [], options: [], examples: [] },
   {
     name: "cluster",
     about: "Look at a cluster",
@@ -149,15 +180,13 @@ export const VERBS: readonly VerbSpec[] = [
     options: [],
     examples: ["export app/"],
   },
+  { name: "backup", about: "Download the whole store", words: [], options: [], examples: [] },
   { name: "clear", about: "Take what was printed away", words: [], options: [], examples: [] },
   { name: "help", about: "List the verbs, or what one takes", words: ["[VERB]"], options: [], examples: ["help put"] },
 ];
 
 /** Verbs that need a terminal, and why. */
 export const ELSEWHERE: Readonly<Record<string, string>> = {
-  lock: "it runs a command while it holds a lock, and a page runs none; in a program: client.lock(name)",
-  elect: "it runs a command while it leads, and a page runs none; in a program: client.elect(name, value)",
-  backup: "it writes a file and checks it: tidekeep backup today.tide",
   test: "it tries every promise of a server: tidekeep test",
   bench: "it measures a server: tidekeep bench",
   shell: "this is one already",

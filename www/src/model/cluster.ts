@@ -179,10 +179,15 @@ function count(number: number, what: string): string {
   return number === 1 ? `1 ${what}` : `${countText(number)} ${what}s`;
 }
 
+/** How far a node is behind in the group where it is furthest, if that is known, and how many of its replicas have stopped. */
+export function standing({ node }: ClusterNode, groups: readonly Group[]): { behind: number | undefined; stopped: number } {
+  const here = groups.flatMap(({ replicas }) => replicas).filter((it) => it.node === node);
+  const lags = here.flatMap(({ lag }) => lag ?? []);
+  return { behind: lags.length > 0 ? Math.max(...lags) : undefined, stopped: here.filter(({ stopped }) => stopped !== null).length };
+}
+
 function lineOf(node: ClusterNode, groups: readonly Group[]): NodeLine {
-  const here = groups.flatMap((group) => group.replicas).filter((it) => it.node === node.node);
-  const behind = Math.max(0, ...here.map((replica) => replica.lag ?? 0));
-  const stopped = here.filter((replica) => replica.stopped !== null).length;
+  const { behind = 0, stopped } = standing(node, groups);
   const leads = groups.length === 1 ? "leads" : `leads ${node.leads} of ${groups.length}`;
   const notes = [
     node.state !== "active" && node.state,

@@ -8,8 +8,8 @@ import { preview } from "./value.js";
 
 /** A change as the feed shows it; the value itself is not kept. */
 export interface FeedLine {
-  /** The server's time at which the page saw it. */
-  readonly at: number;
+  /** The server's time at which the page saw it; undefined of what was before. */
+  readonly at: number | undefined;
   readonly type: Change["type"];
   readonly raw: Raw;
   readonly key: string;
@@ -58,15 +58,7 @@ export class Feed {
   }
 
   add(change: Change, at: number): void {
-    const raw = toRaw(change.keyBytes);
-    const line: FeedLine = {
-      at,
-      type: change.type,
-      raw,
-      key: escapeKey(raw),
-      preview: change.type === "put" ? preview(change.entry.value) : "",
-      revision: change.revision,
-    };
+    const line = lineOf(change, at);
     if (this.passes(line)) {
       this.seen += 1;
       this.#advance(at);
@@ -74,6 +66,14 @@ export class Feed {
     }
     if (this.#held) this.lost += push(this.#held, [line]);
     else push(this.#lines, [line]);
+  }
+
+  /** Begins with changes that were before, oldest first, as far as they fit; what came meanwhile follows them. */
+  begin(past: readonly FeedLine[]): void {
+    const known = new Set(past.map(idOf));
+    const lines = [...past, ...this.#lines.filter((line) => line.at && !known.has(idOf(line)))];
+    this.#lines = lines.slice(-LINES_MAX);
+    this.seen = lines.filter((line) => this.passes(line)).length;
   }
 
   /** Keeps what is shown as it is. */
@@ -124,8 +124,20 @@ export class Feed {
   }
 }
 
+/** A change as a line. */
+export function lineOf(change: Change, at?: number): FeedLine {
+  const raw = toRaw(change.keyBytes);
+  const shown = change.type === "put" ? preview(change.entry.value) : "";
+  return { at, type: change.type, raw, key: escapeKey(raw), preview: shown, revision: change.revision };
+}
+
+/** What tells a line from all others. */
+export function idOf({ revision, raw, type }: FeedLine): string {
+  return `${revision} ${type} ${raw}`;
+}
+
 /** Adds lines and lets the oldest go; how many went. */
-function push(lines: FeedLine[], more: readonly FeedLine[]): number {
+export function push(lines: FeedLine[], more: readonly FeedLine[]): number {
   lines.push(...more);
   // Many at a time: to shift each by itself would cost more than to keep a few more.
   if (lines.length < LINES_MAX * 1.25) return 0;

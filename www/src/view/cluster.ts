@@ -5,7 +5,7 @@ import type { Client, ServerStatus } from "tidekeep";
 
 import { figureText } from "../console/show.js";
 import { h } from "../dom.js";
-import { heardText, mapRows, overview, present, stepTexts } from "../model/cluster.js";
+import { heardText, mapRows, overview, present, standing, stepTexts } from "../model/cluster.js";
 import type { Cell, ClusterNode, ClusterStatus, MapRow } from "../model/cluster.js";
 import { countText } from "../model/value.js";
 import type { Frame } from "./frame.js";
@@ -98,9 +98,10 @@ export class ClusterView implements View {
     if (focused) this.#body.querySelector<HTMLElement>(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
   }
 
-  #node(node: ClusterNode, { coordinator }: ClusterStatus): HTMLElement {
+  #node(node: ClusterNode, { coordinator, groups }: ClusterStatus): HTMLElement {
+    const { behind } = standing(node, groups);
     const roles = [node.node === coordinator && "coordinator", node.leads > 0 && `leads ${node.leads}`, node.state !== "active" && node.state];
-    const pair = (name: string, value: string) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
+    const pair = (name: string, value: string | HTMLElement) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
     return h(
       "li",
       { class: "node", "data-up": String(node.up) },
@@ -109,9 +110,10 @@ export class ClusterView implements View {
       h(
         "dl",
         {},
-        pair("clients", node.client),
+        pair("clients", h("a", { href: `//${node.client}/#/metrics` }, node.client)),
         pair("zone", node.zone),
-        pair("replicas", `${node.replicas}${node.weight === 100 ? "" : `, weight ${node.weight}`}`),
+        pair("replicas", `${node.replicas}, leads ${node.leads}${node.weight === 100 ? "" : `, weight ${node.weight}`}`),
+        pair("behind", behind === undefined ? "–" : `${countText(behind)} entries`),
         pair("version", `${node.version}, ${heardText(node.heard_ms_ago)}`),
       ),
     );

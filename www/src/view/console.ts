@@ -8,7 +8,7 @@ import { failureOf } from "../console/failure.js";
 import { TypedLines } from "../console/history.js";
 import { keysBelow, read } from "../console/run.js";
 import type { Output, Plan } from "../console/run.js";
-import { byId, h, oncePerFrame } from "../dom.js";
+import { byId, download, h, oncePerFrame } from "../dom.js";
 import type { Frame } from "./frame.js";
 import type { View } from "./view.js";
 
@@ -135,6 +135,7 @@ export class ConsoleView implements View {
       },
       note: (text) => this.#print("note", text),
       confirm: (question) => this.#ask(question, signal),
+      download,
       go: (place, rest) => this.frame.go(place, rest),
       clear: () => {
         this.#fresh = [];

@@ -1,5 +1,5 @@
-// Leases and connections: each lease with its time and its keys, to be ended on confirmation; of who is
-// connected as much as the server tells, and what it does not tell.
+// Leases and sessions: each lease with its time and its keys, to be ended on confirmation; and who is
+// connected to the server that the page speaks to.
 
 import type { Client, ListedLease } from "tidekeep";
 
@@ -9,6 +9,8 @@ import { writeAddress } from "../address.js";
 import { h } from "../dom.js";
 import { escapeKey, percentEncode, toRaw } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
+import { cells, COLUMNS, SESSIONS_PATH, totals } from "../model/sessions.js";
+import type { Connected, Sessions } from "../model/sessions.js";
 import { countdown } from "../model/time.js";
 import { countText } from "../model/value.js";
 import { confirmed } from "./confirm.js";
@@ -21,12 +23,6 @@ const TICK_MS = 200;
 const LEASES_SHOWN = 500;
 const KEYS_SHOWN = 100;
 const PAGE = 5000;
-const TRANSPORTS: [figure: string, name: string][] = [
-  ["connections_websocket", "WebSocket: pages, this one among them"],
-  ["connections_tcp", "TCP: terminals and services"],
-  ["connections_resp", "Redis clients"],
-  ["connections_http", "HTTP: pages being loaded, probes"],
-];
 
 /** What is known of a lease's keys: the server names them only to who looks at every key. */
 interface LeaseKeys {
@@ -39,14 +35,16 @@ interface LeaseKeys {
 
 export class LeasesView implements View {
   readonly name = "leases";
-  readonly title = "Leases";
+  readonly title = "Sessions";
+  readonly places = ["sessions"];
   readonly key = "s";
   readonly element: HTMLElement;
   readonly #count = h("span", { class: "soft", role: "status" });
   readonly #rows = h("tbody", {});
-  readonly #empty = h("p", { class: "empty" }, "No lease is held. ", h("code", {}, "tidekeep lock NAME -- COMMAND"), " or ", h("code", {}, "client.lease(10_000)"), " makes one; keys put with it go when it ends.");
+  readonly #empty = h("p", { class: "empty" }, "No lease is held. Keys that are put with one go when it ends.");
   readonly #table: HTMLElement;
-  readonly #sessions = h("dl", { class: "headline" });
+  readonly #sessions = h("tbody", {});
+  readonly #totals = h("span", { class: "soft" });
   readonly #opened = new Map<number, LeaseKeys>();
   #leases: readonly ListedLease[] = [];
   #looking = false;
@@ -55,22 +53,24 @@ export class LeasesView implements View {
     readonly client: Client,
     readonly frame: Frame,
   ) {
-    const column = (name: string, kind?: string) => h("th", { scope: "col", class: kind }, name);
+    const column = (name: string, kind?: string | false) => h("th", { scope: "col", class: kind }, name);
     const head = h("tr", {}, column("lease"), column("ends in", "number"), column("of", "number wide"), column("keys", "number"), h("th", { scope: "col" }, h("span", { class: "hidden" }, "what can be done")));
     const caption = h("caption", { class: "hidden" }, "Leases, oldest first");
     this.#table = h("table", { class: "leases" }, caption, h("thead", {}, head), this.#rows);
+    const columns = COLUMNS.map((name) => column(name, name !== "via" && "number"));
+    const sessions = h("table", { class: "map" }, h("caption", { class: "hidden" }, "Sessions, oldest first"), h("thead", {}, h("tr", {}, column("from"), ...columns)), this.#sessions);
     this.element = h(
       "section",
-      { class: "page", "aria-label": "Leases and connections" },
+      { class: "page", "aria-label": "Sessions and leases" },
       h("div", { class: "bar" }, h("h2", {}, "Leases"), this.#count),
       this.#empty,
       this.#table,
-      h("div", { class: "bar" }, h("h2", {}, "Connections")),
-      this.#sessions,
+      h("div", { class: "bar" }, h("h2", {}, "Sessions"), this.#totals),
+      h("div", { class: "map-scroll", tabindex: 0, role: "region", "aria-label": "Who is connected" }, sessions),
       h(
         "p",
         { class: "soft fine" },
-        "The server counts connections by transport. It does not tell who they are, since when, or from where, nor which of them holds a lease: put who holds it into the key's value. A remembered session is a client whose numbered writes would be known again if it sent them twice; it outlives its connection.",
+        "Remembered: whose writes are known if they come twice.",
       ),
     );
     client.on("state", () => void this.#look());
@@ -103,18 +103,29 @@ export class LeasesView implements View {
     if (!this.frame.shows(this) || this.#looking || document.hidden || this.client.state !== "ready") return;
     this.#looking = true;
     try {
-      const [leases, { figures }] = await Promise.all([this.client.leases(), this.client.status()]);
+      const [leases, sessions] = await Promise.all([
+        this.client.leases(),
+        fetch(SESSIONS_PATH).then((response) => response.json() as Promise<Sessions>),
+      ]);
       this.#leases = leases;
-      const pairs: [string, number | undefined][] = TRANSPORTS.map(([figure, name]) => [name, figures[figure]]);
-      pairs.push(["open watches", figures["watches"]], ["requests that wait", figures["requests_waiting"]], ["remembered sessions", figures["sessions"]]);
-      const told = pairs.filter(([, value]) => value !== undefined);
-      this.#sessions.replaceChildren(...told.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, countText(value!)))));
+      this.#totals.textContent = totals(sessions);
+      this.#sessions.replaceChildren(...sessions.sessions.map((it) => this.#session(it)));
       this.frame.stale();
     } catch {
       // The connection's own mark says that the server is gone; what was known last stays.
     } finally {
       this.#looking = false;
     }
+  }
+
+  #session(it: Connected): HTMLElement {
+    const told = cells(it, this.client.serverTime());
+    return h(
+      "tr",
+      { "data-session": it.id },
+      h("th", { scope: "row" }, it.address, h("span", { class: "soft" }, ` ${it.client}`)),
+      ...told.map((cell, at) => h("td", { class: at > 0 && "number" }, cell)),
+    );
   }
 
   #row(lease: ListedLease): HTMLElement[] {

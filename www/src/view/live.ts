@@ -1,11 +1,13 @@
-// The live feed: every change below a prefix as it happens, newest first, with a filter, a pause, and how
-// many there are a second. Screen readers hear a sentence now and then, not every change.
+// The live feed: every change below a prefix as it happens, newest first, since a revision on if that is
+// asked for, with a filter, a pause, and how many there are a second. Screen readers hear a sentence now and then, not every change.
+
+import type { Watch } from "tidekeep";
 
 import type { Address } from "../address.js";
 import { writeAddress } from "../address.js";
 import { h } from "../dom.js";
-import { escapeKey, parseKey, percentDecode, percentEncode } from "../model/bytes.js";
-import { Feed, RATE_SECONDS } from "../model/feed.js";
+import { escapeKey, fromRaw, parseKey, percentDecode, percentEncode } from "../model/bytes.js";
+import { Feed, idOf, lineOf, push, RATE_SECONDS } from "../model/feed.js";
 import type { FeedLine } from "../model/feed.js";
 import { roundTop } from "../model/scale.js";
 import { clockText } from "../model/time.js";
@@ -13,6 +15,7 @@ import { countText } from "../model/value.js";
 import type { Session } from "../session.js";
 import type { Frame } from "./frame.js";
 import { svg } from "./svg.js";
+import { messageOf, toast } from "./toast.js";
 import type { View } from "./view.js";
 
 const SHOWN_MAX = 200;
@@ -35,12 +38,16 @@ export class LiveView implements View {
   readonly #said = h("p", { class: "hidden", role: "status", "aria-live": "polite" });
   readonly #prefix = field("Prefix", "every key");
   readonly #filter = field("Filter changes", "in the key");
+  readonly #since = field("Since revision", "now");
   readonly #pause = h("button", { type: "button", "aria-pressed": "false" }, "Pause");
   /** It was drawn a moment ago. */
   #resting = false;
   /** Something was to be drawn meanwhile. */
   #dirty = false;
   #saidSeen = 0;
+  /** What is looked for of the past, and the watch that does. */
+  #asked = "";
+  #past: Watch | undefined;
 
   constructor(
     readonly session: Session,
@@ -49,6 +56,7 @@ export class LiveView implements View {
     const choose = () => this.#choose();
     this.#prefix.addEventListener("input", choose);
     this.#filter.addEventListener("input", choose);
+    this.#since.addEventListener("change", () => this.#choose());
     this.#pause.addEventListener("click", () => this.#hold(!this.#feed.held));
     const clear = h("button", { type: "button", click: () => this.#clear() }, "Clear");
     const spark = svg("svg", { class: "spark", viewBox: `0 0 ${RATE_SECONDS * 2} ${SPARK_HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
@@ -58,7 +66,7 @@ export class LiveView implements View {
     this.element = h(
       "section",
       { id: "log", "aria-label": "Changes as they happen" },
-      h("div", { class: "bar" }, h("h2", {}, "Live"), this.#prefix, this.#filter, this.#pause, clear, rate, this.#count),
+      h("div", { class: "bar" }, h("h2", {}, "Live"), this.#prefix, this.#filter, this.#since, this.#pause, clear, rate, this.#count),
       this.#empty,
       this.#list,
       this.#said,
@@ -79,10 +87,13 @@ export class LiveView implements View {
     this.#prefix.value = escapeKey(percentDecode(rest) ?? "");
     this.#filter.value = query.get("q") ?? "";
     this.#feed.choose(parseKey(this.#prefix.value) ?? "", this.#filter.value);
-    this.#saidSeen = this.#feed.seen;
+    this.#since.value = query.get("since") ?? "";
+    void this.#look();
   }
 
-  hide(): void {}
+  hide(): void {
+    this.#past?.close();
+  }
 
   draw(): void {
     this.#dirty = true;
@@ -120,7 +131,7 @@ export class LiveView implements View {
     return h(
       "li",
       { "data-revision": line.revision, "data-id": idOf(line) },
-      h("span", { class: "soft" }, clockText(line.at)),
+      h("span", { class: "soft" }, line.at === undefined ? "before" : clockText(line.at)),
       h("span", { class: `kind-${line.type}` }, line.type),
       line.type === "put" ? h("a", { href: address, title: line.key }, line.key) : h("span", { title: line.key }, line.key),
       h("span", { class: "soft", title: line.preview }, line.preview),
@@ -132,9 +143,40 @@ export class LiveView implements View {
     this.#prefix.setAttribute("aria-invalid", String(raw === undefined));
     if (raw === undefined) return;
     this.#feed.choose(raw, this.#filter.value);
-    this.#saidSeen = this.#feed.seen;
-    const query: Record<string, string> = this.#filter.value === "" ? {} : { q: this.#filter.value };
+    const [q, since] = [this.#filter.value, this.#since.value];
+    const query: Record<string, string> = { ...(q && { q }), ...(since && { since }) };
+    void this.#look();
     history.replaceState(null, "", writeAddress(this.name, percentEncode(raw), query));
+    this.frame.stale();
+  }
+
+  /** Looks for the changes since a revision that the server still remembers, and begins with them. */
+  async #look(): Promise<void> {
+    const { prefix } = this.#feed;
+    const [text, since] = [this.#since.value.trim(), Number(this.#since.value)];
+    const bad = !(since >= 0);
+    this.#since.setAttribute("aria-invalid", String(bad));
+    this.#saidSeen = this.#feed.seen;
+    const asked = text === "" || bad ? "" : `${since} ${prefix}`;
+    if (asked === this.#asked) return;
+    this.#asked = asked;
+    this.#past?.close();
+    if (asked === "") return;
+    // A cursor of no bytes stands before all that is remembered.
+    const past = (this.#past = this.session.client.watch({ prefix: fromRaw(prefix) }, { cursor: new Uint8Array() }));
+    const lines: FeedLine[] = [];
+    try {
+      for await (const event of past) {
+        if (event.type === "caught-up") break;
+        if (event.type === "reset") lines.length = 0;
+        else if (event.type !== "entry" && event.revision >= since) push(lines, [lineOf(event)]);
+      }
+    } catch (error) {
+      return void toast(messageOf(error));
+    }
+    if (past !== this.#past) return;
+    this.#feed.begin(lines);
+    this.#saidSeen = this.#feed.seen;
     this.frame.stale();
   }
 
@@ -167,8 +209,4 @@ export class LiveView implements View {
 
 function field(label: string, placeholder: string): HTMLInputElement {
   return h("input", { type: "search", placeholder: `${label}: ${placeholder}`, "aria-label": label, autocomplete: "off", spellcheck: "false" });
-}
-
-function idOf({ revision, raw, type }: FeedLine): string {
-  return `${revision} ${type} ${raw}`;
 }

@@ -5,7 +5,7 @@ import type { Client } from "tidekeep";
 
 import type { Address } from "../address.js";
 import { failureOf } from "../console/failure.js";
-import { h } from "../dom.js";
+import { download, h } from "../dom.js";
 import { escapeKey, fromRaw, parseKey, percentDecode } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
 import { countText } from "../model/value.js";
@@ -16,8 +16,6 @@ import { ImportPanel } from "./import.js";
 import { Running } from "./running.js";
 import type { View } from "./view.js";
 
-/** How long the browser may take to begin a download before its address is given up. */
-const DOWNLOAD_MS = 60_000;
 /** What has to be typed to remove every key. */
 const ALL = "ALL keys";
 
@@ -67,7 +65,7 @@ export class TransferView implements View {
       "form",
       { class: "panel", submit: (event: Event) => this.#submit(event, () => this.#export()) },
       h("h3", {}, "Export"),
-      h("p", { class: "soft" }, "Everything that begins with a prefix, page by page. A key that is there from the first page to the last is written exactly once; what changes meanwhile may be old or new."),
+      h("p", { class: "soft" }, "What begins with a prefix. A key that is there all the time is written exactly once; what changes meanwhile may be old or new."),
       h("label", {}, "Prefix", this.#exportPrefix),
       h("div", { class: "line" }, start),
       this.#exporting.element,
@@ -80,7 +78,7 @@ export class TransferView implements View {
       "form",
       { class: "panel", submit: (event: Event) => this.#submit(event, () => this.#dryRun()) },
       h("h3", {}, "Delete by prefix"),
-      h("p", { class: "soft" }, "First how many keys it would be; then, when you have typed the prefix once more, a thousand at a time. There is no way back but a file: export them before."),
+      h("p", { class: "soft" }, "First they are counted. There is no way back but a file: export them before."),
       h("label", {}, "Prefix", this.#removePrefix),
       h("div", { class: "line" }, count, this.#remove),
       this.#counted,
@@ -163,10 +161,4 @@ function keysOf(count: number): string {
 function fileName(raw: Raw): string {
   const name = raw.replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^-+|-+$/g, "");
   return `${name || "tidekeep"}.jsonl`;
-}
-
-function download(blob: Blob, name: string): void {
-  const url = URL.createObjectURL(blob);
-  h("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), DOWNLOAD_MS);
 }
