@@ -180,11 +180,8 @@ export class ClusterView implements View {
       h(
         "p",
         { class: "soft fine" },
-        "To make a cluster of it, stop it and start it with ",
-        h("code", {}, "tidekeep-server --node-listen HOST:PORT cluster init"),
-        ": what it holds stays. ",
-        h("code", {}, "tidekeep cluster add"),
-        " then prints what to run on the next machine.",
+        h("code", {}, "tidekeep cluster --help"),
+        " tells how to make a cluster of it.",
       ),
     );
   }

@@ -67,11 +67,6 @@ export class LeasesView implements View {
       this.#table,
       h("div", { class: "bar" }, h("h2", {}, "Sessions"), this.#totals),
       h("div", { class: "map-scroll", tabindex: 0, role: "region", "aria-label": "Who is connected" }, sessions),
-      h(
-        "p",
-        { class: "soft fine" },
-        "Remembered: whose writes are known if they come twice.",
-      ),
     );
     client.on("state", () => void this.#look());
     setInterval(() => void this.#look(), LOOK_MS);
