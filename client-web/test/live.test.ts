@@ -321,9 +321,21 @@ test("what does not fit the disk is refused, rolled back and told, and the rest 
 });
 
 test("a trap amid it all: views begin again, and what was stored is applied once", async () => {
+  await context.addInitScript(`(() => {
+    const { instantiate } = WebAssembly;
+    WebAssembly.instantiate = async (...given) => {
+      const instance = await instantiate(...given);
+      window.wasm = instance.exports.memory;
+      return instance;
+    };
+  })()`);
   const page = await openPage("trap");
   await outside.put("x/a", "1");
   await page.evaluate(`(async () => {
+    window.watch = client.watch({ prefix: "x/" });
+    await watch.next();
+    window.watching = watch.next();
+    watching.catch(() => {});
     window.view = client.view({ prefix: "x/" });
     await until(view, ({ freshness }) => freshness === "fresh");
   })()`);
@@ -333,13 +345,13 @@ test("a trap amid it all: views begin again, and what was stored is applied once
     for (let n = 0; n < 30; n++) made.push(client.queue.increment("x/n"));
     await Promise.all(made.map(({ stored }) => stored));
   })()`);
-  // A clock that fails leaves the instance unusable, as a trap does.
-  const code = await page.evaluate(`(() => {
-    const { now } = performance;
-    performance.now = () => { throw new WebAssembly.RuntimeError("unreachable"); };
-    const struck = client.get("x/a").catch((error) => error.code);
-    performance.now = now;
-    return struck;
+  // All memory that a module can have is taken, so that it traps when it asks for more.
+  const code = await page.evaluate(`(async () => {
+    wasm.grow(65536 - wasm.buffer.byteLength / 65536);
+    const struck = await client.put("x/big", new Uint8Array(900_000)).catch((error) => error);
+    const told = await watching.catch((error) => error);
+    const traps = told.cause instanceof WebAssembly.RuntimeError;
+    return traps && told.code === struck.code ? struck.code : String(told.cause);
   })()`);
   assert.equal(code, "internal");
   proxy.restore();
@@ -349,6 +361,15 @@ test("a trap amid it all: views begin again, and what was stored is applied once
   assert.deepEqual([...new Set(codes as string[])], ["applied"]);
   await outside.put("x/b", "later");
   await page.evaluate(`until(view, (view) => view.get("x/b") && !view.optimistic)`);
+  // A watch ends as everything pending does, and another one goes on behind it.
+  const events = await page.evaluate(`(async () => {
+    const events = [];
+    for await (const event of client.watch({ prefix: "x/" }, { cursor: watch.cursor })) {
+      if (event.type === "put") events.push(event.key);
+      if (event.key === "x/b") return events;
+    }
+  })()`);
+  assert.deepEqual(events, [...Array.from({ length: 30 }, () => "x/n"), "x/b"]);
   assert.deepEqual(await page.evaluate("shown(view)"), { "x/a": "1", "x/b": "later", "x/n": "30" });
   assert.equal((await outside.get("x/n"))?.text(), "30");
 });
