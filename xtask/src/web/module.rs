@@ -23,6 +23,22 @@ const STACK: &str = "-Clink-arg=-zstack-size=65536";
 /// that it would name, and what writes values for programmers.
 const IMMEDIATE_ABORT: [&str; 4] =
     ["-Zunstable-options", "-Cpanic=immediate-abort", "-Zlocation-detail=none", "-Zfmt-debug=none"];
+/// What makes loops faster by more code: their counters rewritten, loads repeated before branches.
+const PLAIN_LOOPS: &str = "-Cllvm-args=-disable-lsr -enable-pre=false -enable-load-pre=false";
+/// Inlining makes a module shorter as it is and longer once compressed, and so do common expressions
+/// that are kept in locals. Control flow that is made anew from basic blocks has less nesting. The
+/// lowest kilobyte is the end of the stack, where no value's address is.
+const OPTIMISE: [&str; 9] = [
+    "-Oz",
+    "-ocimfs=10",
+    "--skip-pass=local-cse",
+    "--flatten",
+    "--rereloop",
+    "-Oz",
+    "--converge",
+    "--low-memory-unused",
+    "--strip-target-features",
+];
 const OPTIMISE_LIMIT: Duration = Duration::from_secs(120);
 
 /// Everything but the sources that decides what the module looks like.
@@ -65,7 +81,7 @@ fn compile(workspace: &Workspace, rust: &CrossRust, flavour: Flavour) -> Result<
 }
 
 fn rustflags(workspace: &Workspace, rust: &CrossRust, flavour: Flavour) -> Result<Vec<String>> {
-    let mut flags = vec![STACK.to_owned()];
+    let mut flags = vec![STACK.to_owned(), PLAIN_LOOPS.to_owned()];
     let mut hide = |prefix: PathBuf| {
         flags.push(format!("--remap-path-prefix={}=.", prefix.display()));
     };
@@ -115,10 +131,7 @@ fn optimise(workspace: &Workspace, wasm_opt: &Path, module: &Path) {
     let mut command = Command::new(wasm_opt);
     // No feature flags: the module names the features it uses in a section of its own, which is
     // read first and stripped last. `--all-features` would produce what no engine loads.
-    // Inlining makes a module shorter as it is and longer once compressed. The lowest kilobyte is the
-    // end of the stack, where no value's address is.
-    command.arg(module).args(["-Oz", "-ocimfs=10", "--converge", "--low-memory-unused"]);
-    command.args(["--strip-target-features", "-o"]).arg(&smaller);
+    command.arg(module).args(OPTIMISE).arg("-o").arg(&smaller);
     let log = workspace.scratch("log/wasm-opt.log");
     let done = process::quiet(&mut command, &log, OPTIMISE_LIMIT)
         .and_then(|()| fs::rename(&smaller, module).context("cannot replace the module"));
