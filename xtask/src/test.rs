@@ -82,6 +82,13 @@ struct Step {
 const STEPS: [Step; 17] = [
     Step { name: "fmt", what: "rustfmt leaves nothing to change", bare: true, run: fmt },
     Step { name: "tidy", what: "house rules that no compiler checks", bare: true, run: tidy_up },
+    // Before whatever builds the server, which has the page in it: without, it would be built again with it.
+    Step {
+        name: "web",
+        what: "wasm, package and page build within the size",
+        bare: false,
+        run: web,
+    },
     Step { name: "clippy", what: "no warning in any crate or test", bare: true, run: clippy },
     Step {
         name: "deny",
@@ -107,12 +114,6 @@ const STEPS: [Step; 17] = [
         what: "dry crates build where there is no std",
         bare: false,
         run: no_std,
-    },
-    Step {
-        name: "web",
-        what: "wasm, package and page build within the size",
-        bare: false,
-        run: web,
     },
     Step { name: "build", what: "server with the page, CLI and bench", bare: true, run: build },
     Step { name: "npm", what: "the npm package's own tests", bare: false, run: npm },
@@ -369,7 +370,10 @@ fn deny(run: &Run<'_>) -> Result<Tally> {
 }
 
 fn unit(run: &Run<'_>) -> Result<Tally> {
-    run.counted("unit", &mut run.cargo_tests(Tests::OfCrates)?)
+    let mut tests = run.cargo_tests(Tests::OfCrates)?;
+    // Tests that start programs find those that were built with them. Untold, the first one builds both again.
+    tests.env("TIDEKEEP_BIN_DIR", run.workspace.target().join("debug"));
+    run.counted("unit", &mut tests)
 }
 
 fn doc(run: &Run<'_>) -> Result<Tally> {
