@@ -37,9 +37,9 @@ const VIEWS = {
   },
   live: { address: "live", act: (page) => page.locator("#log li").nth(30).waitFor() },
   metrics: { address: "metrics", act: (page) => page.waitForTimeout(METRICS_MS) },
-  cluster: { address: "cluster", act: (page) => page.locator(".map").waitFor(), flags: ["--node-listen", "127.0.0.1:0", "cluster", "init", "--groups", "6"] },
-  leases: {
-    address: "leases",
+  cluster: { address: "cluster", act: (page) => page.getByRole("region", { name: "Groups by node" }).waitFor(), flags: ["--node-listen", "127.0.0.1:0", "cluster", "init", "--groups", "6"] },
+  sessions: {
+    address: "sessions",
     async act(page) {
       await page.getByRole("button", { name: /^Keys of lease/ }).first().click();
       await page.locator(".keys-of a").first().waitFor();

@@ -77,12 +77,14 @@ async fn server_that_is_killed_amid_500_queued_writes_applies_each_once_in_order
     drop(client);
 }
 
-/// Not a test of its own: the process that dies. Queues writes and says how many are stored.
-#[tokio::test]
-#[ignore = "the test beside it runs this as a process of its own"]
-async fn process_that_dies() {
-    let Ok(arguments) = std::env::var("TIDEKEEP_OFFLINE_WRITER") else { return };
-    let [address, file, from] = arguments.split(' ').collect::<Vec<_>>()[..] else { return };
+/// Tells the process that dies what to do: the server, its file, and the first number to write.
+const WRITER: &str = "TIDEKEEP_OFFLINE_WRITER";
+
+/// Queues writes and says how many are stored, until it is killed.
+async fn write_on(arguments: &str) {
+    let [address, file, from] = arguments.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("{arguments} are not three words");
+    };
     let client = connect(address, Path::new(file)).await;
     for n in from.parse::<u32>().unwrap().. {
         write(&client, n).queued().await.unwrap();
@@ -90,11 +92,13 @@ async fn process_that_dies() {
     }
 }
 
+/// Runs the test below in a process of its own, as the client that dies.
 fn writer(address: &str, file: &Path, from: u32) -> Child {
-    let arguments = format!("{address} {} {from}", file.display());
+    let test =
+        "offline::client_that_dies_again_and_again_applies_all_that_was_stored_once_in_order";
     Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "offline::process_that_dies", "--ignored", "--nocapture"])
-        .env("TIDEKEEP_OFFLINE_WRITER", arguments)
+        .args(["--exact", test, "--nocapture"])
+        .env(WRITER, format!("{address} {} {from}", file.display()))
         .stdout(Stdio::piped())
         .spawn()
         .expect("a process")
@@ -102,6 +106,9 @@ fn writer(address: &str, file: &Path, from: u32) -> Child {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn client_that_dies_again_and_again_applies_all_that_was_stored_once_in_order() {
+    if let Ok(arguments) = std::env::var(WRITER) {
+        return write_on(&arguments).await;
+    }
     let live = Live::start();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("offline");
