@@ -86,8 +86,8 @@ async fn write_on(arguments: &str) {
         panic!("{arguments} are not three words");
     };
     let client = connect(address, Path::new(file)).await;
-    for n in from.parse::<u32>().unwrap().. {
-        write(&client, n).queued().await.unwrap();
+    for n in from.parse::<u32>().expect("a number").. {
+        write(&client, n).queued().await.expect("it is stored");
         println!("stored {n}");
     }
 }
