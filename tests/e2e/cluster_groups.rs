@@ -151,6 +151,7 @@ impl Redis {
     fn connect(address: &str) -> Self {
         let stream = TcpStream::connect(address).expect("the node serves");
         stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
+        stream.set_nodelay(true).expect("a socket");
         Self(BufReader::new(stream))
     }
 
