@@ -118,7 +118,7 @@ export class LeasesView implements View {
     return h(
       "tr",
       { "data-session": it.id },
-      h("th", { scope: "row" }, it.address, h("span", { class: "soft" }, ` ${it.client}`)),
+      h("th", { scope: "row", title: it.client }, it.address, h("span", { class: "soft" }, ` ${it.client}`)),
       ...told.map((cell, at) => h("td", { class: at > 0 && "number" }, cell)),
     );
   }
