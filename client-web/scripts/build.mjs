@@ -20,13 +20,7 @@ const minify = process.env.TIDEKEEP_FLAVOUR !== "debug";
 
 /** What the module may import, by the start of the name that wasm-bindgen gives it. */
 const IMPORTS = {
-  __wbg_readyState_: "(socket) => socket.readyState",
-  // What keeps the bytes for later must not see the memory change.
-  __wbg_send_: `(socket, at, length) => {
-    socket.send(new Uint8Array(wasm.memory.buffer, at >>> 0, length).slice());
-    wasm.__wbindgen_free(at, length, 1);
-  }`,
-  // The values that it would set are those of JavaScript's own constants, which this module never names.
+  // The module's start alone would call it, to fill a table that holds nothing: it is not started.
   __wbindgen_init_externref_table: "() => {}",
   // Only a module for debugging says why it gives up.
   __wbg___wbindgen_throw_: `(at, length) => {
@@ -52,7 +46,6 @@ const glueFactory = {
       const contents = `export default async function (module) {
         const imports = { "${imports[0].module}": { ${given.join()} } };
         const { exports: wasm } = await WebAssembly.instantiate(module, imports);
-        wasm.__wbindgen_start();
         return wasm;
       }`;
       return { contents, loader: "js" };
@@ -82,7 +75,7 @@ async function smaller(file) {
   const { code } = await again(script, {
     module: true,
     ecma: 2022,
-    compress: { passes: 3, unsafe_arrows: true },
+    compress: { passes: 3, unsafe_arrows: true, lhs_constants: false },
     mangle: { properties: { regex, builtins: true, keep_quoted: true } },
     nameCache,
   });

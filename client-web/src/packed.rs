@@ -28,6 +28,7 @@
 //! 15    0       queue: waiting · bytes · 1 if it is held and 2 if storing fails (numbers)
 //! 16    0       open a socket
 //! 17    0       drop the socket
+//! 18    0       send this as one message
 //!
 //! error    code · retryable · outcome · retry after in ms (numbers) · message (bytes)
 //! number   seven bits a byte, lowest first, the eighth says that more follow (as postcard does)
@@ -57,6 +58,7 @@ mod what {
     pub(super) const QUEUE: u8 = 15;
     pub(super) const OPEN: u8 = 16;
     pub(super) const CLOSE: u8 = 17;
+    pub(super) const SEND: u8 = 18;
 }
 
 /// Bytes of a record's length, and of the buffer's.
@@ -165,6 +167,13 @@ pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
     if let Some(error) = failure {
         push_error(out, &error);
     }
+    finish(out, start);
+}
+
+/// Appends a message for the socket.
+pub(crate) fn pack_message(out: &mut Vec<u8>, message: &[u8]) {
+    let start = begin(out, what::SEND, 0);
+    out.extend_from_slice(message);
     finish(out, start);
 }
 

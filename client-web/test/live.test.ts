@@ -181,6 +181,21 @@ test("a queue of 500 writes: a reload in the middle, each applied once, in the o
   }
 });
 
+for (const options of ["{}", `{ tabs: tabs({ name: "left" }) }`]) {
+  test(`a conflict of what an earlier page left tells the value that it would have put: ${options}`, async () => {
+    const key = `left/${options.length}`;
+    const page = await openPage(key, options);
+    proxy.refuse();
+    await page.evaluate(`client.queue.put("${key}", "mine", { ifAbsent: true }).stored`);
+    await outside.put(key, "theirs");
+    await openPage(key, options, page);
+    await page.evaluate(`void (window.conflict = new Promise((tell) => client.queue.on("conflict",
+      ({ mutation, local }) => tell([mutation.key, new TextDecoder().decode(mutation.value), local]))))`);
+    proxy.restore();
+    assert.deepEqual(await page.evaluate("conflict"), [key, "mine", false]);
+  });
+}
+
 test("a network that swallows everything: what is queued meanwhile arrives once", async () => {
   const page = await openPage("swallowed");
   await page.evaluate(`(async () => {

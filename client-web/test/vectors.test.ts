@@ -82,13 +82,13 @@ const readers: Record<string, (from: Reader) => Json> = {
   },
   watch: (from) => replies.watched(from),
   leases: (from) => {
-    const { more, leases } = replies.leases(from);
-    const listed = leases.map(({ ttlMs, expiresAt, ...rest }) => ({
+    const { items, after } = replies.leases(from);
+    const leases = items.map(({ ttlMs, expiresAt, ...rest }) => ({
       ...rest,
       ttl_ms: ttlMs,
       expires_at: expiresAt,
     }));
-    return { more, leases: listed };
+    return { more: after !== undefined, leases };
   },
   lease_grant: (from) => ({ lease: replies.granted(from) }),
   // Nothing of these replies is used; what is malformed is told all the same.

@@ -1,5 +1,6 @@
 // The client as users hold it: one method an operation, each a request written and a reply read.
 
+import { onAbort } from "./abort.js";
 import { Kind, Reader, Writer } from "./codec.js";
 import type { Connection } from "./connection.js";
 import { Engine } from "./engine.js";
@@ -112,14 +113,12 @@ export class EngineClient implements Client {
     return grant(this.#engine, ttlMs, options);
   }
 
-  async leases(options?: CallOptions): Promise<ListedLease[]> {
-    const all: ListedLease[] = [];
-    for (;;) {
-      const write = (to: Writer) => to.number(all.at(-1)?.lease ?? 0).number(0);
-      const page = await this.#engine.call(Kind.leases, write, replies.leases, options);
-      all.push(...page.leases);
-      if (!page.more || !page.leases.length) return all;
-    }
+  leases(options: CallOptions = {}): Promise<ListedLease[]> {
+    const fetch = (after = 0) => {
+      const write = (to: Writer) => to.number(after).number(0);
+      return this.#engine.call(Kind.leases, write, replies.leases, options);
+    };
+    return paged<ListedLease, number>(fetch, {}).toArray(Infinity);
   }
 
   revokeLease(lease: number, options?: CallOptions): Promise<number> {
@@ -183,12 +182,8 @@ export class EngineClient implements Client {
   /** Waits until there is no such key. */
   async #gone(key: Bytes, signals: (AbortSignal | undefined)[]): Promise<void> {
     const watch = this.watch({ key }, { content: true });
-    const stop = () => watch.close();
+    const stops = signals.map((signal) => onAbort(signal, () => watch.close()));
     try {
-      for (const signal of signals) {
-        signal?.throwIfAborted();
-        signal?.addEventListener("abort", stop);
-      }
       let there = false;
       for await (const { type } of watch) {
         if (type === "reset") there = false;
@@ -197,7 +192,7 @@ export class EngineClient implements Client {
       }
       for (const signal of signals) signal?.throwIfAborted();
     } finally {
-      for (const signal of signals) signal?.removeEventListener("abort", stop);
+      for (const stop of stops) stop();
     }
   }
 

@@ -200,9 +200,9 @@ export class Reader {
     return this.#take(this.number()).slice();
   }
 
-  /** All that is left. */
+  /** All that is left; only lent. */
   rest(): Uint8Array {
-    return this.#take(this.#bytes.length - this.#at).slice();
+    return this.#take(this.#bytes.length - this.#at);
   }
 
   text(): string {

@@ -13,7 +13,7 @@ export interface ConnectionEvents extends ClientEvents, QueueEvents {
   stored: (mutation: number) => void;
   /** A mutation's end as it came. */
   end: (settlement: Settlement) => void;
-  /** The core began again, with what was stored: mutations that it does not have are lost. */
+  /** The core has begun, with what was stored: mutations that it does not have are lost. */
   anew: () => void;
 }
 

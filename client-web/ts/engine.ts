@@ -10,7 +10,7 @@ import { onAbort } from "./abort.js";
 import { TidekeepError } from "./errors.js";
 import type { Outcome } from "./errors.js";
 import { Listeners } from "./listeners.js";
-import { About, Ask, Look, readError, readMutation, readServer, STATES, Turn } from "./records.js";
+import { About, Ask, Look, readError, readMutation, readQueue, readServer, STATES, Turn } from "./records.js";
 import type {
   CallOptions,
   ConnectionState,
@@ -22,6 +22,8 @@ import type {
 
 /** The subprotocol, as in protocol/src/hello.rs. */
 const PROTOCOL = "tidekeep.1";
+/** The state of a socket that takes messages. */
+const OPEN = 1;
 /** Stands for a timer that stays as it is. */
 const UNCHANGED = 0xffffffff;
 const TIMEOUT_MS = 10_000;
@@ -93,7 +95,6 @@ export class Engine extends Listeners implements Connection {
   /** Names of views that are saved, and which of them have changed. */
   readonly #saved = new Map<number, { name: Uint8Array; changed: boolean }>();
   #saving: ReturnType<typeof setTimeout> | undefined;
-  #begun = false;
 
   constructor(parts: Parts) {
     super();
@@ -203,12 +204,12 @@ export class Engine extends Listeners implements Connection {
   }
 
   async mutations(): Promise<Uint8Array> {
-    if (!this.#instance) await this.#load();
+    await this.#load();
     return this.#look(Look.mutations) ?? new Uint8Array();
   }
 
   async discard(mutation: number): Promise<boolean> {
-    if (!this.#instance) await this.#load();
+    await this.#load();
     return this.#ask(Ask.discard, 0, undefined, mutation) === 1;
   }
 
@@ -261,8 +262,7 @@ export class Engine extends Listeners implements Connection {
         this.#report(new Error("what is stored is of another version"));
         this.#place = undefined;
       }
-      if (this.#begun) this.emit("anew");
-      this.#begun = true;
+      this.emit("anew");
       return instance;
     } catch (cause) {
       const message = `the client cannot start: ${String(cause)}`;
@@ -349,7 +349,8 @@ export class Engine extends Listeners implements Connection {
   /** Lets the instance act, and takes what that leaves. */
   #turn(what: Turn, bytes?: Uint8Array): void {
     this.#run((instance) => {
-      const place = instance.turn(this.#socket, performance.now(), what) >>> 0;
+      const open = this.#socket.readyState === OPEN;
+      const place = instance.turn(open, performance.now(), what) >>> 0;
       const left = new Reader(new Uint8Array(instance.memory.buffer, place));
       // A copy: what is told may ask for more, and the memory with it may move.
       const records = new Reader(left.block().slice());
@@ -420,27 +421,26 @@ export class Engine extends Listeners implements Connection {
     else if (about === About.view) {
       this.#changed(id);
       this.#watches.get(id)?.message(record);
-    } else if (about === About.store) void this.#store(record.rest());
+    } else if (about === About.store) void this.#store(record.rest().slice());
     else if (about === About.stored) this.emit("stored", record.number());
-    else if (about === About.settled) this.emit("end", { ...readMutation(record), reply: record.rest() });
+    else if (about === About.settled) this.emit("end", { ...readMutation(record), reply: record.rest().slice() });
     else if (about === About.unsettled) {
       const [end, error] = [readMutation(record), readError(record)];
       this.emit("end", { ...end, error });
-    } else if (about === About.queue) this.#queue(record);
+    } else if (about === About.queue) this.emit("change", readQueue(record, !!this.#place));
     else if (about === About.reset) this.#watches.get(id)?.reset();
     else if (about === About.ended) take(this.#watches, id)?.ended(readError(record));
     else if (about === About.state) this.#moveTo(STATES[id]!);
-    else if (about === About.welcome) this.#welcome(record);
+    else if (about === About.welcome) {
+      this.#serverClock = record.number();
+      this.server = readServer(record);
+    }
     else if (about === About.down) this.emit("disconnect", readError(record));
     else if (about === About.lost) take(this.#leases, record.number())?.(readError(record));
     else if (about === About.open) this.#attach();
     else if (about === About.close) this.#detach();
-  }
-
-  #queue(record: Reader): void {
-    const [waiting, bytes, flags] = [record.number(), record.number(), record.number()];
-    const durable = !!this.#place;
-    this.emit("change", { waiting, bytes, held: !!(flags & 1), failing: !!(flags & 2), durable });
+    // Only lent: what has left it for later keeps a copy of the turn that nobody writes to.
+    else if (about === About.send) this.#socket.send(record.rest());
   }
 
   #settleAll(error: TidekeepError): void {
@@ -454,11 +454,6 @@ export class Engine extends Listeners implements Connection {
     for (const settle of calls.values()) settle(undefined, error, doubtful);
     for (const sink of watches.values()) sink.ended(error);
     for (const lost of leases.values()) lost(error);
-  }
-
-  #welcome(record: Reader): void {
-    this.#serverClock = record.number();
-    this.server = readServer(record);
   }
 
   #closed(error: TidekeepError): void {

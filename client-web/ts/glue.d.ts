@@ -1,4 +1,4 @@
-// The module's exports, as scripts/build.mjs wraps them with the three imports that it needs: each call gives
+// The module's exports, as scripts/build.mjs wraps them with the imports that it names: each call gives
 // an instance of its own. What the numbers mean is in src/lib.rs and src/driver.rs.
 
 declare module "tidekeep-glue" {
@@ -8,7 +8,7 @@ declare module "tidekeep-glue" {
     room(length: number): number;
     ask(now: number, what: number, id: number, number: number, since: number): number;
     look(what: number, id: number): number;
-    turn(socket: object, now: number, what: number): number;
+    turn(open: boolean, now: number, what: number): number;
   }
   export default function instantiate(module: WebAssembly.Module): Promise<Instance>;
 }

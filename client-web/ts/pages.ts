@@ -4,14 +4,14 @@ import { TidekeepError } from "./errors.js";
 import type { Page, Pages } from "./types.js";
 
 /** Reads one page behind `after`, of at most `limit` items (0: as the server likes). */
-export type FetchPage<T> = (after: Uint8Array | undefined, limit: number) => Promise<Page<T>>;
+export type FetchPage<T, A> = (after: A | undefined, limit: number) => Promise<Page<T, A>>;
 
 /** A list whose pages are fetched when they are asked for. */
-export function paged<T>(
-  fetch: FetchPage<T>,
+export function paged<T, A = Uint8Array>(
+  fetch: FetchPage<T, A>,
   { limit = Infinity, pageSize = 0 }: { limit?: number; pageSize?: number },
-): Pages<T> {
-  const read = (after: Uint8Array | undefined, left: number) => {
+): Pages<T, A> {
+  const read = (after: A | undefined, left: number) => {
     const size = Math.min(pageSize || Infinity, left);
     return fetch(after, Number.isFinite(size) ? size : 0);
   };
@@ -28,7 +28,7 @@ export function paged<T>(
     },
 
     async *[Symbol.asyncIterator]() {
-      let after: Uint8Array | undefined;
+      let after: A | undefined;
       for (let left = limit; left > 0; ) {
         const page = await read(after, left);
         yield* page.items;

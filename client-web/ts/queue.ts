@@ -32,10 +32,17 @@ export interface Settlement {
   error?: TidekeepError;
 }
 
-/** A mutation that was made here and has not settled. */
-interface Open {
+/** What waits here for a mutation that was made here. */
+interface Waiting {
   stored: PromiseWithResolvers<void>;
   settled: PromiseWithResolvers<unknown>;
+}
+
+/** A mutation that has not settled. */
+interface Open {
+  mutation: PendingMutation;
+  /** None where an earlier page or another tab has made it. */
+  waiting?: Waiting;
 }
 
 /** A promise with the functions that settle it, as the platform has them since 2024. */
@@ -49,13 +56,11 @@ export class OfflineQueue implements MutationQueue {
   info: QueueInfo = { waiting: 0, bytes: 0, held: false, failing: false, durable: false };
   readonly #connection: Connection;
   readonly #open = new Map<number, Open>();
-  /** What is known of those that have not settled. */
-  readonly #pending = new Map<number, PendingMutation>();
 
   constructor(connection: Connection) {
     this.#connection = connection;
     connection.on("change", (info) => (this.info = info));
-    connection.on("stored", (id) => this.#open.get(id)?.stored.resolve());
+    connection.on("stored", (id) => this.#open.get(id)?.waiting?.stored.resolve());
     connection.on("end", (settlement) => this.#settled(settlement));
     connection.on("anew", () => void this.#recover());
   }
@@ -89,57 +94,52 @@ export class OfflineQueue implements MutationQueue {
     asked: Asked & { key: Bytes },
     value?: Uint8Array,
   ): Mutation<T> {
-    const open: Open = { stored: promise(), settled: promise() };
+    const waiting: Waiting = { stored: promise(), settled: promise() };
     const keyBytes = toBytes(asked.key).slice();
-    const made = (id: number) => {
-      this.#open.set(id, open);
-      this.#pending.set(id, pending(id, op, keyBytes, value));
-    };
+    const made = (id: number) =>
+      void this.#open.set(id, { mutation: pending(id, op, keyBytes, value), waiting });
     this.#connection
       .enqueue(kind, (to) => write(to, asked), made)
-      .catch((error: unknown) => fail(open, error));
-    const { stored, settled } = open;
+      .catch((error: unknown) => fail(waiting, error));
+    const { stored, settled } = waiting;
     return { keyBytes, stored: stored.promise, settled: settled.promise as Promise<T> };
   }
 
   #settled({ id, kind, key, reply, error }: Settlement): void {
-    const open = this.#open.get(id);
-    const known = this.#pending.get(id);
-    this.#open.delete(id);
-    this.#pending.delete(id);
     const { op, read } = operation(kind);
+    const { mutation = pending(id, op, key), waiting } = this.#open.get(id) ?? {};
+    this.#open.delete(id);
     let result: SettledMutation["result"];
     try {
       if (error) throw error;
       result = read(new Reader(reply!), key) as SettledMutation["result"];
-      open?.stored.resolve();
-      open?.settled.resolve(result);
+      waiting?.stored.resolve();
+      waiting?.settled.resolve(result);
     } catch (cause) {
       error = cause as TidekeepError;
-      if (open) fail(open, error);
+      if (waiting) fail(waiting, error);
     }
-    const mutation = known ?? pending(id, op, key);
-    const local = !!open;
+    const local = !!waiting;
     this.#connection.emit("settled", { mutation, result, error, local });
     if (error?.code === "conflict") this.#connection.emit("conflict", { mutation, error, local });
   }
 
-  /** After the core has begun again, here or in another tab: what of ours is no longer there? */
+  /** The core has begun, here or in another tab: what is there that was not, what of ours is no longer? */
   async #recover(): Promise<void> {
     const before = [...this.#open];
     const left = await this.list().catch(() => undefined);
     if (!left) return;
-    for (const mutation of left) this.#pending.set(mutation.id, mutation);
     const ids = new Set(left.map(({ id }) => id));
-    for (const [id, open] of before) {
-      if (ids.has(id)) {
-        open.stored.resolve();
-        continue;
+    for (const [id, { waiting }] of before) {
+      if (ids.has(id)) waiting?.stored.resolve();
+      else if (this.#open.delete(id) && waiting) {
+        const message = "the client began again without it: the mutation may have been applied";
+        fail(waiting, new TidekeepError("outcome-unknown", message, { outcome: "unknown" }));
       }
-      if (!this.#open.delete(id)) continue;
-      this.#pending.delete(id);
-      const message = "the client began again without it: the mutation may have been applied";
-      fail(open, new TidekeepError("outcome-unknown", message, { outcome: "unknown" }));
+    }
+    for (const mutation of left) {
+      const { waiting } = this.#open.get(mutation.id) ?? {};
+      this.#open.set(mutation.id, { mutation, waiting });
     }
   }
 }
@@ -176,7 +176,7 @@ function pending(
   return { id, op: op as PendingMutation["op"], key: toText(keyBytes), keyBytes, value };
 }
 
-function fail({ stored, settled }: Open, error: unknown): void {
+function fail({ stored, settled }: Waiting, error: unknown): void {
   stored.reject(error);
   settled.reject(error);
 }

@@ -5,7 +5,7 @@ import type { Reader } from "./codec.js";
 import { codeOf, TidekeepError } from "./errors.js";
 import type { Outcome } from "./errors.js";
 import type { Settlement } from "./queue.js";
-import type { ConnectionState, ServerInfo } from "./types.js";
+import type { ConnectionState, QueueInfo, ServerInfo } from "./types.js";
 
 /** What the instance can be asked for, as `asked` in src/driver.rs. */
 export const enum Ask {
@@ -59,6 +59,7 @@ export const enum About {
   queue = 15,
   open = 16,
   close = 17,
+  send = 18,
 }
 export const STATES: ConnectionState[] = ["idle", "connecting", "ready", "reconnecting", "closed"];
 const OUTCOMES: Outcome[] = ["not-applied", "applied", "unknown"];
@@ -66,6 +67,12 @@ const OUTCOMES: Outcome[] = ["not-applied", "applied", "unknown"];
 /** What begins every record of a mutation's end. */
 export function readMutation(record: Reader): Settlement {
   return { id: record.number(), kind: record.byte(), key: record.bytes() };
+}
+
+/** How the queue is. */
+export function readQueue(record: Reader, durable: boolean): QueueInfo {
+  const [waiting, bytes, flags] = [record.number(), record.number(), record.number()];
+  return { waiting, bytes, held: !!(flags & 1), failing: !!(flags & 2), durable };
 }
 
 /** An error as src/packed.rs draws it. */

@@ -117,16 +117,16 @@ export function skipped(count: number): (reply: Reader) => void {
   };
 }
 
-export function leases(reply: Reader): { more: boolean; leases: ListedLease[] } {
-  reply.number();
+export function leases(reply: Reader): Page<ListedLease, number> {
+  const revision = reply.number();
   const more = reply.flag();
-  const leases = reply.list(() => ({
+  const items = reply.list(() => ({
     lease: reply.number(),
     ttlMs: reply.number(),
     expiresAt: reply.number(),
     keys: reply.number(),
   }));
-  return { more, leases };
+  return { items, revision, after: more ? items.at(-1)?.lease : undefined };
 }
 
 /** The next piece of a backup's file; may be empty before the end. */

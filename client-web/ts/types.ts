@@ -266,20 +266,20 @@ export interface Child {
   readonly branch: boolean;
 }
 
-/** A part of a longer list, read at one revision. */
-export interface Page<T> {
+/** A part of a longer list, read at one revision; `A` names places in the list. */
+export interface Page<T, A = Uint8Array> {
   /** What the page holds, in order. */
   readonly items: T[];
   /** The store's revision when it was read. */
   readonly revision: number;
   /** Where the next page begins: give it to `page`. Undefined behind the last page. */
-  readonly after: Uint8Array | undefined;
+  readonly after: A | undefined;
 }
 
 /** A list that is read page by page, as far as it is asked for. */
-export interface Pages<T> extends AsyncIterable<T> {
+export interface Pages<T, A = Uint8Array> extends AsyncIterable<T> {
   /** Reads one page: the first, or the one behind an earlier page's `after`. */
-  page(after?: Uint8Array): Promise<Page<T>>;
+  page(after?: A): Promise<Page<T, A>>;
   /** Reads everything; fails with `too-large` when there are more than `max`. */
   toArray(max: number): Promise<T[]>;
 }

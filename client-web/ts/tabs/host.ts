@@ -280,7 +280,7 @@ function asIs(body: Uint8Array): (to: Writer) => Writer {
 }
 
 function rest(reader: Reader): Uint8Array {
-  return reader.rest();
+  return reader.rest().slice();
 }
 
 /** What of an error can go to another page. */

@@ -64,8 +64,6 @@ export class Tab extends Listeners implements Connection {
   #taken = 0;
   #settled: (() => void) | undefined;
   #gone: Promise<void> | undefined;
-  /** Whether there was a leader before. */
-  #greeted = false;
 
   /** `left` is called when the client is closed. */
   constructor(kit: Kit, left: () => Promise<void>) {
@@ -217,8 +215,7 @@ export class Tab extends Listeners implements Connection {
     for (const [id, call] of this.#calls) this.#ask(id, call);
     for (const [id, watched] of this.#watches) this.#watchOn(id, watched);
     this.emit("change", standing.queue);
-    if (this.#greeted) this.emit("anew");
-    this.#greeted = true;
+    this.emit("anew");
     this.#stand(standing);
   }
 
