@@ -37,7 +37,7 @@ pub(crate) enum Folded {
 }
 
 /// Keys that are not what they were, each with the revision that it is at now.
-pub(crate) type Changed = Vec<(Box<[u8]>, u64)>;
+pub(crate) type Changed = Vec<(Vec<u8>, u64)>;
 
 /// The keys that a watch has given out, in order, each with the revision of its last write.
 #[derive(Debug, Default)]
@@ -256,9 +256,9 @@ impl Known {
     }
 
     /// Takes out the keys that the present pass has not seen, in their order.
-    fn sweep(&mut self) -> Vec<Box<[u8]>> {
+    fn sweep(&mut self) -> Vec<Vec<u8>> {
         let pass = self.pass;
-        let (mut gone, mut lost): (Vec<Box<[u8]>>, _) = (Vec::new(), 0);
+        let (mut gone, mut lost): (Vec<Vec<u8>>, _) = (Vec::new(), 0);
         for leaf in &mut self.leaves {
             leaf.retain(|known| {
                 if known.pass != pass {
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(known.bytes(), expected.len() * (4 + KEY_BYTES));
         assert!(known.leaves.iter().all(|leaf| (1..=LEAF_KEYS).contains(&leaf.len())));
         known.begin_pass(1);
-        let gone: Vec<Vec<u8>> = known.sweep().into_iter().map(Vec::from).collect();
+        let gone = known.sweep();
         assert_eq!(gone, expected.into_keys().collect::<Vec<_>>());
         assert_eq!((known.bytes(), known.leaves.len()), (0, 0));
     }

@@ -305,7 +305,8 @@ impl Core {
             Joined::TooLong => {
                 self.watches.remove(slot, &mut self.joining);
                 self.outbox.push(Control::Cancel(arrived.id));
-                return Some(Found::Owned(Output::WatchFailed { watch, error: too_long() }));
+                self.outputs.push_back(Output::WatchFailed { watch, error: too_long() });
+                return None;
             }
         };
         self.fold_message(slot, arrived.id, body)
@@ -387,7 +388,7 @@ impl Core {
                 self.watches.remove(slot, &mut self.joining);
                 self.outbox.push(Control::Cancel(wire));
                 let error = Error::fixed(Code::TooLarge, "the range does not fit into the cache");
-                return Some(Found::Owned(Output::WatchFailed { watch, error }));
+                self.outputs.push_back(Output::WatchFailed { watch, error });
             }
         }
         None

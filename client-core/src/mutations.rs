@@ -2,7 +2,6 @@
 //! it shows on top of an entry, and its row; what happens to them is in `core/queueing.rs`, and the
 //! whole in docs/design-client.md.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use tidekeep_protocol::error::Outcome;
@@ -42,7 +41,7 @@ pub(crate) struct Word {
 pub(crate) struct Mutation {
     pub(crate) id: u64,
     pub(crate) kind: u8,
-    pub(crate) key: Box<[u8]>,
+    pub(crate) key: Vec<u8>,
     pub(crate) body: Vec<u8>,
     /// Its number in the session; 0 while it was surely never sent.
     pub(crate) sequence: u64,

@@ -48,43 +48,31 @@ impl Receive {
         limit: u32,
     ) -> Result<Option<Arrived<'a>>, FrameError> {
         self.forget_used();
-        if self.held.is_empty() {
-            let Some((frame, total)) = Frame::decode(input, limit)? else {
-                self.held.extend_from_slice(input);
-                *input = &[];
-                return Ok(None);
-            };
-            let arrived = Arrived {
-                kind: frame.kind,
-                more: frame.more(),
-                id: frame.id,
-                body: Place::Input(frame.body),
-                session: session(&frame),
-            };
-            *input = &input[total..];
-            return Ok(Some(arrived));
-        }
         loop {
-            let pending = &self.held[self.start..];
-            if let Some((frame, total)) = Frame::decode(pending, limit)? {
-                let end = self.start + total;
-                let arrived = Arrived {
-                    kind: frame.kind,
-                    more: frame.more(),
-                    id: frame.id,
-                    body: Place::Held(end - frame.body.len()..end),
-                    session: session(&frame),
-                };
-                self.start = end;
-                return Ok(Some(arrived));
-            }
-            let lacking = lacking(pending).min(input.len());
-            if lacking == 0 {
-                return Ok(None);
-            }
-            let (taken, rest) = input.split_at(lacking);
-            self.held.extend_from_slice(taken);
-            *input = rest;
+            let in_place = self.held.is_empty();
+            let pending = if in_place { *input } else { &self.held[self.start..] };
+            let Some((frame, total)) = Frame::decode(pending, limit)? else {
+                let taken = if in_place { input.len() } else { lacking(pending) };
+                let (taken, rest) = input.split_at(taken.min(input.len()));
+                if taken.is_empty() {
+                    return Ok(None);
+                }
+                self.held.extend_from_slice(taken);
+                *input = rest;
+                continue;
+            };
+            let (kind, more, id) = (frame.kind, frame.more(), frame.id);
+            let (session, start) = (session(&frame), total - frame.body.len());
+            let body = if in_place {
+                let (frame, rest) = input.split_at(total);
+                *input = rest;
+                Place::Input(&frame[start..])
+            } else {
+                let before = self.start;
+                self.start += total;
+                Place::Held(before + start..self.start)
+            };
+            return Ok(Some(Arrived { kind, more, id, body, session }));
         }
     }
 

@@ -37,42 +37,45 @@ const ALL: [Timer; 9] = [
     Timer::Close,
 ];
 
-/// When each reason is due.
-#[derive(Debug, Default)]
-pub(crate) struct Timers([Option<Millis>; ALL.len()]);
+/// When each reason is due, or never.
+#[derive(Debug)]
+pub(crate) struct Timers([Millis; ALL.len()]);
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self([Millis::NEVER; ALL.len()])
+    }
+}
 
 impl Timers {
     pub(crate) fn set(&mut self, timer: Timer, at: Millis) {
-        self.0[timer as usize] = Some(at);
+        self.0[timer as usize] = at;
     }
 
     /// Brings a timer forward to `at`; never moves it back.
     pub(crate) fn bring_forward(&mut self, timer: Timer, at: Millis) {
         let slot = &mut self.0[timer as usize];
-        *slot = Some(slot.map_or(at, |set| set.min(at)));
+        *slot = at.min(*slot);
     }
 
     pub(crate) fn clear(&mut self, timer: Timer) {
-        self.0[timer as usize] = None;
+        self.0[timer as usize] = Millis::NEVER;
     }
 
     pub(crate) fn clear_all(&mut self) {
-        self.0 = Default::default();
+        *self = Self::default();
     }
 
     /// The earliest of all.
     pub(crate) fn earliest(&self) -> Option<Millis> {
-        self.0.iter().flatten().min().copied()
+        self.0.iter().min().copied().filter(|&at| at != Millis::NEVER)
     }
 
     /// Takes a timer that is due, if there is one.
     pub(crate) fn take_due(&mut self, now: Millis) -> Option<Timer> {
-        let due =
-            ALL.iter().find(|&&timer| self.0[timer as usize].is_some_and(|at| at <= now)).copied();
-        if let Some(timer) = due {
-            self.clear(timer);
-        }
-        due
+        let place = self.0.iter().position(|&at| at <= now)?;
+        self.0[place] = Millis::NEVER;
+        Some(ALL[place])
     }
 }
 

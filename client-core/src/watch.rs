@@ -86,7 +86,7 @@ struct Watch {
     shown: bool,
     paused: bool,
     backoff: Backoff,
-    retry_at: Option<Millis>,
+    retry_at: Millis,
     joined: Vec<u8>,
     /// Whether a gap is told as a difference as long as the keys fit.
     tracks: bool,
@@ -182,7 +182,7 @@ impl Watches {
                 shown: false,
                 paused: false,
                 backoff: Backoff::default(),
-                retry_at: None,
+                retry_at: Millis::NEVER,
                 joined: Vec::new(),
                 tracks: false,
                 known: None,
@@ -200,7 +200,7 @@ impl Watches {
         watch.shown = false;
         watch.paused = false;
         watch.backoff.reset();
-        watch.retry_at = None;
+        watch.retry_at = Millis::NEVER;
         (slot, watch.id)
     }
 
@@ -236,7 +236,7 @@ impl Watches {
     /// incarnation.
     pub(crate) fn subscribe(&mut self, slot: usize, incarnation: u64) -> Begin {
         let watch = &mut self.slots[slot];
-        watch.retry_at = None;
+        watch.retry_at = Millis::NEVER;
         if watch.stage != Stage::Waiting || watch.paused {
             return Begin::Plain;
         }
@@ -277,7 +277,7 @@ impl Watches {
         let sent = self.detach(slot, joining);
         let watch = &mut self.slots[slot];
         watch.stage = Stage::Free;
-        watch.retry_at = None;
+        watch.retry_at = Millis::NEVER;
         watch.request = WatchRequest::default();
         let bytes = watch.known.take().map_or(0, |known| known.bytes());
         let view = watch.view.take().is_some();
@@ -490,7 +490,7 @@ impl Watches {
         }
         if error.retryable {
             let at = now.after(delay_ms(&mut watch.backoff).max(error.retry_after_ms));
-            watch.retry_at = Some(at);
+            watch.retry_at = at;
             return Ended::At(at);
         }
         let id = watch.id;
@@ -503,22 +503,22 @@ impl Watches {
         for slot in 0..self.slots.len() {
             if self.slots[slot].stage != Stage::Free {
                 self.detach(slot, joining);
-                self.slots[slot].retry_at = None;
+                self.slots[slot].retry_at = Millis::NEVER;
             }
         }
     }
 
     /// Takes a watch whose time for another try has come.
     pub(crate) fn take_due(&mut self, now: Millis) -> Option<usize> {
-        let due = |watch: &Watch| watch.retry_at.is_some_and(|at| at <= now);
+        let due = |watch: &Watch| watch.retry_at <= now;
         let slot = self.slots.iter().position(due)?;
-        self.slots[slot].retry_at = None;
+        self.slots[slot].retry_at = Millis::NEVER;
         Some(slot)
     }
 
     /// The earliest time for another try.
-    pub(crate) fn earliest_retry(&self) -> Option<Millis> {
-        self.slots.iter().filter_map(|watch| watch.retry_at).min()
+    pub(crate) fn earliest_retry(&self) -> Millis {
+        self.slots.iter().map(|watch| watch.retry_at).min().unwrap_or(Millis::NEVER)
     }
 
     /// Moves subscriptions to `out` while it has room; whether all of them went.

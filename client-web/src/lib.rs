@@ -9,8 +9,7 @@
 mod driver;
 mod packed;
 
-use std::cell::RefCell;
-use std::mem::ManuallyDrop;
+use std::cell::Cell;
 
 use tidekeep_client_core::{Config, Millis};
 use wasm_bindgen::prelude::*;
@@ -23,8 +22,8 @@ use driver::Driver;
 static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
 
 thread_local! {
-    /// Never dropped: it lives as long as the instance.
-    static DRIVER: RefCell<Option<ManuallyDrop<Driver>>> = const { RefCell::new(None) };
+    /// Lent by the instance for as long as it lives. Taken while something runs.
+    static DRIVER: Cell<Option<&'static mut Driver>> = const { Cell::new(None) };
 }
 
 /// Makes the client of this instance. Nothing happens before the first call or watch.
@@ -40,8 +39,8 @@ pub fn start(seed: u32, calls_max: u32, backoff_min_ms: u32, backoff_max_ms: u32
         software: concat!("tidekeep-js/", env!("CARGO_PKG_VERSION")).into(),
         ..Config::default()
     };
-    let driver = Driver::new(config, u64::from(seed));
-    DRIVER.with_borrow_mut(|place| *place = Some(ManuallyDrop::new(driver)));
+    let driver = Box::new(Driver::new(config, u64::from(seed)));
+    DRIVER.set(Some(Box::leak(driver)));
 }
 
 /// Makes room for the bytes that come with the next [`ask`] or [`turn`], and says where.
@@ -78,5 +77,8 @@ pub fn look(what: u32, id: u32) -> usize {
 }
 
 fn with<T: Default>(run: impl FnOnce(&mut Driver) -> T) -> T {
-    DRIVER.with_borrow_mut(|place| place.as_mut().map(|driver| run(driver))).unwrap_or_default()
+    let Some(driver) = DRIVER.take() else { return T::default() };
+    let result = run(driver);
+    DRIVER.set(Some(driver));
+    result
 }

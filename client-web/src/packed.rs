@@ -64,6 +64,9 @@ mod what {
 /// Bytes of a record's length, and of the buffer's.
 const LENGTH_BYTES: usize = 4;
 
+/// Bytes of a record before its content.
+const HEAD_BYTES: usize = LENGTH_BYTES + 1 + 4;
+
 /// The longest delay that `setTimeout` understands.
 const TIMER_MAX_MS: u64 = (1 << 31) - 1;
 
@@ -90,9 +93,9 @@ pub(crate) fn finish_turn(out: &mut [u8], wait_ms: Option<u64>) {
 
 /// Appends an output as a record.
 pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
+    let start = begin(out);
+    // Behind the numbers and bytes that are written at once.
     let mut content: &[u8] = &[];
-    // Numbers and bytes between the record's head and what else it bears.
-    let mut head = Vec::new();
     let mut failure = None;
     let reply;
     let (what, id) = match output {
@@ -121,7 +124,7 @@ pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
             (what::LINK_DOWN, 0)
         }
         Output::LeaseLost { lease, error } => {
-            push_number(&mut head, lease);
+            push_number(out, lease);
             failure = Some(error);
             (what::LEASE_LOST, 0)
         }
@@ -134,13 +137,13 @@ pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
             (what::STORE, 0)
         }
         Output::Queued { mutation } => {
-            push_number(&mut head, mutation.0);
+            push_number(out, mutation.0);
             (what::QUEUED, 0)
         }
         Output::Settled { mutation, kind, key, result } => {
-            push_number(&mut head, mutation.0);
-            push_number(&mut head, kind.into());
-            push_bytes(&mut head, &key);
+            push_number(out, mutation.0);
+            push_number(out, kind.into());
+            push_bytes(out, &key);
             match result {
                 Ok(body) => {
                     reply = body;
@@ -156,31 +159,29 @@ pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
         Output::Queue(info) => {
             let flags = u64::from(info.held) | u64::from(info.failing) << 1;
             for value in [info.waiting as u64, info.bytes as u64, flags] {
-                push_number(&mut head, value);
+                push_number(out, value);
             }
             (what::QUEUE, 0)
         }
     };
-    let start = begin(out, what, id);
-    out.extend_from_slice(&head);
     out.extend_from_slice(content);
     if let Some(error) = failure {
         push_error(out, &error);
     }
-    finish(out, start);
+    finish_record(out, start, what, id);
 }
 
 /// Appends a message for the socket.
 pub(crate) fn pack_message(out: &mut Vec<u8>, message: &[u8]) {
-    let start = begin(out, what::SEND, 0);
+    let start = begin(out);
     out.extend_from_slice(message);
-    finish(out, start);
+    finish_record(out, start, what::SEND, 0);
 }
 
 /// Appends what the server said of itself.
 pub(crate) fn pack_welcome(out: &mut Vec<u8>, server: &ServerInfo) {
     let limits = &server.limits;
-    let start = begin(out, what::WELCOME, 0);
+    let start = begin(out);
     push_number(out, server.now_ms.saturating_sub(server.greeted_at.0));
     for value in &[
         server.version.into(),
@@ -196,7 +197,7 @@ pub(crate) fn pack_welcome(out: &mut Vec<u8>, server: &ServerInfo) {
     for text in &[&server.server_id[..], &server.store_id, server.software.as_bytes()] {
         push_bytes(out, text);
     }
-    finish(out, start);
+    finish_record(out, start, what::WELCOME, 0);
 }
 
 fn push_error(out: &mut Vec<u8>, error: &Error) {
@@ -212,13 +213,18 @@ fn push_error(out: &mut Vec<u8>, error: &Error) {
     push_bytes(out, error.message.as_bytes());
 }
 
-/// Writes a record's head and gives back where it begins.
-fn begin(out: &mut Vec<u8>, what: u8, id: u32) -> usize {
+/// Makes room for a record's head and gives back where it begins.
+fn begin(out: &mut Vec<u8>) -> usize {
     let start = out.len();
-    out.extend_from_slice(&[0; LENGTH_BYTES]);
-    out.push(what);
-    out.extend_from_slice(&id.to_le_bytes());
+    out.extend_from_slice(&[0; HEAD_BYTES]);
     start
+}
+
+/// Writes the head of the record that began at `start`.
+fn finish_record(out: &mut [u8], start: usize, what: u8, id: u32) {
+    out[start + LENGTH_BYTES] = what;
+    write_u32(out, start + LENGTH_BYTES + 1, id);
+    finish(out, start);
 }
 
 /// Writes the length of the record, or of the whole buffer, that began at `start`.

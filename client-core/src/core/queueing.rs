@@ -77,7 +77,7 @@ impl Core {
                     return MutationId(id);
                 }
                 Err(error) => {
-                    key = mutation.key.into_vec();
+                    key = mutation.key;
                     refused = Some(error);
                 }
             }
@@ -333,7 +333,6 @@ impl Core {
         }
         self.queue.stirred = true;
         let shown = key.clone();
-        let key = key.into_vec();
         self.outputs.push_back(Output::Settled { mutation: id, kind, key, result });
         if !(rolled_back && planted::is_awake("conflict-not-rolled-back")) {
             self.show_everywhere(&shown);

@@ -46,8 +46,6 @@ impl Core {
         while let Some(slot) = self.watches.take_due(self.now) {
             self.subscribe(slot);
         }
-        if let Some(earliest) = self.watches.earliest_retry() {
-            self.timers.set(Timer::Watches, earliest);
-        }
+        self.timers.set(Timer::Watches, self.watches.earliest_retry());
     }
 }

@@ -26,9 +26,10 @@ const IMMEDIATE_ABORT: [&str; 4] =
 /// What makes loops faster by more code: their counters rewritten, loads repeated before branches.
 const PLAIN_LOOPS: &str = "-Cllvm-args=-disable-lsr -enable-pre=false -enable-load-pre=false";
 /// Inlining makes a module shorter as it is and longer once compressed, and so do common expressions
-/// that are kept in locals. Control flow that is made anew from basic blocks has less nesting. The
-/// lowest kilobyte is the end of the stack, where no value's address is.
-const OPTIMISE: [&str; 9] = [
+/// that are kept in locals. Control flow that is made anew from basic blocks has less nesting, and the
+/// more so when it is made twice; functions that differ in constants alone become one. The lowest
+/// kilobyte is the end of the stack, where no value's address is.
+const OPTIMISE: [&str; 16] = [
     "-Oz",
     "-ocimfs=10",
     "--skip-pass=local-cse",
@@ -36,10 +37,17 @@ const OPTIMISE: [&str; 9] = [
     "--rereloop",
     "-Oz",
     "--converge",
+    "--flatten",
+    "--rereloop",
+    "-Oz",
+    "--converge",
+    "--merge-similar-functions",
+    "-Oz",
+    "--converge",
     "--low-memory-unused",
     "--strip-target-features",
 ];
-const OPTIMISE_LIMIT: Duration = Duration::from_secs(120);
+const OPTIMISE_LIMIT: Duration = Duration::from_secs(300);
 
 /// Everything but the sources that decides what the module looks like.
 pub(super) fn settings(rust: &CrossRust, wasm_opt: Option<&Path>, flavour: Flavour) -> String {
