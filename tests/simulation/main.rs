@@ -18,6 +18,8 @@ mod plan;
 mod random;
 mod ranges;
 mod reading;
+#[path = "../../client-core/tests/promises/rows.rs"]
+mod rows;
 mod runner;
 mod server;
 mod settling;
@@ -27,6 +29,7 @@ mod workload;
 mod world;
 
 use runner::{Summary, run, run_all};
+use world::Trace;
 
 /// Seeds in an everyday run.
 const SEEDS: u64 = 300;
@@ -42,7 +45,7 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn all_promises_hold_in_every_world() {
     if let Some(seed) = number("TIDEKEEP_SIMULATION_SEED") {
-        let report = run(seed, true);
+        let report = run(seed, Trace::Print);
         println!("{report:?}");
         report.expect("the seed's world holds all promises");
         return;
@@ -83,8 +86,8 @@ fn seeds_that_once_found_something_find_nothing_more() {
 #[test]
 fn the_same_seed_is_the_same_world() {
     for seed in 0..20 {
-        let first = run(seed, false).expect("the world holds all promises");
-        let second = run(seed, false).expect("it did before");
+        let first = run(seed, Trace::Hash).expect("the world holds all promises");
+        let second = run(seed, Trace::Hash).expect("it did before");
         assert_eq!(first, second, "seed {seed}");
     }
 }

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use tidekeep_protocol::range::KeyRange;
 
+use crate::rows::Rows;
+
 /// A range's bounds, by which what its view saved is found.
 type Bounds = (Vec<u8>, Option<Vec<u8>>);
 
 /// What is stored of one client, over its lives.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
-    rows: BTreeMap<u64, Vec<u8>>,
+    rows: Rows,
     /// What views have saved.
     saved: BTreeMap<Bounds, Vec<u8>>,
     on_its_way: Option<Vec<u8>>,
@@ -46,47 +48,30 @@ impl Place {
             self.failures += 1;
             return Ok(Some(false));
         }
-        self.write(&batch)?;
+        self.rows.write(&batch)?;
         Ok(Some(true))
-    }
-
-    fn write(&mut self, batch: &[u8]) -> Result<(), String> {
-        for (id, row) in split(batch)? {
-            if !row.is_empty() {
-                self.rows.insert(id, row);
-            } else if self.rows.remove(&id).is_none() {
-                return Err(format!("row {id} is removed, which is not there"));
-            }
-        }
-        Ok(())
     }
 
     /// The process dies: what was on its way is durable, though nobody heard of it, or lost.
     pub(crate) fn die(&mut self, reaches_the_disk: bool) -> Result<(), String> {
         match self.on_its_way.take() {
-            Some(batch) if reaches_the_disk => self.write(&batch),
+            Some(batch) if reaches_the_disk => self.rows.write(&batch).map(drop),
             _ => Ok(()),
         }
     }
 
     /// All rows, as a core takes them.
     pub(crate) fn rows(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (id, row) in &self.rows {
-            out.extend_from_slice(&id.to_le_bytes());
-            out.extend_from_slice(&(row.len() as u32).to_le_bytes());
-            out.extend_from_slice(row);
-        }
-        out
+        self.rows.to_bytes()
     }
 
     pub(crate) fn has(&self, mutation: u64) -> bool {
-        self.rows.contains_key(&mutation)
+        self.rows.mutations().any(|id| id == mutation)
     }
 
     /// Mutations that have rows.
     pub(crate) fn mutations(&self) -> usize {
-        self.rows.keys().filter(|&&id| id > 0).count()
+        self.rows.mutations().count()
     }
 
     pub(crate) fn save(&mut self, range: &KeyRange, copy: Vec<u8>) {
@@ -102,17 +87,4 @@ impl Place {
 fn name(range: &KeyRange) -> Bounds {
     let range = range.as_range();
     (range.start.to_vec(), range.end.map(<[u8]>::to_vec))
-}
-
-/// The rows of a batch, as docs/design-client.md draws them.
-fn split(mut batch: &[u8]) -> Result<Vec<(u64, Vec<u8>)>, String> {
-    let mut rows = Vec::new();
-    while let Some((id, rest)) = batch.split_first_chunk::<8>() {
-        let (length, rest) = rest.split_first_chunk::<4>().ok_or("a batch is cut off")?;
-        let length = u32::from_le_bytes(*length) as usize;
-        let (row, rest) = rest.split_at_checked(length).ok_or("a row is cut off")?;
-        rows.push((u64::from_le_bytes(*id), row.to_vec()));
-        batch = rest;
-    }
-    if batch.is_empty() { Ok(rows) } else { Err("a batch is cut off".to_owned()) }
 }

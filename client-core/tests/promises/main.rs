@@ -18,5 +18,6 @@ mod patch;
 mod place;
 mod queue;
 mod resume;
+mod rows;
 mod views;
 mod watches;

@@ -1,14 +1,14 @@
 //! Where a client's rows are stored: keeps what it was told was durable, fails on request, and forgets
 //! at a crash what was on its way.
 
-use std::collections::BTreeMap;
-
 use tidekeep_client_core::Output;
+
+use crate::rows::Rows;
 
 /// A page's database, or a program's file.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
-    pub(crate) rows: BTreeMap<u64, Vec<u8>>,
+    rows: Rows,
     /// Batches are not stored yet.
     pub(crate) hold: bool,
     /// Batches cannot be stored.
@@ -36,15 +36,8 @@ impl Place {
         if self.fails {
             return Some(false);
         }
-        let rows = split(&batch);
-        self.batches.push(rows.len());
-        for (id, row) in rows {
-            if row.is_empty() {
-                assert!(self.rows.remove(&id).is_some(), "only what is there is removed");
-            } else {
-                self.rows.insert(id, row);
-            }
-        }
+        let rows = self.rows.write(&batch).expect("only what is there is removed");
+        self.batches.push(rows);
         Some(true)
     }
 
@@ -62,30 +55,11 @@ impl Place {
 
     /// All rows, as a core takes them.
     pub(crate) fn rows(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (id, row) in &self.rows {
-            out.extend_from_slice(&id.to_le_bytes());
-            out.extend_from_slice(&(row.len() as u32).to_le_bytes());
-            out.extend_from_slice(row);
-        }
-        out
+        self.rows.to_bytes()
     }
 
     /// Mutations that have rows.
     pub(crate) fn mutations(&self) -> usize {
-        self.rows.keys().filter(|&&id| id > 0).count()
+        self.rows.mutations().count()
     }
-}
-
-/// The rows of a batch.
-pub(crate) fn split(mut batch: &[u8]) -> Vec<(u64, Vec<u8>)> {
-    let mut rows = Vec::new();
-    while let Some((head, rest)) = batch.split_first_chunk::<12>() {
-        let id = u64::from_le_bytes(head[..8].try_into().expect("so many"));
-        let length = u32::from_le_bytes(head[8..].try_into().expect("so many")) as usize;
-        rows.push((id, rest[..length].to_vec()));
-        batch = &rest[length..];
-    }
-    assert!(batch.is_empty());
-    rows
 }

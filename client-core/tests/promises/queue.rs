@@ -12,6 +12,7 @@ use tidekeep_client_core::{Config, Input, Millis, MutationId, QueueInfo};
 use crate::dice::Dice;
 use crate::pair::{Pair, Seen, put};
 use crate::patch::Snapshot;
+use crate::rows::split;
 use crate::views::{fold, read};
 
 fn opened() -> Pair {
@@ -420,7 +421,7 @@ fn mutation_that_was_not_sent_can_be_taken_back() {
     pair.run();
     let mut rows = Vec::new();
     pair.core.mutations(&mut rows);
-    let rows = crate::place::split(&rows);
+    let rows = split(&rows).expect("whole rows");
     assert_eq!(rows.iter().map(|row| row.0).collect::<Vec<_>>(), [kept.0]);
     assert_eq!((pair.place.mutations(), rows[0].1[1]), (1, Put::SPEC.kind));
     pair.reachable = true;
