@@ -298,7 +298,7 @@ impl World {
     fn edit_failed(&mut self, client: usize, id: u64, error: &Error) -> Result<(), String> {
         let it = &self.clients[client];
         let queued = &it.mutations[&id];
-        let number = queued.number;
+        let (number, answered) = (queued.number, queued.reply.is_some());
         let failed = it.place.as_ref().is_some_and(|place| place.failures > 0);
         let untouched = error.outcome == Outcome::NotApplied;
         let allowed = match error.code {
@@ -315,6 +315,13 @@ impl World {
         *self.failures.entry((error.code.name(), error.outcome.name())).or_default() += 1;
         if !allowed {
             return Err(format!("edit {number} failed: {error}, {}", error.outcome.name()));
+        }
+        if answered {
+            // An earlier life was told. This one cannot ask again, and must not deny it.
+            return match error.outcome {
+                Outcome::Unknown => Ok(()),
+                _ => Err(format!("edit {number} was answered before, and now: {error}")),
+            };
         }
         self.ledger.fail(number, error)
     }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use crate::world::{Report, World};
+use crate::world::{Report, Trace, World};
 
 /// What many worlds were like.
 pub(crate) struct Summary {
@@ -80,8 +80,8 @@ impl fmt::Display for Summary {
 }
 
 /// Runs a seed's world; what it was like, or which promise was broken.
-pub(crate) fn run(seed: u64, print: bool) -> Result<Report, String> {
-    let lived = catch_unwind(AssertUnwindSafe(|| World::new(seed, print).run()));
+pub(crate) fn run(seed: u64, trace: Trace) -> Result<Report, String> {
+    let lived = catch_unwind(AssertUnwindSafe(|| World::new(seed, trace).run()));
     match lived {
         Ok(Ok(report)) => Ok(report),
         Ok(Err(violation)) => Err(format!("at {} ms: {}", violation.at, violation.why)),
@@ -102,7 +102,7 @@ pub(crate) fn run_all(seeds: impl IntoIterator<Item = u64, IntoIter: Send>) -> S
         loop {
             let next = seeds.lock().expect("taking a number does not panic").next();
             let Some(seed) = next else { return };
-            let outcome = run(seed, false);
+            let outcome = run(seed, Trace::Off);
             summary.lock().expect("adding does not panic").add(seed, outcome);
         }
     };

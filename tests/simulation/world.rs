@@ -76,13 +76,19 @@ pub(crate) struct World {
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     scheduled: u64,
     trace: Trace,
+    seen: u64,
+    line: String,
 }
 
-/// Everything that was seen, as a hash, and as text for who replays a seed.
-struct Trace {
-    hash: u64,
-    line: String,
-    print: bool,
+/// What becomes of everything that is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trace {
+    /// Nothing: to write it down costs a quarter of a world's time.
+    Off,
+    /// A hash, by which two runs of a seed are held against each other.
+    Hash,
+    /// The same, and text for who replays a seed.
+    Print,
 }
 
 /// What a world has to show.
@@ -107,7 +113,7 @@ pub(crate) struct Report {
     pub(crate) patches: u64,
     /// How calls failed: code, outcome and how often.
     pub(crate) failures: BTreeMap<(&'static str, &'static str), u64>,
-    /// The hash of all that was seen.
+    /// The hash of all that was seen, if it was traced.
     pub(crate) trace: u64,
 }
 
@@ -122,7 +128,7 @@ pub(crate) struct Violation {
 const REST_MS: u64 = 90_000;
 
 impl World {
-    pub(crate) fn new(seed: u64, print: bool) -> Self {
+    pub(crate) fn new(seed: u64, trace: Trace) -> Self {
         let mut random = Random::new(seed);
         let plan = Plan::new(seed, &mut random);
         let disk_seed = random.next();
@@ -147,7 +153,9 @@ impl World {
             patches: 0,
             events: BinaryHeap::new(),
             scheduled: 0,
-            trace: Trace { hash: 0xcbf2_9ce4_8422_2325, line: String::new(), print },
+            trace,
+            seen: 0xcbf2_9ce4_8422_2325,
+            line: String::new(),
             plan,
         }
     }
@@ -171,7 +179,7 @@ impl World {
             deaths: self.deaths,
             patches: self.patches,
             failures: std::mem::take(&mut self.failures),
-            trace: self.trace.hash,
+            trace: self.seen,
         })
     }
 
@@ -320,18 +328,22 @@ impl World {
 
     /// Notes what was seen.
     pub(crate) fn trace(&mut self, what: fmt::Arguments<'_>) {
-        let trace = &mut self.trace;
-        trace.line.clear();
-        write!(trace.line, "{} {what}", self.now).expect("a string takes everything");
-        trace.hash = hash(trace.hash, trace.line.as_bytes());
-        if trace.print {
-            println!("{}", trace.line);
+        if self.trace == Trace::Off {
+            return;
+        }
+        self.line.clear();
+        write!(self.line, "{} {what}", self.now).expect("a string takes everything");
+        self.seen = hash(self.seen, self.line.as_bytes());
+        if self.trace == Trace::Print {
+            println!("{}", self.line);
         }
     }
 
     /// Notes bytes that the server sent.
     pub(crate) fn trace_bytes(&mut self, id: u32, bytes: &[u8]) {
-        self.trace.hash = hash(hash(self.trace.hash, &id.to_le_bytes()), bytes);
+        if self.trace != Trace::Off {
+            self.seen = hash(hash(self.seen, &id.to_le_bytes()), bytes);
+        }
     }
 }
 
