@@ -24,6 +24,10 @@ const fn bug(name: &'static str, what: &'static str, caught_by: &'static str) ->
     Bug { name, what, caught_by }
 }
 
+/// The simulation's first twenty worlds: some faults show only where client, storage and server meet.
+const TWENTY_WORLDS: &str =
+    "package(tidekeep-tests) & binary(simulation) & test(=the_same_seed_is_the_same_world)";
+
 const BUGS: &[Bug] = &[
     bug(
         "reply-before-sync",
@@ -181,9 +185,19 @@ const BUGS: &[Bug] = &[
         "package(tidekeep-client-core) & test(queue::)",
     ),
     bug(
+        "row-under-another-number",
+        "a row of the queue is sent again as if it were a new write, in a whole world",
+        TWENTY_WORLDS,
+    ),
+    bug(
         "conflict-not-rolled-back",
         "an optimistic entry stays after a conflict",
         "package(tidekeep-client-core) & test(views::)",
+    ),
+    bug(
+        "conflict-not-rolled-back",
+        "an optimistic entry stays after a conflict, in a whole world",
+        TWENTY_WORLDS,
     ),
     bug(
         "deadline-forgotten",
