@@ -10,7 +10,7 @@ use tidekeep_protocol::codec;
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::op::cluster_status as wire;
 use tidekeep_protocol::op::{Cluster, ClusterReply, Operation};
-use tidekeep_protocol::slot::GroupId;
+use tidekeep_protocol::slot::{GroupCount, GroupId};
 use tidekeep_store::reply::{Encoded, Reply};
 
 use crate::balance::DrainRefused;
@@ -63,6 +63,8 @@ pub enum OwnedRequest {
         /// The node that is to lead it.
         to: NodeId,
     },
+    /// See [`Cluster::Split`].
+    Split(GroupCount),
 }
 
 impl From<&Cluster<'_>> for OwnedRequest {
@@ -81,6 +83,10 @@ impl From<&Cluster<'_>> for OwnedRequest {
             }
             Cluster::Transfer { group, to } => {
                 Self::Transfer { group: GroupId(group), to: NodeId(to) }
+            }
+            // Other numbers are refused before: one group is no more than there are.
+            Cluster::Split { groups } => {
+                Self::Split(GroupCount::new(groups).unwrap_or(GroupCount::ONE))
             }
         }
     }
@@ -107,6 +113,7 @@ pub async fn operate<R: Runtime>(
         OwnedRequest::Remove { node: id, force } => node.remove(id, force).await,
         OwnedRequest::Weigh { node: id, weight } => node.weigh(id, weight).await,
         OwnedRequest::Transfer { group, to } => node.transfer(group, to).await,
+        OwnedRequest::Split(groups) => node.split(groups).await,
     };
     changed.map_err(|error| refusal(&error))?;
     Ok(reply(&ClusterReply::Changed))
@@ -160,6 +167,8 @@ fn refusal(error: &AdminError) -> Refusal {
         | AdminError::Holds { .. }
         | AdminError::WouldLose { .. }
         | AdminError::NotAdmitted(_)
+        | AdminError::Splitting
+        | AdminError::Split(_)
         | AdminError::Refused(_) => Code::Conflict,
     };
     Refusal::new(code, error.to_string())

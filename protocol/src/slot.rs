@@ -35,8 +35,9 @@ pub struct Slot(u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GroupId(pub u16);
 
-/// How many groups share the slots of a store, 1 to [`GROUPS_MAX`]. Fixed when the store is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// How many groups share the slots of a store, 1 to [`GROUPS_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
 pub struct GroupCount(u16);
 
 /// The slot of `key`. Keys with the same tag are in the same slot.
@@ -108,6 +109,20 @@ impl GroupCount {
         let first = |group: u32| (group * u32::from(SLOTS)).div_ceil(u32::from(self.0)) as u16;
         let group = u32::from(group.0);
         Some(Slot(first(group))..=Slot(first(group + 1) - 1))
+    }
+}
+
+impl TryFrom<u16> for GroupCount {
+    type Error = &'static str;
+
+    fn try_from(groups: u16) -> Result<Self, Self::Error> {
+        Self::new(groups).ok_or("a store has 1 to 256 groups")
+    }
+}
+
+impl From<GroupCount> for u16 {
+    fn from(groups: GroupCount) -> Self {
+        groups.get()
     }
 }
 

@@ -24,6 +24,18 @@ pub struct Held {
     pub until_ms: u64,
 }
 
+/// Whose hold seals a group that has been split: no session has this name.
+const SEAL: [u8; 16] = [0xFF; 16];
+
+/// What a group was split into, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seal {
+    /// How many groups have its keys.
+    pub groups: u16,
+    /// The entry of the group's order that split it.
+    pub index: u64,
+}
+
 /// All holds.
 #[derive(Debug, Default)]
 pub(crate) struct Holds(BTreeMap<TxnId, Held>);
@@ -44,6 +56,19 @@ impl Holds {
     /// The hold of this name, if its time is not over.
     pub(crate) fn get(&self, id: &TxnId, now_ms: u64) -> Option<Held> {
         self.0.get(id).copied().filter(|held| held.until_ms > now_ms)
+    }
+
+    /// Begins a hold that never ends; its name says what it is.
+    pub(crate) fn seal(&mut self, seal: Seal) {
+        let (sequence, attempt) = (seal.groups.into(), seal.index);
+        let id = TxnId { session: SEAL, sequence, attempt };
+        self.0.insert(id, Held { since: 0, until_ms: u64::MAX });
+    }
+
+    /// What the group was split into, if it was.
+    pub(crate) fn sealed(&self) -> Option<Seal> {
+        let id = self.0.keys().next_back().filter(|id| id.session == SEAL)?;
+        Some(Seal { groups: u16::try_from(id.sequence).ok()?, index: id.attempt })
     }
 
     /// Whether anybody holds the keys.

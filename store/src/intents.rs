@@ -21,7 +21,7 @@ use tidekeep_protocol::planted;
 use tidekeep_protocol::range::Range;
 
 use crate::digest::fnv;
-use crate::holds::{Held, Holds};
+use crate::holds::{Held, Holds, Seal};
 use crate::leases::Leases;
 use crate::step::{Lock, Outcome, Prepare, TxnId, Votes};
 
@@ -110,6 +110,16 @@ impl Intents {
     /// Whether anybody holds all keys.
     pub(crate) fn is_held(&self, now_ms: u64) -> bool {
         self.holds.is_held(now_ms)
+    }
+
+    /// Keeps all keys as they are for good: the group was split, and others have them.
+    pub fn seal(&mut self, seal: Seal) {
+        self.holds.seal(seal);
+    }
+
+    /// What [`Self::seal`] was told, here or where this state comes from.
+    pub fn sealed(&self) -> Option<Seal> {
+        self.holds.sealed()
     }
 
     /// Begins a hold, unless it has begun; gives it as it is.

@@ -9,7 +9,7 @@ use tidekeep_store::apply::Stamp;
 use tidekeep_store::record;
 
 use crate::meta::keys::Key;
-use crate::meta::values::{ClusterRecord, NodeRecord, TokenRecord, encode};
+use crate::meta::values::{ClusterRecord, NodeRecord, SplitRecord, TokenRecord, encode};
 use crate::meta::view::View;
 use crate::placement::{NodeId, Table};
 
@@ -67,6 +67,12 @@ impl Edit {
     #[must_use]
     pub fn table(self, view: &View, table: &Table) -> Self {
         self.line(view, Key::Table, Some(table.to_bytes()))
+    }
+
+    /// Writes what becomes of the groups.
+    #[must_use]
+    pub fn split(self, view: &View, record: &SplitRecord) -> Self {
+        self.value(view, Key::Split, record)
     }
 
     /// Writes a join token; one without uses goes.

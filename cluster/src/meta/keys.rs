@@ -1,7 +1,7 @@
 //! The keys of the meta group, on the way between what is kept and its bytes.
 //!
 //! ```text
-//! cluster   next   table   node/<id, 8 bytes big-endian>   token/<SHA-256 of the secret, 32 bytes>
+//! cluster   next   table   split   node/<id, 8 bytes big-endian>   token/<SHA-256 of the secret, 32 bytes>
 //! ```
 
 use crate::placement::NodeId;
@@ -12,6 +12,8 @@ pub const CLUSTER: &[u8] = b"cluster";
 pub const NEXT_NODE: &[u8] = b"next";
 /// The table of groups.
 pub const TABLE: &[u8] = b"table";
+/// What the groups were split into, or are being split into.
+pub const SPLIT: &[u8] = b"split";
 
 const NODE: &[u8] = b"node/";
 const TOKEN: &[u8] = b"token/";
@@ -28,6 +30,8 @@ pub enum Key {
     NextNode,
     /// [`TABLE`].
     Table,
+    /// [`SPLIT`].
+    Split,
     /// A node.
     Node(NodeId),
     /// A join token.
@@ -41,6 +45,7 @@ impl Key {
             Self::Cluster => CLUSTER.to_vec(),
             Self::NextNode => NEXT_NODE.to_vec(),
             Self::Table => TABLE.to_vec(),
+            Self::Split => SPLIT.to_vec(),
             Self::Node(node) => [NODE, &node.0.to_be_bytes()].concat(),
             Self::Token(hash) => [TOKEN, &hash].concat(),
         }
@@ -52,6 +57,7 @@ impl Key {
             CLUSTER => return Some(Self::Cluster),
             NEXT_NODE => return Some(Self::NextNode),
             TABLE => return Some(Self::Table),
+            SPLIT => return Some(Self::Split),
             _ => {}
         }
         if let Some(id) = bytes.strip_prefix(NODE) {
@@ -71,6 +77,7 @@ mod tests {
             Key::Cluster,
             Key::NextNode,
             Key::Table,
+            Key::Split,
             Key::Node(NodeId(0x0102)),
             Key::Token([7; 32]),
         ];

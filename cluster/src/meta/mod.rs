@@ -10,12 +10,14 @@
 
 mod edit;
 pub mod keys;
+mod numbering;
 pub mod rules;
 mod values;
 mod view;
 
 pub use edit::{Edit, EditError};
-pub use values::{BadValue, ClusterRecord, NodeRecord, NodeState, TokenRecord};
+pub use numbering::Numbering;
+pub use values::{BadValue, ClusterRecord, NodeRecord, NodeState, SplitRecord, TokenRecord};
 pub use view::{View, ViewError};
 
 /// The meta group's number among the groups of a node's log; data groups count from 0.

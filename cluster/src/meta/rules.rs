@@ -8,7 +8,7 @@ use tidekeep_protocol::slot::GroupCount;
 use crate::link::PeerAddress;
 use crate::meta::edit::Edit;
 use crate::meta::keys::SecretHash;
-use crate::meta::values::{ClusterRecord, NodeRecord, NodeState, TokenRecord};
+use crate::meta::values::{ClusterRecord, NodeRecord, NodeState, SplitRecord, TokenRecord};
 use crate::meta::view::View;
 use crate::placement::{NodeId, Table};
 
@@ -75,6 +75,29 @@ pub fn found(
         .node(view, FIRST_NODE, &record)
         .next_node(view, NodeId(FIRST_NODE.0 + 1))
         .table(view, &Table::solo(groups, FIRST_NODE))
+}
+
+/// Begins to split the groups into so many. Whatever changes the table at the same time is not written, so that
+/// nothing moves meanwhile.
+pub fn begin_split(view: &View, groups: GroupCount) -> Edit {
+    let (Some(cluster), Some(table)) = (view.cluster, &view.table) else { return Edit::default() };
+    let record = SplitRecord { from: cluster.groups, groups: groups.get(), done: false };
+    Edit::default().split(view, &record).table(view, table)
+}
+
+/// Makes the table that of the groups into which the only one was split, which are where that was.
+pub fn end_split(view: &View) -> Edit {
+    let open = view.split.filter(|split| !split.done);
+    let groups = open.and_then(|split| GroupCount::new(split.groups));
+    let (Some(cluster), Some(table), Some(split), Some(groups)) =
+        (view.cluster, &view.table, open, groups)
+    else {
+        return Edit::default();
+    };
+    let Some(table) = table.split(groups) else { return Edit::default() };
+    let cluster = ClusterRecord { groups: groups.get(), ..cluster };
+    let split = SplitRecord { done: true, ..split };
+    Edit::default().cluster(view, &cluster).table(view, &table).split(view, &split)
 }
 
 /// Lets a node in that knows the secret of a token, and gives it an id. One that was let in and has not
@@ -198,6 +221,29 @@ mod tests {
         assert_eq!((table.rows().len(), table.held_by(FIRST_NODE)), (4, 4));
         assert_eq!(view.nodes[&FIRST_NODE].state, NodeState::Active);
         assert_eq!(view.cluster.unwrap().replicas, 3);
+    }
+
+    #[test]
+    fn a_split_names_its_groups_when_they_are_there() {
+        use crate::meta::Numbering;
+
+        let meta = Meta(Replica::new(&ReplicaOptions::new(1)).unwrap());
+        let cluster =
+            ClusterRecord { id: ClusterId([1; 16]), groups: 1, replicas: 3, incarnation: 1 };
+        meta.make(&found(&meta.view(), &cluster, GroupCount::ONE, node("a"), 10)).unwrap();
+        assert!(end_split(&meta.view()).is_empty(), "nobody has asked for it");
+        let before = meta.view();
+        meta.make(&begin_split(&before, GroupCount::new(4).unwrap())).unwrap();
+        assert_eq!(meta.view().numbering(), Numbering::Founded);
+        let late = Edit::default().table(&before, before.table.as_ref().unwrap());
+        assert_eq!(meta.make(&late), Err(EditError::LostRace), "a step that was under way");
+        meta.make(&end_split(&meta.view())).unwrap();
+        let view = meta.view();
+        assert_eq!((view.numbering(), view.founded_groups()), (Numbering::Split, Some(1)));
+        let table = view.table.unwrap();
+        assert_eq!((table.rows().len(), table.held_by(FIRST_NODE)), (4, 4));
+        assert_eq!(view.cluster.unwrap().groups, 4);
+        assert!(end_split(&meta.view()).is_empty(), "it is done");
     }
 
     #[test]

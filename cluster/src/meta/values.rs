@@ -17,12 +17,23 @@ const FORMAT: u8 = 1;
 pub struct ClusterRecord {
     /// Its name.
     pub id: ClusterId,
-    /// How many data groups share the keys; fixed when the cluster is founded.
+    /// How many data groups share the keys: as many as it was founded with, until they are split.
     pub groups: u16,
     /// How many replicas a group is to have once there are nodes enough.
     pub replicas: u8,
     /// Tells this history of the store from others: a part of watches' cursors.
     pub incarnation: u64,
+}
+
+/// What the groups that a cluster was founded with are split into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitRecord {
+    /// How many groups the cluster was founded with.
+    pub from: u16,
+    /// How many groups have their keys behind it.
+    pub groups: u16,
+    /// Whether the table is of the new groups already.
+    pub done: bool,
 }
 
 /// A node of the cluster.

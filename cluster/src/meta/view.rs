@@ -6,10 +6,14 @@ use std::collections::BTreeMap;
 use tidekeep_log::{Answer, Call, Entry, Replica, Reply};
 use tidekeep_protocol::op::{Order, Projection, Request, Scan};
 use tidekeep_protocol::range::KeyRange;
+use tidekeep_protocol::slot::GroupId;
 
 use crate::link::PeerAddress;
 use crate::meta::keys::{Key, SecretHash};
-use crate::meta::values::{BadValue, ClusterRecord, NodeRecord, NodeState, TokenRecord, decode};
+use crate::meta::numbering::Numbering;
+use crate::meta::values::{
+    BadValue, ClusterRecord, NodeRecord, NodeState, SplitRecord, TokenRecord, decode,
+};
 use crate::placement::{NodeId, Table};
 
 /// What the meta group holds, and at which revision each value was written.
@@ -25,6 +29,8 @@ pub struct View {
     pub nodes: BTreeMap<NodeId, NodeRecord>,
     /// Which node holds which group.
     pub table: Option<Table>,
+    /// What the groups are split into, once that was asked for.
+    pub split: Option<SplitRecord>,
     /// The join tokens.
     pub tokens: BTreeMap<SecretHash, TokenRecord>,
     /// The revision of each key's last write.
@@ -84,6 +90,7 @@ impl View {
                 let table = Table::from_bytes(value).map_err(|_| named(BadValue))?;
                 self.table = Some(table);
             }
+            Some(Key::Split) => self.split = Some(decode(value).map_err(named)?),
             Some(Key::Node(node)) => {
                 self.nodes.insert(node, decode(value).map_err(named)?);
             }
@@ -100,6 +107,24 @@ impl View {
     /// The revision of a key's last write; none if it is not there.
     pub fn written(&self, key: &[u8]) -> Option<u64> {
         self.written.get(key).copied()
+    }
+
+    /// Whose the rows of the table are.
+    pub fn numbering(&self) -> Numbering {
+        match self.split {
+            Some(SplitRecord { done: true, .. }) => Numbering::Split,
+            _ => Numbering::Founded,
+        }
+    }
+
+    /// The number of a group of the table.
+    pub fn number(&self, group: GroupId) -> u32 {
+        self.numbering().number(group)
+    }
+
+    /// How many groups the cluster was founded with, once it was.
+    pub fn founded_groups(&self) -> Option<u16> {
+        Some(self.split.map_or(self.cluster?.groups, |split| split.from))
     }
 
     /// Where other nodes find a node, unless it was removed.

@@ -5,7 +5,7 @@
 use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
-use tidekeep_protocol::slot::GroupId;
+use tidekeep_protocol::slot::{GroupCount, GroupId};
 
 use crate::balance::{DrainRefused, check_drain};
 use crate::meta::keys::SecretHash;
@@ -16,6 +16,7 @@ use crate::node::coordinator::ChangeError;
 use crate::node::hearing::Picture;
 use crate::node::joining::Admitted;
 use crate::node::running::Node;
+use crate::node::splitting::SplitRefused;
 use crate::node::status::{ClusterStatus, status};
 use crate::placement::{Change, NodeId, Step};
 use crate::raft::{Instant, Runtime};
@@ -32,6 +33,7 @@ pub(super) enum Command {
     Remove { node: NodeId, force: bool },
     Weigh { node: NodeId, weight: NonZeroU16 },
     Transfer { group: GroupId, to: NodeId },
+    Split { groups: GroupCount },
 }
 
 /// What came of it.
@@ -86,6 +88,12 @@ pub enum AdminError {
     /// A newcomer is not let in.
     #[error(transparent)]
     NotAdmitted(NotAdmitted),
+    /// The groups are being split.
+    #[error("the store is being split into more groups; try again when that is done")]
+    Splitting,
+    /// The groups cannot be split so, or not now.
+    #[error(transparent)]
+    Split(SplitRefused),
     /// The group did not take the step.
     #[error("{0}")]
     Refused(String),
@@ -185,6 +193,8 @@ impl<R: Runtime> Node<R> {
                 }
                 _ => Edit::default(),
             },
+            Command::Split { groups } => self.decide_split(view, *groups)?,
+            Command::Remove { .. } if is_splitting(view) => return Err(AdminError::Splitting),
             Command::Remove { node, force } => self.decide_removal(view, *node, *force)?,
             Command::Weigh { node, weight } => {
                 let record = present(view, *node)?;
@@ -213,13 +223,16 @@ impl<R: Runtime> Node<R> {
     }
 
     /// What the coordinator saw last.
-    fn seen(&self) -> Result<std::sync::Arc<Picture>, AdminError> {
+    pub(super) fn seen(&self) -> Result<std::sync::Arc<Picture>, AdminError> {
         self.picture().ok_or(AdminError::NotReady)
     }
 
     /// Lets another replica lead a group.
     async fn lead(&self, group: GroupId, to: NodeId) -> Result<Done, AdminError> {
         let view = self.read_meta().map_err(AdminError::Unknown)?;
+        if is_splitting(&view) {
+            return Err(AdminError::Splitting);
+        }
         let row = view.table.as_ref().and_then(|table| table.row(group));
         let row = row.ok_or(AdminError::NoGroup(group))?;
         if !row.has_voter(to) {
@@ -229,6 +242,11 @@ impl<R: Runtime> Node<R> {
         let led = self.carry_out(step, &*self.seen()?).await;
         led.map(|_| Done::Changed).map_err(AdminError::Refused)
     }
+}
+
+/// Whether the groups are being split.
+fn is_splitting(view: &View) -> bool {
+    view.split.is_some_and(|split| !split.done)
 }
 
 fn present(view: &View, node: NodeId) -> Result<&NodeRecord, AdminError> {

@@ -4,7 +4,7 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use tidekeep_protocol::slot::GroupId;
+use tidekeep_protocol::slot::{GroupCount, GroupId};
 
 use crate::meta::TokenRecord;
 use crate::meta::keys::SecretHash;
@@ -86,6 +86,15 @@ impl<R: Runtime> Node<R> {
     /// [`AdminError::Refused`]: it has no vote in the group, or did not take over.
     pub async fn transfer(&self, group: GroupId, to: NodeId) -> Result<(), AdminError> {
         self.changed(Command::Transfer { group, to }).await
+    }
+
+    /// Splits the only group of the cluster into so many, each of which has the keys of its slots. Resolves when that
+    /// is written down; it is done when the status shows the groups. Clients go on: their calls wait meanwhile.
+    ///
+    /// # Errors
+    /// [`AdminError::Split`]: why not so, or not now.
+    pub async fn split(&self, groups: GroupCount) -> Result<(), AdminError> {
+        self.changed(Command::Split { groups }).await
     }
 
     async fn changed(&self, command: Command) -> Result<(), AdminError> {

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tidekeep_protocol::slot::GroupCount;
 
 use crate::link::{Lane, Link, PeerAddress};
 use crate::meta::rules::Introduction;
@@ -33,7 +34,11 @@ pub(super) enum Request {
     /// How a group that it leads stands, with members that are committed.
     Settled { group: u32 },
     /// To take a step of a group that it leads, if the group's members are those of the row.
-    Take { step: Step, row: Row, at: PeerAddress },
+    Take { step: Step, group: u32, row: Row, at: PeerAddress },
+    /// To split the only group, which it leads, into so many.
+    Split { groups: GroupCount },
+    /// Whether the groups that the only one was split into are on its disk.
+    IsSplit { groups: GroupCount },
     /// A change of the cluster, for the leader of the meta group.
     Admin(Command),
 }
@@ -46,6 +51,8 @@ pub(super) enum Reply {
     IsVacant(bool),
     Settled(Standing),
     Taken,
+    Split,
+    IsSplit(bool),
     Admin(Result<Done, AdminError>),
 }
 

@@ -24,6 +24,8 @@ use crate::raft::{Instant, Runtime, Standing};
 struct Coordinator {
     picture: Picture,
     aim: Option<Aim>,
+    /// How many looks a split that most have made has waited for the others.
+    split_waits: u32,
 }
 
 /// A target, and what it was worked out from.
@@ -73,6 +75,11 @@ impl<R: Runtime> Node<R> {
 
         let mut busy = self.take_in_introductions(&view, picture).await?;
         busy |= self.tend_voters(&standing, &view, picture).await;
+        if view.split.is_some_and(|split| !split.done) {
+            self.reconcile(picture).await?;
+            let waits = &mut coordinator.split_waits;
+            return self.go_on_splitting(&view, waits, picture).await;
+        }
         busy |= self.grow(picture).await?;
         busy |= self.reconcile(picture).await?;
         busy |= self.balance(&mut coordinator.aim, picture).await?;
@@ -189,12 +196,12 @@ impl<R: Runtime> Node<R> {
         let view = self.read_meta()?;
         let Some(mut table) = view.table.clone() else { return Ok(false) };
         let apart = table.groups().filter_map(|(group, row)| {
-            let (leader, report) = picture.leader(u32::from(group.0))?;
+            let (leader, report) = picture.leader(view.number(group))?;
             (!agrees(row, &report.standing)).then_some((group, leader))
         });
         let mut changed = false;
         for (group, leader) in apart.collect::<Vec<_>>() {
-            let request = Request::Settled { group: u32::from(group.0) };
+            let request = Request::Settled { group: view.number(group) };
             let reply = self.ask(leader, request, self.timing().step).await;
             let Ok(Reply::Settled(standing)) = reply else { continue };
             while let Some(row) = table.row(group)
@@ -239,7 +246,7 @@ impl<R: Runtime> Node<R> {
                 }
             },
         };
-        let health = picture.health(table);
+        let health = picture.health(&view, table);
         picture.steps = next_steps(table, &now.target, &health, self.timing().moves_max);
         self.set_picture(Some(Arc::new(picture.clone())));
         let mut busy = false;
@@ -265,7 +272,7 @@ impl<R: Runtime> Node<R> {
         let view = self.read_meta()?;
         let mut table = view.table.clone().ok_or("there is no table")?;
         let row = table.row(step.group).ok_or("there is no such group")?;
-        let group = u32::from(step.group.0);
+        let group = view.number(step.group);
         if step.change == Change::AddLearner {
             let reply = self.ask(step.node, Request::IsVacant { group }, self.timing().look).await;
             match reply {
@@ -295,7 +302,7 @@ impl<R: Runtime> Node<R> {
     ) -> Result<(), String> {
         let row = table.row(step.group).ok_or("there is no such group")?.clone();
         let at = view.peer(step.node).cloned().unwrap_or_default();
-        let request = Request::Take { step, row, at };
+        let request = Request::Take { step, group: view.number(step.group), row, at };
         match self.ask(leader, request, self.timing().step).await {
             Ok(Reply::Taken) => Ok(()),
             Ok(_) => Err("the reply is of another kind than the request".into()),

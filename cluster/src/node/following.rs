@@ -7,11 +7,12 @@
 //! by then belongs to a membership that is over. [`Request::IsVacant`](super::control::Request) lets the
 //! coordinator wait for that before it gives the group to this node again.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use tidekeep_protocol::slot::GroupId;
 
-use crate::meta::View;
+use crate::meta::{Numbering, View};
 use crate::meta::rules::introduce;
 use crate::node::admin::Command;
 use crate::node::control::{ControlError, Request};
@@ -64,14 +65,21 @@ impl<R: Runtime> Node<R> {
     /// Whether the table gives a group to this node.
     fn is_given(&self, group: u32) -> bool {
         let view = self.view();
-        let group = u16::try_from(group).ok().map(GroupId);
-        let row = view.table.as_ref().zip(group).and_then(|(table, group)| table.row(group));
+        let Some((numbering, group)) = Numbering::group(group) else { return false };
+        match numbering.cmp(&view.numbering()) {
+            // A split has made it here before the table says so.
+            Ordering::Greater => return true,
+            Ordering::Less => return false,
+            Ordering::Equal => {}
+        }
+        let row = view.table.as_ref().and_then(|table| table.row(group));
         row.is_some_and(|row| row.has_voter(self.id()) || row.learner == Some(self.id()))
     }
 
     /// Whether a group is given to this node, and has no member here yet.
     pub(super) fn must_start(&self, group: GroupId) -> bool {
-        self.is_given(u32::from(group.0)) && self.member(group).is_none()
+        let number = self.view().number(group);
+        self.is_given(number) && self.member_of(number).is_none()
     }
 
     /// Whether a group was this node's when the cluster was founded, and has not changed since.
@@ -90,10 +98,15 @@ impl<R: Runtime> Node<R> {
         let groups = view.table.iter().flat_map(|table| table.groups());
         for (group, row) in groups {
             if self.must_start(group) {
-                let group = u32::from(group.0);
+                let is_led_here = row.leader == self.id();
+                let group = view.number(group);
                 match self.start_member(group).await {
                     Ok(member) => {
                         tracing::info!(group, "this node holds the group from now on");
+                        if view.numbering() == Numbering::Split && is_led_here {
+                            // Nobody leads a group that is new: it need not wait until that is noticed.
+                            member.stand().await;
+                        }
                         if self.was_first(row) {
                             self.found_alone(&member).await;
                         }
@@ -105,7 +118,15 @@ impl<R: Runtime> Node<R> {
     }
 
     async fn forget_taken(&self) {
-        let taken = self.members().into_keys().filter(|&group| !self.is_given(group));
+        let is_needed = |group: u32| {
+            let founded = matches!(Numbering::group(group), Some((Numbering::Founded, _)));
+            let is_split = self.view().numbering() == Numbering::Split;
+            founded && is_split && self.waits_for_founded()
+        };
+        let taken = self
+            .members()
+            .into_keys()
+            .filter(|&group| !self.is_given(group) && !is_needed(group));
         for group in taken.collect::<Vec<_>>() {
             if !self.is_surely_taken(group).await {
                 continue;

@@ -63,7 +63,7 @@ impl<R: Runtime> Node<R> {
         let not_ready = FoundingError::NotReady;
         let view = self.read_meta().map_err(not_ready)?;
         match view.cluster {
-            Some(there) if there.groups != groups.get() => {
+            Some(there) if view.founded_groups() != Some(groups.get()) => {
                 return Err(FoundingError::Another { groups: there.groups });
             }
             Some(_) => {}
@@ -98,7 +98,7 @@ impl<R: Runtime> Node<R> {
     fn founded_before(&self, groups: GroupCount) -> Result<(), FoundingError> {
         let view = self.read_meta().map_err(FoundingError::NotReady)?;
         match view.cluster {
-            Some(there) if there.groups != groups.get() => {
+            Some(there) if view.founded_groups() != Some(groups.get()) => {
                 Err(FoundingError::Another { groups: there.groups })
             }
             _ => Ok(()),

@@ -84,14 +84,14 @@ impl Picture {
     }
 
     /// What the balancer has to know.
-    pub(super) fn health(&self, table: &Table) -> Health {
+    pub(super) fn health(&self, view: &View, table: &Table) -> Health {
         let mut health = Health::default();
         for (group, row) in table.groups() {
             let holders = row.voters.iter().chain(&row.learner);
             health
                 .down
                 .extend(holders.copied().filter(|&node| !self.is_up(node) || self.hangs(node)));
-            let Some((leader, report)) = self.leader(u32::from(group.0)) else { continue };
+            let Some((leader, report)) = self.leader(view.number(group)) else { continue };
             health.leaders.insert(group, leader);
             let standing = &report.standing;
             let whole = row.learner.filter(|learner| {

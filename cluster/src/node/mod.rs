@@ -36,6 +36,7 @@ mod reconcile;
 mod running;
 mod serving;
 mod status;
+mod splitting;
 mod steps;
 mod voters;
 mod watchdog;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, FutureExt, select};
 use parking_lot::Mutex;
 use tidekeep_log::clock::Clock;
 use tidekeep_protocol::slot::GroupId;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::link::{Link, PeerAddress};
 use crate::meta::rules::Introduction;
@@ -45,6 +45,10 @@ struct Shared<R: Runtime> {
     view: Mutex<Arc<View>>,
     life: watch::Sender<Life>,
     forward: OnceLock<Arc<dyn Forward>>,
+    /// Whether clients are served by the groups that a split has made.
+    has_passed_on: AtomicBool,
+    /// Tells those who wait for something that the meta group says.
+    learnt: Notify,
     /// When a coordinator looked at it last, in milliseconds of its running.
     looked_at_ms: AtomicU64,
     /// What the coordinator saw last, while it is here.
@@ -112,6 +116,8 @@ impl<R: Runtime> Node<R> {
             view: Mutex::default(),
             life: watch::Sender::new(Life::Serving),
             forward: OnceLock::new(),
+            has_passed_on: AtomicBool::new(false),
+            learnt: Notify::new(),
             looked_at_ms: AtomicU64::new(0),
             picture: Mutex::default(),
         }));
@@ -207,7 +213,7 @@ impl<R: Runtime> Node<R> {
 
     /// Its member of a data group, if it holds the group.
     pub fn member(&self, group: GroupId) -> Option<Arc<Member<R>>> {
-        self.member_of(u32::from(group.0))
+        self.member_of(self.view().number(group))
     }
 
     /// What the meta group says, as far as it is known here.
@@ -241,11 +247,23 @@ impl<R: Runtime> Node<R> {
         let _ = self.0.forward.set(forward);
     }
 
+    /// Notes that clients are served by the groups that a split has made: those before are not needed here any
+    /// more.
+    pub(crate) fn note_passed_on(&self) {
+        self.0.has_passed_on.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody here still waits for the groups before a split.
+    pub(super) fn waits_for_founded(&self) -> bool {
+        self.forward().is_some() && !self.0.has_passed_on.load(Ordering::Acquire)
+    }
+
     pub(super) fn forward(&self) -> Option<&Arc<dyn Forward>> {
         self.0.forward.get()
     }
 
-    pub(super) fn member_of(&self, group: u32) -> Option<Arc<Member<R>>> {
+    /// Its member of the group with this number, if it has one.
+    pub(crate) fn member_of(&self, group: u32) -> Option<Arc<Member<R>>> {
         self.0.members.lock().get(&group).cloned()
     }
 
@@ -312,6 +330,16 @@ impl<R: Runtime> Node<R> {
     pub(super) fn learn(&self, view: View) {
         self.0.directory.learn(&view);
         *self.0.view.lock() = Arc::new(view);
+        self.0.learnt.notify_waiters();
+    }
+
+    /// Resolves when something of what the meta group says has become known here since this was called.
+    pub(crate) fn learnt(&self) -> impl Future<Output = ()> + Send + 'static {
+        let shared = Arc::clone(&self.0);
+        let mut learnt = Box::pin(async move { shared.learnt.notified().await });
+        // Polled once, it is told of what follows.
+        let _ = learnt.as_mut().now_or_never();
+        learnt
     }
 
     /// What the coordinator saw last, if it is here.

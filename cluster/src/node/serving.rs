@@ -71,8 +71,13 @@ impl<R: Runtime> Node<R> {
                 let settled = member.settled().await;
                 settled.map(Reply::Settled).map_err(|error| ControlError::Refused(error.0))
             }
-            Request::Take { step, row, at } => {
-                let taken = self.take(step, &row, at).await;
+            Request::Split { groups } => {
+                let split = self.split_here(groups).await;
+                split.map(|()| Reply::Split).map_err(ControlError::Refused)
+            }
+            Request::IsSplit { groups } => Ok(Reply::IsSplit(self.is_split_here(groups))),
+            Request::Take { step, group, row, at } => {
+                let taken = self.take(step, group, &row, at).await;
                 taken.map(|()| Reply::Taken).map_err(ControlError::Refused)
             }
             Request::Admin(command) => Ok(Reply::Admin(self.execute(command).await)),

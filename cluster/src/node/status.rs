@@ -97,7 +97,7 @@ pub struct ReplicaStatus {
 /// Puts together what the meta group says and what was seen.
 pub(super) fn status(view: &View, picture: &Picture, coordinator: NodeId) -> Option<ClusterStatus> {
     let (cluster, table) = (view.cluster?, view.table.as_ref()?);
-    let groups = table.groups().map(|(group, row)| of_group(Some((group, row)), picture));
+    let groups = table.groups().map(|(group, row)| of_group(view, Some((group, row)), picture));
     let groups: Vec<GroupStatus> = groups.collect();
     let leads = |node| groups.iter().filter(|group| group.leader == Some(node)).count();
     let nodes = view.nodes.iter().map(|(&node, record)| NodeStatus {
@@ -121,15 +121,15 @@ pub(super) fn status(view: &View, picture: &Picture, coordinator: NodeId) -> Opt
         replicas_wanted: usize::from(cluster.replicas),
         epoch: table.epoch(),
         nodes: nodes.collect(),
-        meta: of_group(None, picture),
+        meta: of_group(view, None, picture),
         groups,
         under_way: picture.steps.clone(),
         waits_for: picture.waits_for.clone(),
     })
 }
 
-fn of_group(row: Option<(GroupId, &Row)>, picture: &Picture) -> GroupStatus {
-    let number = row.map_or(META_GROUP, |(group, _)| u32::from(group.0));
+fn of_group(view: &View, row: Option<(GroupId, &Row)>, picture: &Picture) -> GroupStatus {
+    let number = row.map_or(META_GROUP, |(group, _)| view.number(group));
     let led = picture.leader(number);
     let standing = led.map(|(_, report)| &report.standing);
     let applied = standing.and_then(|standing| standing.applied);

@@ -131,6 +131,15 @@ impl Table {
         Self { epoch, replicas: 1, rows: vec![row; usize::from(groups.get())] }
     }
 
+    /// The table of so many groups into which the only one was split, each of them where that is; none if it has
+    /// several.
+    pub fn split(&self, groups: GroupCount) -> Option<Self> {
+        let [row] = &self.rows[..] else { return None };
+        let epoch = self.epoch + 1;
+        let row = Row { epoch, ..row.clone() };
+        Some(Self { epoch, rows: vec![row; usize::from(groups.get())], ..*self })
+    }
+
     /// Grows by one with each change.
     pub fn epoch(&self) -> u64 {
         self.epoch

@@ -15,6 +15,8 @@
 //! 0xC9 forgotten  nothing: the node takes no part in the group any more, and keeps nothing of it
 //! 0xCA adopted    postcard: the place and the membership of what a store that ran alone has left here
 //! 0xCB divided    postcard: the same, of each of several groups that have its keys from here on
+//! 0xCC born       postcard: the place, the membership and the promise that a group begins with which has its
+//!                 keys from another one; the chunks of its state came before
 //! ```
 //! A record of a store that runs alone begins with its version, which is below 0x80.
 
@@ -33,6 +35,7 @@ const CAPTURED: u8 = 0xC8;
 const FORGOTTEN: u8 = 0xC9;
 const ADOPTED: u8 = 0xCA;
 const DIVIDED: u8 = 0xCB;
+const BORN: u8 = 0xCC;
 
 /// Bytes before an item's body.
 const HEAD: usize = 5;
@@ -57,6 +60,15 @@ pub(crate) struct Divided {
     pub(crate) installed: Installed,
 }
 
+/// How a group begins that another one was split into.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Born {
+    /// What it promises to begin with.
+    pub(crate) promise: Promise,
+    /// Where in its order its state is.
+    pub(crate) installed: Installed,
+}
+
 /// One thing to keep of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Item {
@@ -71,6 +83,7 @@ pub(crate) enum Item {
     Forgotten,
     Adopted(Installed),
     Divided(Divided),
+    Born(Born),
 }
 
 /// Bytes that are no item.
@@ -99,6 +112,7 @@ impl Item {
             Self::Forgotten => head(FORGOTTEN, group, 0),
             Self::Adopted(installed) => encode(ADOPTED, group, installed),
             Self::Divided(divided) => encode(DIVIDED, group, divided),
+            Self::Born(born) => encode(BORN, group, born),
         }
     }
 
@@ -112,6 +126,7 @@ impl Item {
             COMING if body.is_empty() => Self::Coming,
             ADOPTED => Self::Adopted(decode(kind, body)?),
             DIVIDED => Self::Divided(decode(kind, body)?),
+            BORN => Self::Born(decode(kind, body)?),
             FORGOTTEN if body.is_empty() => Self::Forgotten,
             COMING | FORGOTTEN => return Err(BadItem::Body(kind)),
             PIECE => Self::Piece(body.to_vec()),
@@ -214,6 +229,10 @@ mod tests {
             Item::Divided(Divided {
                 groups: 9,
                 promise: Promise::new(4, NodeId(1)),
+                installed: Installed { applied: Some(applied), ..Installed::default() },
+            }),
+            Item::Born(Born {
+                promise: Promise::new(1, NodeId(1)),
                 installed: Installed { applied: Some(applied), ..Installed::default() },
             }),
         ]

@@ -2,7 +2,7 @@
 //! gave them, written and synced together, and each group is told of its own in that order. What is to be
 //! appended waits here while the log has no room; openraft's own task never does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -48,6 +48,10 @@ pub struct Journal {
     waits: Notify,
     telling: Arc<Telling>,
     stores: Mutex<BTreeMap<u32, Weak<Store>>>,
+    /// The groups that the log held something of when it was opened.
+    found: BTreeSet<u32>,
+    /// Groups that another one was split into, until a member is started for them.
+    born: Mutex<BTreeMap<u32, Arc<Store>>>,
     snapshots: SnapshotTally,
     replica: ReplicaOptions,
     segment_bytes: u64,
@@ -100,6 +104,8 @@ impl Journal {
             waits: Notify::new(),
             telling: Arc::default(),
             stores: Mutex::default(),
+            found: found.groups(),
+            born: Mutex::default(),
             snapshots: SnapshotTally::default(),
             replica,
             segment_bytes: options.segment_bytes,
@@ -177,6 +183,28 @@ impl Journal {
     /// Makes a group known, so that snapshots have it.
     pub(crate) fn register(&self, group: u32, store: &Arc<Store>) {
         self.stores.lock().insert(group, Arc::downgrade(store));
+    }
+
+    /// The groups that it keeps something of now.
+    pub fn groups(&self) -> Vec<u32> {
+        let stores = self.stores();
+        stores.iter().filter(|store| !store.is_forgotten()).map(|store| store.group).collect()
+    }
+
+    /// Whether there is something of a group here.
+    pub(crate) fn has(&self, group: u32) -> bool {
+        let is_alive = |store: &Weak<Store>| store.strong_count() > 0;
+        self.found.contains(&group) || self.stores.lock().get(&group).is_some_and(is_alive)
+    }
+
+    /// Keeps a group that another one was split into until a member is started for it.
+    pub(crate) fn keep_born(&self, group: u32, store: Arc<Store>) {
+        self.born.lock().insert(group, store);
+    }
+
+    /// A group that another one was split into, for the member that is started for it.
+    pub(crate) fn take_born(&self, group: u32) -> Option<Arc<Store>> {
+        self.born.lock().remove(&group)
     }
 
     /// The longest record of a state's chunk, in bytes.

@@ -14,6 +14,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tidekeep_log::{Answer, Applying, Frozen};
 
 use crate::raft::item::Installed;
+use crate::raft::splitting::split_of;
 use crate::raft::storage::{Store, stopped};
 use crate::raft::told::Told;
 use crate::raft::types::{Applied, Beside, LogId, Membership, Types};
@@ -55,10 +56,21 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for Machine<R> {
     {
         while let Some(entry) = entries.next().await {
             let (entry, responder) = entry?;
+            let split = split_of(&entry.payload);
+            if let Some(groups) = split {
+                self.store.split(groups, entry.log_id.index).await?;
+            }
+            let mut passed_over = false;
             let answers = {
                 let mut installed = self.store.installed.lock();
                 let answers = match entry.payload {
                     EntryPayload::Blank => Vec::new(),
+                    EntryPayload::Normal(_) if split.is_some() => Vec::new(),
+                    // Others have its keys. So it is on every node, since all were sealed by the same entry.
+                    EntryPayload::Normal(_) if self.store.replica.is_sealed() => {
+                        passed_over = true;
+                        Vec::new()
+                    }
                     EntryPayload::Normal(proposal) => {
                         // Without somebody who waits here it is like any other node's.
                         let beside = proposal.beside.filter(|_| responder.is_some());
@@ -79,7 +91,7 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for Machine<R> {
             };
             self.store.applied.set(Some(entry.log_id.index));
             if let Some(responder) = responder {
-                responder.send(Applied { answers });
+                responder.send(Applied { answers, passed_over });
             }
         }
         Ok(())
@@ -111,7 +123,8 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for Machine<R> {
             self.store.applied.set(now.applied.map(|applied| applied.index));
             self.store.keep_installed(now, &chunks)
         };
-        safe.await.unwrap_or_else(|_| Err(stopped()))
+        safe.await.unwrap_or_else(|_| Err(stopped()))?;
+        self.store.split_as_sealed().await
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<Types<R>, State>>> {

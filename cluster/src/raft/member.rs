@@ -16,6 +16,7 @@ use openraft::{Instant, Raft, SnapshotPolicy};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use tidekeep_protocol::slot::GroupCount;
 use tidekeep_log::{Answer, Replica};
 
 use crate::link::{Link, PeerAddress};
@@ -28,6 +29,7 @@ use crate::raft::network::Network;
 use crate::raft::opening::Opened;
 use crate::raft::recovered::Recovered;
 use crate::raft::serving::Coming;
+use crate::raft::splitting::split_record;
 use crate::raft::storage::{Entries, Store, stopped};
 use crate::raft::told::Told;
 use crate::raft::types::{Beside, Proposal, Types};
@@ -129,6 +131,9 @@ pub enum WriteError {
         /// The most that it may have.
         most: usize,
     },
+    /// The group was split before it was its turn, and others have its keys: nothing was done.
+    #[error("the group was split, and others have its keys")]
+    Split,
     /// It may have been ordered or not.
     #[error("what became of the write is not known: {0}")]
     Unknown(String),
@@ -157,6 +162,7 @@ impl<R: AsyncRuntime> Proposed<R> {
     /// [`WriteError`] says whether it may have been ordered.
     pub async fn ordered(self) -> Result<u64, WriteError> {
         match self.outcome.await {
+            Ok(Ok(written)) if written.data.passed_over => Err(WriteError::Split),
             Ok(Ok(written)) => Ok(written.log_id.index),
             Ok(Err(ClientWriteError::ForwardToLeader(to))) => {
                 Err(WriteError::NotLeader(leader_of(to)))
@@ -202,12 +208,17 @@ impl<R: AsyncRuntime> Member<R> {
         transfers: u64,
     ) -> io::Result<Self> {
         let journal = Arc::clone(&opened.journal);
-        let recovered = opened.recovered.lock().remove(&config.group);
-        let recovered = match recovered {
-            Some(recovered) => recovered,
-            None => Recovered::new(journal.replica_options()).map_err(io::Error::other)?,
+        let store = match journal.take_born(config.group) {
+            Some(born) => born,
+            None => {
+                let recovered = opened.recovered.lock().remove(&config.group);
+                let recovered = match recovered {
+                    Some(recovered) => recovered,
+                    None => Recovered::new(journal.replica_options()).map_err(io::Error::other)?,
+                };
+                Store::new(config.group, recovered, journal)
+            }
         };
-        let store = Store::new(config.group, recovered, journal);
         let engine = config.engine().map_err(io::Error::other)?;
         let network = Network::<R>::new(config.group, Arc::clone(&link), transfers, config.install);
         let told = Arc::new(Told::new(config.node, store.replica.now_ms()));
@@ -244,6 +255,7 @@ impl<R: AsyncRuntime> Member<R> {
         let patience = R::Instant::now() + self.config.election * 2;
         loop {
             match self.raft.client_write(proposal.clone()).await {
+                Ok(written) if written.data.passed_over => return Err(WriteError::Split),
                 Ok(written) => return Ok(written.data.answers),
                 Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to))) => {
                     let leader = leader_of(to);
@@ -256,6 +268,30 @@ impl<R: AsyncRuntime> Member<R> {
                 }
                 Err(error) => return Err(WriteError::Unknown(error.to_string())),
             }
+        }
+    }
+
+    /// Splits the group into so many, unless it was split before. Resolves when that is done here: the parts are on
+    /// this node's disk, and on those of the others as soon as they have applied it.
+    ///
+    /// # Errors
+    /// [`WriteError`]: it may have been ordered, and to ask again is safe.
+    pub async fn split(&self, groups: GroupCount) -> Result<(), WriteError> {
+        if self.store.replica.is_sealed() {
+            return Ok(());
+        }
+        self.write(split_record(groups)).await.map(drop)
+    }
+
+    /// Whether this node has all parts that the group was split into on its disk.
+    pub(crate) fn has_split(&self, groups: GroupCount) -> bool {
+        self.store.has_split(groups)
+    }
+
+    /// Stands for election at once. Others may not be there yet: then it stands again when its time comes.
+    pub(crate) async fn stand(&self) {
+        if let Err(error) = self.raft.trigger().elect(false).await {
+            tracing::debug!(%error, "it does not stand");
         }
     }
 

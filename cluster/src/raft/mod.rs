@@ -15,6 +15,7 @@ mod opening;
 mod reached;
 mod recovered;
 mod serving;
+mod splitting;
 mod storage;
 mod telling;
 mod told;

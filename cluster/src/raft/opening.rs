@@ -126,6 +126,7 @@ impl<'r> Reading<'r> {
     pub(super) fn end(mut self, last: u64) -> Result<Found, OpenError> {
         let file = "the newest snapshot".to_owned();
         self.chunks_end().map_err(|source| OpenError::Replay { file, index: last, source })?;
+        self.groups.retain(|_, group| !group.is_unborn());
         Ok(Found { groups: self.groups, alone: self.alone })
     }
 }
@@ -137,6 +138,11 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// The groups.
+    pub(super) fn groups(&self) -> BTreeSet<u32> {
+        self.groups.keys().copied().collect()
+    }
+
     /// The groups of which the snapshot had more than the log: what was on its way to the disk when the
     /// snapshot was made, and was lost. Records that get these places now are new.
     pub(super) fn ahead(&self, last: u64) -> impl Iterator<Item = u32> {

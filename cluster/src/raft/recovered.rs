@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use tidekeep_log::{BoxError, OpenError, Replica, ReplicaOptions};
 
-use crate::raft::item::{Divided, Installed, Item};
+use crate::raft::item::{Born, Divided, Installed, Item};
 use crate::raft::types::{Entry, Promise};
 
 /// A group as it is after the items so far.
@@ -46,6 +46,23 @@ impl Recovered {
         Ok(Self { promise, installed, replica, ..Self::new(options)? })
     }
 
+    /// A group that another one was split into, with its part of the state.
+    pub(crate) fn born(
+        options: &ReplicaOptions,
+        replica: Replica,
+        born: &Born,
+    ) -> Result<Self, OpenError> {
+        let (promise, installed) = (Some(born.promise), born.installed.clone());
+        Ok(Self { promise, installed, replica, ..Self::new(options)? })
+    }
+
+    /// Whether there is nothing of it but a state that ended in the middle: its birth is to be done again.
+    pub(super) fn is_unborn(&self) -> bool {
+        let begun = !self.chunks.is_empty() || !self.piece.is_empty();
+        let nothing = self.promise.is_none() && self.installed.applied.is_none();
+        begun && nothing && self.entries.is_empty()
+    }
+
     /// Whether the snapshot that it began with has what this record of the log did.
     pub(crate) fn has(&self, index: Option<u64>) -> bool {
         index.is_some_and(|index| index <= self.captured)
@@ -68,14 +85,10 @@ impl Recovered {
                 chunk.extend(last);
                 self.chunks.push(chunk);
             }
-            Item::Installed(installed) => {
-                let chunks = std::mem::take(&mut self.chunks);
-                if installed.applied > self.installed.applied {
-                    self.replica.install(chunks.iter().map(Vec::as_slice))?;
-                    self.installed = installed;
-                    let applied = self.applied();
-                    self.entries.retain(|entry| entry.log_id.index > applied);
-                }
+            Item::Installed(installed) => self.install(installed)?,
+            Item::Born(Born { promise, installed }) => {
+                self.install(installed)?;
+                self.promise.get_or_insert(promise);
             }
             // The replica has what was there before the cluster.
             Item::Adopted(installed) => self.installed = installed,
@@ -86,6 +99,18 @@ impl Recovered {
             Item::Entry(entry) => self.push(entry)?,
             // Of groups as a whole: whoever keeps the groups has done it.
             Item::Forgotten | Item::Divided(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes over the state that has come, if it is newer.
+    fn install(&mut self, installed: Installed) -> Result<(), BoxError> {
+        let chunks = std::mem::take(&mut self.chunks);
+        if installed.applied > self.installed.applied {
+            self.replica.install(chunks.iter().map(Vec::as_slice))?;
+            self.installed = installed;
+            let applied = self.applied();
+            self.entries.retain(|entry| entry.log_id.index > applied);
         }
         Ok(())
     }

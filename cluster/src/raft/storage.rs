@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::type_config::AsyncRuntime;
@@ -34,6 +34,8 @@ pub(crate) struct Store {
     /// The same for those who wait until an entry is applied.
     pub(crate) applied: Reached,
     pub(crate) replica: Replica,
+    /// Whether groups are being made that this one is split into.
+    pub(crate) bearing: AtomicBool,
     /// Bytes of entries that are kept for those who lag behind.
     keep: AtomicUsize,
     /// Whether the node takes no part in the group any more; locked while a record is appended, so that
@@ -117,6 +119,7 @@ impl Store {
             installed,
             applied,
             replica,
+            bearing: AtomicBool::new(false),
             keep: AtomicUsize::new(usize::MAX),
             forgotten: Mutex::new(false),
         };
@@ -144,6 +147,11 @@ impl Store {
         safe
     }
 
+    /// Whether nothing of the group is kept any more.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        *self.forgotten.lock()
+    }
+
     /// The state behind the last entry that was applied, and which that is.
     pub(crate) fn freeze(&self) -> (Installed, Frozen) {
         let installed = self.installed.lock();
@@ -156,12 +164,21 @@ impl Store {
         installed: Installed,
         chunks: &[Vec<u8>],
     ) -> oneshot::Receiver<io::Result<()>> {
+        self.keep_state(&Item::Installed(installed), chunks)
+    }
+
+    /// Puts a state and the item that ends it into the node's log; resolves when it is safe.
+    pub(crate) fn keep_state(
+        &self,
+        end: &Item,
+        chunks: &[Vec<u8>],
+    ) -> oneshot::Receiver<io::Result<()>> {
         let most = self.journal.record_max();
         let pieces = |chunk: &Vec<u8>| encode_pieces(self.group, chunk, most);
         let coming = Item::Coming.encode(self.group);
         let mut records: Vec<_> =
             std::iter::once(coming).chain(chunks.iter().flat_map(pieces)).collect();
-        records.push(Item::Installed(installed).encode(self.group));
+        records.push(end.encode(self.group));
         let (done, safe) = oneshot::channel();
         self.put(records, Box::new(move |outcome| drop(done.send(outcome))));
         safe

@@ -155,4 +155,7 @@ impl<'de> Deserialize<'de> for Proposal {
 pub struct Applied {
     #[serde(skip)]
     pub(crate) answers: Vec<Answer>,
+    /// Whether nothing of the record was applied, since the group was split: others have its keys.
+    #[serde(skip)]
+    pub(crate) passed_over: bool,
 }

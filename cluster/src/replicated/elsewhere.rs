@@ -2,7 +2,7 @@
 //! which they came.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::placement::NodeId;
 use crate::raft::{Instant, Runtime};
 use crate::replicated::overtaken::Written;
 use crate::replicated::passing::{pass_on, repeatable, share_out};
-use crate::replicated::piece::{Failed, Piece};
+use crate::replicated::piece::{Failed, Onward, Piece};
 use crate::replicated::queue::{Order, Queue, Stage};
 
 /// Time after which calls that nobody would run are refused.
@@ -34,6 +34,8 @@ pub(crate) struct Elsewhere {
     queue: Mutex<Queue>,
     wake: Notify,
     closed: AtomicBool,
+    /// Who runs what waits, once the group was split.
+    onward: OnceLock<Onward>,
     /// Whether calls wait that a holder was asked in vain to run.
     in_vain: AtomicBool,
 }
@@ -47,7 +49,16 @@ impl Elsewhere {
     ) -> Arc<Self> {
         let (closed, in_vain) = (AtomicBool::new(false), AtomicBool::new(false));
         let (queue, wake) = (Mutex::default(), Notify::new());
-        let this = Arc::new(Self { group, link, holders, queue, wake, closed, in_vain });
+        let this = Arc::new(Self {
+            group,
+            link,
+            holders,
+            queue,
+            wake,
+            closed,
+            onward: OnceLock::new(),
+            in_vain,
+        });
         let running = Arc::clone(&this);
         let _ends_by_itself = R::spawn(async move { running.run::<R>().await });
         this
@@ -55,11 +66,42 @@ impl Elsewhere {
 
     /// Adds calls behind all that came before.
     pub(crate) fn add(&self, piece: Piece) {
-        if self.closed.load(Ordering::Acquire) {
-            return piece.give_up();
+        let mut queue = self.queue.lock();
+        match (self.closed.load(Ordering::Acquire), self.onward.get()) {
+            // Behind those that came before, which were handed on under the same lock.
+            (true, Some(onward)) => onward(piece),
+            (true, None) => piece.give_up(),
+            (false, _) => queue.order(piece),
         }
-        self.queue.lock().order(piece);
+        drop(queue);
         self.wake.notify_one();
+    }
+
+    /// Begins nothing any more, waits until nothing is under way, and hands on what waits and all that comes.
+    pub(crate) async fn retire<R: Runtime>(&self, onward: Onward) {
+        // The first one stays.
+        let _ = self.onward.set(Arc::clone(&onward));
+        self.wake.notify_one();
+        loop {
+            {
+                let mut queue = self.queue.lock();
+                if queue.is_idle() || self.closed.load(Ordering::Acquire) {
+                    self.closed.store(true, Ordering::Release);
+                    for stage in queue.drain() {
+                        if let Stage::Order(order) = stage {
+                            order.pieces.into_iter().for_each(|piece| onward(piece));
+                        }
+                    }
+                    break;
+                }
+            }
+            R::sleep(RETRY).await;
+        }
+        self.close();
+    }
+
+    fn is_retiring(&self) -> bool {
+        self.onward.get().is_some()
     }
 
     /// Whether there are nodes that run calls, as far as is known here.
@@ -74,18 +116,25 @@ impl Elsewhere {
     }
 
     async fn run<R: Runtime>(&self) {
-        while !self.closed.load(Ordering::Acquire) {
+        while !self.closed.load(Ordering::Acquire) && !self.is_retiring() {
             let stage = self.queue.lock().next(1);
             match stage {
                 Some(Stage::Order(Order { number, pieces, .. })) => {
-                    self.have_run::<R>(pieces).await;
+                    let left = self.have_run::<R>(pieces).await;
                     self.in_vain.store(false, Ordering::Relaxed);
-                    self.queue.lock().ordered(number);
+                    let mut queue = self.queue.lock();
+                    match left.is_empty() {
+                        true => queue.ordered(number),
+                        false => queue.returned(number, left),
+                    }
                 }
                 // Reads are ordered among writes here.
                 Some(Stage::Reads(_)) => self.queue.lock().read_through(),
                 None => self.wake.notified().await,
             }
+        }
+        if self.is_retiring() {
+            return;
         }
         for stage in self.queue.lock().drain() {
             if let Stage::Order(order) = stage {
@@ -94,15 +143,17 @@ impl Elsewhere {
         }
     }
 
-    /// Asks one holder after the other until the pieces are answered, or it has taken too long.
-    async fn have_run<R: Runtime>(&self, mut pieces: Vec<Piece>) {
+    /// Asks one holder after the other until the pieces are answered, or it has taken too long; what is left when
+    /// the group turns out to be split.
+    async fn have_run<R: Runtime>(&self, mut pieces: Vec<Piece>) -> Vec<Piece> {
         let began = R::Instant::now();
         // Since all were asked last. Their order changes meanwhile.
         let mut asked = BTreeSet::new();
-        while !pieces.is_empty() {
+        while !pieces.is_empty() && !self.is_retiring() {
             let holders = (self.holders)();
             if R::Instant::now() - began > LEADERLESS || self.closed.load(Ordering::Acquire) {
-                return pieces.into_iter().for_each(Piece::give_up);
+                pieces.into_iter().for_each(Piece::give_up);
+                return Vec::new();
             }
             let next = holders.iter().find(|(holder, _)| !asked.contains(holder));
             if let Some((to, at)) = next {
@@ -112,7 +163,10 @@ impl Elsewhere {
                     pass_on::<R>(&*self.link, self.group, (*to, at), &pieces, alone).await;
                 self.in_vain.store(outcome.is_err(), Ordering::Relaxed);
                 match outcome {
-                    Ok(done) => return share_out(done, pieces),
+                    Ok(done) => {
+                        share_out(done, pieces);
+                        return Vec::new();
+                    }
                     Err(Failed::NotLeader) => {}
                     Err(Failed::Unknown(why)) => {
                         pieces = repeatable(pieces, &why, Written::default())
@@ -123,5 +177,6 @@ impl Elsewhere {
             }
             R::sleep(RETRY).await;
         }
+        pieces
     }
 }

@@ -41,7 +41,7 @@ use sequencer::Sequencer;
 pub(crate) use calls::{Calls, Sort};
 pub(crate) use elsewhere::{Elsewhere, Holders};
 pub use passing::FORWARD;
-pub(crate) use piece::{Done, Failed, Piece};
+pub(crate) use piece::{Done, Failed, Onward, Piece};
 
 /// How a group's [`Commit`] is made.
 pub struct ReplicatedOptions {
@@ -106,6 +106,16 @@ impl<R: AsyncRuntime> Replicated<R> {
             0 => self.sequencer.read(Read::Calls(piece)),
             _ => self.sequencer.order(piece),
         }
+    }
+
+    /// Hands on what waits and all that comes, once nothing is under way any more: the group was split.
+    pub(crate) async fn retire(&self, onward: Onward) {
+        self.sequencer.retire(onward).await;
+    }
+
+    /// Refuses what comes, unless it is handed on, and wakes those who follow.
+    pub(crate) fn end(&self) {
+        self.sequencer.close();
     }
 
     /// A cut of the newest state, as the group's part of a backup of all; see [`tidekeep_log::Replica::portion`].

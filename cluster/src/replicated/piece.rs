@@ -1,5 +1,7 @@
 //! What waits for its turn: calls of a connection, or a look at the state, with whom to tell.
 
+use std::sync::Arc;
+
 use tidekeep_log::{Answer, Replica};
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_protocol::freshness::Freshness;
@@ -24,6 +26,9 @@ pub(crate) enum Failed {
     /// The writes may have been ordered or not.
     Unknown(String),
 }
+
+/// Who runs what waits for a group that was split: those that have its keys.
+pub(crate) type Onward = Arc<dyn Fn(Piece) + Send + Sync>;
 
 /// Calls that are run together.
 pub(crate) struct Piece {

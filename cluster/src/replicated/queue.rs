@@ -157,6 +157,11 @@ impl Queue {
         self.reads -= 1;
     }
 
+    /// Whether nothing is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.orders.is_empty() && self.reads == 0
+    }
+
     /// Everything that waits.
     pub(crate) fn drain(&mut self) -> Vec<Stage> {
         let returned = std::mem::take(&mut self.returned).into_values().map(Stage::Order);

@@ -4,7 +4,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::replicated::answers;
 use crate::replicated::calls::Calls;
 use crate::replicated::overtaken::Written;
 use crate::replicated::passing::{pass_on, repeatable, share_out};
-use crate::replicated::piece::{Done, Failed, Look, Piece, Read};
+use crate::replicated::piece::{Done, Failed, Look, Onward, Piece, Read};
 use crate::replicated::queue::{Order, Queue, Stage};
 use crate::replicated::record::{UnderWay, build};
 
@@ -51,6 +51,8 @@ pub(crate) struct Sequencer<R: AsyncRuntime> {
     queue: Mutex<Queue>,
     wake: Notify,
     closed: AtomicBool,
+    /// Who runs what waits, once the group was split.
+    onward: OnceLock<Onward>,
     /// Tells those who follow what is applied here that it is closed.
     gone: Notify,
     /// Since when nothing was ordered although something waits.
@@ -70,6 +72,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
             queue: Mutex::default(),
             wake: Notify::new(),
             closed: AtomicBool::new(false),
+            onward: OnceLock::new(),
             gone: Notify::new(),
             stuck: Mutex::new(None),
             seen: Mutex::new(None),
@@ -98,6 +101,10 @@ impl<R: AsyncRuntime> Sequencer<R> {
     /// Whether the state here is new enough as it is.
     fn has_seen(&self, freshness: Freshness) -> bool {
         let Freshness::Within(ms) = freshness else { return false };
+        // What others have confirmed since, who have the keys now, is not here.
+        if self.is_split() {
+            return false;
+        }
         let most = Duration::from_millis(ms.into());
         self.seen.lock().is_some_and(|at| R::Instant::now() - at <= most)
     }
@@ -123,9 +130,38 @@ impl<R: AsyncRuntime> Sequencer<R> {
         let mut queue = self.queue.lock();
         add(&mut queue);
         let stages = if self.is_closed() { queue.drain() } else { Vec::new() };
-        drop(queue);
-        stages.into_iter().for_each(refuse);
+        if let Some(onward) = self.onward.get() {
+            // In the order in which they came here, whoever else adds something.
+            stages.into_iter().for_each(|stage| hand_on(stage, onward));
+        } else {
+            drop(queue);
+            stages.into_iter().for_each(refuse);
+        }
         self.wake.notify_one();
+    }
+
+    /// Whether the group was split, as far as is applied here.
+    fn is_split(&self) -> bool {
+        self.member.replica().is_sealed()
+    }
+
+    /// Begins nothing any more, waits until nothing is under way, and hands on what waits and all that comes.
+    pub(crate) async fn retire(&self, onward: Onward) {
+        // The first one stays.
+        let _ = self.onward.set(onward);
+        self.wake.notify_one();
+        loop {
+            {
+                let queue = self.queue.lock();
+                if queue.is_idle() || self.is_closed() {
+                    self.closed.store(true, Ordering::Release);
+                    break;
+                }
+            }
+            R::sleep(RETRY).await;
+        }
+        // Those who follow are woken when they find the feeds of the others.
+        self.add(|_| ());
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -149,7 +185,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
     }
 
     async fn run(self: Arc<Self>) {
-        while !self.is_closed() {
+        while !self.is_closed() && self.onward.get().is_none() {
             let leader = self.member.leader();
             // Only what this node orders itself is sure to be ordered as it was handed over.
             let window = if leader == Some(self.member.node()) { WINDOW } else { 1 };
@@ -201,6 +237,13 @@ impl<R: AsyncRuntime> Sequencer<R> {
                 Ok(_) => {
                     *this.stuck.lock() = None;
                     Vec::new()
+                }
+                Err(WriteError::Split) => {
+                    // Whoever passed them on knows who has the keys now, or will.
+                    let mut pieces = under_way.take();
+                    let passed_on = pieces.extract_if(.., |piece| piece.passed_on);
+                    passed_on.for_each(Piece::give_up);
+                    this.wait_for_leader(pieces).await
                 }
                 Err(WriteError::NotLeader(_)) => this.wait_for_leader(under_way.take()).await,
                 Err(WriteError::TooLong { .. }) => {
@@ -309,6 +352,9 @@ impl<R: AsyncRuntime> Sequencer<R> {
     async fn read_all(&self, reads: Vec<Read>) {
         let strictest = reads.iter().map(Read::freshness).min().unwrap_or_default();
         let seen = self.see(strictest).await;
+        if seen.is_ok() && self.is_split() {
+            return self.hold(reads).await;
+        }
         let replica = self.member.replica();
         let mut gets = Vec::with_capacity(reads.len());
         for read in reads {
@@ -320,6 +366,26 @@ impl<R: AsyncRuntime> Sequencer<R> {
             }
         }
         self.answer(gets);
+    }
+
+    /// Keeps reads of a group that was split until it is known here who has its keys.
+    async fn hold(&self, reads: Vec<Read>) {
+        let began = R::Instant::now();
+        let mut pieces = Vec::new();
+        for read in reads {
+            match read {
+                Read::Calls(piece) if piece.passed_on => piece.give_up(),
+                Read::Calls(piece) => pieces.push(piece),
+                Read::Look(look) => look(None),
+            }
+        }
+        while R::Instant::now() - began < LEADERLESS && !self.is_closed() {
+            if let Some(onward) = self.onward.get() {
+                return pieces.into_iter().for_each(|piece| onward(piece));
+            }
+            R::sleep(RETRY).await;
+        }
+        pieces.into_iter().for_each(Piece::give_up);
     }
 
     /// Answers reads from the state as it is here, all together: what they look at is brought near for all of
@@ -370,6 +436,17 @@ async fn give_way() {
         Poll::Pending
     })
     .await;
+}
+
+/// Hands on what never began.
+fn hand_on(stage: Stage, onward: &Onward) {
+    match stage {
+        Stage::Order(order) => order.pieces.into_iter().for_each(|piece| onward(piece)),
+        Stage::Reads(reads) => reads.into_iter().for_each(|read| match read {
+            Read::Calls(piece) => onward(piece),
+            Read::Look(look) => look(None),
+        }),
+    }
 }
 
 /// Refuses what never began.

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -18,12 +18,13 @@ use tidekeep_store::shards::Spread;
 use tokio::sync::oneshot;
 
 use crate::link::PeerAddress;
-use crate::node::{Forward, Forwarded, Life, Node};
+use crate::meta::Numbering;
+use crate::node::{Forwarded, Life, Node};
 use crate::placement::NodeId;
 use crate::raft::{Member, Runtime};
-use crate::remote::{Ask, FOLLOW, Holding, Mirror, Told};
+use crate::remote::{Ask, Holding, Mirror, Told};
 use crate::replicated::{
-    Calls, Done, Elsewhere, Failed, Piece, Replicated, ReplicatedOptions, not_here,
+    Calls, Done, Elsewhere, Failed, Onward, Piece, Replicated, ReplicatedOptions, not_here,
 };
 use crate::transaction::{Coordinator, watch_over};
 
@@ -36,6 +37,10 @@ pub(crate) struct Doors<R: Runtime> {
     clock: Arc<dyn Clock>,
     identity: Identity,
     groups: GroupCount,
+    /// Under which numbers other nodes know them.
+    numbering: Numbering,
+    /// Whether other groups have the keys by now, and their doors what came here.
+    retired: AtomicBool,
     /// By the groups' numbers.
     doors: Vec<Door<R>>,
     coordinator: Coordinator<R>,
@@ -80,14 +85,15 @@ impl<R: Runtime> Doors<R> {
         clock: Arc<dyn Clock>,
         identity: Identity,
         groups: GroupCount,
+        numbering: Numbering,
     ) -> Arc<Self> {
         let door = |group| {
             let find = || {
                 let asked = node.clone();
-                Box::new(move || holders(&asked, group))
+                Box::new(move || holders(&asked, numbering, group))
             };
             let (number, history_bytes) =
-                (u32::from(group.0), node.journal().replica_options().history_bytes);
+                (numbering.number(group), node.journal().replica_options().history_bytes);
             let elsewhere = Elsewhere::start::<R>(number, node.link(), find());
             let mirror = Mirror::new(number, node.link(), find(), history_bytes);
             Door { here: Mutex::default(), elsewhere, mirror }
@@ -103,13 +109,14 @@ impl<R: Runtime> Doors<R> {
             clock,
             identity,
             groups,
+            numbering,
+            retired: AtomicBool::new(false),
             doors,
             coordinator,
             spread,
             drawn,
             holding,
         });
-        this.node.set_forward(Arc::new(Passed(Arc::downgrade(&this))));
         let _ends_by_itself = R::spawn(keep_up(Arc::downgrade(&this)));
         if groups != GroupCount::ONE {
             let _ends_by_itself = R::spawn(watch_over(Arc::downgrade(&this)));
@@ -127,9 +134,9 @@ impl<R: Runtime> Doors<R> {
         &self.coordinator
     }
 
-    /// Whether its node serves.
+    /// Whether its node serves, by these groups.
     pub(crate) fn is_open(&self) -> bool {
-        self.node.life() == Life::Serving
+        self.node.life() == Life::Serving && !self.retired.load(Ordering::Acquire)
     }
 
     /// The time of day, in milliseconds since 1970.
@@ -186,7 +193,9 @@ impl<R: Runtime> Doors<R> {
 
     /// What this node has of a group, if it has a replica.
     pub(crate) fn here(&self, group: GroupId) -> Option<Arc<Replicated<R>>> {
-        let member = self.node.member(group);
+        let retired = self.retired.load(Ordering::Acquire);
+        let number = self.numbering.number(group);
+        let member = self.node.member_of(number).filter(|_| !retired);
         let mut here = self.doors.get(usize::from(group.0))?.here.lock();
         let is_same = |there: &Arc<Replicated<R>>, member: &Arc<Member<R>>| {
             Arc::ptr_eq(there.member(), member)
@@ -223,13 +232,13 @@ impl<R: Runtime> Doors<R> {
     /// The nodes that have a replica of a group, this one first if it has one.
     pub(crate) fn holders(&self, group: GroupId) -> Vec<Holder> {
         let here = self.here(group).map(|_| Holder { group, at: None });
-        let others = holders(&self.node, group).into_iter();
+        let others = holders(&self.node, self.numbering, group).into_iter();
         here.into_iter().chain(others.map(|at| Holder { group, at: Some(at) })).collect()
     }
 
     /// Asks a node that has a replica of a group, or keeps something of it; none if it does not answer.
     pub(crate) async fn follow(&self, holder: &Holder, ask: &Ask, wait: Duration) -> Option<Told> {
-        let request = ask.encode(u32::from(holder.group.0));
+        let request = ask.encode(self.numbering.number(holder.group));
         let reply = match &holder.at {
             None => self.holding.serve(self.here(holder.group).as_deref(), &request).await,
             Some((to, at)) => {
@@ -244,12 +253,46 @@ impl<R: Runtime> Doors<R> {
         &self.doors[usize::from(group.0)].mirror
     }
 
+    /// Hands all that waits, and all that comes, to others who have the keys now: as soon as nothing is under way.
+    pub(crate) async fn retire(&self, onward: Onward) {
+        for door in &self.doors {
+            let here = door.here.lock().clone();
+            if let Some(here) = &here {
+                here.retire(Arc::clone(&onward)).await;
+            }
+            door.elsewhere.retire::<R>(Arc::clone(&onward)).await;
+        }
+        self.retired.store(true, Ordering::Release);
+        for door in &self.doors {
+            // One that has come meanwhile.
+            let here = door.here.lock().clone();
+            if let Some(here) = &here {
+                here.retire(Arc::clone(&onward)).await;
+            }
+        }
+    }
+
+    /// Answers what other nodes pass on, or ask who follow a group.
+    pub(crate) fn answer(self: &Arc<Self>, group: GroupId, follows: bool, request: Vec<u8>) -> Forwarded {
+        let doors = Arc::clone(self);
+        let here = doors.here(group);
+        Box::pin(async move {
+            match here {
+                here if follows => doors.holding.serve(here.as_deref(), &request).await,
+                Some(here) => here.serve(&request).await,
+                None => not_here(),
+            }
+        })
+    }
+
     /// Refuses what comes.
     pub(crate) fn close(&self) {
         for door in &self.doors {
             door.elsewhere.close();
             door.mirror.close();
-            *door.here.lock() = None;
+            if let Some(here) = door.here.lock().take() {
+                here.end();
+            }
         }
     }
 }
@@ -270,8 +313,15 @@ async fn keep_up<R: Runtime>(doors: Weak<Doors<R>>) {
 }
 
 /// The nodes that have a replica: first the one that should lead, last those that say nothing.
-fn holders<R: Runtime>(node: &Node<R>, group: GroupId) -> Vec<(NodeId, PeerAddress)> {
+fn holders<R: Runtime>(
+    node: &Node<R>,
+    numbering: Numbering,
+    group: GroupId,
+) -> Vec<(NodeId, PeerAddress)> {
     let view = node.view();
+    if view.numbering() != numbering {
+        return Vec::new();
+    }
     let Some(row) = view.table.as_ref().and_then(|table| table.row(group)) else {
         return Vec::new();
     };
@@ -282,26 +332,4 @@ fn holders<R: Runtime>(node: &Node<R>, group: GroupId) -> Vec<(NodeId, PeerAddre
         known.partition(|(holder, _)| node.is_silent(*holder));
     holders.extend(silent);
     holders
-}
-
-/// Calls that other nodes pass on to this one.
-struct Passed<R: Runtime>(Weak<Doors<R>>);
-
-impl<R: Runtime> Forward for Passed<R> {
-    fn forward(&self, _from: NodeId, group: u32, request: Vec<u8>) -> Forwarded {
-        let follows = group & FOLLOW != 0;
-        let group = u16::try_from(group & !FOLLOW).ok().map(GroupId);
-        let doors = self.0.upgrade();
-        let here = doors.as_ref().zip(group).and_then(|(doors, group)| doors.here(group));
-        Box::pin(async move {
-            match (doors, here) {
-                (Some(doors), here) if follows => {
-                    doors.holding.serve(here.as_deref(), &request).await
-                }
-                (None, _) if follows => Told::NotHere.encode(),
-                (_, Some(here)) => here.serve(&request).await,
-                (_, None) => not_here(),
-            }
-        })
-    }
 }

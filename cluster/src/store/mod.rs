@@ -8,9 +8,10 @@ mod feeds;
 mod leases;
 mod pages;
 mod sizes;
+mod splitting;
 mod standing;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tidekeep_log::clock::{Clock, Monotone};
 use tidekeep_log::{
@@ -20,6 +21,7 @@ use tidekeep_log::{
 use tidekeep_protocol::op::Cluster;
 use tidekeep_protocol::slot::{GroupCount, GroupId};
 
+use crate::meta::Numbering;
 use crate::node::Node;
 use crate::operator::{OwnedRequest, operate};
 use crate::peer::Fingerprint;
@@ -31,17 +33,34 @@ use feeds::Known;
 
 /// A cluster's store on one of its nodes.
 pub struct Store<R: Runtime> {
-    doors: Arc<Doors<R>>,
+    node: Node<R>,
     /// The cluster's authority, which tokens name.
     authority: Fingerprint,
     time: Monotone,
+    /// The groups that the cluster was founded with.
+    founded: Serving<R>,
+    /// Those that a split has made of them, as soon as this node knows of it.
+    split: OnceLock<Serving<R>>,
+}
+
+/// Groups that serve.
+struct Serving<R: Runtime> {
+    doors: Arc<Doors<R>>,
     /// One for each group.
     feeds: Vec<Arc<dyn Feed>>,
 }
 
+impl<R: Runtime> Serving<R> {
+    fn new(doors: Arc<Doors<R>>) -> Self {
+        let feed = |group| Arc::new(Known::new(Arc::clone(&doors), group)) as Arc<dyn Feed>;
+        let feeds = doors.groups().groups().map(feed).collect();
+        Self { doors, feeds }
+    }
+}
+
 impl<R: Runtime> Store<R> {
-    /// Serves what a node's cluster keeps. `incarnation` is the cluster's, and so is the number of groups that
-    /// share the keys.
+    /// Serves what a node's cluster keeps. `incarnation` is the cluster's, and so is the number of groups that it was
+    /// founded with. If they were split, or are one day, the store goes over to those that are there then.
     pub fn new(
         node: Node<R>,
         authority: Fingerprint,
@@ -51,32 +70,46 @@ impl<R: Runtime> Store<R> {
     ) -> Arc<Self> {
         let identity = Identity { store_id: node.cluster().0, incarnation };
         let time = Monotone::new(Arc::clone(&clock), 0);
-        let doors = Doors::open(node, clock, identity, groups);
-        let feed = |group| Arc::new(Known::new(Arc::clone(&doors), group)) as Arc<dyn Feed>;
-        let feeds = groups.groups().map(feed).collect();
-        Arc::new(Self { doors, authority, time, feeds })
+        let doors =
+            Doors::open(node.clone(), Arc::clone(&clock), identity, groups, Numbering::Founded);
+        let (founded, split) = (Serving::new(doors), OnceLock::new());
+        let this = Arc::new(Self { node, authority, time, founded, split });
+        this.node.set_forward(Arc::new(splitting::Passed::of(&this)));
+        splitting::go_over_when_split(&this, clock);
+        this
     }
 
     /// The node.
     pub fn node(&self) -> &Node<R> {
-        self.doors.node()
+        &self.node
+    }
+
+    /// The groups that have the keys, as far as this node knows.
+    fn serving(&self) -> &Serving<R> {
+        self.split.get().unwrap_or(&self.founded)
+    }
+
+    fn doors(&self) -> &Arc<Doors<R>> {
+        &self.serving().doors
     }
 
     /// What this node has of a key's group, if it has a replica.
     fn here_of(&self, key: &[u8]) -> Option<Arc<Replicated<R>>> {
-        self.doors.here(self.doors.group_of(key))
+        let doors = self.doors();
+        doors.here(doors.group_of(key))
     }
 }
 
 impl<R: Runtime> Commit for Store<R> {
     fn submit(&self, calls: &[Call<'_>], answers: &mut dyn Answers) -> Pending {
-        if self.doors.groups() != GroupCount::ONE {
-            return batch::submit(&self.doors, calls);
+        let doors = self.doors();
+        if doors.groups() != GroupCount::ONE {
+            return batch::submit(doors, calls);
         }
         let group = GroupId(0);
-        match self.doors.here(group) {
+        match doors.here(group) {
             Some(here) => here.submit(calls, answers),
-            None => submit_by(calls, |piece| self.doors.elsewhere(group).add(piece)),
+            None => submit_by(calls, |piece| doors.elsewhere(group).add(piece)),
         }
     }
 
@@ -91,51 +124,52 @@ impl<R: Runtime> Commit for Store<R> {
     }
 
     fn sample(&self, random: u64) -> Sampled {
-        sizes::sample(&self.doors, random)
+        sizes::sample(self.doors(), random)
     }
 
     fn fingerprint(&self, key: &[u8]) -> u64 {
-        self.doors.fingerprint(key).number()
+        self.doors().fingerprint(key).number()
     }
 
     fn with_fingerprint(&self, fingerprint: u64) -> Vec<Entry> {
-        self.doors.all_here().flat_map(|(_, here)| here.with_fingerprint(fingerprint)).collect()
+        self.doors().all_here().flat_map(|(_, here)| here.with_fingerprint(fingerprint)).collect()
     }
 
     fn keys(&self) -> Counted {
-        sizes::keys(&self.doors)
+        sizes::keys(self.doors())
     }
 
     fn feeds(&self) -> &[Arc<dyn Feed>] {
-        &self.feeds
+        &self.serving().feeds
     }
 
     fn backup(&self) -> PendingBackup {
-        match self.doors.here(GroupId(0)) {
-            Some(here) if self.doors.groups() == GroupCount::ONE => here.backup(),
-            _ => backup::begin(&self.doors),
+        let doors = self.doors();
+        match doors.here(GroupId(0)) {
+            Some(here) if doors.groups() == GroupCount::ONE => here.backup(),
+            _ => backup::begin(doors),
         }
     }
 
     fn time_at(&self, unix_ms: u64) -> u64 {
-        let times = self.doors.all_here().map(|(_, here)| here.time_at(unix_ms));
+        let times = self.doors().all_here().map(|(_, here)| here.time_at(unix_ms));
         times.max().unwrap_or_else(|| self.time.at(unix_ms))
     }
 
     fn identity(&self) -> Identity {
-        self.doors.identity()
+        self.doors().identity()
     }
 
     fn standing(&self) -> Standing {
-        standing::of(&self.doors)
+        standing::of(self.doors())
     }
 
     fn warning(&self) -> Option<String> {
-        self.doors.node().journal().warning()
+        self.node().journal().warning()
     }
 
     fn figures(&self, each: &mut dyn FnMut(&'static str, u64)) {
-        standing::figures(&self.doors, each);
+        standing::figures(self.doors(), each);
     }
 
     fn failed(&self) -> Failed {
@@ -144,7 +178,10 @@ impl<R: Runtime> Commit for Store<R> {
     }
 
     fn close(&self) -> Result<(), String> {
-        self.doors.close();
+        self.founded.doors.close();
+        if let Some(split) = self.split.get() {
+            split.doors.close();
+        }
         self.node().journal().close()
     }
 }

@@ -18,6 +18,7 @@ mod silent;
 #[path = "../simulated/mod.rs"]
 mod simulated;
 mod sizes;
+mod splitting;
 mod storms;
 mod transactions;
 mod watching;

@@ -9,7 +9,7 @@ mod reading;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tidekeep_protocol::limits::Limits;
 use tidekeep_store::apply::Stamp;
@@ -37,6 +37,7 @@ use crate::tail::Tail;
 use applying::permit;
 
 pub use applying::Applying;
+pub use dividing::Dividing;
 
 /// How a replica is made.
 #[derive(Debug, Clone)]
@@ -63,6 +64,8 @@ pub struct Replica {
     group: Arc<Group>,
     time: Arc<OrderedTime>,
     history_bytes: usize,
+    /// Whether the state is sealed.
+    sealed: AtomicBool,
 }
 
 /// The time of the newest record: the same on every node that applied the same records.
@@ -104,7 +107,8 @@ impl Replica {
         };
         let state = State::new(Spread::new(seed, options.shards), Shard::new);
         let group = settings.group(state, Tail::new(0, options.history_bytes), log);
-        Ok(Self { group: Arc::new(group), time, history_bytes: options.history_bytes })
+        let (group, sealed) = (Arc::new(group), AtomicBool::new(false));
+        Ok(Self { group, time, history_bytes: options.history_bytes, sealed })
     }
 
     /// Applies the next record of the order. Gives the answers to its clients' commands, in their order,
@@ -182,12 +186,14 @@ impl Replica {
         chunks.into_iter().try_for_each(|chunk| state.take(chunk))?;
         let tail = state.begin_tail(self.history_bytes)?;
         let (revision, now_ms) = (state.revision, state.now_ms);
+        let sealed = state.tables.intents.sealed().is_some();
         let permit = permit(&self.group);
         self.group.replace(state, tail);
         self.time.0.fetch_max(now_ms, Ordering::AcqRel);
         self.group.positions.note(revision);
         self.group.log().append_one(permit, &[]);
         self.group.positions.safe();
+        self.sealed.store(sealed, Ordering::Release);
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::cluster_status::ClusterStatus;
 use crate::error::{Code, Refusal};
 use crate::limits::{Bounded, Limits};
+use crate::slot::GroupCount;
 
 /// The longest name of a token, in bytes.
 pub const TOKEN_NAME_BYTES_MAX: usize = 64;
@@ -61,6 +62,11 @@ pub enum Cluster<'a> {
         /// The node that is to lead it.
         to: u64,
     },
+    /// Splits the only group into several.
+    Split {
+        /// How many share the keys then: 2 to 256.
+        groups: u16,
+    },
 }
 
 /// What came of it.
@@ -87,13 +93,17 @@ impl Bounded for Cluster<'_> {
             }
             Self::Token { uses: 0, .. } => invalid("a token lets at least one node in"),
             Self::Weigh { weight: 0, .. } => invalid("a node's weight is at least 1"),
+            Self::Split { groups } if GroupCount::new(*groups).is_none_or(|it| it == GroupCount::ONE) => {
+                invalid("a store is split into 2 to 256 groups")
+            }
             Self::Status
             | Self::Token { .. }
             | Self::Drain { .. }
             | Self::Keep { .. }
             | Self::Remove { .. }
             | Self::Weigh { .. }
-            | Self::Transfer { .. } => Ok(()),
+            | Self::Transfer { .. }
+            | Self::Split { .. } => Ok(()),
         }
     }
 }
@@ -115,5 +125,8 @@ mod tests {
         assert_eq!(token(&long[1..], 1, 1), None);
         assert_eq!(code(Cluster::Weigh { node: 1, weight: 0 }), Some(Code::InvalidInput));
         assert_eq!(code(Cluster::Weigh { node: 1, weight: 1 }), None);
+        let split = |groups| code(Cluster::Split { groups });
+        assert_eq!([2, 256].map(split), [None, None]);
+        assert_eq!([0, 1, 257].map(split), [Some(Code::InvalidInput); 3]);
     }
 }
