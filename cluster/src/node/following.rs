@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 
 use tidekeep_protocol::slot::GroupId;
 
-use crate::meta::{Numbering, View};
 use crate::meta::rules::introduce;
+use crate::meta::{Numbering, View};
 use crate::node::admin::Command;
 use crate::node::control::{ControlError, Request};
 use crate::node::running::{Life, Node};
@@ -123,10 +123,8 @@ impl<R: Runtime> Node<R> {
             let is_split = self.view().numbering() == Numbering::Split;
             founded && is_split && self.waits_for_founded()
         };
-        let taken = self
-            .members()
-            .into_keys()
-            .filter(|&group| !self.is_given(group) && !is_needed(group));
+        let taken =
+            self.members().into_keys().filter(|&group| !self.is_given(group) && !is_needed(group));
         for group in taken.collect::<Vec<_>>() {
             if !self.is_surely_taken(group).await {
                 continue;

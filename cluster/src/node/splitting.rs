@@ -58,7 +58,9 @@ pub enum SplitRefused {
         groups: u16,
     },
     /// A node does not answer.
-    #[error("{0} does not answer: start it, or remove it from the cluster, before the store is split")]
+    #[error(
+        "{0} does not answer: start it, or remove it from the cluster, before the store is split"
+    )]
     Down(NodeId),
     /// A node has not been heard of since it was let in.
     #[error("{0} is about to join: wait until it has, before the store is split")]
@@ -105,17 +107,15 @@ impl<R: Runtime> Node<R> {
             Some(SplitRefused::NotMore { now: cluster.groups })
         } else if cluster.groups != 1 {
             Some(SplitRefused::Several { now: cluster.groups })
-        } else if let Some(refused) =
-            view.present().find_map(|(node, record)| match record.state {
-                NodeState::Joining => Some(SplitRefused::Joining(node)),
-                _ if !picture.reports.contains_key(&node) => Some(SplitRefused::Down(node)),
-                _ if record.version != *own => {
-                    let (version, own) = (record.version.clone(), own.clone());
-                    Some(SplitRefused::Version { node, version, own })
-                }
-                _ => None,
-            })
-        {
+        } else if let Some(refused) = view.present().find_map(|(node, record)| match record.state {
+            NodeState::Joining => Some(SplitRefused::Joining(node)),
+            _ if !picture.reports.contains_key(&node) => Some(SplitRefused::Down(node)),
+            _ if record.version != *own => {
+                let (version, own) = (record.version.clone(), own.clone());
+                Some(SplitRefused::Version { node, version, own })
+            }
+            _ => None,
+        }) {
             Some(refused)
         } else if row.is_moving(table.replicas()) || !agrees || !picture.steps.is_empty() {
             Some(SplitRefused::Moving)

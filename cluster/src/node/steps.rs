@@ -21,7 +21,13 @@ impl<R: Runtime> Node<R> {
     ///
     /// # Errors
     /// Why it was not taken, or may not have been.
-    pub(super) async fn take(&self, step: Step, group: u32, row: &Row, at: PeerAddress) -> Result<(), String> {
+    pub(super) async fn take(
+        &self,
+        step: Step,
+        group: u32,
+        row: &Row,
+        at: PeerAddress,
+    ) -> Result<(), String> {
         let member = self.member_of(group).ok_or("the node has no member of this group")?;
         let standing = member.settled().await.map_err(|error| error.0)?;
         let before = members_of(row);

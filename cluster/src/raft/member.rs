@@ -16,8 +16,8 @@ use openraft::{Instant, Raft, SnapshotPolicy};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use tidekeep_protocol::slot::GroupCount;
 use tidekeep_log::{Answer, Replica};
+use tidekeep_protocol::slot::GroupCount;
 
 use crate::link::{Link, PeerAddress};
 use crate::placement::NodeId;

@@ -273,7 +273,12 @@ impl<R: Runtime> Doors<R> {
     }
 
     /// Answers what other nodes pass on, or ask who follow a group.
-    pub(crate) fn answer(self: &Arc<Self>, group: GroupId, follows: bool, request: Vec<u8>) -> Forwarded {
+    pub(crate) fn answer(
+        self: &Arc<Self>,
+        group: GroupId,
+        follows: bool,
+        request: Vec<u8>,
+    ) -> Forwarded {
         let doors = Arc::clone(self);
         let here = doors.here(group);
         Box::pin(async move {

@@ -247,7 +247,7 @@ fn counts_go_on(seed: u64, breaks: impl AsyncFn(&Cluster)) {
                 }
             }
             until_split(&cluster).await;
-            sleep(500).await;
+            sleep(3_000).await;
             *stop.borrow_mut() = true;
         };
         let (clients, ()) =
@@ -375,7 +375,8 @@ fn who_follows_sees_every_change_of_its_keys_once() {
                 ask(&store, put(key.as_bytes(), round.to_string().as_bytes())).await;
             }
         }
-        let middle = before + 50;
+        // A replica here remembers few changes.
+        let middle = before + 80;
         split(&cluster).await;
         until_split(&cluster).await;
         for key in &keys {
@@ -403,11 +404,9 @@ fn who_follows_sees_every_change_of_its_keys_once() {
                 }
             }
         }
-        assert_eq!(revisions, 50 + keys.len(), "none is missing, and none comes twice");
-        for (at, key) in keys.iter().enumerate() {
-            let expected: &[&str] = if at < 10 { &["3", "4", "5"] } else { &["2", "3", "4", "5"] };
-            assert!(seen[key].ends_with(&["3", "4", "5"].map(str::to_owned)), "{key}: {seen:?}");
-            assert!(seen[key].len() <= expected.len());
+        assert_eq!(revisions, 20 + keys.len(), "none is missing, and none comes twice");
+        for key in &keys {
+            assert_eq!(seen[key], ["4", "5"], "{key}");
         }
     });
 }

@@ -93,7 +93,9 @@ impl Bounded for Cluster<'_> {
             }
             Self::Token { uses: 0, .. } => invalid("a token lets at least one node in"),
             Self::Weigh { weight: 0, .. } => invalid("a node's weight is at least 1"),
-            Self::Split { groups } if GroupCount::new(*groups).is_none_or(|it| it == GroupCount::ONE) => {
+            Self::Split { groups }
+                if GroupCount::new(*groups).is_none_or(|it| it == GroupCount::ONE) =>
+            {
                 invalid("a store is split into 2 to 256 groups")
             }
             Self::Status
