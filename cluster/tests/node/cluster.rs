@@ -251,13 +251,14 @@ impl Cluster {
     /// Waits until nothing is left to do: every group has three replicas that answer (or as many as there
     /// are nodes for), where it should be led. Then holds all replicas against each other.
     pub(crate) async fn rest(&self) -> ClusterStatus {
-        self.until("the cluster is at rest", is_at_rest).await;
-        for group in self.groups.groups() {
+        let status = self.until("the cluster is at rest", is_at_rest).await;
+        let groups: Vec<GroupId> = status.groups.iter().filter_map(|it| it.group).collect();
+        for &group in &groups {
             self.write(group, "last").await;
         }
         // Replicas may begin to move once more after that: both are to be so at the same moment.
         self.until("it rests, replicas are equal, and nobody keeps more", |status| {
-            is_at_rest(status) && self.groups.groups().all(|group| self.is_whole(group, status))
+            is_at_rest(status) && groups.iter().all(|&group| self.is_whole(group, status))
         })
         .await
     }

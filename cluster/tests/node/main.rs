@@ -13,6 +13,7 @@ mod leases;
 mod leaving;
 mod machine;
 mod operators;
+mod seeds;
 mod serving;
 mod silent;
 #[path = "../simulated/mod.rs"]

@@ -16,6 +16,7 @@ use tidekeep_cluster::NodeId;
 use tidekeep_protocol::slot::GroupId;
 
 use crate::cluster::{Cluster, simulate};
+use crate::seeds;
 
 /// Seeds of the everyday run.
 const SEEDS: u64 = 6;
@@ -35,24 +36,9 @@ struct Storm {
     told: bool,
 }
 
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
-}
-
 #[test]
 fn what_was_confirmed_outlives_storms() {
-    if let Some(seed) = number("TIDEKEEP_NODE_SEED") {
-        return run(seed, true);
-    }
-    let seeds = number("TIDEKEEP_NODE_SEEDS").unwrap_or(SEEDS);
-    for seed in 0..seeds {
-        let outcome = std::panic::catch_unwind(|| run(seed, false));
-        if let Err(panic) = outcome {
-            eprintln!("TIDEKEEP_NODE_SEED={seed} repeats it");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    seeds::each(SEEDS, run);
 }
 
 fn run(seed: u64, told: bool) {

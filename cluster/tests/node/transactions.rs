@@ -7,11 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use openraft::Instant;
 use openraft::type_config::AsyncRuntime;
 use openraft_rt_sim::{SimInstant, SimRuntime};
 use parking_lot::Mutex;
 use tidekeep_cluster::NodeId;
+use tidekeep_cluster::node::ClusterStatus;
 use tidekeep_log::{Answer, Call, Numbered, Reply, collect};
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::error::Code;
@@ -24,6 +26,7 @@ use tidekeep_protocol::slot::{GroupCount, GroupId, slot_of};
 
 use crate::backups::back_up;
 use crate::cluster::{Cluster, simulate};
+use crate::seeds;
 use crate::serving::{Served, ask, put, run, value_of};
 
 /// Seeds of the everyday run.
@@ -52,23 +55,9 @@ fn increment(key: &str, by: i64) -> Increment<'_> {
     Increment { key: key.as_bytes(), by, expiry: Expiry::Never }
 }
 
-fn number_of(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
-}
-
 #[test]
 fn money_moves_between_groups_once_and_whole_whatever_fails() {
-    if let Some(seed) = number_of("TIDEKEEP_NODE_SEED") {
-        return storm(seed, true);
-    }
-    for seed in 1..=number_of("TIDEKEEP_NODE_SEEDS").unwrap_or(SEEDS) {
-        let outcome = std::panic::catch_unwind(|| storm(seed, false));
-        if let Err(panic) = outcome {
-            eprintln!("TIDEKEEP_NODE_SEED={seed} repeats it");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    seeds::each(SEEDS, |seed, told| storm(seed, told, GROUPS));
 }
 
 /// What all clients know, and what they have seen.
@@ -81,10 +70,16 @@ pub(crate) struct Bank {
     reads: Mutex<u64>,
 }
 
-fn storm(seed: u64, told: bool) {
+#[test]
+fn money_moves_once_and_whole_while_one_group_becomes_several_whatever_fails() {
+    seeds::each(SEEDS, |seed, told| storm(seed, told, 1));
+}
+
+/// Money moves in a store that begins with so many groups, and has [`GROUPS`] of them in the end.
+fn storm(seed: u64, told: bool, groups: u16) {
     simulate(seed, async move {
         let mut random = fastrand::Rng::with_seed(seed);
-        let bank = Bank::open(random.u64(3..=5), TROUBLE, told).await;
+        let bank = Bank::open(random.u64(3..=5), groups, TROUBLE, told).await;
         let mut clients = Vec::new();
         for client in 0..CLIENTS {
             let moving = Arc::clone(&bank).transfer(client, random.fork());
@@ -93,7 +88,13 @@ fn storm(seed: u64, told: bool) {
         let node = NodeId(random.u64(1..=bank.cluster.machines().len() as u64));
         clients.push(SimRuntime::spawn(back_up(Arc::clone(&bank), node)));
         clients.push(SimRuntime::spawn(Arc::clone(&bank).audit(random.fork())));
-        bank.strike(&mut random).await;
+        let (mut strikes, begins) = (random.fork(), random.u64(..15_000));
+        let splitting = async {
+            if groups != GROUPS {
+                bank.split(Duration::from_millis(begins)).await;
+            }
+        };
+        join(bank.strike(&mut strikes), splitting).await;
         for client in clients {
             client.await.expect("a client ends");
         }
@@ -111,8 +112,8 @@ type Asked<'a> = (Request<'a>, Option<Numbered>);
 
 impl Bank {
     /// One with so many nodes, whose clients are at work for so long.
-    pub(crate) async fn open(nodes: u64, lasts: Duration, told: bool) -> Arc<Self> {
-        let cluster = Cluster::serving(nodes, GROUPS).await;
+    pub(crate) async fn open(nodes: u64, groups: u16, lasts: Duration, told: bool) -> Arc<Self> {
+        let cluster = Cluster::serving(nodes, groups).await;
         cluster.sweep().await;
         let store = cluster.store(NodeId(1));
         for number in 0..ACCOUNTS {
@@ -253,6 +254,19 @@ impl Bank {
             std::str::from_utf8(value).ok().and_then(|it| it.parse().ok()).expect("a number")
         };
         done.results.iter().map(number).collect()
+    }
+
+    /// Splits the only group, as soon as that may be after so long.
+    async fn split(&self, after: Duration) {
+        SimRuntime::sleep(after).await;
+        let groups = GroupCount::new(GROUPS).expect("so many");
+        self.cluster
+            .eventually("it is split", || async { self.cluster.any().split(groups).await.ok() })
+            .await;
+        self.tell("it is to be split");
+        let done = |status: &ClusterStatus| status.groups.len() == usize::from(GROUPS);
+        self.cluster.until("the status shows the groups", done).await;
+        self.tell("it is split");
     }
 
     async fn strike(&self, random: &mut fastrand::Rng) {
