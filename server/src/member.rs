@@ -315,9 +315,11 @@ async fn open_door(
 /// Waits until a node that has just joined knows its cluster, and keeps what it then knows.
 async fn learn(config: &Config, node: &Node<TokioRuntime>) -> Result<(u64, GroupCount), NodeError> {
     let (incarnation, groups) = loop {
-        let cluster = node.view().cluster;
-        match cluster.and_then(|it| Some((it.incarnation, GroupCount::new(it.groups)?))) {
-            Some(known) => break known,
+        let view = node.view();
+        // Those that a split has made of them are served as soon as the node sees that there was one.
+        let groups = view.founded_groups().and_then(GroupCount::new);
+        match view.cluster.zip(groups) {
+            Some((cluster, groups)) => break (cluster.incarnation, groups),
             None => tokio::time::sleep(JOINED_LOOK).await,
         }
     };

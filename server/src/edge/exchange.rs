@@ -110,19 +110,25 @@ impl Exchange {
 
     /// Waits for the next change if live watches do; whether there is one.
     pub(crate) fn poll_change(&mut self, context: &mut Context<'_>, commit: &dyn Commit) -> bool {
-        let session = &self.session;
-        if session.watches() == 0 {
+        if self.session.watches() == 0 {
             self.news = News::default();
             return false;
         }
-        let mut due =
-            self.news.poll(context, commit.feeds(), |group| session.waits_for_change(group));
-        let any = due.any();
-        while let Some(group) = due.next(0) {
-            due.clear(group);
-            self.session.changed(group);
+        loop {
+            let feeds = commit.feeds();
+            let regrouped = self.session.regroup(feeds.len());
+            let session = &self.session;
+            let mut due = self.news.poll(context, feeds, |group| session.waits_for_change(group));
+            let any = due.any();
+            while let Some(group) = due.next(0) {
+                due.clear(group);
+                self.session.changed(group);
+            }
+            // What ended may have been a feed whose group was split: nothing would wake this any more.
+            if commit.feeds().len() == feeds.len() {
+                return any || regrouped;
+            }
         }
-        any
     }
 
     /// Runs the requests that have arrived, the last bytes of them at `arrived`; whether there were

@@ -12,6 +12,8 @@ use crate::session::Due;
 #[derive(Default)]
 pub(super) struct News {
     pending: Vec<Option<Changed>>,
+    /// Of how many groups they are.
+    groups: usize,
 }
 
 impl News {
@@ -28,6 +30,11 @@ impl News {
         waits: impl Fn(usize) -> Option<u64>,
     ) -> Due {
         let mut due = Due::default();
+        if self.groups != feeds.len() {
+            // What is waited for is of the group that these were split from.
+            self.pending.clear();
+            self.groups = feeds.len();
+        }
         for (group, feed) in feeds.iter().enumerate() {
             let Some(after) = waits(group) else {
                 if let Some(pending) = self.pending.get_mut(group) {

@@ -485,7 +485,7 @@ fn one_group_that_has_forgotten_makes_a_cursor_too_old() {
 #[test]
 fn a_cursor_of_another_number_of_groups_is_of_another_history() {
     let store = Several::new(3, 1 << 20);
-    for revisions in [vec![0], vec![0, 0], vec![0, 0, 0, 0], vec![0, 1, 0]] {
+    for revisions in [vec![1], vec![0, 0], vec![0, 0, 0, 0], vec![0, 1, 0]] {
         let cursor = Cursor { incarnation: 9, revisions }.to_bytes();
         let mut session = greeted_under(settings(Limits::DEFAULT));
         let from = WatchFrom::Cursor(&cursor);

@@ -24,6 +24,8 @@ mod outgoing;
 mod positions;
 mod rate;
 mod resp;
+#[cfg(test)]
+mod split_tests;
 mod tally;
 #[cfg(test)]
 mod tests;

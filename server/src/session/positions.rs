@@ -43,6 +43,14 @@ impl Positions {
         moves
     }
 
+    /// Names a revision for each of the groups that the only one was split into: every one goes on behind those of
+    /// the one that it came from. Positions of several groups stay as they are, since those are not split.
+    pub(crate) fn spread(&mut self, groups: usize) {
+        if self.groups() == 1 {
+            self.others = vec![self.first; groups.saturating_sub(1)].into();
+        }
+    }
+
     /// The revisions, in the order of the groups.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
         std::iter::once(self.first).chain(self.others.iter().copied())
@@ -138,6 +146,18 @@ mod tests {
         [0, 63, 64, 255].into_iter().for_each(|group| due.clear(group));
         assert!(!due.any());
         assert_eq!(Due::all(2).next(2), Some(0));
+    }
+
+    #[test]
+    fn only_the_position_in_a_single_group_is_spread_over_several() {
+        let mut positions: Positions = [5].into_iter().collect();
+        positions.spread(1);
+        assert_eq!(positions.iter().collect::<Vec<_>>(), [5]);
+        positions.spread(3);
+        assert_eq!(positions.iter().collect::<Vec<_>>(), [5, 5, 5]);
+        positions.reach(1, 7);
+        positions.spread(3);
+        assert_eq!(positions.iter().collect::<Vec<_>>(), [5, 7, 5]);
     }
 
     #[test]

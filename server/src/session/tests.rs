@@ -1,7 +1,7 @@
 //! What a session does as time passes, without sockets and without waiting.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tidekeep_log::{
     Answers, Call, Change, Changed, Changes, Commit, Counted, Elsewhere, Entry, Event, EventKind,
@@ -25,12 +25,21 @@ use crate::config::Budgets;
 pub(super) struct Scripted {
     group: Arc<Group>,
     feeds: [Arc<dyn Feed>; 1],
+    /// Those of the groups that it was split into.
+    parts: OnceLock<Vec<Arc<dyn Feed>>>,
 }
 
 impl Default for Scripted {
     fn default() -> Self {
         let group = Arc::new(Group::default());
-        Self { feeds: [Arc::clone(&group) as _], group }
+        Self { feeds: [Arc::clone(&group) as _], parts: OnceLock::new(), group }
+    }
+}
+
+impl Scripted {
+    /// Has several groups from now on, which are made of the only one.
+    pub(super) fn split(&self, parts: impl Fn(Arc<Group>) -> Vec<Arc<dyn Feed>>) {
+        assert!(self.parts.set(parts(Arc::clone(&self.group))).is_ok(), "it was split before");
     }
 }
 
@@ -153,7 +162,7 @@ impl Commit for Scripted {
     }
 
     fn feeds(&self) -> &[Arc<dyn Feed>] {
-        &self.feeds
+        self.parts.get().map_or(&self.feeds[..], |parts| &parts[..])
     }
 
     fn backup(&self) -> PendingBackup {

@@ -8,7 +8,7 @@
 //! ```
 //! Live watches of every change share one walk over the changes, those of the latest only another.
 //! Each one behind has a walk of its own, in turns with the others and with the live ones, so that
-//! none waits for another.
+//! none waits for another. When the only group is split, each goes on in all that it was split into.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -53,6 +53,8 @@ fn nothing() -> KeyRange {
 /// The watches of a connection.
 pub(crate) struct Watches {
     table: BTreeMap<u32, Watch>,
+    /// For how many groups each of them has a position.
+    groups: usize,
     /// Watches with content or older changes to send, in turn.
     behind: VecDeque<u32>,
     /// The live watches of every change.
@@ -100,6 +102,7 @@ impl Watches {
     pub(crate) fn new(settings: &Settings, now: Millis) -> Self {
         Self {
             table: BTreeMap::new(),
+            groups: 1,
             behind: VecDeque::new(),
             every: Walk::default(),
             latest: Walk::default(),
@@ -145,6 +148,7 @@ impl Watches {
             end: request.range.end.map(<[u8]>::to_vec),
         };
         let feeds = commit.feeds();
+        self.regroup(feeds.len());
         let (stage, after) = match request.from {
             WatchFrom::Now | WatchFrom::Content => {
                 (Stage::Opening, Positions::of(feeds, |feed| feed.revision()))
@@ -201,18 +205,45 @@ impl Watches {
     fn resume_after(&self, bytes: &[u8], feeds: &[Arc<dyn Feed>]) -> Result<Positions, Refusal> {
         let cursor = Cursor::from_bytes(bytes)
             .map_err(|_| Refusal::new(Code::InvalidInput, "the cursor is none of a watch"))?;
-        let known = |(revision, feed): (&u64, &Arc<dyn Feed>)| *revision <= feed.last_revision();
-        let ours = cursor.incarnation == self.incarnation
-            && cursor.revisions.len() == feeds.len()
-            && cursor.revisions.iter().zip(feeds).all(known);
+        let (incarnation, groups) = (cursor.incarnation, cursor.revisions.len());
+        let mut after: Positions = cursor.revisions.into_iter().collect();
+        if incarnation == self.incarnation && feeds.len() == 1 && groups > 1 {
+            // Other nodes serve the groups that this one is split into already.
+            let why = "the store is being split into groups that this node does not serve yet; try again in a moment";
+            return Err(Refusal::new(Code::Unavailable, why));
+        }
+        after.spread(feeds.len());
+        let known = |(revision, feed): (u64, &Arc<dyn Feed>)| revision <= feed.last_revision();
+        let ours = incarnation == self.incarnation
+            && after.groups() == feeds.len()
+            && after.iter().zip(feeds).all(known);
         match ours {
-            true => Ok(cursor.revisions.into_iter().collect()),
+            true => Ok(after),
             false => Err(too_old("the cursor is of another history")),
         }
     }
 
+    /// Goes on in so many groups, if the only one was split into them; whether it was.
+    pub(crate) fn regroup(&mut self, groups: usize) -> bool {
+        if groups <= self.groups {
+            return false;
+        }
+        self.groups = groups;
+        for watch in self.table.values_mut() {
+            watch.after.spread(groups);
+            watch.recount(&mut self.held);
+        }
+        for walk in [&mut self.every, &mut self.latest] {
+            walk.at.spread(groups);
+            walk.due = Due::all(groups);
+        }
+        true
+    }
+
     /// Gives a watch the views it begins with, one of each group; none if it goes on from its cursor.
     pub(crate) fn views_ready(&mut self, id: u32, views: Vec<View>) {
+        // They may be of groups from before a split, or of those that nothing here has met yet.
+        self.regroup(views.len());
         let Some(watch) = self.table.get_mut(&id) else { return };
         if matches!(watch.stage, Stage::Opening) {
             watch.stage = if views.is_empty() {
@@ -220,6 +251,7 @@ impl Watches {
             } else {
                 let content = Content::new(views);
                 watch.after = content.positions();
+                watch.after.spread(self.groups);
                 Stage::Content(content)
             };
             watch.recount(&mut self.held);
@@ -281,16 +313,19 @@ impl Watches {
         if self.table.is_empty() || out.next_watch_chunk() {
             return !self.table.is_empty();
         }
+        // The same for all that follows: the groups may be split meanwhile.
+        let feeds = commit.feeds();
+        self.regroup(feeds.len());
         let every = self
             .every
             .turn()
-            .is_some_and(|group| self.feed_live(unix_ms, group, out, commit, tally));
+            .is_some_and(|group| self.feed_live(unix_ms, group, out, feeds, tally));
         let latest = has_room(out)
             && self
                 .latest
                 .turn()
-                .is_some_and(|group| self.feed_latest(unix_ms, group, out, commit, tally));
-        let behind = has_room(out) && self.feed_behind(out, commit, tally);
+                .is_some_and(|group| self.feed_latest(unix_ms, group, out, feeds, tally));
+        let behind = has_room(out) && self.feed_behind(out, feeds, tally);
         every || latest || behind
     }
 
@@ -300,11 +335,10 @@ impl Watches {
         unix_ms: u64,
         group: usize,
         out: &mut Outbox,
-        commit: &dyn Commit,
+        feeds: &[Arc<dyn Feed>],
         tally: &mut Tally,
     ) -> bool {
-        let Ok(found) = commit.feeds()[group].changes(self.every.at.at(group), self.page_bytes)
-        else {
+        let Ok(found) = feeds[group].changes(self.every.at.at(group), self.page_bytes) else {
             self.end_live(Delivery::Every, out);
             return true;
         };
@@ -328,10 +362,10 @@ impl Watches {
         unix_ms: u64,
         group: usize,
         out: &mut Outbox,
-        commit: &dyn Commit,
+        feeds: &[Arc<dyn Feed>],
         tally: &mut Tally,
     ) -> bool {
-        let Ok(found) = commit.feeds()[group].changes(self.latest.at.at(group), MERGE_BYTES) else {
+        let Ok(found) = feeds[group].changes(self.latest.at.at(group), MERGE_BYTES) else {
             self.end_live(Delivery::Latest, out);
             return true;
         };
@@ -397,7 +431,12 @@ impl Watches {
         true
     }
 
-    fn feed_behind(&mut self, out: &mut Outbox, commit: &dyn Commit, tally: &mut Tally) -> bool {
+    fn feed_behind(
+        &mut self,
+        out: &mut Outbox,
+        feeds: &[Arc<dyn Feed>],
+        tally: &mut Tally,
+    ) -> bool {
         let Some(id) = self.behind.pop_front() else { return false };
         let Some(watch) = self.table.get_mut(&id) else { return true };
         match &watch.stage {
@@ -409,7 +448,7 @@ impl Watches {
                     Err(refusal) => self.cut(id, &refusal, out),
                 }
             }
-            Stage::Behind { .. } => match self.catch_up(id, out, commit, tally) {
+            Stage::Behind { .. } => match self.catch_up(id, out, feeds, tally) {
                 Ok(true) => self.join(id, out),
                 Ok(false) | Err(Cut::Full) => self.behind.push_back(id),
                 Err(Cut::Over(refusal)) => self.cut(id, &refusal, out),
@@ -424,7 +463,7 @@ impl Watches {
         &mut self,
         id: u32,
         out: &mut Outbox,
-        commit: &dyn Commit,
+        feeds: &[Arc<dyn Feed>],
         tally: &mut Tally,
     ) -> Result<bool, Cut> {
         let Some(watch) = self.table.get_mut(&id) else { return Err(Cut::Full) };
@@ -432,7 +471,7 @@ impl Watches {
             Delivery::Every => (&self.every, self.page_bytes),
             Delivery::Latest => (&self.latest, MERGE_BYTES),
         };
-        let (feeds, groups) = (commit.feeds(), watch.after.groups());
+        let groups = watch.after.groups();
         if let Stage::Behind { fresh: true, next } = watch.stage {
             if watch.from_oldest {
                 watch.begin_at_oldest(feeds);

@@ -54,6 +54,16 @@ impl Events {
         self.next = group + 1;
         Some(group)
     }
+
+    /// Goes on in so many groups, if the only one was split into them; whether it was.
+    fn regroup(&mut self, groups: usize) -> bool {
+        let Some(after) = self.after.as_mut().filter(|after| after.groups() < groups) else {
+            return false;
+        };
+        after.spread(groups);
+        self.due = Due::all(groups);
+        true
+    }
 }
 
 impl Listening {
@@ -252,8 +262,10 @@ impl Core {
         let Some(listening) = &mut self.listening else { return true };
         if let Some(events) = &mut listening.events {
             // What is told begins where the events do, which is not known yet.
+            let feeds = house.commit.feeds();
+            events.regroup(feeds.len());
             let Some(after) = &events.after else { return false };
-            for (group, feed) in house.commit.feeds().iter().enumerate() {
+            for (group, feed) in feeds.iter().enumerate() {
                 if after.at(group) < feed.revision() {
                     events.due.note(group);
                 }
@@ -293,12 +305,17 @@ impl Core {
         house: &House<'_>,
     ) -> Result<(), TooSlow> {
         let page = self.settings.limits.chunk_bytes as usize;
+        // The same for all that follows: the groups may be split meanwhile.
+        let feeds = house.commit.feeds();
+        if let Some(events) = &mut listening.events {
+            events.regroup(feeds.len());
+        }
         while self.outlet.takes_messages()
             && let Some(events) = &mut listening.events
             && let Some(group) = events.turn()
         {
             let after = events.after.as_ref().map_or(0, |after| after.at(group));
-            let found = house.commit.feeds()[group].changes(after, page).map_err(|_| TooSlow)?;
+            let found = feeds[group].changes(after, page).map_err(|_| TooSlow)?;
             let mut told = found.through;
             for change in &found.changes {
                 if !self.outlet.takes_messages() {
@@ -360,6 +377,12 @@ impl Core {
     /// Whether events are followed.
     pub(super) fn follows_changes(&self) -> bool {
         self.listening.as_ref().is_some_and(|listening| listening.events.is_some())
+    }
+
+    /// Follows events in so many groups, if the only one was split into them; whether it was.
+    pub(super) fn regroup(&mut self, groups: usize) -> bool {
+        let events = self.listening.as_mut().and_then(|it| it.events.as_mut());
+        events.is_some_and(|events| events.regroup(groups))
     }
 
     /// The revision of a group behind which the driver is to wait for a change, if events are followed.

@@ -222,6 +222,11 @@ impl Resp {
         self.core.begin_events(views);
     }
 
+    /// Follows changes in so many groups, if the only one was split into them; whether it was.
+    pub(crate) fn regroup(&mut self, groups: usize) -> bool {
+        self.core.regroup(groups)
+    }
+
     /// The revision of a group behind which the driver is to wait for a change; none while there is
     /// nothing to wait for.
     pub(crate) fn waits_for_change(&self, group: usize) -> Option<u64> {
