@@ -15,6 +15,7 @@ mod add;
 mod drain;
 mod keep;
 mod remove;
+mod split;
 mod status;
 mod token;
 mod transfer;
@@ -28,8 +29,7 @@ while more than half of a group's replicas answer. Any node takes these commands
   another one     tidekeep cluster add         prints what to run on the new machine
   one to go       tidekeep cluster drain 3     moves its replicas away, then
                   tidekeep cluster remove 3    takes it out
-  more groups     tidekeep backup, then on an empty directory tidekeep-server restore and
-                  cluster init --groups N (a cluster's groups are fixed; nothing splits them)
+  more groups     tidekeep cluster split 16    the only group becomes so many, while it serves
 
 Examples:
   tidekeep cluster status                      who is up, who leads, what is behind
@@ -55,6 +55,7 @@ enum Verb {
     Remove(remove::RemoveArgs),
     Weigh(weigh::WeighArgs),
     Transfer(transfer::TransferArgs),
+    Split(split::SplitArgs),
 }
 
 /// Runs the verb.
@@ -68,6 +69,7 @@ pub(crate) async fn run(args: ClusterArgs, session: &mut Session) -> Result<Exit
         Verb::Remove(args) => remove::run(args, session).await?,
         Verb::Weigh(args) => weigh::run(args, session).await?,
         Verb::Transfer(args) => transfer::run(args, session).await?,
+        Verb::Split(args) => split::run(args, session).await?,
     }
     Ok(Exit::Done)
 }
@@ -87,13 +89,23 @@ async fn change(
     request: Cluster<'static>,
     done: impl std::fmt::Display,
 ) -> Result<(), Failure> {
+    order(session, request).await?;
+    say(session, done)
+}
+
+/// Asks for a change.
+async fn order(session: &mut Session, request: Cluster<'static>) -> Result<(), Failure> {
+    match ask(session, request).await?.decode()? {
+        ClusterReply::Changed => Ok(()),
+        ClusterReply::Token(_) | ClusterReply::Status(_) => Err(unlike()),
+    }
+}
+
+/// Says that a change was made, and what it means.
+fn say(session: &mut Session, done: impl std::fmt::Display) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Changed {
         changed: bool,
-    }
-    match ask(session, request).await?.decode()? {
-        ClusterReply::Changed => {}
-        ClusterReply::Token(_) | ClusterReply::Status(_) => return Err(unlike()),
     }
     let out = session.out();
     match out.format() {

@@ -2,7 +2,7 @@
 
 use crate::store::{Store, offline};
 
-const VERBS: [(&str, &[&str]); 8] = [
+const VERBS: [(&str, &[&str]); 9] = [
     ("status", &[]),
     ("add", &[]),
     ("token", &[]),
@@ -11,6 +11,7 @@ const VERBS: [(&str, &[&str]); 8] = [
     ("remove", &["3", "--force"]),
     ("weigh", &["3", "200"]),
     ("transfer", &["0", "2"]),
+    ("split", &["4"]),
 ];
 
 #[test]
@@ -35,6 +36,9 @@ fn what_makes_no_sense_is_told_before_anybody_is_asked() {
         &["token", "--uses", "0"],
         &["token", "--lives", "10"],
         &["drain", "third"],
+        &["split", "1"],
+        &["split", "257"],
+        &["split"],
         &["remove"],
         &[],
     ] {
