@@ -70,10 +70,10 @@ async fn keep_alive(store: &Served, lease: u64) -> Result<(), Code> {
     answers[0].as_ref().map(drop).map_err(|refusal| refusal.code)
 }
 
-#[test]
-fn what_is_kept_alive_lives_over_fail_over_and_what_is_not_goes_in_every_group() {
-    simulate(61, async {
-        let cluster = Cluster::serving(3, GROUPS).await;
+/// A lease is kept alive in a store of so many groups, and something happens to it; then it is not any more.
+fn lives_and_goes(seed: u64, groups: u16, happens: impl AsyncFn(&Cluster)) {
+    simulate(seed, async {
+        let cluster = Cluster::serving(3, groups).await;
         let keys = keys();
         // Longer than calls wait for a node that says nothing any more.
         let ttl = Duration::from_secs(20);
@@ -81,12 +81,11 @@ fn what_is_kept_alive_lives_over_fail_over_and_what_is_not_goes_in_every_group()
         tie(&cluster.store(NodeId(2)), &keys, lease).await;
         let began = SimInstant::now();
         let mut kept = SimInstant::now();
-        let mut crashed = false;
+        let mut happened = false;
         while SimInstant::now() - began < ttl * 4 {
-            // A third of the groups is led by each node, so some are led by this one.
-            if !crashed && SimInstant::now() - began > ttl {
-                cluster.machine(NodeId(1)).crash().await;
-                crashed = true;
+            if !happened && SimInstant::now() - began > ttl {
+                happens(&cluster).await;
+                happened = true;
             }
             let made = SimInstant::now();
             if keep_alive(&cluster.store(NodeId(2)), lease).await == Ok(()) {
@@ -112,6 +111,20 @@ fn what_is_kept_alive_lives_over_fail_over_and_what_is_not_goes_in_every_group()
             .await;
         assert!(SimInstant::now() - all_gone < ttl * 2, "they went with the lease's time");
         assert_eq!(keep_alive(&cluster.store(NodeId(2)), lease).await, Err(Code::NotFound));
+    });
+}
+
+#[test]
+fn what_is_kept_alive_lives_over_fail_over_and_what_is_not_goes_in_every_group() {
+    // A third of the groups is led by each node, so some are led by this one.
+    lives_and_goes(61, GROUPS, async |cluster| cluster.machine(NodeId(1)).crash().await);
+}
+
+#[test]
+fn what_is_kept_alive_lives_over_a_split_and_what_is_not_goes_in_every_group() {
+    lives_and_goes(65, 1, async |cluster| {
+        let groups = GroupCount::new(GROUPS).expect("so many");
+        cluster.any().split(groups).await.expect("it may be split");
     });
 }
 
