@@ -11,6 +11,7 @@ mod cluster_load;
 mod cluster_network;
 mod cluster_partitions;
 mod cluster_redis;
+mod cluster_split;
 mod crash;
 mod cuts;
 mod disk_full;

@@ -44,6 +44,11 @@ impl Standing {
         self.groups.iter().map(|group| group.led_as_preferred.as_deref()).collect()
     }
 
+    /// How many groups share the keys.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
     /// Whether so many nodes are up, and every group has a leader and three voters, or as many as there
     /// are nodes.
     pub fn is_whole(&self, nodes: usize) -> bool {
