@@ -20,7 +20,13 @@ const minify = process.env.TIDEKEEP_FLAVOUR !== "debug";
 
 /** What the module may import, by the start of the name that wasm-bindgen gives it. */
 const IMPORTS = {
-  // The module's start alone would call it, to fill a table that holds nothing: it is not started.
+  __wbg_readyState_: "(socket) => socket.readyState",
+  // What keeps the bytes for later must not see the memory change.
+  __wbg_send_: `(socket, at, length) => {
+    socket.send(new Uint8Array(wasm.memory.buffer, at >>> 0, length).slice());
+    wasm.__wbindgen_free(at, length, 1);
+  }`,
+  // The values that it would set are those of JavaScript's own constants, which this module never names.
   __wbindgen_init_externref_table: "() => {}",
   // Only a module for debugging says why it gives up.
   __wbg___wbindgen_throw_: `(at, length) => {
@@ -46,6 +52,7 @@ const glueFactory = {
       const contents = `export default async function (module) {
         const imports = { "${imports[0].module}": { ${given.join()} } };
         const { exports: wasm } = await WebAssembly.instantiate(module, imports);
+        wasm.__wbindgen_start();
         return wasm;
       }`;
       return { contents, loader: "js" };

@@ -28,7 +28,6 @@
 //! 15    0       queue: waiting · bytes · 1 if it is held and 2 if storing fails (numbers)
 //! 16    0       open a socket
 //! 17    0       drop the socket
-//! 18    0       send this as one message
 //!
 //! error    code · retryable · outcome · retry after in ms (numbers) · message (bytes)
 //! number   seven bits a byte, lowest first, the eighth says that more follow (as postcard does)
@@ -58,7 +57,6 @@ mod what {
     pub(super) const QUEUE: u8 = 15;
     pub(super) const OPEN: u8 = 16;
     pub(super) const CLOSE: u8 = 17;
-    pub(super) const SEND: u8 = 18;
 }
 
 /// Bytes of a record's length, and of the buffer's.
@@ -169,13 +167,6 @@ pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
         push_error(out, &error);
     }
     finish_record(out, start, what, id);
-}
-
-/// Appends a message for the socket.
-pub(crate) fn pack_message(out: &mut Vec<u8>, message: &[u8]) {
-    let start = begin(out);
-    out.extend_from_slice(message);
-    finish_record(out, start, what::SEND, 0);
 }
 
 /// Appends what the server said of itself.

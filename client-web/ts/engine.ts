@@ -22,8 +22,6 @@ import type {
 
 /** The subprotocol, as in protocol/src/hello.rs. */
 const PROTOCOL = "tidekeep.1";
-/** The state of a socket that takes messages. */
-const OPEN = 1;
 /** Stands for a timer that stays as it is. */
 const UNCHANGED = 0xffffffff;
 const TIMEOUT_MS = 10_000;
@@ -349,8 +347,7 @@ export class Engine extends Listeners implements Connection {
   /** Lets the instance act, and takes what that leaves. */
   #turn(what: Turn, bytes?: Uint8Array): void {
     this.#run((instance) => {
-      const open = this.#socket.readyState === OPEN;
-      const place = instance.turn(open, performance.now(), what) >>> 0;
+      const place = instance.turn(this.#socket, performance.now(), what) >>> 0;
       const left = new Reader(new Uint8Array(instance.memory.buffer, place));
       // A copy: what is told may ask for more, and the memory with it may move.
       const records = new Reader(left.block().slice());
@@ -439,8 +436,6 @@ export class Engine extends Listeners implements Connection {
     else if (about === About.lost) take(this.#leases, record.number())?.(readError(record));
     else if (about === About.open) this.#attach();
     else if (about === About.close) this.#detach();
-    // Only lent: what has left it for later keeps a copy of the turn that nobody writes to.
-    else if (about === About.send) this.#socket.send(record.rest());
   }
 
   #settleAll(error: TidekeepError): void {

@@ -59,7 +59,6 @@ export const enum About {
   queue = 15,
   open = 16,
   close = 17,
-  send = 18,
 }
 export const STATES: ConnectionState[] = ["idle", "connecting", "ready", "reconnecting", "closed"];
 const OUTCOMES: Outcome[] = ["not-applied", "applied", "unknown"];
