@@ -140,6 +140,11 @@ pub trait Commit: Send + Sync {
     /// Which store this is.
     fn identity(&self) -> Identity;
 
+    /// Whether its only group may be split, or be split elsewhere already: then [`Self::feeds`] are of several one day.
+    fn may_split(&self) -> bool {
+        false
+    }
+
     /// What can be asked of it now.
     fn standing(&self) -> Standing;
 

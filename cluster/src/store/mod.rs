@@ -160,6 +160,10 @@ impl<R: Runtime> Commit for Store<R> {
         self.doors().identity()
     }
 
+    fn may_split(&self) -> bool {
+        self.doors().groups() == GroupCount::ONE
+    }
+
     fn standing(&self) -> Standing {
         standing::of(self.doors())
     }

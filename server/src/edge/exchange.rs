@@ -114,21 +114,7 @@ impl Exchange {
             self.news = News::default();
             return false;
         }
-        loop {
-            let feeds = commit.feeds();
-            let regrouped = self.session.regroup(feeds.len());
-            let session = &self.session;
-            let mut due = self.news.poll(context, feeds, |group| session.waits_for_change(group));
-            let any = due.any();
-            while let Some(group) = due.next(0) {
-                due.clear(group);
-                self.session.changed(group);
-            }
-            // What ended may have been a feed whose group was split: nothing would wake this any more.
-            if commit.feeds().len() == feeds.len() {
-                return any || regrouped;
-            }
-        }
+        self.news.tell(context, commit, &mut self.session)
     }
 
     /// Runs the requests that have arrived, the last bytes of them at `arrived`; whether there were

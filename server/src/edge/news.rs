@@ -4,9 +4,49 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tidekeep_log::{Changed, Feed};
+use tidekeep_log::{Changed, Commit, Feed};
 
-use crate::session::Due;
+use crate::session::{Due, Resp, Session};
+
+/// Who follows the changes of groups.
+pub(super) trait Follows {
+    /// Goes on in so many groups, if the only one was split into them; whether it was.
+    fn regroup(&mut self, groups: usize) -> bool;
+
+    /// The revision of a group behind which a change is waited for; none while there is nothing to wait for.
+    fn waits_for_change(&self, group: usize) -> Option<u64>;
+
+    /// Notes that a group has changed.
+    fn changed(&mut self, group: usize);
+}
+
+impl Follows for Session {
+    fn regroup(&mut self, groups: usize) -> bool {
+        self.regroup(groups)
+    }
+
+    fn waits_for_change(&self, group: usize) -> Option<u64> {
+        self.waits_for_change(group)
+    }
+
+    fn changed(&mut self, group: usize) {
+        self.changed(group);
+    }
+}
+
+impl Follows for Resp {
+    fn regroup(&mut self, groups: usize) -> bool {
+        self.regroup(groups)
+    }
+
+    fn waits_for_change(&self, group: usize) -> Option<u64> {
+        self.waits_for_change(group)
+    }
+
+    fn changed(&mut self, group: usize) {
+        self.changed(group);
+    }
+}
 
 /// The next change of each group that is waited for.
 #[derive(Default)]
@@ -22,8 +62,32 @@ impl News {
         self.pending.iter().all(Option::is_none)
     }
 
+    /// Tells who follows the groups which of them have changed, and of how many there are; whether there was anything
+    /// to tell.
+    pub(super) fn tell(
+        &mut self,
+        context: &mut Context<'_>,
+        commit: &dyn Commit,
+        follower: &mut impl Follows,
+    ) -> bool {
+        loop {
+            let feeds = commit.feeds();
+            let regrouped = follower.regroup(feeds.len());
+            let mut due = self.poll(context, feeds, |group| follower.waits_for_change(group));
+            let any = due.any();
+            while let Some(group) = due.next(0) {
+                due.clear(group);
+                follower.changed(group);
+            }
+            // What ended may have been a feed whose group was split: nothing would wake this any more.
+            if commit.feeds().len() == feeds.len() {
+                return any || regrouped;
+            }
+        }
+    }
+
     /// The groups that have a change behind the revision that `waits` gives for them.
-    pub(super) fn poll(
+    fn poll(
         &mut self,
         context: &mut Context<'_>,
         feeds: &[Arc<dyn Feed>],

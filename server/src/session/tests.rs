@@ -161,6 +161,10 @@ impl Commit for Scripted {
         Promise::ready(Ok(0))
     }
 
+    fn may_split(&self) -> bool {
+        self.parts.get().is_none()
+    }
+
     fn feeds(&self) -> &[Arc<dyn Feed>] {
         self.parts.get().map_or(&self.feeds[..], |parts| &parts[..])
     }

@@ -157,9 +157,10 @@ impl Watches {
             WatchFrom::Cursor(b"") => {
                 (Stage::Behind { fresh: true, next: 0 }, Positions::of(feeds, |_| 0))
             }
-            WatchFrom::Cursor(bytes) => {
-                (Stage::Behind { fresh: true, next: 0 }, self.resume_after(bytes, feeds)?)
-            }
+            WatchFrom::Cursor(bytes) => (
+                Stage::Behind { fresh: true, next: 0 },
+                self.resume_after(bytes, feeds, commit.may_split())?,
+            ),
         };
         let from_oldest = request.from == WatchFrom::Cursor(b"");
         let (previous, delivery) = (request.previous, request.delivery);
@@ -202,12 +203,17 @@ impl Watches {
         Ok(start)
     }
 
-    fn resume_after(&self, bytes: &[u8], feeds: &[Arc<dyn Feed>]) -> Result<Positions, Refusal> {
+    fn resume_after(
+        &self,
+        bytes: &[u8],
+        feeds: &[Arc<dyn Feed>],
+        may_split: bool,
+    ) -> Result<Positions, Refusal> {
         let cursor = Cursor::from_bytes(bytes)
             .map_err(|_| Refusal::new(Code::InvalidInput, "the cursor is none of a watch"))?;
         let (incarnation, groups) = (cursor.incarnation, cursor.revisions.len());
         let mut after: Positions = cursor.revisions.into_iter().collect();
-        if incarnation == self.incarnation && feeds.len() == 1 && groups > 1 {
+        if incarnation == self.incarnation && may_split && groups > feeds.len() {
             // Other nodes serve the groups that this one is split into already.
             let why = "the store is being split into groups that this node does not serve yet; try again in a moment";
             return Err(Refusal::new(Code::Unavailable, why));
