@@ -22,7 +22,7 @@ use tidekeep_protocol::op::{
 };
 use tidekeep_protocol::range::{KeyRange, Range};
 
-use super::tests::{greeted_under, settings};
+use super::tests::{greeted_under, read_messages, settings};
 use super::*;
 
 type Content = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -299,32 +299,7 @@ impl Follower {
 
     /// Takes up to `most` messages; whether all came.
     fn read(&mut self, session: &mut Session, store: &Several, now: u64, most: usize) -> bool {
-        let (mut left, mut body) = (most, Vec::new());
-        loop {
-            session.fill(Millis(now), store);
-            let bytes = session.output().to_vec();
-            if bytes.is_empty() {
-                return true;
-            }
-            let mut rest = &bytes[..];
-            while let Some((frame, length)) = Frame::decode(rest, u32::MAX).unwrap() {
-                rest = &rest[length..];
-                if frame.id != 5 {
-                    continue;
-                }
-                assert_eq!(frame.kind, Watch::SPEC.kind | kind::REPLY);
-                body.extend_from_slice(frame.body);
-                if frame.more() {
-                    continue;
-                }
-                if left == 0 {
-                    return false;
-                }
-                left -= 1;
-                self.take(&std::mem::take(&mut body), store);
-            }
-            session.taken(Millis(now), bytes.len());
-        }
+        read_messages(session, store, Millis(now), most, |body| self.take(body, store))
     }
 }
 

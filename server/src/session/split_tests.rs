@@ -18,7 +18,7 @@ use tidekeep_protocol::op::{
 };
 use tidekeep_protocol::range::{KeyRange, Range};
 
-use super::tests::{Group, Scripted, greeted_under, settings};
+use super::tests::{Group, Scripted, greeted_under, read_messages, settings};
 use super::*;
 
 const GROUPS: usize = 4;
@@ -94,32 +94,7 @@ struct Follower {
 impl Follower {
     /// Takes up to `most` messages; whether all came.
     fn read(&mut self, session: &mut Session, store: &Scripted, most: usize) -> bool {
-        let (mut left, mut body) = (most, Vec::new());
-        loop {
-            session.fill(Millis(1), store);
-            let bytes = session.output().to_vec();
-            if bytes.is_empty() {
-                return true;
-            }
-            let mut rest = &bytes[..];
-            while let Some((frame, length)) = Frame::decode(rest, u32::MAX).unwrap() {
-                rest = &rest[length..];
-                if frame.id != 5 {
-                    continue;
-                }
-                assert_eq!(frame.kind, Watch::SPEC.kind | kind::REPLY);
-                body.extend_from_slice(frame.body);
-                if frame.more() {
-                    continue;
-                }
-                if left == 0 {
-                    return false;
-                }
-                left -= 1;
-                self.take(&std::mem::take(&mut body));
-            }
-            session.taken(Millis(1), bytes.len());
-        }
+        read_messages(session, store, Millis(1), most, |body| self.take(body))
     }
 
     fn take(&mut self, body: &[u8]) {

@@ -429,3 +429,39 @@ fn content_is_complete_before_the_changes_behind_it() {
     assert!(matches!(first, WatchMessage::CaughtUp { revision: 1, .. }), "{first:?}");
     assert!(matches!(second, WatchMessage::Events { revision: 2, .. }), "{second:?}");
 }
+
+/// Takes up to `most` messages of watch 5; whether all came.
+pub(super) fn read_messages(
+    session: &mut Session,
+    store: &dyn Commit,
+    now: Millis,
+    most: usize,
+    mut take: impl FnMut(&[u8]),
+) -> bool {
+    let (mut left, mut body) = (most, Vec::new());
+    loop {
+        session.fill(now, store);
+        let bytes = session.output().to_vec();
+        if bytes.is_empty() {
+            return true;
+        }
+        let mut rest = &bytes[..];
+        while let Some((frame, length)) = Frame::decode(rest, u32::MAX).unwrap() {
+            rest = &rest[length..];
+            if frame.id != 5 {
+                continue;
+            }
+            assert_eq!(frame.kind, Watch::SPEC.kind | kind::REPLY);
+            body.extend_from_slice(frame.body);
+            if frame.more() {
+                continue;
+            }
+            if left == 0 {
+                return false;
+            }
+            left -= 1;
+            take(&std::mem::take(&mut body));
+        }
+        session.taken(now, bytes.len());
+    }
+}
