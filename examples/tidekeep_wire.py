@@ -280,7 +280,7 @@ BACKUP_REPLY = Struct(
 CLUSTER = Enum(
     status=None, token=Struct(name=TEXT, lives_ms=U64, uses=U32), drain=Struct(node=U64),
     keep=Struct(node=U64), remove=Struct(node=U64, force=BOOL), weigh=Struct(node=U64, weight=U16),
-    transfer=Struct(group=U16, to=U64),
+    transfer=Struct(group=U16, to=U64), split=Struct(groups=U16),
 )
 NODE_STATUS = Struct(
     node=U64, state=Enum(joining=None, active=None, draining=None, removed=None), since_ms=U64,
