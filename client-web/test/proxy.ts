@@ -1,6 +1,7 @@
 // A way to the server that tests can cut, or make a black hole: nothing passes, nothing is closed,
 // nobody is told. Counts what passes.
 
+import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 
@@ -36,6 +37,12 @@ export class Proxy {
   /** How many connections there are. */
   get open(): number {
     return this.#sockets.size / 2;
+  }
+
+  /** Waits until no more than this many connections are left. */
+  async untilOpen(count: number): Promise<void> {
+    const signal = AbortSignal.timeout(10_000);
+    while (this.open > count) await once(this.#listener, "left", { signal });
   }
 
   /** Breaks all connections. */
@@ -74,6 +81,7 @@ export class Proxy {
     from.on("error", () => to.destroy());
     from.on("close", () => {
       this.#sockets.delete(from);
+      this.#listener.emit("left");
       to.destroy();
     });
     if (this.#swallows) from.pause();

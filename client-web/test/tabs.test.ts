@@ -162,22 +162,18 @@ test("a frozen leader is replaced, and comes back as one of the others", async (
   await outside.put("frozen/a", "before");
   await second.waitForFunction("seen.length === 1");
   const before = proxy.accepted;
-  // Frozen for as long as the test likes, as far as the page can tell.
-  const frozen = first.evaluate(`(() => {
-    const until = Date.now() + 20_000;
-    while (Date.now() < until);
-  })()`);
+  const thaw = await origin.freeze(first);
   await outside.put("frozen/b", "meanwhile");
   await second.waitForFunction(`seen.includes("meanwhile")`);
   assert.equal(proxy.accepted, before + 1, "the second tab has a connection of its own");
   await second.evaluate(`client.put("frozen/c", "by the second")`);
-  await frozen;
+  await thaw();
   assert.equal(await first.evaluate(`client.get("frozen/c").then((e) => e.text())`), "by the second");
   await first.waitForFunction(`seen.at(-1) === "by the second"`);
   assert.deepEqual(await first.evaluate("seen"), ["before", "meanwhile", "by the second"]);
   assert.deepEqual(await second.evaluate("seen"), ["before", "meanwhile", "by the second"]);
   assert.equal(proxy.accepted, before + 1);
-  assert.equal(proxy.open, 1, "the first has given its own up");
+  await proxy.untilOpen(1);
 });
 
 test("a leader that closes its client lets all calls of others settle first", async () => {
