@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use tidekeep_protocol::codec::Malformed;
 use tidekeep_protocol::op::WatchHead;
-use tidekeep_protocol::op::watch_walk::{self, stored, walk};
+use tidekeep_protocol::op::watch_walk::{self, steps, stored};
 use tidekeep_protocol::plain::{Reader, push_bytes, push_number};
 use tidekeep_protocol::planted;
 
@@ -101,12 +101,15 @@ impl Known {
         match head {
             WatchHead::Content => {
                 let (mut kept, mut items) = (0, Vec::new());
-                let all = walk(body, &mut |step| {
+                let steps = steps(body)?;
+                let all = steps.left();
+                for step in steps {
+                    let step = step?;
                     if self.set(step.key, step.modified.unwrap_or_default(), &[]) {
                         kept += 1;
                         items.extend_from_slice(step.item);
                     }
-                })?;
+                }
                 Ok(match kept {
                     _ if kept == all => Folded::AsItIs,
                     0 => Folded::Nothing,
@@ -122,12 +125,15 @@ impl Known {
             }
             WatchHead::CaughtUp { .. } | WatchHead::Bookmark { .. } => Ok(Folded::AsItIs),
             WatchHead::Events { .. } => {
-                walk(body, &mut |step| match step.modified {
-                    Some(modified) => {
-                        self.set(step.key, modified, &[]);
+                for step in steps(body)? {
+                    let step = step?;
+                    match step.modified {
+                        Some(modified) => {
+                            self.set(step.key, modified, &[]);
+                        }
+                        None => self.remove(step.key),
                     }
-                    None => self.remove(step.key),
-                })?;
+                }
                 Ok(Folded::AsItIs)
             }
         }
@@ -143,17 +149,20 @@ impl Known {
         complete: bool,
     ) -> Result<Changed, Malformed> {
         let mut changed = Vec::new();
-        walk(body, &mut |step| match step.modified {
-            Some(modified) => {
-                if self.set(step.key, modified, step.stored) {
-                    changed.push((step.key.into(), modified));
+        for step in steps(body)? {
+            let step = step?;
+            match step.modified {
+                Some(modified) => {
+                    if self.set(step.key, modified, step.stored) {
+                        changed.push((step.key.into(), modified));
+                    }
+                }
+                None => {
+                    self.remove(step.key);
+                    changed.push((step.key.into(), revision));
                 }
             }
-            None => {
-                self.remove(step.key);
-                changed.push((step.key.into(), revision));
-            }
-        })?;
+        }
         if complete {
             changed.extend(self.sweep().into_iter().map(|key| (key, revision)));
         }

@@ -28,27 +28,60 @@ mod variant {
     pub(super) const DELETE: u8 = 1;
 }
 
-/// Calls `each` for every entry or event of a watch message, in order; returns how many there were.
-/// When the message is malformed, some may have been stepped through.
-pub fn walk<'a>(body: &'a [u8], each: &mut dyn FnMut(Step<'a>)) -> Result<u64, Malformed> {
-    let mut rest = Reader(body);
-    let events = match rest.number().ok_or(Malformed)? {
-        number if number == u64::from(variant::CONTENT) => false,
-        number if number == u64::from(variant::EVENTS) => {
-            rest.number().ok_or(Malformed)?;
-            rest.bytes().ok_or(Malformed)?;
-            true
-        }
-        _ => return Ok(0),
-    };
-    let count = rest.number().ok_or(Malformed)?;
-    for _ in 0..count {
-        let before = rest.0;
-        let (key, modified, stored) = item(&mut rest, events).ok_or(Malformed)?;
-        let item = &before[..before.len() - rest.0.len()];
-        each(Step { key, modified, stored, item });
+/// The entries or events of a watch message, in order; none of one that bears neither. Where it is
+/// malformed they end with that, behind those that could be read.
+#[derive(Debug, Clone)]
+pub struct Steps<'a> {
+    rest: Reader<'a>,
+    left: u64,
+    events: bool,
+}
+
+/// Steps through the body of a watch message. An iterator rather than a way to be called: a module
+/// for a page has no other use for a table of functions.
+pub fn steps(body: &[u8]) -> Result<Steps<'_>, Malformed> {
+    read_head(Reader(body)).ok_or(Malformed)
+}
+
+fn read_head(mut rest: Reader<'_>) -> Option<Steps<'_>> {
+    let what = rest.number()?;
+    let events = what == variant::EVENTS.into();
+    if events {
+        rest.number()?;
+        rest.bytes()?;
+    } else if what != variant::CONTENT.into() {
+        return Some(Steps { rest: Reader(&[]), left: 0, events });
     }
-    if rest.0.is_empty() { Ok(count) } else { Err(Malformed) }
+    let left = rest.number()?;
+    Some(Steps { rest, left, events })
+}
+
+impl Steps<'_> {
+    /// How many are still to come, as the message says.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+}
+
+impl<'a> Iterator for Steps<'a> {
+    type Item = Result<Step<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let before = self.rest.0;
+        if self.left == 0 && before.is_empty() {
+            return None;
+        }
+        let step = self.left.checked_sub(1).and_then(|left| {
+            self.left = left;
+            let (key, modified, stored) = item(&mut self.rest, self.events)?;
+            let item = &before[..before.len() - self.rest.0.len()];
+            Some(Step { key, modified, stored, item })
+        });
+        if step.is_none() {
+            (self.left, self.rest) = (0, Reader(&[]));
+        }
+        Some(step.ok_or(Malformed))
+    }
 }
 
 /// The body of a content message with so many entries, encoded as [`Step::item`] bears them.
@@ -131,8 +164,9 @@ mod tests {
     }
 
     fn steps(body: &[u8]) -> Result<Vec<Step<'_>>, Malformed> {
-        let mut steps = Vec::new();
-        let count = walk(body, &mut |step| steps.push(step))?;
+        let steps = super::steps(body)?;
+        let count = steps.left();
+        let steps: Vec<_> = steps.collect::<Result<_, _>>()?;
         assert_eq!(count, steps.len() as u64);
         Ok(steps)
     }
