@@ -18,18 +18,18 @@ const root = new URL("..", import.meta.url);
 const path = (name) => fileURLToPath(new URL(name, root));
 const minify = process.env.TIDEKEEP_FLAVOUR !== "debug";
 
-/** What the module may import, by the start of the name that wasm-bindgen gives it. */
+/** What the module may import, by the names that `cargo xtask web` leaves of wasm-bindgen's. */
 const IMPORTS = {
-  __wbg_readyState_: "(socket) => socket.readyState",
+  readyState: "(socket) => socket.readyState",
   // What keeps the bytes for later must not see the memory change.
-  __wbg_send_: `(socket, at, length) => {
+  send: `(socket, at, length) => {
     socket.send(new Uint8Array(wasm.memory.buffer, at >>> 0, length).slice());
-    wasm.__wbindgen_free(at, length, 1);
+    wasm.free(at, length, 1);
   }`,
   // The values that it would set are those of JavaScript's own constants, which this module never names.
-  __wbindgen_init_externref_table: "() => {}",
+  init_externref_table: "() => {}",
   // Only a module for debugging says why it gives up.
-  __wbg___wbindgen_throw_: `(at, length) => {
+  throw: `(at, length) => {
     throw new Error(new TextDecoder().decode(new Uint8Array(wasm.memory.buffer, at >>> 0, length)));
   }`,
 };
@@ -45,14 +45,13 @@ const glueFactory = {
     builder.onLoad({ filter: /./, namespace: "glue" }, ({ path }) => {
       const imports = WebAssembly.Module.imports(new WebAssembly.Module(readFileSync(path)));
       const given = imports.map(({ module, name }) => {
-        const [, source] = Object.entries(IMPORTS).find(([start]) => name.startsWith(start)) ?? [];
-        if (!source || module !== imports[0].module) throw new Error(`unknown import: ${module} ${name}`);
+        const source = IMPORTS[name];
+        if (!source || module !== "page") throw new Error(`unknown import: ${module} ${name}`);
         return `"${name}": ${source}`;
       });
       const contents = `export default async function (module) {
-        const imports = { "${imports[0].module}": { ${given.join()} } };
+        const imports = { page: { ${given.join()} } };
         const { exports: wasm } = await WebAssembly.instantiate(module, imports);
-        wasm.__wbindgen_start();
         return wasm;
       }`;
       return { contents, loader: "js" };

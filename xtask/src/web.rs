@@ -3,6 +3,8 @@
 
 mod assets;
 mod module;
+mod order;
+mod sections;
 mod size;
 
 use std::fs::{self, File};

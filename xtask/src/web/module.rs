@@ -12,7 +12,7 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::process;
 use crate::setup::{CrossRust, Tools, WASM_TARGET};
-use crate::web::{Flavour, seconds};
+use crate::web::{Flavour, order, seconds, sections};
 use crate::workspace::Workspace;
 
 /// The module's name as the glue imports it.
@@ -29,7 +29,7 @@ const PLAIN_LOOPS: &str = "-Cllvm-args=-disable-lsr -enable-pre=false -enable-lo
 /// that are kept in locals. Control flow that is made anew from basic blocks has less nesting, and the
 /// more so when it is made twice; functions that differ in constants alone become one. The lowest
 /// kilobyte is the end of the stack, where no value's address is.
-const OPTIMISE: [&str; 16] = [
+const OPTIMISE: [&str; 15] = [
     "-Oz",
     "-ocimfs=10",
     "--skip-pass=local-cse",
@@ -45,15 +45,18 @@ const OPTIMISE: [&str; 16] = [
     "-Oz",
     "--converge",
     "--low-memory-unused",
-    "--strip-target-features",
 ];
+/// Puts functions where their names say, which are made for that.
+const ORDER: [&str; 3] =
+    ["--reorder-functions-by-name", "--strip-debug", "--strip-target-features"];
 const OPTIMISE_LIMIT: Duration = Duration::from_secs(300);
 
 /// Everything but the sources that decides what the module looks like.
 pub(super) fn settings(rust: &CrossRust, wasm_opt: Option<&Path>, flavour: Flavour) -> String {
     let CrossRust { name, sources, .. } = rust;
-    // The text of this file stands for the flags in it.
-    format!("{name} {sources:?} {wasm_opt:?} {} {}", flavour.name(), include_str!("module.rs"))
+    // The text of these files stands for the flags in them, and for what they do.
+    let texts = [include_str!("module.rs"), include_str!("sections.rs"), include_str!("order.rs")];
+    format!("{name} {sources:?} {wasm_opt:?} {} {}", flavour.name(), texts.concat())
 }
 
 /// Compiles, writes the glue to `client-web/wasm/`, optimises.
@@ -64,8 +67,17 @@ pub(super) fn build(workspace: &Workspace, tools: &Tools, flavour: Flavour) -> R
     let compiled = compile(workspace, &tools.wasm, flavour)?;
     let out = workspace.path("client-web/wasm");
     bind(&compiled, &out, flavour).context("wasm-bindgen cannot write the module's glue")?;
+    let module = out.join(format!("{NAME}_bg.wasm"));
+    rewrite(&module, sections::with_short_names).context("cannot shorten the module's names")?;
     if let (Some(wasm_opt), Flavour::Release) = (&tools.wasm_opt, flavour) {
-        optimise(workspace, wasm_opt, &out.join(format!("{NAME}_bg.wasm")));
+        let done = optimise(workspace, wasm_opt, &module, &OPTIMISE)
+            .and_then(|()| rewrite(&module, order::named))
+            .and_then(|()| optimise(workspace, wasm_opt, &module, &ORDER));
+        if let Err(error) = done {
+            let why = error.to_string();
+            let why = why.lines().next().unwrap_or_default();
+            println!("web: module    stays larger than it could be: {why}");
+        }
     }
     println!("web: module    done in {}", seconds(start));
     Ok(())
@@ -133,20 +145,24 @@ fn bind(compiled: &Path, out: &Path, flavour: Flavour) -> Result<()> {
         .generate(out)
 }
 
+/// Makes another module of a module.
+fn rewrite(module: &Path, make: impl FnOnce(&[u8]) -> Result<Vec<u8>>) -> Result<()> {
+    let bytes = fs::read(module).context("cannot read the module")?;
+    fs::write(module, make(&bytes)?).context("cannot replace the module")
+}
+
 /// Shrinks the module in place; a failure costs a tenth of the size and is told, nothing more.
-fn optimise(workspace: &Workspace, wasm_opt: &Path, module: &Path) {
+fn optimise(workspace: &Workspace, wasm_opt: &Path, module: &Path, passes: &[&str]) -> Result<()> {
     let smaller = module.with_extension("opt.wasm");
     let mut command = Command::new(wasm_opt);
     // No feature flags: the module names the features it uses in a section of its own, which is
     // read first and stripped last. `--all-features` would produce what no engine loads.
-    command.arg(module).args(OPTIMISE).arg("-o").arg(&smaller);
+    command.arg(module).args(passes).arg("-o").arg(&smaller);
     let log = workspace.scratch("log/wasm-opt.log");
     let done = process::quiet(&mut command, &log, OPTIMISE_LIMIT)
         .and_then(|()| fs::rename(&smaller, module).context("cannot replace the module"));
-    if let Err(error) = done {
+    if done.is_err() {
         drop(fs::remove_file(&smaller));
-        let why = error.to_string();
-        let why = why.lines().next().unwrap_or_default();
-        println!("web: module    stays unoptimised: {why}; see {}", log.display());
     }
+    done.with_context(|| format!("wasm-opt failed; see {}", log.display()))
 }
