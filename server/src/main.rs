@@ -11,6 +11,7 @@ use tidekeep_server::config::Config;
 use tidekeep_server::config::args::{Args, Command};
 use tidekeep_server::{Server, StartError, Stopped};
 use tikv_jemallocator::Jemalloc;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::error;
 use tracing_subscriber::Layer;
@@ -50,7 +51,7 @@ fn main() -> ExitCode {
         }
     };
     start_log(config.verbose);
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match serving_threads(config.threads) {
         Ok(runtime) => runtime,
         Err(error) => {
             error!(%error, "cannot start threads");
@@ -61,6 +62,15 @@ fn main() -> ExitCode {
     // Connections that were cut need not be waited for: everything is on disk.
     runtime.shutdown_background();
     code.into()
+}
+
+/// So many threads, or one for each core.
+fn serving_threads(threads: usize) -> std::io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    builder.thread_name("serving").enable_all().build()
 }
 
 async fn run(config: Config) -> u8 {
@@ -142,4 +152,18 @@ fn start_log(verbose: bool) {
         .with_ansi(stderr().is_terminal())
         .with_filter(levels);
     tracing_subscriber::registry().with(lines).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_threads_serve_as_are_asked_for() {
+        let cores = std::thread::available_parallelism().expect("the system knows its cores").get();
+        for (asked, expected) in [(0, cores), (1, 1), (3, 3)] {
+            let runtime = serving_threads(asked).expect("threads can be started");
+            assert_eq!(runtime.metrics().num_workers(), expected, "{asked}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use crate::process::threads_for_each;
 use crate::running::announced;
 use crate::serve;
 use crate::workspace::Workspace;
@@ -37,7 +38,11 @@ pub(crate) struct Options {
 }
 
 /// The servers; they end with their owner.
-struct Nodes(Vec<Child>);
+struct Nodes {
+    running: Vec<Child>,
+    /// Of each.
+    threads: usize,
+}
 
 /// Builds what is needed, forms the cluster, and waits until its servers have ended.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
@@ -51,7 +56,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
             (folder.path().to_owned(), Some(folder))
         }
     };
-    let mut nodes = Nodes(Vec::new());
+    let threads = threads_for_each(options.nodes.into());
+    let mut nodes = Nodes { running: Vec::new(), threads };
     for number in 0..options.nodes {
         let action = action(&terminal, &data, number, options.groups)?;
         nodes.start(&server, &data, number, &action)?;
@@ -89,13 +95,14 @@ impl Nodes {
             .args(["--listen", &client(number), "--data"])
             .arg(directory(data, number))
             .args(["--node-listen", &format!("127.0.0.1:{}", NODE_PORT + number)])
+            .args(["--threads", &self.threads.to_string()])
             .args(action)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", server.display()))?;
         let stdout = child.stdout.take();
-        self.0.push(child);
+        self.running.push(child);
         // A node that goes on may need others, which come after it.
         if !action.is_empty() {
             announced(stdout.context("the server has no standard output")?, START_LIMIT)?;
@@ -107,17 +114,17 @@ impl Nodes {
     fn wait(mut self) -> Result<()> {
         // The interrupt is for them.
         ctrlc::set_handler(|| ())?;
-        for node in &mut self.0 {
+        for node in &mut self.running {
             node.wait()?;
         }
-        self.0.clear();
+        self.running.clear();
         Ok(())
     }
 }
 
 impl Drop for Nodes {
     fn drop(&mut self) {
-        for node in &mut self.0 {
+        for node in &mut self.running {
             // It may have ended by itself.
             drop(node.kill());
             drop(node.wait());

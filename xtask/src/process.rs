@@ -144,6 +144,12 @@ fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
 
+/// Threads for each of so many servers that share this machine's cores.
+pub(crate) fn threads_for_each(servers: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / servers.max(1)).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

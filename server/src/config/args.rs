@@ -202,6 +202,11 @@ pub struct Args {
     #[arg(long, value_name = "MS", env = "TIDEKEEP_INTERVAL_MS", default_value_t = default::INTERVAL_MS)]
     pub interval_ms: u64,
 
+    /// Threads that serve connections; 0 takes one for each core. Servers that share a machine need no
+    /// more of them together than it has cores
+    #[arg(long, value_name = "N", env = "TIDEKEEP_THREADS", default_value_t = 0)]
+    pub threads: usize,
+
     /// Most connections at once; one more is told so and closed
     #[arg(long, value_name = "N", env = "TIDEKEEP_MAX_CONNECTIONS", default_value_t = default::MAX_CONNECTIONS)]
     pub max_connections: usize,

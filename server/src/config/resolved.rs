@@ -51,6 +51,8 @@ pub struct Config {
     pub durability: Durability,
     /// What each connection is held to, as told in the welcome.
     pub limits: Limits,
+    /// Threads that serve connections, where the program starts them; 0 is one for each core.
+    pub threads: usize,
     /// Most connections at once.
     pub max_connections: usize,
     /// Time from the first byte of a connection's life to the end of its handshake, in milliseconds.
@@ -131,6 +133,7 @@ impl Config {
             data: data.into(),
             durability: Durability::Always,
             limits: Limits::DEFAULT,
+            threads: 0,
             max_connections: default::MAX_CONNECTIONS,
             handshake_ms: default::HANDSHAKE_MS,
             frame_ms: default::FRAME_MS,
@@ -177,6 +180,7 @@ impl Config {
                 reply_bytes: reply_bytes(args.max_key_bytes, args.max_value_bytes),
                 ..Limits::DEFAULT
             },
+            threads: args.threads,
             max_connections: args.max_connections,
             handshake_ms: args.handshake_timeout_ms,
             frame_ms: args.frame_timeout_ms,

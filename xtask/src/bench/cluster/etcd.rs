@@ -18,18 +18,20 @@ use crate::setup;
 const ALIKE: u64 = 1_000;
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Starts the node that listens there.
+/// Starts the node that listens there, with so many threads that run at once.
 pub(super) fn command(
     plan: &Plan<'_>,
     place: &Place,
     places: &[Place],
     data: &Path,
+    threads: usize,
 ) -> Result<Command> {
     let name = name(place);
     let [client, peer] = [&place.client, &place.peer].map(|address| format!("http://{address}"));
     let members = places.iter().map(|it| format!("{}=http://{}", self::name(it), it.peer));
     let members: Vec<String> = members.collect();
-    let mut command = plan.command(Cores::All, &setup::etcd(plan.workspace)?);
+    let mut command = plan.command(Cores::All, Path::new("env"));
+    command.arg(format!("GOMAXPROCS={threads}")).arg(setup::etcd(plan.workspace)?);
     command.args(["--name", &name, "--data-dir"]).arg(data.join(&name));
     for (flag, value) in [
         ("--listen-client-urls", &client),

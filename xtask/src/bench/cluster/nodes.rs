@@ -137,8 +137,9 @@ impl<'a> Cluster<'a> {
     /// Starts a node for the first time.
     fn begin(&mut self, at: usize, state: etcd::State) -> Result<()> {
         let (plan, data, place) = (self.plan, self.data.path(), &self.places[at]);
+        let threads = process::threads_for_each(self.kind.nodes());
         let (mut command, first) = match self.kind {
-            Kind::Etcd => (etcd::command(plan, place, &self.places, data)?, state.words()),
+            Kind::Etcd => (etcd::command(plan, place, &self.places, data, threads)?, state.words()),
             Kind::Alone => (tidekeep::alone(plan, place, data), Vec::new()),
             Kind::Tidekeep | Kind::Sixteen => {
                 let words = match self.nodes.first() {
@@ -148,7 +149,7 @@ impl<'a> Cluster<'a> {
                         tidekeep::joining(plan, node, &self.places[0])?
                     }
                 };
-                (tidekeep::member(plan, place, data), words)
+                (tidekeep::member(plan, place, data, threads), words)
             }
         };
         let log = data.join(format!("{}.log", place.number));

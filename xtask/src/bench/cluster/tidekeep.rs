@@ -23,10 +23,11 @@ pub(super) fn alone(plan: &Plan<'_>, place: &Place, data: &Path) -> Command {
     command
 }
 
-/// Starts a node again as the member that it is.
-pub(super) fn member(plan: &Plan<'_>, place: &Place, data: &Path) -> Command {
+/// Starts a node again as the member that it is, with as many threads.
+pub(super) fn member(plan: &Plan<'_>, place: &Place, data: &Path, threads: usize) -> Command {
     let mut command = plan.command(Cores::All, &plan.program("tidekeep-server"));
     command.args(["--listen", &place.client, "--node-listen", &place.peer]);
+    command.args(["--threads", &threads.to_string()]);
     command.arg("--data").arg(data.join(format!("node-{}", place.number)));
     command
 }
