@@ -1,6 +1,8 @@
 //! Child processes in three manners: `probe` asks and forgives, `quiet` keeps the output for the
 //! case of failure, `loud` lets the child talk to the terminal. All steps run through these.
 
+mod beside;
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::Path;
@@ -9,6 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+pub(crate) use crate::process::beside::{Beside, Task, beside};
 
 /// How many lines of a failed command's output are worth showing.
 const TAIL_LINES: usize = 60;
@@ -28,6 +32,21 @@ pub(crate) fn probe<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: &[S]) -> 
 /// Runs to the end with the output in `log`; fails with its last lines, or after `limit`.
 pub(crate) fn quiet(command: &mut Command, log: &Path, limit: Duration) -> Result<()> {
     let (out, err) = shared_log(log)?;
+    finish(command, out, err, log, limit)
+}
+
+/// As `quiet`, but with standard output in a file of its own.
+pub(crate) fn quiet_into(
+    command: &mut Command,
+    file: &Path,
+    log: &Path,
+    limit: Duration,
+) -> Result<()> {
+    let (out, err) = (create(file)?, create(log)?);
+    finish(command, out, err, log, limit)
+}
+
+fn finish(command: &mut Command, out: File, err: File, log: &Path, limit: Duration) -> Result<()> {
     let line = shown(command);
     let mut child = command
         .stdin(Stdio::null())
@@ -42,33 +61,6 @@ pub(crate) fn quiet(command: &mut Command, log: &Path, limit: Duration) -> Resul
         bail!("`{line}` failed\n{}", tail(log));
     }
     Ok(())
-}
-
-/// A child that goes on beside other work; it is ended when this is dropped, unless it has ended by itself.
-pub(crate) struct Beside(Child);
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        end(&mut self.0);
-    }
-}
-
-/// Starts a command at the lowest priority, with the output in `log`.
-pub(crate) fn beside(command: &Command, log: &Path) -> Result<Beside> {
-    let mut nice = Command::new("nice");
-    nice.args(["-n", "19"]).arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => nice.env(name, value),
-            None => nice.env_remove(name),
-        };
-    }
-    if let Some(folder) = command.get_current_dir() {
-        nice.current_dir(folder);
-    }
-    let (out, err) = shared_log(log)?;
-    let child = nice.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
-    Ok(Beside(child.with_context(|| format!("cannot start `{}`", shown(&nice)))?))
 }
 
 /// Runs to the end with the terminal's own output.
@@ -128,13 +120,18 @@ fn end(child: &mut Child) {
 
 /// A log file for both kinds of output.
 fn shared_log(log: &Path) -> Result<(File, File)> {
-    if let Some(folder) = log.parent() {
+    let out = create(log)?;
+    let err = out.try_clone().context("cannot share a log file")?;
+    Ok((out, err))
+}
+
+/// A new file, with its folder.
+fn create(file: &Path) -> Result<File> {
+    if let Some(folder) = file.parent() {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
     }
-    let out = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let err = out.try_clone().context("cannot share a log file")?;
-    Ok((out, err))
+    File::create(file).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn tail(log: &Path) -> String {
@@ -188,18 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_beside_is_nice_and_ends_with_its_owner() {
+    fn standard_output_can_have_a_file_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("beside.log");
-        let mut script = shell("nice; echo \"$FLAVOUR\"; exec sleep 600");
-        let began = Instant::now();
-        let child = beside(script.env("FLAVOUR", "sweet"), &log).unwrap();
-        let said = || fs::read_to_string(&log).unwrap_or_default();
-        while said() != "19\nsweet\n" {
-            assert!(began.elapsed() < Duration::from_secs(60), "{}", said());
-            thread::sleep(POLL);
-        }
-        drop(child);
-        assert!(began.elapsed() < Duration::from_secs(300));
+        let (file, log) = (folder.path().join("new/out"), folder.path().join("log"));
+        quiet_into(&mut shell("echo out; echo err >&2"), &file, &log, PATIENCE).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "out\n");
+        let failed = quiet_into(&mut shell("echo out; echo why >&2; false"), &file, &log, PATIENCE);
+        let text = format!("{:#}", failed.unwrap_err());
+        assert!(text.ends_with("why") && !text.contains("out\n"), "{text}");
     }
 }

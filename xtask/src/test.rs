@@ -6,6 +6,7 @@ mod coverage;
 mod fuzz;
 mod no_std;
 mod planted;
+mod runner;
 mod suites;
 mod tally;
 mod threads;
@@ -13,6 +14,7 @@ mod threads;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -20,14 +22,13 @@ use anyhow::{Context, Result, bail};
 use crate::bench;
 use crate::process;
 use crate::setup::{self, Need, Talk, TestTools, Tools};
+use crate::test::runner::{TestBinaries, Tests};
 use crate::test::suites::SUITES;
 use crate::test::tally::Tally;
 use crate::tidy;
 use crate::web::{self, Flavour, Size};
 use crate::workspace::Workspace;
 
-/// The package whose tests start real servers and browsers.
-const END_TO_END: &str = "tidekeep-tests";
 const BUILD_LIMIT: Duration = Duration::from_secs(1_200);
 const FETCH_LIMIT: Duration = Duration::from_secs(60);
 
@@ -50,26 +51,6 @@ impl Length {
     }
 }
 
-/// What cargo is told to build wherever tests run.
-const EVERY_TEST: [&str; 2] = ["--workspace", "--all-features"];
-
-/// Which tests of the workspace.
-#[derive(Clone, Copy)]
-enum Tests {
-    OfCrates,
-    EndToEnd,
-}
-
-impl Tests {
-    /// As nextest names them.
-    fn filterset(self) -> String {
-        match self {
-            Self::OfCrates => format!("not package({END_TO_END})"),
-            Self::EndToEnd => format!("package({END_TO_END})"),
-        }
-    }
-}
-
 /// One line of the run.
 struct Step {
     name: &'static str,
@@ -82,6 +63,12 @@ struct Step {
 const STEPS: [Step; 17] = [
     Step { name: "fmt", what: "rustfmt leaves nothing to change", bare: true, run: fmt },
     Step { name: "tidy", what: "house rules that no compiler checks", bare: true, run: tidy_up },
+    Step {
+        name: "deny",
+        what: "licences, bans and sources of dependencies",
+        bare: false,
+        run: deny,
+    },
     // Before whatever builds the server, which has the page in it: without, it would be built again with it.
     Step {
         name: "web",
@@ -89,14 +76,12 @@ const STEPS: [Step; 17] = [
         bare: false,
         run: web,
     },
-    Step { name: "clippy", what: "no warning in any crate or test", bare: true, run: clippy },
-    Step {
-        name: "deny",
-        what: "licences, bans and sources of dependencies",
-        bare: false,
-        run: deny,
-    },
+    Step { name: "build", what: "server with the page, CLI and bench", bare: true, run: build },
+    // These wait more than they work: what the steps after them compile is compiled beside them.
+    Step { name: "npm", what: "the npm package's own tests", bare: false, run: npm },
+    Step { name: "browser", what: "the page in a real browser", bare: false, run: browser },
     Step { name: "unit", what: "unit and integration tests of all crates", bare: false, run: unit },
+    Step { name: "e2e", what: "real servers, killed and cut off", bare: false, run: end_to_end },
     Step {
         name: "planted",
         what: "bugs planted on purpose, each noticed by the tests",
@@ -104,10 +89,10 @@ const STEPS: [Step; 17] = [
         run: planted::run,
     },
     Step {
-        name: "doc",
-        what: "examples in the documentation, and its links",
+        name: "bench",
+        what: "the bench itself, on small stores and without its peers",
         bare: true,
-        run: doc,
+        run: try_bench,
     },
     Step {
         name: "no_std",
@@ -115,27 +100,24 @@ const STEPS: [Step; 17] = [
         bare: false,
         run: no_std,
     },
-    Step { name: "build", what: "server with the page, CLI and bench", bare: true, run: build },
-    Step { name: "npm", what: "the npm package's own tests", bare: false, run: npm },
-    Step { name: "e2e", what: "real servers, killed and cut off", bare: false, run: end_to_end },
     Step {
-        name: "bench",
-        what: "the bench itself, on small stores and without its peers",
+        name: "threads",
+        what: "every order in which the log's threads can meet",
         bare: true,
-        run: try_bench,
+        run: threads::run,
     },
-    Step { name: "browser", what: "the page in a real browser", bare: false, run: browser },
     Step {
         name: "fuzz",
         what: "everything that reads bytes from outside",
         bare: false,
         run: fuzz::run,
     },
+    Step { name: "clippy", what: "no warning in any crate or test", bare: true, run: clippy },
     Step {
-        name: "threads",
-        what: "every order in which the log's threads can meet",
+        name: "doc",
+        what: "examples in the documentation, and its links",
         bare: true,
-        run: threads::run,
+        run: doc,
     },
     Step {
         name: "coverage",
@@ -177,17 +159,18 @@ pub(crate) fn run(workspace: &Workspace, only: &[String], length: Length) -> Res
     } else {
         Some(setup::run(workspace, Need::Tests, Talk::Actions)?)
     };
-    let run = Run { workspace, tools, length };
+    let run = Run { workspace, tools, length, test_binaries: OnceLock::new() };
 
     let start = Instant::now();
     let mut total = Tally::default();
     let mut failed = Vec::new();
     let mut failed_tests = Vec::new();
-    let mut ahead = Vec::new();
+    let mut ahead = None;
     for (place, step) in steps.iter().enumerate() {
-        if ahead.is_empty() {
-            ahead = ahead::start(&run, step, &steps[place..])?;
+        if ahead.is_none() {
+            ahead = ahead::start(&run, step, &steps[place + 1..])?;
         }
+        ahead::wanted(ahead.as_ref(), step);
         let tally = run.step(step);
         if tally.failed > 0 {
             failed.push(step.name);
@@ -213,6 +196,7 @@ struct Run<'a> {
     workspace: &'a Workspace,
     tools: Option<Tools>,
     length: Length,
+    test_binaries: OnceLock<TestBinaries>,
 }
 
 impl Run<'_> {
@@ -285,29 +269,6 @@ impl Run<'_> {
         self.tools()?.tests.as_ref().context("setup has left out the tools for tests")
     }
 
-    /// `cargo nextest run`, or `cargo test` where that is not installed, of the tests that start whole products
-    /// or of all others. With the former both steps build the same, so that nothing is compiled twice.
-    fn cargo_tests(&self, of: Tests) -> Result<Command> {
-        Ok(if self.test_tools()?.nextest {
-            let mut cargo = cargo(&["nextest", "run"]);
-            cargo.args(["--no-fail-fast", "--status-level=fail", "--failure-output=final"]);
-            // In the log, suites say what they have done.
-            cargo.arg("--success-output=final");
-            if self.length == Length::Long {
-                cargo.arg("--profile=long");
-            }
-            cargo.args(EVERY_TEST).args(["--filterset", &of.filterset()]);
-            cargo
-        } else {
-            let mut cargo = cargo(&["test", "--no-fail-fast", "--lib", "--bins", "--tests"]);
-            match of {
-                Tests::OfCrates => cargo.args(EVERY_TEST).args(["--exclude", END_TO_END]),
-                Tests::EndToEnd => cargo.args(["--package", END_TO_END]),
-            };
-            cargo
-        })
-    }
-
     /// Tells tests where the programs are that they start, after a look that these are fresh.
     fn with_programs(&self, command: &mut Command) -> Result<()> {
         build(self)?;
@@ -349,9 +310,14 @@ fn tidy_up(run: &Run<'_>) -> Result<Tally> {
 }
 
 fn clippy(run: &Run<'_>) -> Result<Tally> {
-    let mut cargo = cargo(&["clippy", "--workspace", "--all-targets", "--all-features"]);
-    run.quiet("clippy", cargo.args(["--", "-D", "warnings"]), BUILD_LIMIT)?;
+    run.quiet("clippy", &mut linting(), BUILD_LIMIT)?;
     Ok(Tally::one())
+}
+
+fn linting() -> Command {
+    let mut cargo = cargo(&["clippy", "--workspace", "--all-targets", "--all-features"]);
+    cargo.args(["--", "-D", "warnings"]);
+    cargo
 }
 
 fn deny(run: &Run<'_>) -> Result<Tally> {
@@ -377,11 +343,19 @@ fn unit(run: &Run<'_>) -> Result<Tally> {
 }
 
 fn doc(run: &Run<'_>) -> Result<Tally> {
-    let mut links = cargo(&["doc", "--workspace", "--no-deps", "--exclude", "xtask"]);
-    run.quiet("doc", links.env("RUSTDOCFLAGS", "-D warnings"), BUILD_LIMIT)?;
-    let mut examples = cargo(&["test", "--workspace", "--doc", "--exclude", "xtask"]);
-    run.quiet("doc", examples.arg("--all-features"), BUILD_LIMIT)?;
+    let [mut links, mut examples] = documenting();
+    run.quiet("doc", &mut links, BUILD_LIMIT)?;
+    run.quiet("doc", &mut examples, BUILD_LIMIT)?;
     Ok(run.log_tally("doc") + Tally::one())
+}
+
+/// The documentation with its links, then the examples in it.
+fn documenting() -> [Command; 2] {
+    let mut links = cargo(&["doc", "--workspace", "--no-deps", "--exclude", "xtask"]);
+    links.env("RUSTDOCFLAGS", "-D warnings");
+    let mut examples = cargo(&["test", "--workspace", "--doc", "--exclude", "xtask"]);
+    examples.arg("--all-features");
+    [links, examples]
 }
 
 fn no_std(run: &Run<'_>) -> Result<Tally> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::test::{EVERY_TEST, Run, Tally, cargo};
+use crate::test::{Run, Tally};
 
 const LIMIT: Duration = Duration::from_secs(300);
 const DESCRIPTION: &str = "docs/testing.md";
@@ -269,9 +269,8 @@ pub(super) fn run(run: &Run<'_>) -> Result<Tally> {
 
 /// Whether a test fails while the bug is awake.
 fn is_noticed(run: &Run<'_>, bug: &Bug) -> Result<bool> {
-    // The same packages and features as in the step `unit`, so that nothing is built twice.
-    let mut tests = cargo(&["nextest", "run", "--profile=planted"]);
-    tests.args(EVERY_TEST).args(["--filterset", bug.caught_by]);
+    let mut tests = run.nextest()?;
+    tests.args(["--profile=planted", "--filterset", bug.caught_by]);
     // What fails for a planted bug is no seed to keep.
     tests.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
     // A log of their own: a test that has noticed a bug is none that failed.
