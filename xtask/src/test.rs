@@ -343,19 +343,17 @@ fn unit(run: &Run<'_>) -> Result<Tally> {
 }
 
 fn doc(run: &Run<'_>) -> Result<Tally> {
-    let [mut links, mut examples] = documenting();
-    run.quiet("doc", &mut links, BUILD_LIMIT)?;
-    run.quiet("doc", &mut examples, BUILD_LIMIT)?;
+    run.quiet("doc", &mut linking(), BUILD_LIMIT)?;
+    let mut examples = cargo(&["test", "--workspace", "--doc", "--exclude", "xtask"]);
+    run.quiet("doc", examples.arg("--all-features"), BUILD_LIMIT)?;
     Ok(run.log_tally("doc") + Tally::one())
 }
 
-/// The documentation with its links, then the examples in it.
-fn documenting() -> [Command; 2] {
+/// The documentation, whose links are looked at as it is made.
+fn linking() -> Command {
     let mut links = cargo(&["doc", "--workspace", "--no-deps", "--exclude", "xtask"]);
     links.env("RUSTDOCFLAGS", "-D warnings");
-    let mut examples = cargo(&["test", "--workspace", "--doc", "--exclude", "xtask"]);
-    examples.arg("--all-features");
-    [links, examples]
+    links
 }
 
 fn no_std(run: &Run<'_>) -> Result<Tally> {

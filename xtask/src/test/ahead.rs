@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::process::{self, Beside, Task};
-use crate::test::{Run, Step, documenting, fuzz, linting, no_std, runner, threads};
+use crate::test::{Run, Step, fuzz, linking, linting, no_std, runner, threads};
 
 /// Steps beside which there is something to gain. One that only compiles has moments with one thing left to do.
 const LEAVE_ROOM: [&str; 4] = ["build", "npm", "browser", "e2e"];
@@ -50,11 +50,8 @@ fn compiling(run: &Run<'_>, step: &Step) -> Result<Vec<Command>> {
     Ok(match step.name {
         "unit" if run.test_tools()?.nextest => vec![runner::compiling()],
         "clippy" => vec![linting()],
-        "doc" => {
-            let [links, mut examples] = documenting();
-            examples.arg("--no-run");
-            vec![links, examples]
-        }
+        // What its examples need has been compiled for the tests.
+        "doc" => vec![linking()],
         "no_std" => no_std::compiling(run.workspace, &run.test_tools()?.bare),
         "threads" => {
             let mut tests = threads::testing(run.workspace);
