@@ -14,7 +14,7 @@ import { WebSocket } from "ws";
 
 import { ServerProcess } from "./server.js";
 
-const GZIP_LIMIT = 36_000;
+const GZIP_LIMIT = 36_100;
 const RECONNECTS = 300;
 let server: ServerProcess;
 let project: string;
