@@ -50,22 +50,28 @@ impl Way {
 struct Node(Arc<Mutex<Groups>>);
 
 impl Node {
-    fn serve(&self, request: Vec<u8>) -> impl Future<Output = Option<Vec<u8>>> + Send + 'static {
+    fn serve(
+        &self,
+        from: NodeId,
+        request: Vec<u8>,
+    ) -> impl Future<Output = Option<Vec<u8>>> + Send + 'static {
         let group = u32::from_le_bytes(*request.first_chunk().expect("a request names its group"));
         let there = self.0.lock().get(&(group & !FORWARD)).cloned();
         async move {
             let there = there?;
             Some(match group & FORWARD {
                 0 => there.member().serve(&request).await,
-                _ => there.serve(&request).await,
+                _ => there.serve(from, &request).await,
             })
         }
     }
 }
 
-/// Calls from node to node.
-#[derive(Clone)]
-struct Calls(Arc<[Node]>);
+/// A node's calls to the others.
+struct Calls {
+    from: NodeId,
+    nodes: Arc<[Node]>,
+}
 
 impl Link for Calls {
     fn call(
@@ -76,7 +82,7 @@ impl Link for Calls {
         request: Vec<u8>,
         _limit: Duration,
     ) -> LinkFuture {
-        let served = self.0[to.0 as usize - 1].serve(request);
+        let served = self.nodes[to.0 as usize - 1].serve(self.from, request);
         Box::pin(async move { served.await.ok_or_else(|| Unreachable("no such member".into())) })
     }
 }
@@ -84,10 +90,10 @@ impl Link for Calls {
 impl Serve for Node {
     fn serve(
         &self,
-        _from: NodeId,
+        from: NodeId,
         request: Vec<u8>,
     ) -> Pin<Box<dyn Future<Output = Vec<u8>> + Send>> {
-        let served = Self::serve(self, request);
+        let served = Self::serve(self, from, request);
         Box::pin(async move { served.await.unwrap_or_default() })
     }
 
@@ -108,7 +114,6 @@ pub(crate) struct Running {
 /// Starts three nodes with so many groups, each founded by one of them in turn.
 pub(crate) async fn start(directory: &Path, way: Way, groups: u32) -> Running {
     let nodes: Arc<[Node]> = (1..=NODES).map(|_| Node::default()).collect();
-    let calls: Arc<dyn Link> = Arc::new(Calls(Arc::clone(&nodes)));
     let founder = NodeIdentity::found(ClusterId([1; 16]), GroupCount::ONE, PeerAddress::default())
         .expect("a cluster");
     let (mut addresses, mut doors, mut running) = (BTreeMap::new(), Vec::new(), Vec::new());
@@ -116,7 +121,7 @@ pub(crate) async fn start(directory: &Path, way: Way, groups: u32) -> Running {
         let node = &nodes[id.0 as usize - 1];
         let identity = if id == founder.node() { None } else { Some(member(&founder, id)) };
         let link: Arc<dyn Link> = match way {
-            Way::Calls => Arc::clone(&calls),
+            Way::Calls => Arc::new(Calls { from: id, nodes: Arc::clone(&nodes) }),
             Way::Tls => {
                 let identity = identity.as_ref().unwrap_or(&founder);
                 Arc::new(PeerNetwork::new(identity, PeerOptions::default(), Handle::current()))

@@ -312,7 +312,8 @@ impl<R: AsyncRuntime> Member<R> {
         let proposal = Proposal { beside: Some(beside), ..Proposal::new(record) };
         let (responder, outcome) = OneshotResponder::new_pair();
         let sent = self.raft.client_write_ff(proposal, Some(responder)).await;
-        sent.map_err(|error| WriteError::Unknown(error.to_string()))?;
+        // A member that has stopped takes nothing.
+        sent.map_err(|_| WriteError::NotLeader(None))?;
         Ok(Proposed { outcome })
     }
 

@@ -41,7 +41,7 @@ async fn run<R: AsyncRuntime>(sequencer: &Sequencer<R>) {
             // What is to end sooner, a new time and a new leader's first entry are all applied first.
             let next = seen.map_or(0, |seen| seen + 1);
             let applied = pin!(member.applied(next, rest));
-            select(applied, pin!(sequencer.until_closed())).await;
+            select(applied, pin!(sequencer.until_ended())).await;
         }
     }
 }

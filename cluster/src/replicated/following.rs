@@ -37,7 +37,7 @@ impl<R: AsyncRuntime> Feed for Following<R> {
         let changed = self.0.member.replica().changed(after);
         let sequencer = Arc::clone(&self.0);
         Promise::later(async move {
-            match select(changed, pin!(sequencer.until_closed())).await {
+            match select(changed, pin!(sequencer.until_ended())).await {
                 Either::Left((changed, _)) => changed,
                 // What changes now is to be asked elsewhere.
                 Either::Right(_) => Ok(()),

@@ -33,6 +33,7 @@ use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_store::step::TxnId;
 
 use crate::link::Link;
+use crate::placement::NodeId;
 use crate::raft::Member;
 use following::Following;
 use piece::Read;
@@ -108,7 +109,7 @@ impl<R: AsyncRuntime> Replicated<R> {
         }
     }
 
-    /// Hands on what waits and all that comes, once nothing is under way any more: the group was split.
+    /// Hands on what waits and all that comes, once nothing is under way any more: others have the keys.
     pub(crate) async fn retire(&self, onward: Onward) {
         self.sequencer.retire(onward).await;
     }
@@ -127,8 +128,8 @@ impl<R: AsyncRuntime> Replicated<R> {
     }
 
     /// Runs calls that another node has passed on, if this one leads.
-    pub async fn serve(&self, request: &[u8]) -> Vec<u8> {
-        self.sequencer.serve(request).await
+    pub async fn serve(&self, from: NodeId, request: &[u8]) -> Vec<u8> {
+        self.sequencer.serve(from, request).await
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) enum Failed {
     Unknown(String),
 }
 
-/// Who runs what waits for a group that was split: those that have its keys.
+/// Who runs what waits for a group once others have its keys.
 pub(crate) type Onward = Arc<dyn Fn(Piece) + Send + Sync>;
 
 /// Calls that are run together.

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use openraft::Instant;
 use openraft::type_config::AsyncRuntime;
 use parking_lot::Mutex;
@@ -51,9 +52,11 @@ pub(crate) struct Sequencer<R: AsyncRuntime> {
     queue: Mutex<Queue>,
     wake: Notify,
     closed: AtomicBool,
-    /// Who runs what waits, once the group was split.
+    /// Who runs what waits, once others have the group's keys: it was split, or this node has lost its replica.
     onward: OnceLock<Onward>,
-    /// Tells those who follow what is applied here that it is closed.
+    /// Whether those who follow what is applied here are to follow elsewhere.
+    ended: AtomicBool,
+    /// Tells those who wait for something here that it will not come any more.
     gone: Notify,
     /// Since when nothing was ordered although something waits.
     stuck: Mutex<Option<R::Instant>>,
@@ -73,6 +76,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
             wake: Notify::new(),
             closed: AtomicBool::new(false),
             onward: OnceLock::new(),
+            ended: AtomicBool::new(false),
             gone: Notify::new(),
             stuck: Mutex::new(None),
             seen: Mutex::new(None),
@@ -149,6 +153,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
     pub(crate) async fn retire(&self, onward: Onward) {
         // The first one stays.
         let _ = self.onward.set(onward);
+        self.gone.notify_waiters();
         self.wake.notify_one();
         loop {
             {
@@ -164,6 +169,10 @@ impl<R: AsyncRuntime> Sequencer<R> {
         self.add(|_| ());
     }
 
+    fn is_retiring(&self) -> bool {
+        self.onward.get().is_some()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -171,21 +180,31 @@ impl<R: AsyncRuntime> Sequencer<R> {
     /// Refuses what waits, and all that comes.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        // Those who follow find elsewhere what changes from now on.
+        self.ended.store(true, Ordering::Release);
         self.gone.notify_waiters();
         self.add(|_| ());
     }
 
-    /// Resolves when it is closed.
-    pub(super) async fn until_closed(&self) {
-        let mut gone = pin!(self.gone.notified());
-        gone.as_mut().enable();
-        if !self.is_closed() {
+    /// Resolves when those who follow are to follow elsewhere.
+    pub(super) async fn until_ended(&self) {
+        self.until(|it| it.ended.load(Ordering::Acquire)).await;
+    }
+
+    async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+        loop {
+            // Before the look, so that it misses nothing behind it.
+            let mut gone = pin!(self.gone.notified());
+            gone.as_mut().enable();
+            if is_so(self) {
+                return;
+            }
             gone.await;
         }
     }
 
     async fn run(self: Arc<Self>) {
-        while !self.is_closed() && self.onward.get().is_none() {
+        while !self.is_closed() && !self.is_retiring() {
             let leader = self.member.leader();
             // Only what this node orders itself is sure to be ordered as it was handed over.
             let window = if leader == Some(self.member.node()) { WINDOW } else { 1 };
@@ -313,8 +332,9 @@ impl<R: AsyncRuntime> Sequencer<R> {
             Ok(done) => {
                 *self.stuck.lock() = None;
                 // Whoever looks here next sees what it was told of. If that takes too long, reads that must
-                // see it wait for themselves.
-                let _ = self.member.applied(done.index, PATIENCE).await;
+                // see it wait for themselves; and once others have the keys, nobody looks here.
+                let applied = pin!(self.member.applied(done.index, PATIENCE));
+                select(applied, pin!(self.until(Self::is_retiring))).await;
                 share_out(done, pieces);
                 Vec::new()
             }
@@ -335,7 +355,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
     }
 
     /// Runs calls that another node has passed on.
-    pub(crate) async fn serve(&self, request: &[u8]) -> Vec<u8> {
+    pub(crate) async fn serve(&self, from: NodeId, request: &[u8]) -> Vec<u8> {
         let calls = request.get(size_of::<u32>()..).and_then(Calls::decode);
         let Some(calls) = calls else {
             return answers::encode(&Err(Failed::Unknown("the calls cannot be read".into())));
@@ -346,13 +366,24 @@ impl<R: AsyncRuntime> Sequencer<R> {
             true => self.read(Read::Calls(piece)),
             false => self.order(piece),
         }
-        answers::encode(&outcome.await.unwrap_or(Err(Failed::NotLeader)))
+        let mut outcome = outcome.await.unwrap_or(Err(Failed::NotLeader));
+        if let Ok(done) = &mut outcome
+            && self.member.address_of(from).is_none()
+        {
+            // It is sent nothing of the group any more, and would wait in vain to have applied it.
+            done.index = 0;
+        }
+        answers::encode(&outcome)
     }
 
     async fn read_all(&self, reads: Vec<Read>) {
         let strictest = reads.iter().map(Read::freshness).min().unwrap_or_default();
         let seen = self.see(strictest).await;
-        if seen.is_ok() && self.is_split() {
+        let others_have_the_keys = match seen {
+            Ok(()) => self.is_split(),
+            Err(_) => self.is_retiring(),
+        };
+        if others_have_the_keys {
             return self.hold(reads).await;
         }
         let replica = self.member.replica();
@@ -368,7 +399,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
         self.answer(gets);
     }
 
-    /// Keeps reads of a group that was split until it is known here who has its keys.
+    /// Keeps reads of a group of which others have the keys until it is known here who.
     async fn hold(&self, reads: Vec<Read>) {
         let began = R::Instant::now();
         let mut pieces = Vec::new();
@@ -407,18 +438,18 @@ impl<R: AsyncRuntime> Sequencer<R> {
         let began = R::Instant::now();
         loop {
             let asked = R::Instant::now();
-            match R::timeout(PATIENCE, self.member.read(ReadPolicy::Index)).await {
-                Ok(Ok(())) => {
+            let read = pin!(R::timeout(PATIENCE, self.member.read(ReadPolicy::Index)));
+            match select(read, pin!(self.until(Self::is_retiring))).await {
+                Either::Left((Ok(Ok(())), _)) => {
                     let mut seen = self.seen.lock();
                     *seen = (*seen).max(Some(asked));
                     return Ok(());
                 }
-                Ok(Err(WriteError::NotLeader(_))) | Err(_)
-                    if R::Instant::now() - began < LEADERLESS && !self.is_closed() =>
-                {
+                // A member that has stopped was taken from this node, which soon says who has the keys.
+                Either::Left(_) if R::Instant::now() - began < LEADERLESS && !self.is_closed() => {
                     R::sleep(RETRY).await;
                 }
-                Ok(Err(_)) | Err(_) => return Err(Failed::NotLeader),
+                Either::Left(_) | Either::Right(_) => return Err(Failed::NotLeader),
             }
         }
     }

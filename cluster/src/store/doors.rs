@@ -62,6 +62,8 @@ pub(crate) struct Holder {
 
 struct Door<R: Runtime> {
     here: Mutex<Option<Arc<Replicated<R>>>>,
+    /// What was there until just now, while something waits behind it that came before the rest.
+    leaving: Mutex<Weak<Replicated<R>>>,
     elsewhere: Arc<Elsewhere>,
     mirror: Arc<Mirror<R>>,
 }
@@ -96,7 +98,7 @@ impl<R: Runtime> Doors<R> {
                 (numbering.number(group), node.journal().replica_options().history_bytes);
             let elsewhere = Elsewhere::start::<R>(number, node.link(), find());
             let mirror = Mirror::new(number, node.link(), find(), history_bytes);
-            Door { here: Mutex::default(), elsewhere, mirror }
+            Door { here: Mutex::default(), leaving: Mutex::default(), elsewhere, mirror }
         };
         let doors = groups.groups().map(door).collect();
         let holding = Holding::new();
@@ -184,11 +186,16 @@ impl<R: Runtime> Doors<R> {
     /// order.
     pub(crate) fn ask(&self, group: GroupId, calls: Calls) -> Asked {
         let (piece, outcome) = Piece::new(calls, false);
-        match self.here(group) {
+        self.hand_over(group, piece);
+        Asked(outcome)
+    }
+
+    /// The same for a piece.
+    pub(crate) fn hand_over(&self, group: GroupId, piece: Piece) {
+        match self.here(group).or_else(|| self.leaving(group)) {
             Some(here) => here.hand_over(piece),
             None => self.elsewhere(group).add(piece),
         }
-        Asked(outcome)
     }
 
     /// What this node has of a group, if it has a replica.
@@ -196,7 +203,8 @@ impl<R: Runtime> Doors<R> {
         let retired = self.retired.load(Ordering::Acquire);
         let number = self.numbering.number(group);
         let member = self.node.member_of(number).filter(|_| !retired);
-        let mut here = self.doors.get(usize::from(group.0))?.here.lock();
+        let door = self.doors.get(usize::from(group.0))?;
+        let mut here = door.here.lock();
         let is_same = |there: &Arc<Replicated<R>>, member: &Arc<Member<R>>| {
             Arc::ptr_eq(there.member(), member)
         };
@@ -209,14 +217,23 @@ impl<R: Runtime> Doors<R> {
                     identity: self.identity,
                 };
                 let new = Arc::new(Replicated::new(member, options));
-                *here = Some(Arc::clone(&new));
+                if let Some(there) = here.replace(Arc::clone(&new)) {
+                    door.leave(there);
+                }
                 Some(new)
             }
             (_, None) => {
-                *here = None;
+                if let Some(there) = here.take() {
+                    door.leave(there);
+                }
                 None
             }
         }
+    }
+
+    /// What this node had of a group, if something waits behind it.
+    fn leaving(&self, group: GroupId) -> Option<Arc<Replicated<R>>> {
+        self.doors.get(usize::from(group.0))?.leaving.lock().upgrade()
     }
 
     /// What this node has of each group of which it has a replica.
@@ -275,6 +292,7 @@ impl<R: Runtime> Doors<R> {
     /// Answers what other nodes pass on, or ask who follow a group.
     pub(crate) fn answer(
         self: &Arc<Self>,
+        from: NodeId,
         group: GroupId,
         follows: bool,
         request: Vec<u8>,
@@ -284,7 +302,7 @@ impl<R: Runtime> Doors<R> {
         Box::pin(async move {
             match here {
                 here if follows => doors.holding.serve(here.as_deref(), &request).await,
-                Some(here) => here.serve(&request).await,
+                Some(here) => here.serve(from, &request).await,
                 None => not_here(),
             }
         })
@@ -298,7 +316,25 @@ impl<R: Runtime> Doors<R> {
             if let Some(here) = door.here.lock().take() {
                 here.end();
             }
+            if let Some(leaving) = door.leaving.lock().upgrade() {
+                leaving.end();
+            }
         }
+    }
+}
+
+impl<R: Runtime> Door<R> {
+    /// Has those who have a replica run what waits behind one that this node has lost. Nobody is refused for it, and
+    /// what comes meanwhile stays behind what came before.
+    fn leave(&self, there: Arc<Replicated<R>>) {
+        *self.leaving.lock() = Arc::downgrade(&there);
+        let elsewhere = Arc::clone(&self.elsewhere);
+        let onward: Onward = Arc::new(move |piece| match piece.passed_on {
+            // Who passed it on asks the others itself.
+            true => piece.give_up(),
+            false => elsewhere.add(piece),
+        });
+        let _ends_by_itself = R::spawn(async move { there.retire(onward).await });
     }
 }
 

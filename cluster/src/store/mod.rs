@@ -101,15 +101,11 @@ impl<R: Runtime> Store<R> {
 }
 
 impl<R: Runtime> Commit for Store<R> {
-    fn submit(&self, calls: &[Call<'_>], answers: &mut dyn Answers) -> Pending {
+    fn submit(&self, calls: &[Call<'_>], _: &mut dyn Answers) -> Pending {
         let doors = self.doors();
-        if doors.groups() != GroupCount::ONE {
-            return batch::submit(doors, calls);
-        }
-        let group = GroupId(0);
-        match doors.here(group) {
-            Some(here) => here.submit(calls, answers),
-            None => submit_by(calls, |piece| doors.elsewhere(group).add(piece)),
+        match doors.groups() {
+            GroupCount::ONE => submit_by(calls, |piece| doors.hand_over(GroupId(0), piece)),
+            _ => batch::submit(doors, calls),
         }
     }
 

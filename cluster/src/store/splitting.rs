@@ -88,7 +88,7 @@ impl<R: Runtime> Passed<R> {
 }
 
 impl<R: Runtime> Forward for Passed<R> {
-    fn forward(&self, _from: NodeId, group: u32, request: Vec<u8>) -> Forwarded {
+    fn forward(&self, from: NodeId, group: u32, request: Vec<u8>) -> Forwarded {
         let follows = group & FOLLOW != 0;
         let (store, asked) = (self.0.upgrade(), Numbering::group(group & !FOLLOW));
         let doors = store.as_ref().zip(asked).and_then(|(store, (numbering, group))| {
@@ -99,7 +99,7 @@ impl<R: Runtime> Forward for Passed<R> {
             Some((Arc::clone(&serving.doors), group))
         });
         match doors {
-            Some((doors, group)) => doors.answer(group, follows, request),
+            Some((doors, group)) => doors.answer(from, group, follows, request),
             None if follows => Box::pin(async { Told::NotHere.encode() }),
             None => Box::pin(async { not_here() }),
         }

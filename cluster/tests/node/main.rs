@@ -12,6 +12,7 @@ mod idle;
 mod leases;
 mod leaving;
 mod machine;
+mod moving;
 mod operators;
 mod seeds;
 mod serving;

@@ -177,13 +177,13 @@ impl Node {
 /// Lets a store answer what arrives: what its member is asked, and calls that are passed on.
 fn door(store: &Arc<Replicated<SimRuntime>>) -> Door {
     let store = Arc::clone(store);
-    Arc::new(move |_, request| {
+    Arc::new(move |from, request| {
         let store = Arc::clone(&store);
         Box::pin(async move {
             let head = request.first_chunk().map_or(0, |head| u32::from_le_bytes(*head));
             match FORWARD & head {
                 0 => store.member().serve(&request).await,
-                _ => store.serve(&request).await,
+                _ => store.serve(from, &request).await,
             }
         })
     })
