@@ -151,7 +151,7 @@ pub(crate) fn threads_for_each(servers: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn shell(script: &str) -> Command {
+    pub(super) fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         command

@@ -120,12 +120,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-
-    fn shell(script: &str) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        command
-    }
+    use crate::process::tests::shell;
 
     fn task(command: Command, log: &Path) -> Task {
         Task { command, log: log.to_owned(), makes: "something" }
