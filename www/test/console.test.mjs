@@ -117,6 +117,7 @@ test("each line has its JavaScript, made of the same arguments", () => {
   assert.equal(js("get \\xff"), "await client.get(Uint8Array.of(255))");
   assert.equal(js("delete a b"), 'await client.delete("a")\nawait client.delete("b")');
   assert.equal(js("list app/ -n 5"), 'for await (const entry of client.scan({ prefix: "app/" }, { limit: 5 })) console.log(entry.key, entry.text());');
+  assert.equal(js("history a"), 'for await (const event of client.watch({ key: "a" }, { cursor: new Uint8Array(), previous: true })) console.log(event);');
   assert.equal(js("touch a --persist"), 'await client.touch("a")');
   assert.equal(js("touch a"), 'await client.touch("a", { keepTtl: true })');
   assert.equal(js("txn 'if a absent' 'put a 1'"), 'await client.txn()\n  .when("a", { ifAbsent: true })\n  .then({ op: "put", key: "a", value: "1" })\n  .commit()');

@@ -13,6 +13,7 @@ export function callText(method: string, args: readonly unknown[]): string {
 /** A value as a literal: bytes that are text as a string, others as a `Uint8Array`. */
 export function literal(value: unknown): string {
   if (value instanceof Uint8Array) {
+    if (value.length === 0) return "new Uint8Array()";
     const text = strictText(value);
     return text === undefined ? `Uint8Array.of(${[...value].join(", ")})` : JSON.stringify(text);
   }
