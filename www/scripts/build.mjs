@@ -12,11 +12,25 @@ const root = new URL("..", import.meta.url);
 const path = (name) => fileURLToPath(new URL(name, root));
 const small = process.env.TIDEKEEP_FLAVOUR !== "debug";
 
+/** The letters as often as they come in what is written, so that names look like what stands around them. */
+const LETTERS = "etsinraolhdcufpmwyvgbkxjqz";
+/** Names of two letters and more. */
+const longNames = {
+  get(number) {
+    let name = "";
+    for (; number > 0 || name.length < 2; number = Math.floor(number / LETTERS.length)) name += LETTERS[number % LETTERS.length];
+    return name;
+  },
+};
+
 /** A script after a second look: that takes another twentieth of what a browser is sent. */
 async function smaller(script) {
-  const once = { hoist_funs: true, inline: 1, lhs_constants: false, sequences: 5 };
-  const compress = { passes: 3, unsafe_arrows: true, pure_getters: true, ...once };
-  const { code } = await minify(Buffer.from(script).toString(), { module: true, ecma: 2022, compress });
+  const once = { hoist_funs: true, inline: 1, lhs_constants: false, sequences: 10 };
+  // Unsafe is what joins texts by a plus: it would differ for an object that is a number, and none is shown.
+  const compress = { passes: 3, unsafe: true, unsafe_arrows: true, pure_getters: true, ...once };
+  const long = await minify(Buffer.from(script).toString(), { module: true, ecma: 2022, compress, mangle: { nth_identifier: longNames } });
+  // Short names are for what a function has of its own: so they are the same in all, which packs better.
+  const { code } = await minify(long.code, { module: true, ecma: 2022, compress: false, mangle: { module: false, toplevel: false } });
   return Buffer.from(code);
 }
 
@@ -55,4 +69,4 @@ for (const [name, contents] of assets) {
   html = html.replaceAll(`"${name}"`, `"/${hashed}"`);
   writeFileSync(path(`dist/${hashed}`), contents);
 }
-writeFileSync(path("dist/index.html"), html);
+writeFileSync(path("dist/index.html"), small ? html.replace(/\n\s+/g, "\n") : html);
