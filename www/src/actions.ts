@@ -7,12 +7,12 @@ export interface Action {
   readonly group: string;
   readonly title: string;
   /** `e`, `?`, `Ctrl-K`, or two keys one after the other as `g m`. */
-  readonly keys?: string;
+  readonly keys?: string | undefined;
   run(): void;
   /** Whether it can be done now; without it, it always can. */
   ready?(): boolean;
   /** Works while somebody types in a field, too. */
-  readonly whileTyping?: boolean;
+  readonly whileTyping?: boolean | undefined;
 }
 
 /** A key as `KeyboardEvent` tells it. */

@@ -12,8 +12,7 @@ export interface Address {
 
 /** Reads `location.hash`. */
 export function readAddress(hash: string): Address {
-  const [path = "", query = ""] = split(hash.replace(/^#?\/?/, ""), "?");
-  const [place = "", rest = ""] = split(path, "/");
+  const [, place = "", rest = "", query = ""] = /^#?\/?([^/?]*)\/?([^?]*)\??(.*)/.exec(hash) ?? [];
   return { place, rest, query: new URLSearchParams(query) };
 }
 
@@ -21,9 +20,4 @@ export function readAddress(hash: string): Address {
 export function writeAddress(place: string, rest = "", query: Record<string, string> = {}): string {
   const asked = new URLSearchParams(query).toString();
   return `#/${place}${rest === "" ? "" : `/${rest}`}${asked === "" ? "" : `?${asked}`}`;
-}
-
-function split(text: string, at: string): [string, string?] {
-  const index = text.indexOf(at);
-  return index < 0 ? [text] : [text.slice(0, index), text.slice(index + 1)];
 }

@@ -41,9 +41,8 @@ export class Deeds {
   /** Puts a value over the entry that was shown, or makes a new key; its end stays unless one is given. */
   async put(raw: Raw, value: Uint8Array, before: Entry | undefined, ttlMs?: number): Promise<number> {
     const words: PutWords = before
-      ? { ifRevision: before.revision, ...(ttlMs === undefined && { keepTtl: true }) }
-      : { ifAbsent: true };
-    if (ttlMs !== undefined) words.ttlMs = ttlMs;
+      ? { ifRevision: before.revision, keepTtl: ttlMs === undefined || undefined, ttlMs }
+      : { ifAbsent: true, ttlMs };
     const { revision } = await this.client.put(fromRaw(raw), value, words);
     const text = `${before ? "Saved" : "Created"} ${escapeKey(raw)}`;
     this.#add({ text, raw, before, revision, how: putWords(raw, value, words) });

@@ -13,9 +13,8 @@ import type { ImportRecord } from "./model/record.js";
 export type Tell = (done: number, of: number | undefined) => void;
 
 const EXPORT_PAGE = 1000;
-/** Pages that are joined into one piece: the browser may put a piece on its disk. */
-const PIECE_PAGES = 20;
-const LOOK_KEYS = 256;
+/** Keys of a dry run that are looked at at once. */
+const LOOKS_UNDER_WAY = 256;
 const DELETE_STEP = 1000;
 /** Transactions of an import that are on their way at once. */
 const WRITES_UNDER_WAY = 4;
@@ -28,51 +27,42 @@ export async function exportLines(client: Client, range: Range, signal: AbortSig
   const total = await client.count(range, { signal });
   const pages = client.scan(range, { pageSize: EXPORT_PAGE, signal });
   const pieces: Blob[] = [];
-  let texts: string[] = [];
   let done = 0;
-  const pack = () => {
-    pieces.push(new Blob(texts));
-    texts = [];
-  };
   for (let after: Uint8Array | undefined, more = true; more; more = after !== undefined) {
     signal.throwIfAborted();
     const page = await pages.page(after);
-    texts.push(page.items.map(formatRecord).join(""));
-    if (texts.length >= PIECE_PAGES) pack();
+    // The browser may put a piece on its disk.
+    pieces.push(new Blob(page.items.map(formatRecord)));
     done += page.items.length;
     after = page.after;
     tell(done, Math.max(total, done));
   }
-  pack();
   return new Blob(pieces, { type: "application/jsonl" });
 }
 
 /** Says what a file would do, and does nothing. */
 export async function dryRun(client: Client, file: Blob, signal: AbortSignal, tell: Tell): Promise<Survey> {
   const survey = new Survey();
-  let batch: Read[] = [];
-  let before = Promise.resolve();
-  /** Asks for a batch while the one before is on its way; they are judged in order. */
-  const look = async () => {
-    const lines = batch;
-    const asked = Promise.all(lines.map(({ record }) => record && client.get(record.key)));
-    batch = [];
-    const judged = before.then(async () => judge(survey, lines, await asked, client.serverTime()));
-    // Who waits for the last one hears of a failure of any.
-    judged.catch(() => {});
-    await before;
-    tell(lines.at(-1)?.end ?? 0, file.size);
-    before = judged;
+  const asked: { line: Read; reply: Promise<Entry | undefined> | undefined }[] = [];
+  /** Judges the line that was asked about first: what a file says last of a key counts. */
+  const judge = async () => {
+    const { line, reply } = asked.shift()!;
+    const { number, end, record, why = "" } = line;
+    if (record) survey.add(number, record, await reply, client.serverTime());
+    else survey.problem(number, why);
+    tell(end, file.size);
   };
   for await (const line of readLines(file, signal)) {
-    batch.push(line);
-    if (batch.length >= LOOK_KEYS) await look();
+    const reply = line.record && client.get(line.record.key);
+    // A failure is heard of when its line is judged.
+    reply?.catch(() => {});
+    asked.push({ line, reply });
+    if (asked.length >= LOOKS_UNDER_WAY) await judge();
     if (survey.records > RECORDS_MAX) {
       throw new RangeError(`more than ${RECORDS_MAX} records: load such a file by \`tidekeep import FILE\``);
     }
   }
-  await look();
-  await before;
+  while (asked.length > 0) await judge();
   return survey;
 }
 
@@ -99,7 +89,13 @@ export async function applyImport(
 ): Promise<void> {
   const parts = client.server?.limits.txnOperations ?? 2 * BATCH_WRITES;
   const batches = new Batches(Math.max(1, Math.min(BATCH_WRITES, Math.floor(parts / 2))));
-  const writes = new UnderWay();
+  const writes: Promise<void>[] = [];
+  const begin = async (batch: readonly Wanted[]) => {
+    const written = write(client, batch, done);
+    // A failure is heard of when it is waited for.
+    written.catch(() => {});
+    if (writes.push(written) >= WRITES_UNDER_WAY) await writes.shift();
+  };
   let place = 0;
   try {
     for await (const { number, end, record } of readLines(file, signal)) {
@@ -109,45 +105,17 @@ export async function applyImport(
       if (verdict === undefined || !chosen.has(verdict)) continue;
       const full = batches.add({ line: number, record, seen });
       if (!full) continue;
-      await writes.begin(() => write(client, full, done));
+      await begin(full);
       tell(end, file.size);
       signal.throwIfAborted();
     }
-    await writes.begin(() => write(client, batches.take(), done));
+    await begin(batches.take());
+    await Promise.all(writes);
   } finally {
     // What is on its way is counted, however this ends.
-    await writes.end();
+    await Promise.allSettled(writes);
   }
   tell(file.size, file.size);
-}
-
-/** Work of which so much is under way at once. */
-class UnderWay {
-  readonly #under = new Set<Promise<void>>();
-  #failed: { error: unknown } | undefined;
-
-  /** Begins one when there is room; throws what an earlier one failed with. */
-  async begin(work: () => Promise<void>): Promise<void> {
-    if (this.#under.size >= WRITES_UNDER_WAY) await Promise.race(this.#under);
-    if (this.#failed) throw this.#failed.error;
-    const under: Promise<void> = work()
-      .catch((error: unknown) => void (this.#failed ??= { error }))
-      .finally(() => this.#under.delete(under));
-    this.#under.add(under);
-  }
-
-  /** Waits for all; throws what one failed with. */
-  async end(): Promise<void> {
-    await Promise.all(this.#under);
-    if (this.#failed) throw this.#failed.error;
-  }
-}
-
-function judge(survey: Survey, lines: readonly Read[], entries: readonly (Entry | undefined)[], now: number): void {
-  lines.forEach(({ number, record, why }, at) => {
-    if (record) survey.add(number, record, entries[at], now);
-    else survey.problem(number, why ?? "");
-  });
 }
 
 /** Removes what begins with a prefix, a bounded step after the other; gives how many keys went. */
@@ -170,7 +138,7 @@ async function write(client: Client, batch: readonly Wanted[], done: Done): Prom
   const txn = client.txn();
   for (const wanted of batch) {
     const { key, value, expiresAt } = wanted.record;
-    txn.when(key, conditionOf(wanted)).then({ op: "put", key, value, ...(expiresAt === undefined ? {} : { expiresAt }) });
+    txn.when(key, conditionOf(wanted)).then({ op: "put", key, value, expiresAt });
   }
   const { succeeded } = await txn.commit();
   if (succeeded) {
@@ -183,7 +151,7 @@ async function write(client: Client, batch: readonly Wanted[], done: Done): Prom
 async function writeOne(client: Client, wanted: Wanted, done: Done): Promise<void> {
   const { key, value, expiresAt } = wanted.record;
   try {
-    await client.put(key, value, { ...conditionOf(wanted), ...(expiresAt === undefined ? {} : { expiresAt }) });
+    await client.put(key, value, { ...conditionOf(wanted), expiresAt });
     done.written += 1;
   } catch (error) {
     if ((error as { code?: string }).code !== "conflict") throw error;

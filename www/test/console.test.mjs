@@ -114,7 +114,7 @@ test("clauses of a transaction are sorted, and a wrong one is named", () => {
 test("each line has its JavaScript, made of the same arguments", () => {
   const js = (line) => read(line).js;
   assert.equal(js('put name "John Doe" --ttl 30s'), 'await client.put("name", "John Doe", { ttlMs: 30000 })');
-  assert.equal(js("get \\xff"), "await client.get(Uint8Array.of(255))");
+  assert.equal(js("get \\xff"), "await client.get(Uint8Array.of(0xff))");
   assert.equal(js("delete a b"), 'await client.delete("a")\nawait client.delete("b")');
   assert.equal(js("list app/ -n 5"), 'for await (const entry of client.scan({ prefix: "app/" }, { limit: 5 })) console.log(entry.key, entry.text());');
   assert.equal(js("history a"), 'for await (const event of client.watch({ key: "a" }, { cursor: new Uint8Array(), previous: true })) console.log(event);');

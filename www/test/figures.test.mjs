@@ -44,7 +44,7 @@ test("a quantile is of what came between two looks, and within its bucket", () =
 
 const look = (uptime, gets, extra = []) =>
   page([`tidekeep_uptime_seconds ${uptime}`, `tidekeep_requests_total{op="get",result="ok"} ${gets}`, ...extra]);
-const reads = (history) => history.points.map(({ values }) => values.get("operations.reads"));
+const reads = (history) => history.points.map(({ values }) => values.get(model.PLOTS[0].series[0]));
 
 test("rates are counted a second, begin anew with a restart, and are not joined over a rest", () => {
   const history = new History();
@@ -86,12 +86,13 @@ test("every plot finds its figures on the page of a server", () => {
   const history = new History();
   history.look(0, look(1, 0, extra(0)), 1.5);
   history.look(1000, look(2, 10, extra(10)), 2.5);
-  const values = Object.fromEntries(history.points[0].values);
-  assert.equal(values["sync.mean"], 3);
-  assert.equal(values["writes.records"], 20);
-  assert.equal(values["time.p50"], 0.5);
-  assert.equal(values["trip.ping"], 2.5);
-  assert.deepEqual(Object.keys(values).filter((name) => values[name] === undefined), []);
+  const [{ values }] = history.points;
+  const value = (plot, line) => values.get(model.PLOTS.find(({ title }) => title === plot).series.find(({ name }) => name === line));
+  assert.equal(value("Log sync", "mean"), 3);
+  assert.equal(value("Log writes", "records"), 20);
+  assert.equal(value("Time in the server", "p50"), 0.5);
+  assert.equal(value("Round trip of this page", "ping"), 2.5);
+  assert.deepEqual([...values].filter(([, value]) => value === undefined), []);
 });
 
 test("a scale ends at a round number, and a line is broken where a value is missing", () => {

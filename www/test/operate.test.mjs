@@ -61,13 +61,13 @@ describe("beside the keys", () => {
   test("the metrics are plotted, pointed at, and told as tables", async () => {
     const { page, complaints } = await open("metrics");
     // A line needs two points, which need three looks.
-    await page.waitForSelector('[data-plot="operations"] .plot-field .s0[d*="L"]', { state: "attached" });
+    await page.waitForSelector('[data-plot="Operations"] .plot-field .s0[d*="L"]', { state: "attached" });
     await client.put("name", "x");
     await page.locator(".headline div", { hasText: "Keys" }).getByText("1", { exact: true }).first().waitFor();
     const slider = page.getByRole("slider", { name: /^Operations/ });
     await slider.focus();
     await page.keyboard.press("ArrowLeft");
-    await page.waitForSelector('[data-plot="operations"] .cross[d^="M"]', { state: "attached" });
+    await page.waitForSelector('[data-plot="Operations"] .cross[d^="M"]', { state: "attached" });
     assert.match(await slider.getAttribute("aria-valuetext"), /^\d\d:\d\d:\d\d: reads [\d.]+\/s, writes /);
     await page.getByRole("button", { name: "As tables" }).click();
     const table = page.getByRole("table", { name: /^Operations/ });
@@ -78,9 +78,9 @@ describe("beside the keys", () => {
 
   test("a restart of the server is a gap in the plots, and they go on", async () => {
     const { page, complaints } = await open("metrics", { allow: /WebSocket|ERR_CONNECTION|Failed to load/ });
-    const line = page.locator('[data-plot="trip"] .plot-field .s0');
+    const line = page.locator('[data-plot="Round trip of this page"] .plot-field .s0');
     const strokes = async () => ((await line.getAttribute("d")).match(/M/g) ?? []).length;
-    await page.waitForSelector('[data-plot="trip"] .plot-field .s0[d*="L"]', { state: "attached" });
+    await page.waitForSelector('[data-plot="Round trip of this page"] .plot-field .s0[d*="L"]', { state: "attached" });
     const before = await strokes();
     await server.kill();
     await page.locator('#connection:not([data-state="ready"])').waitFor();
@@ -92,7 +92,7 @@ describe("beside the keys", () => {
 
   test("a hidden page does not ask for figures", async () => {
     const { page } = await open("metrics");
-    await page.waitForSelector('[data-plot="trip"] .plot-field .s0[d*="M"]', { state: "attached" });
+    await page.waitForSelector('[data-plot="Round trip of this page"] .plot-field .s0[d*="M"]', { state: "attached" });
     const asked = [];
     page.on("request", (request) => asked.push(new URL(request.url()).pathname));
     await page.evaluate(() => {
@@ -277,7 +277,7 @@ describe("beside the keys", () => {
       assert.deepEqual(violations.map(({ id, nodes }) => `${what}: ${id}: ${nodes[0].html}`), []);
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${what} at 320 px`);
     };
-    await page.waitForSelector('[data-plot="trip"] .plot-field .s0[d*="M"]', { state: "attached" });
+    await page.waitForSelector('[data-plot="Round trip of this page"] .plot-field .s0[d*="M"]', { state: "attached" });
     await page.getByRole("button", { name: "As tables" }).click();
     await page.getByRole("table", { name: /^Memory/ }).waitFor();
     await check("tables");

@@ -6,13 +6,13 @@
 
 import type { Bytes, ConditionOptions, TxnOp } from "tidekeep";
 
-import { escapeKey, fromRaw, strictText } from "../model/bytes.js";
+import { escapeKey, fromRaw, given, strictText } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
 import { BadWord, split } from "../model/words.js";
 import { Failure } from "./failure.js";
-import { parse } from "./grammar.js";
+import { parse, usage } from "./grammar.js";
 import type { Command } from "./grammar.js";
-import { given, Reading, rawOf, whole } from "./reading.js";
+import { Reading, rawOf, whole } from "./reading.js";
 import { VERBS } from "./verbs.js";
 
 /** A transaction that remembers what its steps were called. */
@@ -27,8 +27,8 @@ export interface Step {
   readonly op: TxnOp;
 }
 
-const STEPS = ["get", "put", "delete", "touch", "incr"];
-const STEP = "a step is: get KEY | put KEY VALUE | delete KEY | delete --prefix P | touch KEY | incr KEY";
+const STEPS = VERBS.filter(({ name }) => ["get", "put", "delete", "touch", "incr"].includes(name));
+const STEP = `a step is: ${STEPS.map(usage).join(" | ")}`;
 const IF = "an if is: if KEY absent | present | revision N | value V";
 
 /** Reads clauses; a failure names the one that is wrong. */
@@ -72,11 +72,10 @@ function compare([key, test, value, ...more]: readonly Raw[]): [Bytes, Condition
 }
 
 function step(words: readonly Raw[]): Step {
-  const verbs = VERBS.filter(({ name }) => STEPS.includes(name));
-  if (!verbs.some(({ name }) => name === words[0])) {
+  if (!STEPS.some(({ name }) => name === words[0])) {
     throw new Failure("invalid-input", `"${escapeKey(words[0] ?? "")}" is no step`, STEP);
   }
-  const command = parse(words, verbs);
+  const command = parse(words, STEPS);
   if (command.words.length > 1 && command.verb.name !== "put") {
     throw new Failure("invalid-input", `a step of ${command.verb.name} takes one key`, STEP);
   }

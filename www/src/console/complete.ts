@@ -3,9 +3,8 @@
 
 import { quote, typing } from "../model/words.js";
 import type { Raw } from "../model/bytes.js";
-import { GLOBAL } from "./grammar.js";
 import type { OptionSpec, VerbSpec } from "./grammar.js";
-import { VERBS } from "./verbs.js";
+import { GLOBAL, VERBS } from "./verbs.js";
 
 /** What may stand in place of the word at the caret. */
 export interface Candidate {
@@ -37,7 +36,9 @@ export async function complete(line: string, keys: ListKeys): Promise<Completion
   if (!values && typed.startsWith("-")) {
     return { start, candidates: beginning(options.map(({ name }) => `--${name}`).sort(), typed) };
   }
-  if (!values && verb.choices && rest.length === 0) return { start, candidates: beginning(verb.choices, typed) };
+  if (!values && rest.length === 0 && /^[a-z]/.test(verb.words[0] ?? "")) {
+    return { start, candidates: beginning(verb.words[0]!.split("|"), typed) };
+  }
   if (verb.name === "help" && rest.length === 0) {
     return { start, candidates: beginning(VERBS.map(({ name }) => name), typed) };
   }
@@ -57,13 +58,13 @@ export function common(candidates: readonly Candidate[]): string {
 /** The option whose value the next word is, if it is one. */
 function optionAt(options: readonly OptionSpec[], before: readonly Raw[]): OptionSpec | undefined {
   const last = before.at(-1) ?? "";
-  return options.find(({ name, short, values }) => values && (last === `--${name}` || last === `-${short}`));
+  return options.find(({ name, short, values }) => values.length > 0 && (last === `--${name}` || last === `-${short}`));
 }
 
 function takesKey(verb: VerbSpec, before: readonly Raw[], options: readonly OptionSpec[]): boolean {
-  if (verb.keys === "all") return true;
+  const [first = ""] = verb.words;
   const positional = before.filter((word, at) => !word.startsWith("-") && !optionAt(options, before.slice(0, at)));
-  return verb.keys === "first" && positional.length === 0;
+  return /KEY|PREFIX|NAME/.test(first) && (first.endsWith("…") || positional.length === 0);
 }
 
 function beginning(names: readonly string[], typed: Raw): Candidate[] {

@@ -42,3 +42,9 @@ export function failureOf(error: unknown): Failure {
   const hint = error.outcome === "unknown" ? unknown : HINTS[error.code];
   return new Failure(error.code, error.message, hint);
 }
+
+/** What went wrong, and what to do now. */
+export function sentenceOf(error: unknown): string {
+  const { message, hint } = failureOf(error);
+  return hint ? `${message}: ${hint}` : message;
+}

@@ -4,32 +4,34 @@
 import { escapeKey } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
 import { Failure } from "./failure.js";
+import { GLOBAL } from "./verbs.js";
 
 /** An option of a verb. */
 export interface OptionSpec {
+  /** As help and errors write it, `-n, --limit N`. */
+  readonly typed: string;
   readonly name: string;
-  readonly short?: string;
+  readonly short: string | undefined;
   /** What its values are called; none for a flag. */
-  readonly values?: readonly string[];
+  readonly values: readonly string[];
   /** The only values that it takes, for completion. */
   readonly choices?: readonly string[];
   readonly about: string;
   /** At most one option of a set may be given. */
-  readonly set?: string;
+  readonly set: string | undefined;
 }
 
 /** A verb. */
 export interface VerbSpec {
   readonly name: string;
   readonly about: string;
-  /** The words behind it: `KEY`, `[PREFIX]` where it may be left out, `KEY…` for one or more. */
+  /**
+   * The words behind it: `KEY`, `[PREFIX]` where it may be left out, `KEY…` for one or more; what is typed as
+   * it stands is in small letters, `grant|revoke`.
+   */
   readonly words: readonly string[];
   readonly options: readonly OptionSpec[];
   readonly examples: readonly string[];
-  /** Which of its words are keys of the store, for completion. */
-  readonly keys?: "first" | "all";
-  /** The first word is one of these. */
-  readonly choices?: readonly string[];
 }
 
 /** What was typed, sorted. */
@@ -39,30 +41,13 @@ export interface Command {
   readonly options: ReadonlyMap<string, readonly Raw[]>;
 }
 
-/** Options that every verb takes. */
-export const GLOBAL: readonly OptionSpec[] = [
-  {
-    name: "output",
-    short: "o",
-    values: ["FORMAT"],
-    choices: ["text", "json", "raw"],
-    about: "text for people, json for programs, raw for the bytes alone",
-  },
-  { name: "timeout", values: ["DURATION"], about: "how long a request may take; 10s unless said" },
-  { name: "escaped", short: "e", about: "keys and values have escapes beyond those of the line" },
-  { name: "help", short: "h", about: "what the verb takes" },
-];
-
 /** Options that mean nothing here, and why. */
-const ELSEWHERE: Readonly<Record<string, string>> = {
-  server: "the page speaks to the server that it came from; another one needs a terminal",
-  s: "the page speaks to the server that it came from; another one needs a terminal",
-  reads: "the page always reads the newest; older reads need a terminal",
-  verbose: "the connection's state stands at the top of the page",
-  v: "the connection's state stands at the top of the page",
-  null: "it ends lines for pipes, and there are none here",
-  "0": "it ends lines for pipes, and there are none here",
-};
+const ELSEWHERE: readonly (readonly [names: string[], why: string])[] = [
+  [["server", "s"], "the page speaks to the server that it came from; another one needs a terminal"],
+  [["reads"], "the page always reads the newest; older reads need a terminal"],
+  [["verbose", "v"], "the connection's state stands at the top of the page"],
+  [["null", "0"], "it ends lines for pipes, and there are none here"],
+];
 
 /** Sorts the words of a line; throws a `Failure` that says what to type instead. */
 export function parse(words: readonly Raw[], verbs: readonly VerbSpec[]): Command {
@@ -93,11 +78,6 @@ export function usage({ name, words, options }: VerbSpec): string {
   return [name, ...words, options.length > 0 ? "[OPTIONS]" : ""].filter(Boolean).join(" ");
 }
 
-/** An option as help and errors write it, `--ttl DURATION`. */
-export function optionText({ name, short, values }: OptionSpec): string {
-  return `${short ? `-${short}, ` : ""}--${name}${(values ?? []).map((value) => ` ${value}`).join("")}`;
-}
-
 /** Takes the option at `at` with its values; gives the place of the last word that it took. */
 function takeOption(verb: VerbSpec, words: Raw[], at: number, into: Map<string, Raw[]>): number {
   const word = words[at]!;
@@ -106,7 +86,7 @@ function takeOption(verb: VerbSpec, words: Raw[], at: number, into: Map<string, 
   const name = long ? word.slice(2, equals < 0 ? undefined : equals) : word[1]!;
   const option = optionOf(verb, name, long);
   if (!option) throw unknownOption(verb, word, name);
-  const wanted = option.values?.length ?? 0;
+  const wanted = option.values.length;
   // What follows a short option in the same word is its value, or more flags: `-n5`, `-rk`.
   const joined = equals >= 0 ? word.slice(equals + 1) : long ? "" : word.slice(2);
   if (wanted === 0) {
@@ -118,7 +98,7 @@ function takeOption(verb: VerbSpec, words: Raw[], at: number, into: Map<string, 
   const values = equals >= 0 || joined ? [joined.replace(/^=/, "")] : [];
   values.push(...words.slice(at + 1, at + 1 + wanted - values.length));
   if (values.length < wanted) {
-    throw new Failure("invalid-input", `${optionText(option)} needs ${wanted === 1 ? "a value" : `${wanted} values`}`);
+    throw new Failure("invalid-input", `${option.typed} needs ${wanted === 1 ? "a value" : `${wanted} values`}`);
   }
   if (option.choices && !option.choices.includes(values[0]!)) {
     throw new Failure("invalid-input", `--${option.name} is one of ${option.choices.join(", ")}`);
@@ -162,7 +142,7 @@ function unknownVerb(name: Raw, verbs: readonly VerbSpec[]): Failure {
 }
 
 function unknownOption(verb: VerbSpec, word: Raw, name: string): Failure {
-  const why = ELSEWHERE[name];
+  const [, why] = ELSEWHERE.find(([names]) => names.includes(name)) ?? [];
   if (why) return new Failure("unsupported", `${escapeKey(word)} does nothing here`, why);
   const near = nearest(name, [...verb.options, ...GLOBAL].map(({ name }) => name));
   const hint = near && name.length > 1 ? `did you mean --${near}?` : `\`help ${verb.name}\` lists its options; -- ends them`;

@@ -2,8 +2,8 @@
 
 import { escapeKey } from "../model/bytes.js";
 import { Failure } from "./failure.js";
-import { GLOBAL, optionText, usage } from "./grammar.js";
-import { ELSEWHERE, VERBS } from "./verbs.js";
+import { usage } from "./grammar.js";
+import { ELSEWHERE, GLOBAL, VERBS } from "./verbs.js";
 
 /** What a verb takes, or the list of verbs. */
 export function helpLines(name: string | undefined): string[] {
@@ -13,7 +13,7 @@ export function helpLines(name: string | undefined): string[] {
     const why = ELSEWHERE[name];
     throw new Failure("not-found", `there is no verb "${escapeKey(name)}" here`, why ?? "`help` lists the verbs");
   }
-  const options = [...verb.options, ...GLOBAL].map((option) => [optionText(option), option.about] as const);
+  const options = [...verb.options, ...GLOBAL].map((option) => [option.typed, option.about] as const);
   const examples = verb.examples.length > 0 ? ["", "Examples:", ...verb.examples.map((line) => `  ${line}`)] : [];
   return [verb.about, "", usage(verb), "", ...columns(options), ...examples];
 }

@@ -9,6 +9,7 @@ import { Failure } from "./failure.js";
 import { duration, rawOf } from "./reading.js";
 import type { Reading } from "./reading.js";
 import type { Plan } from "./run.js";
+import { print } from "./show.js";
 
 /** What is held here, by its name. */
 const held = new Map<string, Lock>();
@@ -41,7 +42,7 @@ export function holdPlan(reading: Reading): { js?: string; run: Plan["run"] } {
     const { fencing, signal } = lock;
     held.set(raw, lock);
     signal.addEventListener("abort", () => held.delete(raw) && out.note(`${what} is lost`));
-    out.line(out.format === "json" ? JSON.stringify({ fencing }) : `fencing ${fencing}`);
+    print(out, { fencing }, `fencing ${fencing}`);
     out.note(`held until the page is closed or \`${verb.name} ${what} --release\``);
   };
   const more = elects ? [given, { ttlMs }] : [{ value: given, ttlMs }];

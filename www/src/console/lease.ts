@@ -3,12 +3,12 @@
 
 import type { Lease } from "tidekeep";
 
-import { countText } from "../model/value.js";
+import { counted, countText } from "../model/value.js";
 import { Failure } from "./failure.js";
 import { duration, whole } from "./reading.js";
 import type { Reading } from "./reading.js";
 import type { Plan } from "./run.js";
-import { lifetime } from "./show.js";
+import { lifetime, print } from "./show.js";
 
 /** Leases that were granted here, by their number. */
 const held = new Map<number, Lease>();
@@ -30,7 +30,7 @@ function grant(reading: Reading, ttlMs: number): { js: string; run: Plan["run"] 
     const lease = await client.lease(ttlMs, reading.call(out.signal));
     held.set(lease.id, lease);
     lease.signal.addEventListener("abort", () => held.delete(lease.id));
-    out.line(out.format === "json" ? JSON.stringify({ lease: lease.id, ttl_ms: ttlMs }) : String(lease.id));
+    print(out, { lease: lease.id, ttl_ms: ttlMs }, String(lease.id));
     out.note(`this page keeps it alive until it is closed; \`lease revoke ${lease.id}\` ends it`);
   };
   return { js: `const lease = await client.lease(${ttlMs})`, run };
@@ -39,7 +39,7 @@ function grant(reading: Reading, ttlMs: number): { js: string; run: Plan["run"] 
 function revoke(reading: Reading, id: number): { js: string; run: Plan["run"] } {
   const run: Plan["run"] = async (client, out) => {
     const deleted = await revokeLease(client, id, reading.call(out.signal));
-    out.line(out.format === "json" ? JSON.stringify({ deleted }) : keysText(deleted));
+    print(out, { deleted }, counted(deleted, "key"));
   };
   return { js: `await client.revokeLease(${id})`, run };
 }
@@ -47,10 +47,9 @@ function revoke(reading: Reading, id: number): { js: string; run: Plan["run"] } 
 function list(reading: Reading): { js: string; run: Plan["run"] } {
   const run: Plan["run"] = async (client, out) => {
     for (const { lease, ttlMs, expiresAt, keys } of await client.leases(reading.call(out.signal))) {
-      const json = () => JSON.stringify({ lease, ttl_ms: ttlMs, expires_at: expiresAt, keys });
       const left = lifetime(expiresAt, client.serverTime());
-      const text = out.format === "raw" ? String(lease) : `${lease}\t${keysText(keys)}\tof ${countText(ttlMs)} ms, ${left}`;
-      if (!out.line(out.format === "json" ? json() : text)) return;
+      const text = out.format === "raw" ? String(lease) : `${lease}\t${counted(keys, "key")}\tof ${countText(ttlMs)} ms, ${left}`;
+      if (!print(out, { lease, ttl_ms: ttlMs, expires_at: expiresAt, keys }, text)) return;
     }
   };
   return { js: "await client.leases()", run };
@@ -72,8 +71,4 @@ export async function revokeLease(
     if ((error as { code?: string }).code !== "not-found") throw error;
     throw new Failure("not-found", `there is no lease ${id}`, "its time is over, or it was revoked; `lease list` shows those there are");
   }
-}
-
-export function keysText(count: number): string {
-  return count === 1 ? "1 key" : `${countText(count)} keys`;
 }

@@ -3,23 +3,15 @@
 
 import type { CallOptions, ConditionOptions, ExpiryOptions, Range } from "tidekeep";
 
-import { fromRaw, strictText, toRaw } from "../model/bytes.js";
+import { given, rawOfText, toRaw } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
+import { sumOf } from "../model/time.js";
 import { unescape } from "../model/words.js";
 import { Failure } from "./failure.js";
 import type { Command } from "./grammar.js";
 
 /** Bytes as the client takes them: text where they are text, so that what is shown reads well. */
 export type Given = string | Uint8Array;
-
-const UNITS: readonly [name: RegExp, ms: number][] = [
-  [/^(ms|msec)$/, 1],
-  [/^(s|sec|secs|seconds?)$/, 1000],
-  [/^(m|min|mins|minutes?)$/, 60_000],
-  [/^(h|hr|hrs|hours?)$/, 3_600_000],
-  [/^(d|days?)$/, 86_400_000],
-  [/^(w|weeks?)$/, 604_800_000],
-];
 
 /** Reads a command's words and options. */
 export class Reading {
@@ -111,32 +103,17 @@ export class Reading {
   }
 }
 
-/** Bytes as text where they are text. */
-export function given(raw: Raw): Given {
-  const bytes = fromRaw(raw);
-  return strictText(bytes) ?? bytes;
-}
-
 /** Bytes or text as bytes with one char each. */
 export function rawOf(bytes: Given): Raw {
-  return toRaw(typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes);
+  return typeof bytes === "string" ? rawOfText(bytes) : toRaw(bytes);
 }
 
 /** `500ms`, `10s`, `1h30m`; a number needs its unit. */
 export function duration(text: string): number {
-  const parts = text.trim().match(/\d+\s*[a-z]+/gi) ?? [];
-  let ms = 0;
-  for (const part of parts) {
-    const unit = part.replace(/^\d+\s*/, "").toLowerCase();
-    const scale = UNITS.find(([name]) => name.test(unit))?.[1];
-    if (scale === undefined) parts.length = 0;
-    ms += parseInt(part, 10) * (scale ?? 0);
-  }
-  if (parts.length === 0 || parts.join("").replace(/\s/g, "") !== text.replace(/\s/g, "")) {
-    const hint = "write a number with its unit, such as 500ms, 10s, 5m, 2h, 1d or 1h30m";
-    throw new Failure("invalid-input", `"${text}" is no duration`, hint);
-  }
-  return ms;
+  const ms = /^(\s*\d+\s*[a-z]+)+\s*$/i.test(text) ? sumOf(text) : NaN;
+  if (ms >= 0) return ms;
+  const hint = "write a number with its unit, such as 500ms, 30s, 5m, 1h30m, 2d";
+  throw new Failure("invalid-input", `"${text}" is no duration`, hint);
 }
 
 /** A moment in UTC, or milliseconds since 1970. */

@@ -17,7 +17,7 @@ import { holdPlan } from "./hold.js";
 import { leasePlan } from "./lease.js";
 import { rawOf, Reading } from "./reading.js";
 import { backupPlan, clusterPlan, pingPlan, sessionsPlan, statusPlan } from "./server.js";
-import { entryJson, escaped, eventText, lifetime, txnLines, valueText } from "./show.js";
+import { entryJson, escaped, eventText, lifetime, print, txnLines, valueText } from "./show.js";
 import type { Format } from "./show.js";
 import { ELSEWHERE, VERBS } from "./verbs.js";
 
@@ -126,7 +126,7 @@ function get(reading: Reading): Planned {
     const replies = await Promise.all(keys.map((key) => client.get(key, call)));
     replies.forEach((entry, at) => {
       if (!entry) throw noKey(reading.command.words[at]!);
-      out.line(out.format === "json" ? JSON.stringify(entryJson(entry)) : valueText(entry.value));
+      print(out, entryJson(entry), valueText(entry.value));
     });
   };
   return { js: keys.map((key) => `await ${callText("get", [key])}`).join("\n"), run };
@@ -137,11 +137,9 @@ function put(reading: Reading): Planned {
   const previous = reading.has("prev") ? { previous: true } : {};
   const options = { ...reading.condition(), ...reading.end(), ...previous };
   const run: Run = async (client, out) => {
-    const written = await conditional(() => client.put(key, value, { ...options, ...reading.call(out.signal) }), key);
-    const was = written.previous && { previous: entryJson(written.previous) };
-    if (out.format === "json") out.line(JSON.stringify({ applied: true, revision: written.revision, ...was }));
-    else if (written.previous) out.line(valueText(written.previous.value));
-    else if (out.format === "text" && !reading.has("prev")) out.line(`revision ${written.revision}`);
+    const { revision, previous } = await conditional(() => client.put(key, value, { ...options, ...reading.call(out.signal) }), key);
+    const text = out.format === "text" && !reading.has("prev") ? `revision ${revision}` : undefined;
+    print(out, { applied: true, revision, previous: previous && entryJson(previous) }, previous ? valueText(previous.value) : text);
   };
   return { js: `await ${callText("put", [key, value, options])}`, run };
 }
@@ -154,11 +152,13 @@ function deleteKeys(reading: Reading): Planned {
     let missing: string | undefined;
     for (const key of keys) {
       const done = await conditional(() => client.delete(key, { ...options, ...reading.call(out.signal) }), key);
-      if (!done.deleted) missing = rawOf(key);
-      else deleted += 1;
-      const was = done.previous && { previous: entryJson(done.previous) };
-      if (done.deleted && out.format === "json") out.line(JSON.stringify({ deleted: 1, revision: done.revision, ...was }));
-      else if (done.previous) out.line(valueText(done.previous.value));
+      if (!done.deleted) {
+        missing = rawOf(key);
+        continue;
+      }
+      deleted += 1;
+      const { revision, previous } = done;
+      print(out, { deleted: 1, revision, previous: previous && entryJson(previous) }, previous && valueText(previous.value));
     }
     if (out.format === "text" && !reading.has("prev")) out.line(`deleted ${deleted}`);
     if (missing !== undefined) throw noKey(missing);
@@ -174,8 +174,8 @@ function deletePrefix(reading: Reading): Planned {
   }
   const dry = reading.has("dry-run");
   const told = (out: Output, count: number) => {
-    if (out.format === "json") out.line(JSON.stringify({ deleted: count, ...(dry ? { dry_run: true } : {}) }));
-    else if (out.format === "text") out.line(`${dry ? "would delete" : "deleted"} ${count}`);
+    const text = out.format === "text" ? `${dry ? "would delete" : "deleted"} ${count}` : undefined;
+    print(out, { deleted: count, dry_run: dry || undefined }, text);
   };
   const run: Run = async (client, out) => {
     const call = reading.call(out.signal);
@@ -196,7 +196,7 @@ function list(reading: Reading): Planned {
   if (reading.has("count")) {
     const run: Run = async (client, out) => {
       const count = await client.count(range, reading.call(out.signal));
-      out.line(out.format === "json" ? JSON.stringify({ count }) : String(count));
+      print(out, { count }, String(count));
     };
     return { js: `await ${callText("count", [range])}`, run };
   }
@@ -210,12 +210,11 @@ function list(reading: Reading): Planned {
     for await (const entry of client.scan(range, { ...options, pageSize: 500, ...reading.call(out.signal) })) {
       const value = keysOnly ? "" : `\t${escaped(entry.value)}`;
       const end = out.format === "text" && entry.expiresAt ? `\t(${lifetime(entry.expiresAt, client.serverTime())})` : "";
-      const text = out.format === "json" ? JSON.stringify(entryJson(entry, keysOnly)) : `${escaped(entry.keyBytes)}${value}${end}`;
-      if (!out.line(text)) return out.note("there is more: use --limit, --count, or Import and export for a file");
+      if (!print(out, entryJson(entry, keysOnly), `${escaped(entry.keyBytes)}${value}${end}`)) return out.note("there is more: use --limit, --count, or Import and export for a file");
     }
   };
-  const print = keysOnly ? "entry.key" : "entry.key, entry.text()";
-  return { js: `for await (const entry of ${callText("scan", [range, options])}) console.log(${print});`, run };
+  const shown = keysOnly ? "entry.key" : "entry.key, entry.text()";
+  return { js: `for await (const entry of ${callText("scan", [range, options])}) console.log(${shown});`, run };
 }
 
 function tree(reading: Reading): Planned {
@@ -226,8 +225,7 @@ function tree(reading: Reading): Planned {
   const run: Run = async (client, out) => {
     for await (const child of client.children(prefix, delimiter, reading.call(out.signal))) {
       const name = escaped(child.nameBytes);
-      const text = out.format === "json" ? JSON.stringify({ name, branch: child.branch }) : name;
-      if (!out.line(text)) return out.note("there is more: list a longer prefix");
+      if (!print(out, { name, branch: child.branch }, name)) return out.note("there is more: list a longer prefix");
     }
   };
   return { js: `for await (const child of ${callText("children", args)}) console.log(child.name);`, run };
@@ -268,9 +266,9 @@ function past(reading: Reading): Planned {
     if (versions.length === 0) throw new Failure("not-found", `no change of ${quote(rawOf(key))} is remembered`);
     for (const { revision, kind, entry, oldest } of versions) {
       const type = oldest ? "before" : kind;
-      const json = () => JSON.stringify({ type, revision, ...(entry ? entryJson(entry) : fieldOf("key", fromRaw(rawOf(key)))) });
+      const json = { type, revision, ...(entry ? entryJson(entry) : fieldOf("key", fromRaw(rawOf(key)))) };
       const value = entry ? escaped(entry.value) : "";
-      out.line(out.format === "json" ? json() : out.format === "raw" ? value : `${revision}\t${type}\t${value}`);
+      print(out, json, out.format === "raw" ? value : `${revision}\t${type}\t${value}`);
     }
   };
   return { js: `for await (const event of ${callText("watch", args)}) console.log(event);`, run };
@@ -283,8 +281,7 @@ function touch(reading: Reading): Planned {
     const touched = await conditional(() => client.touch(key, { ...options, ...reading.call(out.signal) }), key);
     if (!touched) throw noKey(rawOf(key));
     const { revision, expiresAt } = touched;
-    if (out.format === "json") out.line(JSON.stringify({ applied: true, revision, expires_at: expiresAt ?? null }));
-    else if (out.format === "text") out.line(`revision ${revision}`);
+    print(out, { applied: true, revision, expires_at: expiresAt ?? null }, out.format === "text" ? `revision ${revision}` : undefined);
   };
   return { js: `await ${callText("touch", [key, options])}`, run };
 }
@@ -294,7 +291,7 @@ function incr(reading: Reading): Planned {
   const [by, options] = [reading.number("by") ?? 1, reading.endOrKept()];
   const run: Run = async (client, out) => {
     const { value, revision } = await client.increment(key, by, { ...options, ...reading.call(out.signal) });
-    out.line(out.format === "json" ? JSON.stringify({ value, revision }) : String(value));
+    print(out, { value, revision }, String(value));
   };
   return { js: `await ${callText("increment", [key, by, options])}`, run };
 }
@@ -345,8 +342,7 @@ export function keysBelow(client: Client, most: number) {
     const rest = typed.slice(folder.length);
     // A name that fits may stand behind many that do not: only those from it on are asked for.
     const after = rest === "" ? undefined : before(rest);
-    const bytes = (raw: string) => Uint8Array.from(raw, (char) => char.charCodeAt(0));
-    const page = await client.children(bytes(folder), "/", { pageSize: most }).page(after ? bytes(after) : undefined);
+    const page = await client.children(fromRaw(folder), "/", { pageSize: most }).page(after ? fromRaw(after) : undefined);
     const names = page.items.map(({ keyBytes, branch }) => ({ raw: toRaw(keyBytes), branch }));
     return names.filter(({ raw }) => raw.startsWith(typed));
   };

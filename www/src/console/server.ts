@@ -8,7 +8,7 @@ import type { Sessions } from "../model/sessions.js";
 import { Failure } from "./failure.js";
 import type { Reading } from "./reading.js";
 import type { Plan } from "./run.js";
-import { figureText } from "./show.js";
+import { figureText, print } from "./show.js";
 
 type Planned = { js?: string; run: Plan["run"] };
 
@@ -28,8 +28,7 @@ export function pingPlan(reading: Reading): Planned {
     const [min, max] = [Math.min(...trips), Math.max(...trips)];
     const avg = trips.reduce((sum, trip) => sum + trip, 0) / trips.length;
     const ms = (value: number) => unitText(value, "ms");
-    const json = () => JSON.stringify({ count, min_ms: min, avg_ms: avg, max_ms: max });
-    out.line(out.format === "json" ? json() : `min ${ms(min)}, avg ${ms(avg)}, max ${ms(max)}`);
+    print(out, { count, min_ms: min, avg_ms: avg, max_ms: max }, `min ${ms(min)}, avg ${ms(avg)}, max ${ms(max)}`);
   };
   return { js: "await client.ping()", run };
 }
@@ -37,7 +36,7 @@ export function pingPlan(reading: Reading): Planned {
 export function statusPlan(): Planned {
   const run: Plan["run"] = async (client, out) => {
     const { software, durability, figures } = await client.status({ signal: out.signal });
-    if (out.format === "json") return void out.line(JSON.stringify({ software, durability, figures }));
+    if (out.format === "json") return void print(out, { software, durability, figures }, undefined);
     const raw = out.format === "raw";
     const rows = Object.entries(figures).map(([name, value]) => (raw ? [name, String(value)] : figureText(name, value)));
     if (!raw) rows.unshift(["software", software], ["durability", durability]);
@@ -58,7 +57,7 @@ async function told(path: string, signal: AbortSignal): Promise<string> {
 export function sessionsPlan(): Planned {
   const run: Plan["run"] = async (_, out) => {
     const all = JSON.parse(await told(SESSIONS_PATH, out.signal)) as Sessions;
-    for (const it of all.sessions) out.line(out.format === "json" ? JSON.stringify(it) : `${it.address}  ${it.client}`);
+    for (const it of all.sessions) print(out, it, `${it.address}  ${it.client}`);
     out.note(totals(all));
     out.go("leases");
   };

@@ -9,8 +9,20 @@ import { countdown } from "../model/time.js";
 import { countText } from "../model/value.js";
 import type { Script } from "./clauses.js";
 
+/** Where a result goes. */
+interface Paper {
+  readonly format: Format;
+  line(text: string): boolean;
+}
+
 /** How results look. */
 export type Format = "text" | "json" | "raw";
+
+/** Prints a result as JSON or as text, if there is one; false when one command may print no more. */
+export function print(on: Paper, json: object, text: string | undefined): boolean {
+  if (on.format === "json") return on.line(JSON.stringify(json));
+  return text === undefined || on.line(text);
+}
 
 /** Bytes on one line. */
 export function escaped(bytes: Uint8Array): string {
@@ -24,15 +36,15 @@ export function valueText(value: Uint8Array): string {
 }
 
 /** An entry by the names of the command line's JSON. */
-export function entryJson(entry: Entry, keysOnly = false): Record<string, unknown> {
+export function entryJson(entry: Entry, keysOnly = false): object {
   return {
     ...fieldOf("key", entry.keyBytes),
-    ...(keysOnly ? {} : fieldOf("value", entry.value)),
+    ...(!keysOnly && fieldOf("value", entry.value)),
     created: entry.created,
     modified: entry.revision,
     version: entry.version,
-    ...(entry.expiresAt === undefined ? {} : { expires_at: entry.expiresAt }),
-    ...(entry.lease === undefined ? {} : { lease: entry.lease }),
+    expires_at: entry.expiresAt,
+    lease: entry.lease,
   };
 }
 
@@ -53,8 +65,8 @@ export function eventText(event: WatchEvent, format: Format, now: number): strin
   const revision = event.type === "entry" ? event.entry.revision : event.revision;
   if (format === "json") {
     const what = entry ? entryJson(entry) : fieldOf("key", key);
-    const was = previous ? { previous: entryJson(previous) } : {};
-    return JSON.stringify({ type, ...what, ...was, ...(event.type === "entry" ? {} : { revision }) });
+    const was = previous && entryJson(previous);
+    return JSON.stringify({ type, ...what, previous: was, revision: event.type === "entry" ? undefined : revision });
   }
   const value = entry ? `\t${escaped(entry.value)}` : "";
   if (format === "raw") return `${escaped(key)}${value}`;
@@ -106,14 +118,14 @@ function resultText(result: TxnOpResult): string {
 }
 
 function resultJson(result: TxnOpResult): unknown {
-  const previous = (entry: Entry | undefined) => (entry ? { previous: entryJson(entry) } : {});
+  const was = "previous" in result && result.previous ? entryJson(result.previous) : undefined;
   switch (result.op) {
     case "get":
       return { get: result.entry ? entryJson(result.entry) : null };
     case "put":
-      return { put: { applied: true, ...previous(result.previous) } };
+      return { put: { applied: true, previous: was } };
     case "delete":
-      return { delete: { applied: result.deleted, ...previous(result.previous) } };
+      return { delete: { applied: result.deleted, previous: was } };
     case "touch":
       return { touch: { applied: result.touched !== undefined, expires_at: result.touched?.expiresAt ?? null } };
     case "increment":

@@ -5,6 +5,8 @@
 export type Raw = string;
 
 const CHUNK = 8192;
+/** What may be a character of several bytes, and bytes that are no letters by themselves. */
+const UNPLAIN = /[\xc0-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xff][\x80-\xbf]{3}|[\x00-\x1f\x7f-\xff\\]/g;
 const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -36,28 +38,33 @@ export function strictText(bytes: Uint8Array): string | undefined {
   }
 }
 
+/** Text as the bytes of its UTF-8. */
+export function rawOfText(text: string): Raw {
+  return toRaw(encoder.encode(text));
+}
+
+/** Bytes as text where they are text, as the client takes either. */
+export function given(raw: Raw): string | Uint8Array {
+  const bytes = fromRaw(raw);
+  return strictText(bytes) ?? bytes;
+}
+
 /** Readable, and the same for no two keys: `\xNN` for what is no text, `\\` for a backslash. */
 export function escapeKey(raw: Raw): string {
-  // Each run of bytes above ASCII is text or it is not; a broken run is escaped byte by byte.
-  return raw.replace(/[\x80-\xff]+|[\x00-\x1f\x7f\\]/g, (part) => {
+  return raw.replace(UNPLAIN, (part) => {
     if (part === "\\") return "\\\\";
-    if (part.charCodeAt(0) < 0x80) return escapeByte(part);
-    return decodeRun(part);
+    const text = strictText(fromRaw(part));
+    // Characters that cannot be seen would make two keys look alike.
+    return text !== undefined && !/[\p{C}\p{Zl}\p{Zp}]/u.test(text) ? text : part.replace(/[^]/g, (char) => `\\x${hexByte(char)}`);
   });
 }
 
 /** What `escapeKey` shows, as bytes again; undefined when an escape is broken. */
 export function parseKey(text: string): Raw | undefined {
-  if (/\\(?!\\|n|t|x[0-9a-f]{2})/i.test(text.replaceAll("\\\\", ""))) return undefined;
-  let raw = "";
-  for (const part of text.split(/(\\\\|\\n|\\t|\\x[0-9a-f]{2})/i)) {
-    if (part === "\\\\") raw += "\\";
-    else if (part === "\\n") raw += "\n";
-    else if (part === "\\t") raw += "\t";
-    else if (part.startsWith("\\")) raw += String.fromCharCode(parseInt(part.slice(2), 16));
-    else raw += toRaw(encoder.encode(part));
-  }
-  return raw;
+  if (/\\(?!\\|n|t|x[0-9a-fA-F]{2})/.test(text.replaceAll("\\\\", ""))) return undefined;
+  return rawOfText(text).replace(/\\(?:x(..)|(.))/g, (_, hex?: string, letter?: string) =>
+    hex ? charOf(hex) : ({ n: "\n", t: "\t" }[letter!] ?? "\\"),
+  );
 }
 
 /** Bytes for an address: `%NN` for all but the plainest. */
@@ -68,44 +75,19 @@ export function percentEncode(raw: Raw): string {
 /** The bytes of an address; undefined when it is broken. */
 export function percentDecode(text: string): Raw | undefined {
   if (/%(?![0-9a-f]{2})/i.test(text)) return undefined;
-  const parts = text.split(/(%[0-9a-f]{2})/i);
-  return parts
-    .map((part) =>
-      part.startsWith("%")
-        ? String.fromCharCode(parseInt(part.slice(1), 16))
-        : toRaw(encoder.encode(part)),
-    )
-    .join("");
+  return rawOfText(text).replace(/%(..)/g, (_, hex: string) => charOf(hex));
 }
 
-function decodeRun(run: Raw): string {
-  let shown = "";
-  for (let at = 0; at < run.length; ) {
-    const length = sequenceLength(run.charCodeAt(at));
-    const text = length > 0 ? strictText(fromRaw(run.slice(at, at + length))) : undefined;
-    // Characters that cannot be seen would make two keys look alike.
-    if (text !== undefined && !/[\p{C}\p{Zl}\p{Zp}]/u.test(text)) {
-      shown += text;
-      at += length;
-    } else {
-      shown += escapeByte(run[at]!);
-      at += 1;
-    }
-  }
-  return shown;
-}
-
-/** Bytes of the UTF-8 sequence that begins with this byte; 0 when none does. */
-function sequenceLength(first: number): number {
-  if (first >= 0xf0) return 4;
-  if (first >= 0xe0) return 3;
-  return first >= 0xc0 ? 2 : 0;
-}
-
-function escapeByte(char: string): string {
-  return `\\x${hexByte(char)}`;
+/** The byte of two hexadecimal digits. */
+export function charOf(hex: string): Raw {
+  return String.fromCharCode(parseInt(hex, 16));
 }
 
 function hexByte(char: string): string {
-  return char.charCodeAt(0).toString(16).padStart(2, "0");
+  return hexOf(char.charCodeAt(0));
+}
+
+/** Two hexadecimal digits. */
+export function hexOf(byte: number): string {
+  return byte.toString(16).padStart(2, "0");
 }

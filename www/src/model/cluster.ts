@@ -1,7 +1,7 @@
 // How a cluster stands, as `/cluster` tells it, and the words and marks that the page has for it. Pure.
 
 import { countdown } from "./time.js";
-import { countText } from "./value.js";
+import { counted, countText } from "./value.js";
 
 /** A replica of a group; `lag` is how many entries it is behind the leader, if that is known. */
 export interface Replica {
@@ -160,8 +160,8 @@ export function overview(status: ClusterStatus): Overview {
   ).length;
   const amiss = [
     down > 0 && `${down} of ${nodes.length} nodes down`,
-    unled > 0 && `${count(unled, "group")} without a leader`,
-    short > 0 && `${count(short, "group")} short of replicas`,
+    unled > 0 && `${counted(unled, "group")} without a leader`,
+    short > 0 && `${counted(short, "group")} short of replicas`,
     status.waits_for !== null && status.waits_for,
   ].filter((text) => text !== false);
   return {
@@ -173,10 +173,6 @@ export function overview(status: ClusterStatus): Overview {
 
 function answering(group: Group): number {
   return group.replicas.filter((replica) => replica.votes && replica.lag !== null).length;
-}
-
-function count(number: number, what: string): string {
-  return number === 1 ? `1 ${what}` : `${countText(number)} ${what}s`;
 }
 
 /** How far a node is behind in the group where it is furthest, if that is known, and how many of its replicas have stopped. */
@@ -194,7 +190,7 @@ function lineOf(node: ClusterNode, groups: readonly Group[]): NodeLine {
     !node.up && "down",
     node.leads > 0 && leads,
     behind > 0 && `${countText(behind)} behind`,
-    stopped > 0 && `${count(stopped, "replica")} stopped`,
+    stopped > 0 && `${counted(stopped, "replica")} stopped`,
   ].filter((text) => text !== false);
   return {
     name: `node ${node.node}`,

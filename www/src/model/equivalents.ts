@@ -1,8 +1,9 @@
 // What an action of the page is in a terminal and in a program: the command and the call that do the same.
 // Pure.
 
-import { escapeKey, fromRaw, strictText } from "./bytes.js";
+import { escapeKey, fromRaw, given, strictText, toRaw } from "./bytes.js";
 import type { Raw } from "./bytes.js";
+import { callText, literal } from "./javascript.js";
 
 /** One action, told in the two other ways. */
 export interface Equivalent {
@@ -17,14 +18,13 @@ export interface PutWords {
   ifRevision?: number;
   keepTtl?: boolean;
   ttlMs?: number;
-  expiresAt?: number;
 }
 
 /** Bytes of a value that are written out; of a longer one, its file is spoken of. */
 const VALUE_MAX = 2000;
 
 export function getWords(raw: Raw): Equivalent {
-  return { what: "Read it", cli: cli("get", [raw]), js: `const entry = await client.get(${js(raw)});` };
+  return { what: "Read it", cli: cli("get", [raw]), js: `const entry = await ${callText("get", [given(raw)])};` };
 }
 
 export function putWords(raw: Raw, value: Uint8Array, words: PutWords): Equivalent {
@@ -33,16 +33,12 @@ export function putWords(raw: Raw, value: Uint8Array, words: PutWords): Equivale
     words.ifRevision !== undefined && `--if-revision ${words.ifRevision}`,
     words.keepTtl && "--keep-ttl",
     words.ttlMs !== undefined && `--ttl ${words.ttlMs}ms`,
-    words.expiresAt !== undefined && `--expires-at ${words.expiresAt}`,
   ];
-  const given = Object.entries(words).filter(([, word]) => word !== undefined && word !== false);
-  const options = given.length > 0 ? `, { ${given.map(([name, word]) => `${name}: ${word}`).join(", ")} }` : "";
   const long = value.length > VALUE_MAX;
-  const told = String.fromCharCode(...(long ? [] : value));
   return {
     what: words.ifAbsent ? "Create it" : "Save it",
-    cli: long ? `${cli("put", [raw], flags)} @value.bin` : cli("put", [raw, valueWord(told)], flags),
-    js: `await client.put(${js(raw)}, ${long ? "value" : js(told)}${options});`,
+    cli: long ? `${cli("put", [raw], flags)} @value.bin` : cli("put", [raw, valueWord(toRaw(value))], flags),
+    js: `await client.put(${literal(given(raw))}, ${long ? "value" : literal(given(toRaw(value)))}, ${literal(words)});`,
   };
 }
 
@@ -50,7 +46,7 @@ export function deleteWords(raw: Raw, revision: number): Equivalent {
   return {
     what: "Delete it",
     cli: cli("delete", [raw], [`--if-revision ${revision}`]),
-    js: `await client.delete(${js(raw)}, { ifRevision: ${revision} });`,
+    js: `await ${callText("delete", [given(raw), { ifRevision: revision }])};`,
   };
 }
 
@@ -58,7 +54,7 @@ export function touchWords(raw: Raw, ttlMs: number | undefined): Equivalent {
   return {
     what: ttlMs === undefined ? "Keep it for ever" : "Set its end",
     cli: cli("touch", [raw], [ttlMs === undefined ? "--persist" : `--ttl ${ttlMs}ms`]),
-    js: `await client.touch(${js(raw)}${ttlMs === undefined ? "" : `, { ttlMs: ${ttlMs} }`});`,
+    js: `await ${callText("touch", [given(raw), { ttlMs }])};`,
   };
 }
 
@@ -66,7 +62,7 @@ export function watchWords(raw: Raw): Equivalent {
   return {
     what: "Follow it",
     cli: cli("watch", [raw], ["--exact", "--content"]),
-    js: `for await (const event of client.watch({ key: ${js(raw)} }, { content: true })) console.log(event);`,
+    js: `for await (const event of ${callText("watch", [{ key: given(raw) }, { content: true }])}) console.log(event);`,
   };
 }
 
@@ -74,7 +70,7 @@ export function historyWords(raw: Raw): Equivalent {
   return {
     what: "Its history",
     cli: cli("history", [raw]),
-    js: `client.watch({ key: ${js(raw)} }, { cursor: new Uint8Array(), previous: true });`,
+    js: `for await (const event of ${callText("watch", [{ key: given(raw) }, { cursor: new Uint8Array(), previous: true }])}) console.log(event);`,
   };
 }
 
@@ -82,7 +78,7 @@ export function listWords(prefix: Raw): Equivalent {
   return {
     what: "List them",
     cli: cli("list", prefix === "" ? [] : [prefix]),
-    js: `for await (const entry of client.scan({ prefix: ${js(prefix)} })) console.log(entry.key);`,
+    js: `for await (const entry of ${callText("scan", [{ prefix: given(prefix) }])}) console.log(entry.key);`,
   };
 }
 
@@ -107,10 +103,4 @@ function cli(verb: string, words: Raw[], flags: (string | false | undefined)[] =
 /** The command reads a value that is `-` from its input, and one that begins with `@` from a file. */
 function valueWord(value: Raw): Raw {
   return value.startsWith("@") ? `@${value}` : value;
-}
-
-function js(raw: Raw): string {
-  const text = strictText(fromRaw(raw));
-  if (text !== undefined) return JSON.stringify(text);
-  return `Uint8Array.of(${Array.from(fromRaw(raw), (byte) => `0x${byte.toString(16).padStart(2, "0")}`).join(", ")})`;
 }

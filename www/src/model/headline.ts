@@ -33,9 +33,9 @@ export function concerns(figures: Figures): string[] {
   const store = (name: string) => figures.one(`tidekeep_store_${name}`) ?? 0;
   const found: string[] = [];
   if (store("state") === 1) {
-    found.push("The disk is full: writes are refused, reads and deletes go on. Free space on the server's disk.");
+    found.push("The disk is full: writes are refused, reads and deletes still work; free space on the server's disk.");
   }
-  if (store("state") === 2) found.push("The storage has failed and the server ends. Its log says what failed.");
+  if (store("state") === 2) found.push("The storage has failed and the server ends: the server's log says what failed on its disk.");
   if (store("log_stalled_ms") > STALLED_MS) {
     const since = unitText(store("log_stalled_ms"), "ms");
     found.push(`A write or a sync of the log has not returned for ${since}: the disk is failing, or far too slow.`);

@@ -1,7 +1,7 @@
 // A call of the client as people write it: what the console and the key view show beside what they do,
 // so that it can be copied into a program. Pure.
 
-import { strictText } from "./bytes.js";
+import { hexOf, strictText } from "./bytes.js";
 
 /** The call as an expression, `client.put("name", "John Doe", { ttlMs: 30000 })`. */
 export function callText(method: string, args: readonly unknown[]): string {
@@ -15,7 +15,7 @@ export function literal(value: unknown): string {
   if (value instanceof Uint8Array) {
     if (value.length === 0) return "new Uint8Array()";
     const text = strictText(value);
-    return text === undefined ? `Uint8Array.of(${[...value].join(", ")})` : JSON.stringify(text);
+    return text === undefined ? `Uint8Array.of(${Array.from(value, (byte) => `0x${hexOf(byte)}`).join(", ")})` : JSON.stringify(text);
   }
   if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
   if (typeof value === "object" && value !== null) {

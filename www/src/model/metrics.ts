@@ -15,7 +15,6 @@ export interface Series {
 
 /** A plot: what it tells, in a sentence for those who ask, and its lines. */
 export interface PlotSpec {
-  readonly id: string;
   readonly title: string;
   readonly about: string;
   readonly unit: Unit;
@@ -30,10 +29,10 @@ export interface Interval {
   readonly roundTripMs: number | undefined;
 }
 
-/** The values of all plots at one time; `values` by `plot.series`. */
+/** The values of all lines at one time. */
 export interface Point {
   readonly at: number;
-  readonly values: ReadonlyMap<string, number | undefined>;
+  readonly values: ReadonlyMap<Series, number | undefined>;
 }
 
 export const WINDOW_MS = 300_000;
@@ -62,7 +61,6 @@ const timed = (name: string, q: number, histogram: string) =>
 /** Every plot, in the order of the page. */
 export const PLOTS: readonly PlotSpec[] = [
   {
-    id: "operations",
     title: "Operations",
     about: "Requests answered each second, of all clients.",
     unit: "rate",
@@ -74,42 +72,36 @@ export const PLOTS: readonly PlotSpec[] = [
     ],
   },
   {
-    id: "time",
     title: "Time in the server",
     about: "From arrival to answer, the log's sync included.",
     unit: "ms",
     series: [timed("p50", 0.5, BATCH), timed("p99", 0.99, BATCH)],
   },
   {
-    id: "trip",
     title: "Round trip of this page",
     about: "To the server and back.",
     unit: "ms",
     series: [line("ping", ({ roundTripMs }) => roundTripMs)],
   },
   {
-    id: "sync",
     title: "Log sync",
     about: "Each makes all writes that wait for it safe.",
     unit: "ms",
     series: [line("mean", meanSync)],
   },
   {
-    id: "writes",
     title: "Log writes",
     about: "Records for a sync tell how well writes share it.",
     unit: "rate",
     series: [rate("syncs", store("log_syncs")), rate("records", store("log_records"))],
   },
   {
-    id: "lag",
     title: "Watch lag",
     about: "From the order of a change to the message with it.",
     unit: "ms",
     series: [timed("p50", 0.5, LAG), timed("p99", 0.99, LAG)],
   },
   {
-    id: "memory",
     title: "Memory",
     about: "Keys and values, recent changes, buffers.",
     unit: "bytes",
@@ -120,25 +112,18 @@ export const PLOTS: readonly PlotSpec[] = [
     ],
   },
   {
-    id: "traffic",
     title: "Traffic",
     about: "Bytes each second.",
     unit: "byterate",
     series: [rate("received", all("received_bytes_total")), rate("sent", all("sent_bytes_total"))],
   },
   {
-    id: "clients",
     title: "Clients",
     about: "What is open.",
     unit: "count",
     series: [gauge("connections", all("connections")), gauge("watches", all("watches"))],
   },
 ];
-
-/** The name of a series' values in a point. */
-export function seriesKey(plot: PlotSpec, series: Series): string {
-  return `${plot.id}.${series.name}`;
-}
 
 /** The last five minutes. */
 export class History {
@@ -166,12 +151,8 @@ export class History {
   }
 
   #push(at: number, look: Interval | undefined): void {
-    const values = new Map<string, number | undefined>();
-    for (const plot of PLOTS) {
-      for (const series of plot.series) {
-        values.set(seriesKey(plot, series), look && series.value(look));
-      }
-    }
+    const values = new Map<Series, number | undefined>();
+    for (const series of PLOTS.flatMap(({ series }) => series)) values.set(series, look && series.value(look));
     const since = at - WINDOW_MS;
     this.#points = [...this.#points, { at, values }].filter((point) => point.at >= since).slice(-POINTS_MAX);
   }

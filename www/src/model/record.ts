@@ -3,7 +3,7 @@
 
 import type { Entry } from "tidekeep";
 
-import { escapeKey, strictText, toRaw } from "./bytes.js";
+import { escapeKey, fromRaw, rawOfText, strictText, toRaw } from "./bytes.js";
 import type { Raw } from "./bytes.js";
 
 /** One line of an import. */
@@ -23,7 +23,6 @@ const FIELDS = [
 ];
 /** UTF-16 that is no text: it has no bytes. */
 const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
-const encoder = new TextEncoder();
 
 /** Why a line is no record, in a sentence. */
 export class BadRecord extends Error {}
@@ -53,7 +52,7 @@ export function formatRecord(entry: Entry): string {
   const line = {
     ...fieldOf("key", entry.keyBytes),
     ...fieldOf("value", entry.value),
-    ...(entry.expiresAt === undefined ? {} : { expires_at: entry.expiresAt }),
+    expires_at: entry.expiresAt,
     revision: entry.revision,
   };
   return `${JSON.stringify(line)}\n`;
@@ -71,7 +70,7 @@ function parseObject(text: string): Record<string, unknown> {
     parsed = JSON.parse(text);
   } catch (error) {
     // It may quote the line, and must stay one line itself.
-    throw new BadRecord(escapeKey(toRaw(encoder.encode((error as Error).message))));
+    throw new BadRecord(escapeKey(rawOfText((error as Error).message)));
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
     throw new BadRecord("not an object; a line is {\"key\": …, \"value\": …}");
@@ -93,14 +92,14 @@ function bytesOf(fields: Record<string, unknown>, name: string): Uint8Array {
   }
   if (text !== undefined) {
     if (LONE.test(text as string)) throw new BadRecord(`${name} has half of a surrogate pair`);
-    return encoder.encode(text as string);
+    return fromRaw(rawOfText(text as string));
   }
   return fromBase64(encoded as string) ?? fail(`${base64} is no base64`);
 }
 
 function fromBase64(text: string): Uint8Array | undefined {
   if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
-  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  return fromRaw(atob(text));
 }
 
 function wholeNumber(fields: Record<string, unknown>, name: string): number | undefined {

@@ -78,7 +78,8 @@ export function unitText(value: number | undefined, unit: Unit): string {
   }
 }
 
-function bytesText(bytes: number): string {
+/** `17 B`, `2.4 KiB`. */
+export function bytesText(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let at = 0;
   for (; bytes >= 1024 && at < units.length - 1; at++) bytes /= 1024;

@@ -1,6 +1,6 @@
 // Values as people look at them: what kind they are, a line to show, a hex dump to edit.
 
-import { fromRaw, strictText, toRaw } from "./bytes.js";
+import { fromRaw, hexOf, strictText, toRaw } from "./bytes.js";
 
 /** How a value can be shown and edited. */
 export type Form = "text" | "json" | "hex" | "base64";
@@ -32,7 +32,7 @@ export function preview(value: Uint8Array): string {
     const text = strictText(start.subarray(0, start.length - less));
     if (text !== undefined && !/[\x00-\x08\x0e-\x1f]/.test(text)) return text.replace(/\s+/g, " ");
   }
-  return Array.from(start.subarray(0, 32), hex).join(" ");
+  return Array.from(start.subarray(0, 32), hexOf).join(" ");
 }
 
 /** Why a text is no JSON; undefined when it is. */
@@ -89,8 +89,8 @@ export function guess(value: Uint8Array): string | undefined {
   const text = value.length <= 64 ? strictText(value)?.trim() : undefined;
   if (text === undefined) return undefined;
   if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return `UUID, version ${text[14]}`;
-  if (/^1[0-9]{9}$/.test(text)) return `maybe ${new Date(Number(text) * 1000).toISOString()}`;
-  if (/^1[0-9]{12}$/.test(text)) return `maybe ${new Date(Number(text)).toISOString()}`;
+  // Seconds since 1970, or milliseconds.
+  if (/^1\d{9}(\d{3})?$/.test(text)) return `maybe ${new Date(Number(text.padEnd(13, "0"))).toISOString()}`;
   return /^-?\d+(\.\d+)?$/.test(text) ? "number" : undefined;
 }
 
@@ -98,7 +98,7 @@ export function guess(value: Uint8Array): string | undefined {
 export function toHex(value: Uint8Array): string {
   const lines: string[] = [];
   for (let at = 0; at < value.length; at += HEX_COLUMNS) {
-    lines.push(Array.from(value.subarray(at, at + HEX_COLUMNS), hex).join(" "));
+    lines.push(Array.from(value.subarray(at, at + HEX_COLUMNS), hexOf).join(" "));
   }
   return lines.join("\n");
 }
@@ -109,7 +109,7 @@ export function hexDump(value: Uint8Array, bytesMax: number): string {
   const lines: string[] = [];
   for (let at = 0; at < shown.length; at += HEX_COLUMNS) {
     const row = shown.subarray(at, at + HEX_COLUMNS);
-    const bytes = Array.from(row, hex);
+    const bytes = Array.from(row, hexOf);
     const left = bytes.slice(0, 8).join(" ").padEnd(23);
     const right = bytes.slice(8).join(" ").padEnd(23);
     const text = Array.from(row, (byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : "."));
@@ -129,18 +129,12 @@ export function fromHex(text: string): Uint8Array | undefined {
   return bytes;
 }
 
-/** `17 B`, `2.4 KB`, `1.0 MB`. */
-export function sizeText(bytes: number): string {
-  if (bytes < 1000) return `${bytes} B`;
-  if (bytes < 1_000_000) return `${(bytes / 1000).toFixed(1)} KB`;
-  return `${(bytes / 1_000_000).toFixed(1)} MB`;
-}
-
 /** `12,345`. */
 export function countText(count: number): string {
   return count.toLocaleString("en-US");
 }
 
-function hex(byte: number): string {
-  return byte.toString(16).padStart(2, "0");
+/** `1 key`, `12,345 keys`. */
+export function counted(count: number, what: string): string {
+  return `${countText(count)} ${what}${count === 1 ? "" : "s"}`;
 }

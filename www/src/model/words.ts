@@ -2,7 +2,7 @@
 // escapes that keys are shown with, 'single quoted' ones are taken as they stand, # begins a comment.
 // Words are bytes (see bytes.ts), since keys are. Pure.
 
-import { escapeKey, toRaw } from "./bytes.js";
+import { charOf, escapeKey, rawOfText } from "./bytes.js";
 import type { Raw } from "./bytes.js";
 
 /** A line up to the caret, as completion sees it. */
@@ -20,7 +20,6 @@ export class BadWord extends Error {}
 
 const SPACE = /\s/;
 const LETTERS: Record<string, string> = { n: "\n", t: "\t", r: "\r", "0": "\0" };
-const encoder = new TextEncoder();
 
 /** Cuts a line into its words; throws a `BadWord` that says where it is wrong. */
 export function split(line: string): Raw[] {
@@ -67,7 +66,7 @@ function escaped(text: string, column: number): { char: Raw; used: number } {
   if (first === "x") {
     const digits = /^x([0-9a-f]{2})/i.exec(text)?.[1];
     if (!digits) throw wrong("\\x is followed by two hexadecimal digits, as in \\x0a");
-    return { char: String.fromCharCode(parseInt(digits, 16)), used: 3 };
+    return { char: charOf(digits), used: 3 };
   }
   const letter = LETTERS[first];
   if (letter !== undefined) return { char: letter, used: 1 };
@@ -75,7 +74,7 @@ function escaped(text: string, column: number): { char: Raw; used: number } {
     throw wrong(`\\${first} means nothing; known are \\n \\t \\r \\0 \\xNN \\\\`);
   }
   const whole = String.fromCodePoint(text.codePointAt(0)!);
-  return { char: toRaw(encoder.encode(whole)), used: whole.length };
+  return { char: rawOfText(whole), used: whole.length };
 }
 
 /** Resolves the escapes of a word that was given with `--escaped`. */
@@ -119,7 +118,7 @@ class Splitter {
         const { char: byte, used } = escaped(this.line.slice(this.at + 1), this.at + 1);
         word += byte;
         this.at += used;
-      } else word += toRaw(encoder.encode(char));
+      } else word += rawOfText(char);
       this.at += char.length;
     }
     return { word, open: quoted !== undefined };

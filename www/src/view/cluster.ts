@@ -4,14 +4,15 @@
 import type { Client, ServerStatus } from "tidekeep";
 
 import { figureText } from "../console/show.js";
-import { h } from "../dom.js";
+import { h, say } from "../dom.js";
 import { heardText, mapRows, overview, present, standing, stepTexts } from "../model/cluster.js";
 import type { Cell, ClusterNode, ClusterStatus, MapRow } from "../model/cluster.js";
-import { countText } from "../model/value.js";
+import { counted, countText } from "../model/value.js";
 import type { Frame } from "./frame.js";
+import { looking } from "./look.js";
+import { column, fact, figure, table } from "./table.js";
 import type { View } from "./view.js";
 
-const LOOK_MS = 2000;
 const PATH = "/cluster";
 /** The figure that only a node of a cluster has. */
 const FIGURE = "cluster_node";
@@ -30,50 +31,33 @@ export class ClusterView implements View {
   readonly title = "Cluster";
   readonly key = "c";
   readonly element: HTMLElement;
-  readonly #health = h("span", { class: "soft", role: "status" });
-  readonly #body = h("div", { class: "cluster" });
+  readonly #health = h("span.soft", { role: "status" });
+  readonly #body = h("div.cluster");
   /** Who led each group when it was last drawn: a change is shown for a moment. */
   readonly #leaders = new Map<string, string>();
-  #looking = false;
+  readonly #look: () => void;
 
   constructor(
     readonly client: Client,
     readonly frame: Frame,
   ) {
     this.element = h(
-      "section",
-      { class: "page", "aria-label": "Cluster" },
-      h("div", { class: "bar" }, h("h2", {}, "Cluster"), this.#health),
+      "section.page",
+      { "aria-label": "Cluster" },
+      h("div.bar", h("h2", "Cluster"), this.#health),
       this.#body,
     );
-    client.on("state", () => void this.#look());
-    setInterval(() => void this.#look(), LOOK_MS);
+    this.#look = looking(client, () => frame.shows(this), () => this.#take());
   }
 
   show(): void {
-    void this.#look();
+    this.#look();
   }
-
-  hide(): void {}
 
   /** It is drawn when there is an answer: nothing else changes it. */
-  draw(): void {}
-
-  async #look(): Promise<void> {
-    if (!this.frame.shows(this) || this.#looking || document.hidden || this.client.state !== "ready") return;
-    this.#looking = true;
-    try {
-      const status = await this.client.status();
-      if (FIGURE in status.figures) await this.#lookAround();
-      else this.#alone(status);
-    } catch {
-      // The connection's own mark says that the server is gone; what was known last stays.
-    } finally {
-      this.#looking = false;
-    }
-  }
-
-  async #lookAround(): Promise<void> {
+  async #take(): Promise<void> {
+    const status = await this.client.status();
+    if (!(FIGURE in status.figures)) return this.#alone(status);
     const response = await fetch(PATH);
     if (response.ok) return this.#map((await response.json()) as ClusterStatus);
     this.#say((await response.text()).trim(), false);
@@ -86,13 +70,12 @@ export class ClusterView implements View {
     const steps = stepTexts(status);
     const map = h(
       "div",
-      {},
-      h("ul", { class: "nodes", "aria-label": "Nodes" }, ...present(status).map((node) => this.#node(node, status))),
-      h("div", { class: "map-scroll", tabindex: 0, role: "region", "aria-label": "Groups by node" }, this.#groups(status)),
+      h("ul.cards", { "aria-label": "Nodes" }, ...present(status).map((node) => this.#node(node, status))),
+      h("div.card.map-scroll", { tabindex: 0, role: "region", "aria-label": "Groups by node" }, this.#groups(status)),
       this.#legend(),
-      steps.length > 0 && h("h3", {}, "Under way"),
-      steps.length > 0 && h("ul", { class: "steps" }, ...steps.map((text) => h("li", {}, text))),
-      h("p", { class: "soft fine" }, `Cluster ${status.cluster}, coordinated by node ${status.coordinator}. ${replicasText(status)}`),
+      steps.length > 0 && h("h3", "Under way"),
+      steps.length > 0 && h("ul.steps", ...steps.map((text) => h("li", text))),
+      h("p.soft.fine", `Cluster ${status.cluster}, coordinated by node ${status.coordinator}. ${replicasText(status)}`),
     );
     this.#body.replaceChildren(map);
     if (focused) this.#body.querySelector<HTMLElement>(`[aria-label="${CSS.escape(focused)}"]`)?.focus();
@@ -101,37 +84,32 @@ export class ClusterView implements View {
   #node(node: ClusterNode, { coordinator, groups }: ClusterStatus): HTMLElement {
     const { behind } = standing(node, groups);
     const roles = [node.node === coordinator && "coordinator", node.leads > 0 && `leads ${node.leads}`, node.state !== "active" && node.state];
-    const pair = (name: string, value: string | HTMLElement) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
     return h(
-      "li",
-      { class: "node", "data-up": String(node.up) },
-      h("h3", {}, `node ${node.node}`, h("span", { class: "up" }, node.up ? "up" : "down")),
-      h("p", { class: "roles" }, ...roles.filter((role) => role !== false).map((role) => h("span", { class: "badge" }, role))),
+      "li.card.node",
+      { "data-up": String(node.up) },
+      h("h3", `node ${node.node}`, h("span.up", node.up ? "up" : "down")),
+      h("p.roles", ...roles.filter((role) => role !== false).map((role) => h("span.badge", role))),
       h(
         "dl",
-        {},
-        pair("clients", h("a", { href: `//${node.client}/#/metrics` }, node.client)),
-        pair("zone", node.zone),
-        pair("replicas", `${node.replicas}, leads ${node.leads}${node.weight === 100 ? "" : `, weight ${node.weight}`}`),
-        pair("behind", behind === undefined ? "–" : `${countText(behind)} entries`),
-        pair("version", `${node.version}, ${heardText(node.heard_ms_ago)}`),
+        fact("clients", h("a", { href: `//${node.client}/#/metrics` }, node.client)),
+        fact("zone", node.zone),
+        fact("replicas", `${node.replicas}, leads ${node.leads}${node.weight === 100 ? "" : `, weight ${node.weight}`}`),
+        fact("behind", behind === undefined ? "–" : `${countText(behind)} entries`),
+        fact("version", `${node.version}, ${heardText(node.heard_ms_ago)}`),
       ),
     );
   }
 
   #groups(status: ClusterStatus): HTMLElement {
-    const column = (name: string, kind = "") => h("th", { scope: "col", class: kind || undefined }, name);
-    const head = h(
-      "tr",
-      {},
+    const columns = [
       column("group"),
       column("leader"),
       column("term", "number wide"),
       column("keys", "number wide"),
       ...present(status).map(({ node }) => column(`node ${node}`)),
-    );
-    const caption = h("caption", { class: "hidden" }, "Groups, and what each node is to them");
-    return h("table", { class: "map" }, caption, h("thead", {}, head), h("tbody", {}, ...mapRows(status).map((row) => this.#row(row))));
+    ];
+    const rows = mapRows(status).map((row) => this.#row(row));
+    return table({ class: "map" }, "Groups, and what each node is to them", columns, h("tbody", ...rows));
   }
 
   #row({ name, leader, term, keys, cells }: MapRow): HTMLElement {
@@ -142,45 +120,44 @@ export class ClusterView implements View {
       { class: before !== undefined && before !== leader ? "changed" : undefined },
       h("th", { scope: "row" }, name),
       h("td", { class: leader === "nobody" ? "problem" : undefined }, leader),
-      h("td", { class: "number wide" }, countText(term)),
-      h("td", { class: "number wide" }, countText(keys)),
-      ...cells.map((cell) => (cell ? this.#cell(cell) : h("td", {}, h("span", { class: "hidden" }, "none")))),
+      figure(countText(term), { class: "number wide" }),
+      figure(countText(keys), { class: "number wide" }),
+      ...cells.map((cell) => (cell ? this.#cell(cell) : h("td", h("span.hidden", "none")))),
     );
   }
 
   #cell({ role, lag, bar, text }: Cell): HTMLElement {
     const mark = h("span", { class: `mark ${role.replace(" ", "-")}`, "aria-hidden": "true" }, MARKS[role]);
     const behind = role === "follows" || role === "is filled";
-    const fill = behind && h("span", { class: "lag" }, h("i", { "--lag": bar }));
+    const fill = behind && h("span.lag", h("i", { "--lag": bar }));
     const shown = behind ? (lag ? `${countText(lag)} behind` : "") : role;
-    return h("td", { class: "cell", title: text }, mark, h("span", { class: "hidden" }, text), h("span", { "aria-hidden": "true" }, fill, shown));
+    return h("td.cell", { title: text }, mark, h("span.hidden", text), h("span", { "aria-hidden": "true" }, fill, shown));
   }
 
   #legend(): HTMLElement {
-    const entries = Object.entries(MARKS).map(([role, mark]) => h("li", {}, h("span", { class: `mark ${role.replace(" ", "-")}`, "aria-hidden": "true" }, mark), ` ${role}`));
-    return h("ul", { class: "legend fine" }, ...entries, h("li", {}, "The bar is how far a replica is behind: each tenfold is a fifth of it."));
+    const entries = Object.entries(MARKS).map(([role, mark]) => h("li", h("span", { class: `mark ${role.replace(" ", "-")}`, "aria-hidden": "true" }, mark), ` ${role}`));
+    return h("ul.legend.fine", ...entries, h("li", "The bar is how far a replica is behind: each tenfold is a fifth of it."));
   }
 
   #alone({ software, durability, figures }: ServerStatus): void {
     this.#say("one server, which runs alone", true);
     const { server } = this.client;
     const told = ALONE.flatMap((name) => (name in figures ? [figureText(name, figures[name]!)] : []));
-    const pairs = [["durability", durability], ...told, ["store", server?.storeId ?? "–"]];
+    const facts = [["durability", durability], ...told, ["store", server?.storeId ?? "–"]];
     this.#body.replaceChildren(
       h(
-        "ul",
-        { class: "nodes", "aria-label": "Nodes" },
+        "ul.cards",
+        { "aria-label": "Nodes" },
         h(
-          "li",
-          { class: "node", "data-up": "true" },
-          h("h3", {}, software, h("span", { class: "up" }, "up")),
-          h("dl", {}, ...pairs.map(([name, value]) => h("div", {}, h("dt", {}, name!.replaceAll("_", " ")), h("dd", {}, value!)))),
+          "li.card.node",
+          { "data-up": "true" },
+          h("h3", software, h("span.up", "up")),
+          h("dl", ...facts.map(([name, value]) => fact(name!.replaceAll("_", " "), value))),
         ),
       ),
       h(
-        "p",
-        { class: "soft fine" },
-        h("code", {}, "tidekeep cluster --help"),
+        "p.soft.fine",
+        h("code", "tidekeep cluster --help"),
         " tells how to make a cluster of it.",
       ),
     );
@@ -188,11 +165,11 @@ export class ClusterView implements View {
 
   #say(text: string, well: boolean): void {
     this.#health.className = well ? "soft" : "problem";
-    if (this.#health.textContent !== text) this.#health.textContent = text;
+    say(this.#health, text);
   }
 }
 
 function replicasText({ replicas, replicas_wanted }: ClusterStatus): string {
-  const now = `${replicas} ${replicas === 1 ? "replica" : "replicas"} of each group`;
+  const now = `${counted(replicas, "replica")} of each group`;
   return replicas === replicas_wanted ? `${now}.` : `${now}, ${replicas_wanted} as soon as nodes are enough.`;
 }

@@ -1,7 +1,7 @@
 // A question before what cannot be taken back: a dialog with one way on and one way out, and where much
 // is at stake a word to type.
 
-import { h } from "../dom.js";
+import { button, h, textField } from "../dom.js";
 
 /** What is asked. */
 export interface Question {
@@ -16,33 +16,25 @@ export interface Question {
 
 /** Asks; resolves when the dialog is closed. */
 export function confirmed({ title, what, act, typed }: Question): Promise<boolean> {
-  const field = h("input", { autocomplete: "off", spellcheck: "false" });
-  const yes = h("button", { type: "submit", class: "danger", disabled: typed !== undefined }, act);
-  field.addEventListener("input", () => (yes.disabled = field.value !== typed));
-  const no = h("button", { type: "button", click: () => dialog.close() }, "Keep it");
+  const yes = h("button", { value: "yes", class: "danger", disabled: typed !== undefined }, act);
+  const field = textField({ input: () => (yes.disabled = field.value !== typed) });
+  const no = button("Keep it", () => dialog.close());
   const form = h(
     "form",
-    { submit: (event: Event) => answer(event) },
-    h("h2", {}, title),
-    h("p", {}, what),
-    typed !== undefined && h("label", {}, h("span", {}, "Type ", h("b", { class: "mono" }, typed), " to go on"), field),
-    h("div", { class: "line" }, yes, no),
+    { method: "dialog" },
+    h("h2", title),
+    h("p", what),
+    typed !== undefined && h("label", h("span", "Type ", h("b.mono", typed), " to go on"), field),
+    h("div.line", yes, no),
   );
-  const dialog = h("dialog", { class: "confirm", "aria-label": title }, form);
-  let sure = false;
-  function answer(event: Event): void {
-    event.preventDefault();
-    if (yes.disabled) return;
-    sure = true;
-    dialog.close();
-  }
+  const dialog = h("dialog.confirm", { "aria-label": title }, form);
   document.body.append(dialog);
   dialog.showModal();
   (typed === undefined ? no : field).focus();
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
       dialog.remove();
-      resolve(sure);
+      resolve(dialog.returnValue === "yes");
     });
   });
 }

@@ -1,7 +1,7 @@
 // The connection: a pill at the top with state, round trip and revision, and a banner while there is
 // none. What is shown then is what was true last.
 
-import { byId, h, oncePerFrame } from "../dom.js";
+import { byId, oncePerFrame, say } from "../dom.js";
 import { countText } from "../model/value.js";
 import type { Session } from "../session.js";
 
@@ -28,21 +28,14 @@ export class Connection {
     this.#pill.dataset["state"] = state;
     const trip = roundTripMs === undefined ? "" : ` · ${roundTripMs.toFixed(1)} ms`;
     const at = revision > 0 ? ` · r ${countText(revision)}` : "";
-    this.#say(this.#pill, state === "ready" ? `ready${trip}${at}` : state);
+    say(this.#pill, state === "ready" ? `ready${trip}${at}` : state);
     const lost = state === "reconnecting" || state === "closed";
     this.#lostAt = lost ? (this.#lostAt ?? performance.now()) : undefined;
     const since = this.#lostAt === undefined ? 0 : performance.now() - this.#lostAt;
     this.#banner.hidden = since < PATIENCE_MS;
-    document.body.classList.toggle("offline", !this.#banner.hidden);
     if (this.#banner.hidden) return;
     const why = navigator.onLine ? "The server does not answer" : "This device is offline";
     const text = `${why}. What you see was true ${Math.round(since / 1000)} s ago; the page goes on by itself.`;
-    if (this.#banner.childElementCount === 0) this.#banner.append(h("span", {}));
-    this.#say(this.#banner.firstElementChild as HTMLElement, text);
-  }
-
-  /** Screen readers hear of what changes: only that is written. */
-  #say(place: HTMLElement, text: string): void {
-    if (place.textContent !== text) place.textContent = text;
+    say(this.#banner, text);
   }
 }

@@ -8,8 +8,9 @@ import { failureOf } from "../console/failure.js";
 import { TypedLines } from "../console/history.js";
 import { keysBelow, read } from "../console/run.js";
 import type { Output, Plan } from "../console/run.js";
-import { byId, download, h, oncePerFrame } from "../dom.js";
+import { button, byId, download, h, oncePerFrame, textField } from "../dom.js";
 import type { Frame } from "./frame.js";
+import { copy } from "./how.js";
 import type { View } from "./view.js";
 
 /** Lines that are kept, and those of one command that is no watch. */
@@ -23,13 +24,13 @@ export class ConsoleView implements View {
   readonly name = "console";
   readonly title = "Console";
   readonly key = "o";
-  readonly element = h("section", { class: "page console-page", "aria-label": "Console" });
+  readonly element = h("section.page.console-page", { "aria-label": "Console" });
   readonly #drawer = byId("drawer");
-  readonly #lines = h("div", { class: "console-lines", tabindex: 0, role: "region", "aria-label": "What was printed" });
-  readonly #field = h("input", { class: "mono", "aria-label": "Command", placeholder: "help", autocomplete: "off", autocapitalize: "off", spellcheck: "false" });
-  readonly #said = h("p", { class: "candidates", role: "status" });
-  readonly #stop = h("button", { type: "button", hidden: true, click: () => this.#end() }, "Stop");
-  readonly #close = h("button", { type: "button", click: () => this.toggle() }, "Close");
+  readonly #lines = h("div.console-lines", { tabindex: 0, role: "region", "aria-label": "What was printed" });
+  readonly #field = textField({ class: "mono", "aria-label": "Command", placeholder: "help", autocapitalize: "off", keydown: (event: KeyboardEvent) => this.#key(event) });
+  readonly #said = h("p.candidates", { role: "status" });
+  readonly #stop = button("Stop", () => this.#end(), { hidden: true });
+  readonly #close = button("Close", () => this.toggle());
   readonly #panel: HTMLElement;
   readonly #typed = new TypedLines(localStorage);
   readonly #flush = oncePerFrame(() => this.#append());
@@ -45,16 +46,15 @@ export class ConsoleView implements View {
     readonly frame: Frame,
   ) {
     const form = h(
-      "form",
-      { class: "prompt", submit: (event: Event) => this.#submit(event) },
-      h("span", { class: "mono", "aria-hidden": "true" }, "›"),
+      "form.prompt",
+      { submit: (event: Event) => this.#submit(event) },
+      h("span.mono", { "aria-hidden": "true" }, "›"),
       this.#field,
       this.#stop,
       this.#close,
     );
-    this.#panel = h("div", { class: "console" }, this.#lines, this.#said, form);
-    this.#field.addEventListener("keydown", (event) => this.#key(event));
-    this.#print("note", "The verbs of `tidekeep`; `help` lists them, Tab completes, Escape and Tab leave the line.");
+    this.#panel = h("div.console", this.#lines, this.#said, form);
+    this.#print("note", "The verbs of `tidekeep`; `help` lists them. Tab completes verbs, options and keys; Escape, then Tab leaves the line.");
     this.element.append(this.#panel);
     frame.actions.add({ group: "Page", title: "Console below any view", keys: "`", run: () => this.toggle() });
   }
@@ -69,8 +69,6 @@ export class ConsoleView implements View {
   hide(): void {
     this.#close.hidden = false;
   }
-
-  draw(): void {}
 
   /** Opens the drawer, or closes it; where the console is the view, its line is gone to. */
   toggle(): void {
@@ -201,14 +199,8 @@ export class ConsoleView implements View {
   }
 
   #printJs(js: string): void {
-    const copy = h("button", { type: "button", class: "plain", "aria-label": "Copy the JavaScript" }, "Copy");
-    copy.addEventListener("click", () => {
-      navigator.clipboard.writeText(js).then(
-        () => this.#say("Copied"),
-        () => this.#say("The browser did not let it be copied"),
-      );
-    });
-    this.#put(h("div", { class: "line-js" }, h("code", {}, js), copy));
+    const taken = () => void copy(js, "the JavaScript");
+    this.#put(h("div.line-js", h("code", js), button("Copy", taken, { class: "plain", "aria-label": "Copy the JavaScript" })));
   }
 
   #print(kind: Kind, text: string): void {

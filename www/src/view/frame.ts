@@ -1,9 +1,12 @@
 // The frame around the views: tabs, the address, and which view is drawn.
 
-import type { Actions } from "../actions.js";
+import type { Action, Actions } from "../actions.js";
 import { readAddress, writeAddress } from "../address.js";
-import { byId, h, oncePerFrame } from "../dom.js";
+import { byId, h, oncePerFrame, set } from "../dom.js";
 import type { View } from "./view.js";
+
+/** Something to do in a view: what it is called, its key, and when else it cannot be done. */
+export type Offer = (title: string, keys: string | undefined, run: () => void, more?: Pick<Action, "ready" | "whileTyping">) => void;
 
 export class Frame {
   readonly #views: View[] = [];
@@ -11,7 +14,7 @@ export class Frame {
   readonly #main = byId("views");
   #shown: View | undefined;
   /** The shown view has something new: it is drawn before the next frame. */
-  readonly stale = oncePerFrame(() => this.#shown?.draw());
+  readonly stale = oncePerFrame(() => this.#shown?.draw?.());
 
   constructor(readonly actions: Actions) {
     addEventListener("hashchange", () => this.open());
@@ -30,6 +33,12 @@ export class Frame {
       keys: `g ${view.key}`,
       run: () => this.go(view.name),
     });
+  }
+
+  /** What takes over what can be done while a view is shown. */
+  offers(view: View): Offer {
+    return (title, keys, run, { ready, whileTyping } = {}) =>
+      this.actions.add({ group: view.title, title, keys, run, whileTyping, ready: () => this.shows(view) && ready?.() !== false });
   }
 
   /** Goes to another address, which can be gone back from. */
@@ -51,15 +60,14 @@ export class Frame {
     const view = this.#views.find(answers) ?? this.#views[0];
     if (!view) return;
     if (view !== this.#shown) {
-      this.#shown?.hide();
+      this.#shown?.hide?.();
       if (this.#shown) this.#shown.element.hidden = true;
       this.#shown = view;
       view.element.hidden = false;
     }
     for (const tab of this.#tabs.querySelectorAll<HTMLElement>("a")) {
       const current = tab.dataset["view"] === view.name;
-      if (current) tab.setAttribute("aria-current", "page");
-      else tab.removeAttribute("aria-current");
+      set(tab, { "aria-current": current ? "page" : undefined });
       // On a narrow screen the row of tabs scrolls.
       if (current) tab.scrollIntoView({ block: "nearest", inline: "nearest" });
     }

@@ -1,7 +1,7 @@
 // The keyboard, as the list of actions has it, and the switch for keys without Ctrl.
 
 import type { Action, Actions } from "../actions.js";
-import { byId, h } from "../dom.js";
+import { button, byId, h } from "../dom.js";
 
 const STORED = "single-keys";
 
@@ -13,17 +13,13 @@ export class Help {
   }
 
   open(): void {
-    const groups = new Map<string, Action[]>();
-    for (const action of this.actions.withKeys()) {
-      groups.set(action.group, [...(groups.get(action.group) ?? []), action]);
-    }
-    const close = h("button", { type: "button", click: () => this.#dialog.close() }, "Close");
+    const groups = Map.groupBy(this.actions.withKeys(), ({ group }) => group);
     this.#dialog.replaceChildren(
-      h("h2", {}, "Keyboard"),
-      h("div", { class: "groups" }, ...[...groups].map(([name, actions]) => groupOf(name, actions))),
-      h("p", { class: "soft" }, "In the tree and the list: arrows, Home, End, Page Up and Down move, Enter opens."),
+      h("h2", "Keyboard"),
+      h("div.groups", ...[...groups].map(([name, actions]) => groupOf(name, actions))),
+      h("p.soft", "In the tree and the list: arrows, Home, End, Page Up and Down move, Enter opens."),
       this.#singleKeys(),
-      close,
+      button("Close", () => this.#dialog.close()),
     );
     this.#dialog.showModal();
   }
@@ -34,14 +30,14 @@ export class Help {
       this.actions.singleKeys = box.checked;
       localStorage.setItem(STORED, box.checked ? "on" : "off");
     });
-    return h("label", { class: "check" }, box, "Keys without Ctrl do something");
+    return h("label.check", box, "Keys without Ctrl do something");
   }
 }
 
 function groupOf(name: string, actions: Action[]): HTMLElement {
   const pairs = actions.flatMap(({ keys, title }) => [
-    h("dt", {}, ...(keys ?? "").split(" ").map((key) => h("kbd", {}, key))),
-    h("dd", {}, title),
+    h("dt", ...(keys ?? "").split(" ").map((key) => h("kbd", key))),
+    h("dd", title),
   ]);
-  return h("section", {}, h("h3", {}, name), h("dl", {}, ...pairs));
+  return h("section", h("h3", name), h("dl", ...pairs));
 }

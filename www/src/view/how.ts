@@ -1,6 +1,6 @@
 // How to do the same in a terminal and in a program: lines to read and to copy.
 
-import { h } from "../dom.js";
+import { button, h } from "../dom.js";
 import type { Equivalent } from "../model/equivalents.js";
 import { toast } from "./toast.js";
 
@@ -8,9 +8,8 @@ import { toast } from "./toast.js";
 export function howTo(actions: readonly Equivalent[]): HTMLElement[] {
   return actions.map(({ what, cli, js }) =>
     h(
-      "section",
-      { class: "how" },
-      h("h3", {}, what),
+      "section.how",
+      h("h3", what),
       line("CLI", `Copy the command: ${what}`, cli),
       line("JS", `Copy the call: ${what}`, js),
     ),
@@ -28,6 +27,6 @@ export async function copy(text: string, what: string): Promise<void> {
 }
 
 function line(name: string, label: string, text: string): HTMLElement {
-  const button = h("button", { type: "button", "aria-label": label, click: () => void copy(text, name) }, "Copy");
-  return h("div", { class: "how-line" }, h("span", { class: "soft" }, name), h("code", {}, text), button);
+  const taken = button("Copy", () => void copy(text, name), { "aria-label": label });
+  return h("div.how-line", h("span.soft", name), h("code", text), taken);
 }

@@ -4,14 +4,16 @@
 import type { Client } from "tidekeep";
 
 import { writeAddress } from "../address.js";
-import { h } from "../dom.js";
+import { button, h } from "../dom.js";
 import { escapeKey, percentEncode } from "../model/bytes.js";
 import { USUAL, VERDICTS } from "../model/importing.js";
 import type { Listed, Survey, Verdict } from "../model/importing.js";
-import { countText, sizeText } from "../model/value.js";
+import { counted, countText } from "../model/value.js";
+import { bytesText } from "../model/scale.js";
 import { applyImport, dryRun } from "../transfer.js";
 import type { Done } from "../transfer.js";
 import { Running } from "./running.js";
+import { column, figure, table } from "./table.js";
 
 const SAYS: Record<Verdict, string> = {
   new: "no such key is there",
@@ -25,22 +27,20 @@ const CHOICES: readonly Verdict[] = ["new", "changed", "conflict"];
 
 export class ImportPanel {
   readonly element: HTMLElement;
-  readonly #file = h("input", { type: "file", accept: ".jsonl,.ndjson,.json,.txt,application/jsonl", "aria-label": "File of JSON lines" });
+  readonly #file = h("input", { type: "file", accept: ".jsonl,.ndjson,.json,.txt,application/jsonl", "aria-label": "File of JSON lines", change: () => void this.#look() });
   readonly #running = new Running("Import");
   readonly #diff = h("div");
   #survey: Survey | undefined;
   #chosen = new Set<Verdict>();
 
   constructor(readonly client: Client) {
-    this.#file.addEventListener("change", () => void this.#look());
     this.element = h(
-      "section",
-      { class: "panel", "aria-label": "Import" },
-      h("h3", {}, "Import"),
+      "section.card.panel",
+      { "aria-label": "Import" },
+      h("h3", "Import"),
       h(
-        "p",
-        { class: "soft" },
-        'Each line is an object: {"key": "a", "value": "text"}, bytes that are no text as key_base64 and value_base64, and optionally expires_at. First it is only looked at; nothing is written before you say so.',
+        "p.soft",
+        'A line is {"key": …, "value": …}, maybe with expires_at; write bytes that are no text as key_base64 and value_base64. First it is only looked at; nothing is written before you say so.',
       ),
       this.#file,
       this.#running.element,
@@ -82,27 +82,19 @@ export class ImportPanel {
   }
 
   #drawDiff(file: File, survey: Survey): void {
-    const apply = h("button", { type: "button", class: "primary" });
-    apply.addEventListener("click", () => this.#survey === survey && void this.#apply(file, survey));
+    const apply = button("", () => this.#survey === survey && void this.#apply(file, survey), { class: "primary" });
     const name = () => {
       const count = [...this.#chosen].reduce((sum, verdict) => sum + survey.counts[verdict], 0);
-      apply.textContent = count === 1 ? "Write 1 key" : `Write ${countText(count)} keys`;
+      apply.textContent = `Write ${counted(count, "key")}`;
       apply.disabled = count === 0;
     };
     const rows = VERDICTS.map((verdict) => this.#verdictRow(verdict, survey.counts[verdict], name));
     name();
     const parts = h(
-      "div",
-      { class: "dry" },
-      h(
-        "table",
-        { class: "verdicts" },
-        h("caption", { class: "hidden" }, "What the file would do"),
-        h("thead", {}, h("tr", {}, ...["write", "lines", "count", "what it means"].map((text) => h("th", { scope: "col" }, text)))),
-        h("tbody", {}, ...rows),
-      ),
-      survey.doubled > 0 && h("p", { class: "soft" }, `${countText(survey.doubled)} lines have a key that comes again further down: the last one counts.`),
-      h("div", { class: "line" }, apply),
+      "div.dry",
+      table({}, "What the file would do", ["write", "lines", "count", "what it means"].map((name) => column(name)), h("tbody", ...rows)),
+      survey.doubled > 0 && h("p.soft", `${countText(survey.doubled)} lines have a key that comes again further down: the last one counts.`),
+      h("div.line", apply),
       this.#problems(survey),
       this.#listed(survey),
     );
@@ -119,31 +111,30 @@ export class ImportPanel {
     return h(
       "tr",
       { "data-verdict": verdict },
-      h("td", {}, CHOICES.includes(verdict) ? box : ""),
+      h("td", CHOICES.includes(verdict) ? box : ""),
       h("th", { scope: "row", class: `verdict is-${verdict}` }, verdict),
-      h("td", { class: "number" }, countText(count)),
-      h("td", { class: "says" }, SAYS[verdict]),
+      figure(countText(count)),
+      h("td.says", SAYS[verdict]),
     );
   }
 
   #problems({ problems, bad }: Survey): HTMLElement | undefined {
     if (bad === 0) return undefined;
-    const lines = problems.map(({ line, why }) => h("li", {}, `line ${countText(line)}: ${why}`));
+    const lines = problems.map(({ line, why }) => h("li", `line ${countText(line)}: ${why}`));
     const more = bad > problems.length ? ` (the first ${problems.length} are listed)` : "";
-    return h("details", { open: true }, h("summary", { class: "problem" }, `${badLines(bad)} and left out${more}`), h("ol", { class: "plain-list" }, ...lines));
+    return h("details", { open: true }, h("summary.problem", `${badLines(bad)} and left out${more}`), h("ol.plain-list", ...lines));
   }
 
   #listed({ listed, counts }: Survey): HTMLElement | undefined {
     if (listed.length === 0) return undefined;
     const all = counts.new + counts.changed + counts.conflict + counts.over;
     const more = all > listed.length ? `, the first ${listed.length}` : "";
-    const column = (name: string, kind?: string) => h("th", { scope: "col", class: kind }, name);
-    const head = h("tr", {}, column("line", "number"), column("what"), column("key"), column("now", "wide"), column("then", "wide"));
+    const columns = [column("line", "number"), column("what"), column("key"), column("now", "wide"), column("then", "wide")];
     return h(
       "details",
       { open: true },
-      h("summary", {}, `What would change${more}`),
-      h("table", { class: "listed" }, h("thead", {}, head), h("tbody", {}, ...listed.map(listedRow))),
+      h("summary", `What would change${more}`),
+      table({}, "What would change", columns, h("tbody", ...listed.map(listedRow))),
     );
   }
 
@@ -164,16 +155,15 @@ export class ImportPanel {
 }
 
 function listedRow({ line, raw, verdict, bytes, there, revision }: Listed): HTMLElement {
-  const now = there ? `${sizeText(there.bytes)}, revision ${there.revision}` : "";
-  const then = `${sizeText(bytes)}${verdict === "conflict" ? `, of revision ${revision}` : ""}`;
+  const now = there ? `${bytesText(there.bytes)}, revision ${there.revision}` : "";
+  const then = `${bytesText(bytes)}${verdict === "conflict" ? `, of revision ${revision}` : ""}`;
   return h(
     "tr",
-    {},
-    h("td", { class: "number" }, countText(line)),
+    figure(countText(line)),
     h("td", { class: `verdict is-${verdict}` }, verdict),
-    h("td", {}, there ? h("a", { href: writeAddress("k", percentEncode(raw)) }, escapeKey(raw)) : escapeKey(raw)),
-    h("td", { class: "wide" }, now),
-    h("td", { class: "wide" }, then),
+    h("td", there ? h("a", { href: writeAddress("k", percentEncode(raw)) }, escapeKey(raw)) : escapeKey(raw)),
+    h("td.wide", now),
+    h("td.wide", then),
   );
 }
 

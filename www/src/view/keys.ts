@@ -3,19 +3,19 @@
 import type { Address } from "../address.js";
 import { writeAddress } from "../address.js";
 import { Deeds } from "../deeds.js";
-import { h } from "../dom.js";
+import { button, h, set, textField } from "../dom.js";
 import { escapeKey, parseKey, percentDecode, percentEncode } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
 import { listWords } from "../model/equivalents.js";
 import { isFolder } from "../model/tree.js";
 import type { Session } from "../session.js";
 import type { Frame } from "./frame.js";
-import { howTo } from "./how.js";
+import { copy, howTo } from "./how.js";
 import { KeyPane } from "./key/pane.js";
 import type { Tab } from "./key/pane.js";
 import { menu } from "./menu.js";
 import { RowsView } from "./rows.js";
-import { toast } from "./toast.js";
+import { messageOf, toast } from "./toast.js";
 import { TreeView } from "./tree.js";
 import type { View } from "./view.js";
 
@@ -39,10 +39,10 @@ export class KeysView implements View {
   readonly #rows: RowsView;
   readonly #pane: KeyPane;
   readonly #deeds: Deeds;
-  readonly #prefix = field("Prefix", { id: "prefix", placeholder: "all keys" });
-  readonly #filter = field("Filter keys", { id: "filter", type: "search", placeholder: "filter  /" });
-  readonly #delimiter = field("Delimiter", { id: "delimiter", maxlength: 16, title: "What parts keys into folders" });
-  readonly #flat = h("button", { type: "button", "aria-pressed": "false" }, "Flat");
+  readonly #prefix = textField({ id: "prefix", "aria-label": "Prefix", placeholder: "all keys", input: () => this.#typed() });
+  readonly #filter = textField({ id: "filter", type: "search", "aria-label": "Filter keys", placeholder: "filter  /", input: () => this.#typed() });
+  readonly #delimiter = textField({ id: "delimiter", "aria-label": "Delimiter", maxlength: 16, title: "What parts keys into folders", change: () => this.#delimit() });
+  readonly #flat = button("Flat", () => this.#setFlat(!this.#flatNow));
   #typing: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -53,7 +53,7 @@ export class KeysView implements View {
       toast(
         deed.text,
         { name: "Undo", run: () => this.#undo() },
-        { name: "How", run: () => toast(deed.how.cli, { name: "Copy", run: () => navigator.clipboard.writeText(deed.how.cli) }) },
+        { name: "How", run: () => toast(deed.how.cli, { name: "Copy", run: () => copy(deed.how.cli, "the command") }) },
       ),
     );
     this.#pane = new KeyPane(session, this.#deeds, (raw, tab) => this.#shows(raw, tab));
@@ -83,51 +83,41 @@ export class KeysView implements View {
     void this.session.unfold(raw).then(() => this.frame.shows(this) && this.#tree.reveal(raw));
   }
 
-  hide(): void {}
-
   draw(): void {
     if (!this.#flatNow) this.#tree.draw();
     this.#rows.draw();
   }
 
   #build(): void {
-    const create = h("button", { id: "new", type: "button", class: "primary", click: () => this.#create() }, "New key");
+    const create = button("New key", () => this.#create(), { class: "primary" });
     const how = menu("How", "How to list these elsewhere", () => howTo([listWords(this.session.listing.prefix)]));
     this.#rows.bar.append(
-      h("label", { class: "field grow" }, h("span", {}, "Prefix"), this.#prefix),
-      h("label", { class: "field" }, h("span", {}, "Contains"), this.#filter),
+      h("label.field.grow", h("span", "Prefix"), this.#prefix),
+      h("label.field", h("span", "Contains"), this.#filter),
       how,
       create,
     );
-    this.#prefix.addEventListener("input", () => this.#typed());
-    this.#filter.addEventListener("input", () => this.#typed());
     this.#delimiter.value = escapeKey(this.session.tree.delimiter);
-    this.#delimiter.addEventListener("change", () => this.#delimit());
-    this.#flat.addEventListener("click", () => this.#setFlat(!this.#flatNow));
-    const tools = h("div", { class: "bar tools" }, this.#flat, h("label", { class: "field" }, h("span", {}, "Delimiter"), this.#delimiter));
+    const tools = h("div.bar.tools", this.#flat, h("label.field", h("span", "Delimiter"), this.#delimiter));
     const tree = h("nav", { "aria-label": "Keys by prefix" }, this.#tree.element);
     this.element.append(h("div", { id: "browse" }, tools, tree), this.#rows.element, this.#pane.element);
     this.#setFlat(localStorage.getItem(STORED_FLAT) === "yes");
   }
 
   #offer(): void {
-    const { actions } = this.frame;
-    const group = this.title;
-    const shown = () => this.frame.shows(this);
-    const offer = (title: string, keys: string | undefined, run: () => void, ready = shown) =>
-      actions.add({ group, title, run, ready, ...(keys !== undefined && { keys }) });
+    const offer = this.frame.offers(this);
     offer("Filter the keys", "/", () => this.#filter.focus());
     offer("Go to a prefix", "p", () => this.#prefix.select());
-    offer("To the tree", "t", () => this.#tree.focus(), () => shown() && !this.#flatNow);
+    offer("To the tree", "t", () => this.#tree.focus(), { ready: () => !this.#flatNow });
     offer("To the list", "l", () => this.#rows.focus());
     offer("Next key in the list", "j", () => this.#rows.move(1));
     offer("Previous key in the list", "k", () => this.#rows.move(-1));
     offer("One level up", "u", () => this.#choose(this.session.tree.parentOf(this.session.listing.prefix)));
     offer("New key", "n", () => this.#create());
     offer("Tree or flat list", "f", () => this.#setFlat(!this.#flatNow));
-    this.#pane.offer(actions, group, shown);
-    offer("Undo the last write", "z", () => void this.#undo(), () => shown() && this.#deeds.last !== undefined);
-    actions.add({ group, title: "Leave the field, the form or the key", keys: "Escape", whileTyping: true, ready: shown, run: () => this.#escape() });
+    this.#pane.offer(offer);
+    offer("Undo the last write", "z", () => void this.#undo(), { ready: () => this.#deeds.last !== undefined });
+    offer("Leave the field, the form or the key", "Escape", () => this.#escape(), { whileTyping: true });
   }
 
   #create(): void {
@@ -140,7 +130,7 @@ export class KeysView implements View {
       toast(`Taken back: ${text}`);
       if (before || this.#pane.raw === raw) await this.#pane.open(raw);
     } catch (error) {
-      toast(error instanceof Error ? error.message : String(error));
+      toast(messageOf(error));
     }
   }
 
@@ -184,7 +174,7 @@ export class KeysView implements View {
     clearTimeout(this.#typing);
     this.#typing = setTimeout(() => {
       const prefix = parseKey(this.#prefix.value);
-      this.#prefix.setAttribute("aria-invalid", String(prefix === undefined));
+      set(this.#prefix, { "aria-invalid": prefix === undefined });
       if (prefix === undefined) return;
       this.session.choose(prefix, this.#filter.value);
       this.#rows.restart();
@@ -207,12 +197,8 @@ export class KeysView implements View {
 
   #setFlat(flat: boolean): void {
     this.element.classList.toggle("flat", flat);
-    this.#flat.setAttribute("aria-pressed", String(flat));
+    set(this.#flat, { "aria-pressed": flat });
     localStorage.setItem(STORED_FLAT, flat ? "yes" : "no");
     this.frame.stale();
   }
-}
-
-function field(label: string, props: Record<string, string | number>): HTMLInputElement {
-  return h("input", { type: "text", "aria-label": label, autocomplete: "off", spellcheck: "false", ...props });
 }

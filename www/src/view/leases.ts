@@ -3,22 +3,23 @@
 
 import type { Client, ListedLease } from "tidekeep";
 
-import { keysText, revokeLease } from "../console/lease.js";
-import { failureOf } from "../console/failure.js";
+import { revokeLease } from "../console/lease.js";
+import { failureOf, sentenceOf } from "../console/failure.js";
 import { writeAddress } from "../address.js";
-import { h } from "../dom.js";
+import { button, h, say } from "../dom.js";
 import { escapeKey, percentEncode, toRaw } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
 import { cells, COLUMNS, SESSIONS_PATH, totals } from "../model/sessions.js";
 import type { Connected, Sessions } from "../model/sessions.js";
 import { countdown } from "../model/time.js";
-import { countText } from "../model/value.js";
+import { counted, countText } from "../model/value.js";
 import { confirmed } from "./confirm.js";
 import type { Frame } from "./frame.js";
+import { looking } from "./look.js";
+import { column, figure, table } from "./table.js";
 import { toast } from "./toast.js";
 import type { View } from "./view.js";
 
-const LOOK_MS = 2000;
 const TICK_MS = 200;
 const LEASES_SHOWN = 500;
 const KEYS_SHOWN = 100;
@@ -39,37 +40,35 @@ export class LeasesView implements View {
   readonly places = ["sessions"];
   readonly key = "s";
   readonly element: HTMLElement;
-  readonly #count = h("span", { class: "soft", role: "status" });
-  readonly #rows = h("tbody", {});
-  readonly #empty = h("p", { class: "empty" }, "No lease is held. Keys that are put with one go when it ends.");
+  readonly #count = h("span.soft", { role: "status" });
+  readonly #rows = h("tbody");
+  readonly #empty = h("p.empty", "No lease is held. Keys that are put with one go when it ends.");
   readonly #table: HTMLElement;
-  readonly #sessions = h("tbody", {});
-  readonly #totals = h("span", { class: "soft" });
+  readonly #sessions = h("tbody");
+  readonly #totals = h("span.soft");
   readonly #opened = new Map<number, LeaseKeys>();
+  readonly #look: () => void;
   #leases: readonly ListedLease[] = [];
-  #looking = false;
 
   constructor(
     readonly client: Client,
     readonly frame: Frame,
   ) {
-    const column = (name: string, kind?: string | false) => h("th", { scope: "col", class: kind }, name);
-    const head = h("tr", {}, column("lease"), column("ends in", "number"), column("of", "number wide"), column("keys", "number"), h("th", { scope: "col" }, h("span", { class: "hidden" }, "what can be done")));
-    const caption = h("caption", { class: "hidden" }, "Leases, oldest first");
-    this.#table = h("table", { class: "leases" }, caption, h("thead", {}, head), this.#rows);
-    const columns = COLUMNS.map((name) => column(name, name !== "via" && "number"));
-    const sessions = h("table", { class: "map" }, h("caption", { class: "hidden" }, "Sessions, oldest first"), h("thead", {}, h("tr", {}, column("from"), ...columns)), this.#sessions);
+    const acts = h("span.hidden", "what can be done");
+    const heads = [column("lease"), column("ends in", "number"), column("of", "number wide"), column("keys", "number"), column(acts)];
+    this.#table = table({ class: "leases" }, "Leases, oldest first", heads, this.#rows);
+    const columns = COLUMNS.map((name) => column(name, name === "via" ? undefined : "number"));
+    const sessions = table({ class: "map" }, "Sessions, oldest first", [column("from"), ...columns], this.#sessions);
     this.element = h(
-      "section",
-      { class: "page", "aria-label": "Sessions and leases" },
-      h("div", { class: "bar" }, h("h2", {}, "Leases"), this.#count),
+      "section.page",
+      { "aria-label": "Sessions and leases" },
+      h("div.bar", h("h2", "Leases"), this.#count),
       this.#empty,
       this.#table,
-      h("div", { class: "bar" }, h("h2", {}, "Sessions"), this.#totals),
-      h("div", { class: "map-scroll", tabindex: 0, role: "region", "aria-label": "Who is connected" }, sessions),
+      h("div.bar", h("h2", "Sessions"), this.#totals),
+      h("div.card.map-scroll", { tabindex: 0, role: "region", "aria-label": "Who is connected" }, sessions),
     );
-    client.on("state", () => void this.#look());
-    setInterval(() => void this.#look(), LOOK_MS);
+    this.#look = looking(client, () => frame.shows(this), () => this.#take());
     setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -85,8 +84,7 @@ export class LeasesView implements View {
   draw(): void {
     const shown = this.#leases.slice(0, LEASES_SHOWN);
     const more = this.#leases.length > shown.length ? `, the oldest ${LEASES_SHOWN} are shown` : "";
-    const text = `${countText(this.#leases.length)} ${this.#leases.length === 1 ? "lease" : "leases"}${more}`;
-    if (this.#count.textContent !== text) this.#count.textContent = text;
+    say(this.#count, counted(this.#leases.length, "lease") + more);
     this.#table.hidden = shown.length === 0;
     this.#empty.hidden = shown.length > 0;
     const focused = this.#rows.contains(document.activeElement) ? document.activeElement?.id : undefined;
@@ -94,23 +92,15 @@ export class LeasesView implements View {
     if (focused) document.getElementById(focused)?.focus();
   }
 
-  async #look(): Promise<void> {
-    if (!this.frame.shows(this) || this.#looking || document.hidden || this.client.state !== "ready") return;
-    this.#looking = true;
-    try {
-      const [leases, sessions] = await Promise.all([
-        this.client.leases(),
-        fetch(SESSIONS_PATH).then((response) => response.json() as Promise<Sessions>),
-      ]);
-      this.#leases = leases;
-      this.#totals.textContent = totals(sessions);
-      this.#sessions.replaceChildren(...sessions.sessions.map((it) => this.#session(it)));
-      this.frame.stale();
-    } catch {
-      // The connection's own mark says that the server is gone; what was known last stays.
-    } finally {
-      this.#looking = false;
-    }
+  async #take(): Promise<void> {
+    const [leases, sessions] = await Promise.all([
+      this.client.leases(),
+      fetch(SESSIONS_PATH).then((response) => response.json() as Promise<Sessions>),
+    ]);
+    this.#leases = leases;
+    this.#totals.textContent = totals(sessions);
+    this.#sessions.replaceChildren(...sessions.sessions.map((it) => this.#session(it)));
+    this.frame.stale();
   }
 
   #session(it: Connected): HTMLElement {
@@ -118,36 +108,32 @@ export class LeasesView implements View {
     return h(
       "tr",
       { "data-session": it.id },
-      h("th", { scope: "row", title: it.client }, it.address, h("span", { class: "soft" }, ` ${it.client}`)),
-      ...told.map((cell, at) => h("td", { class: at > 0 && "number" }, cell)),
+      h("th", { scope: "row", title: it.client }, it.address, h("span.soft", ` ${it.client}`)),
+      ...told.map((cell, at) => (at > 0 ? figure(cell) : h("td", cell))),
     );
   }
 
   #row(lease: ListedLease): HTMLElement[] {
     const id = lease.lease;
     const open = this.#opened.get(id);
-    const keys = h(
-      "button",
-      { type: "button", id: `lease-keys-${id}`, "aria-expanded": String(open !== undefined), "aria-label": `Keys of lease ${id}`, click: () => this.#toggle(lease) },
-      "Keys",
-    );
-    const revoke = h("button", { type: "button", id: `lease-revoke-${id}`, class: "danger", "aria-label": `Revoke lease ${id}`, click: () => void this.#revoke(lease) }, "Revoke");
+    const keys = button("Keys", () => this.#toggle(lease), { id: `lease-keys-${id}`, "aria-expanded": open !== undefined, "aria-label": `Keys of lease ${id}` });
+    const revoke = button("Revoke", () => void this.#revoke(lease), { id: `lease-revoke-${id}`, class: "danger", "aria-label": `Revoke lease ${id}` });
     const row = h(
       "tr",
       { "data-lease": id },
-      h("td", {}, String(id)),
-      h("td", { class: "number", "data-ends": lease.expiresAt }, this.#left(lease.expiresAt)),
-      h("td", { class: "number wide" }, countdown(lease.ttlMs)),
-      h("td", { class: "number" }, countText(lease.keys)),
-      h("td", { class: "acts" }, keys, revoke),
+      h("td", String(id)),
+      figure(this.#left(lease.expiresAt), { "data-ends": lease.expiresAt }),
+      figure(countdown(lease.ttlMs), { class: "number wide" }),
+      figure(countText(lease.keys)),
+      h("td.acts", keys, revoke),
     );
-    return open ? [row, h("tr", { class: "detail" }, h("td", { colspan: 5 }, this.#keys(lease, open)))] : [row];
+    return open ? [row, h("tr.detail", h("td", { colspan: 5 }, this.#keys(lease, open)))] : [row];
   }
 
   #keys({ keys: count }: ListedLease, { keys, looked, done, failed }: LeaseKeys): HTMLElement {
-    const links = keys.map((raw) => h("li", {}, h("a", { href: writeAddress("k", percentEncode(raw)) }, escapeKey(raw))));
-    const so = failed ?? (done ? `${keysText(keys.length)}${keys.length < Math.min(count, KEYS_SHOWN) ? ` of ${countText(count)} found` : ""}` : `looking through the keys: ${countText(looked)} so far`);
-    return h("div", {}, h("p", { class: failed ? "problem" : "soft" }, so), h("ul", { class: "keys-of" }, ...links));
+    const links = keys.map((raw) => h("li", h("a", { href: writeAddress("k", percentEncode(raw)) }, escapeKey(raw))));
+    const so = failed ?? (done ? `${counted(keys.length, "key")}${keys.length < Math.min(count, KEYS_SHOWN) ? ` of ${countText(count)} found` : ""}` : `looking through the keys: ${countText(looked)} so far`);
+    return h("div", h("p", { class: failed ? "problem" : "soft" }, so), h("ul.keys-of", ...links));
   }
 
   #toggle(lease: ListedLease): void {
@@ -179,16 +165,15 @@ export class LeasesView implements View {
   }
 
   async #revoke({ lease, keys }: ListedLease): Promise<void> {
-    const what = `Lease ${lease} ends now, and ${keysText(keys)} with it. Who holds it is told that it is lost.`;
+    const what = `Lease ${lease} ends now, and ${counted(keys, "key")} with it. Who holds it is told that it is lost.`;
     if (!(await confirmed({ title: `Revoke lease ${lease}?`, what, act: "Revoke" }))) return;
     try {
       const deleted = await revokeLease(this.client, lease);
-      toast(`Lease ${lease} is over; ${keysText(deleted)} went with it.`);
+      toast(`Lease ${lease} is over; ${counted(deleted, "key")} went with it.`);
     } catch (error) {
-      const { message, hint } = failureOf(error);
-      toast(hint ? `${message}: ${hint}` : message);
+      toast(sentenceOf(error));
     }
-    await this.#look();
+    this.#look();
   }
 
   #left(expiresAt: number): string {

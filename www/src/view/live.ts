@@ -5,13 +5,14 @@ import type { Watch } from "tidekeep";
 
 import type { Address } from "../address.js";
 import { writeAddress } from "../address.js";
-import { h } from "../dom.js";
+import { button, h, set, textField } from "../dom.js";
+import type { Props } from "../dom.js";
 import { escapeKey, fromRaw, parseKey, percentDecode, percentEncode } from "../model/bytes.js";
 import { Feed, idOf, lineOf, push, RATE_SECONDS } from "../model/feed.js";
 import type { FeedLine } from "../model/feed.js";
 import { roundTop } from "../model/scale.js";
 import { clockText } from "../model/time.js";
-import { countText } from "../model/value.js";
+import { counted, countText } from "../model/value.js";
 import type { Session } from "../session.js";
 import type { Frame } from "./frame.js";
 import { svg } from "./svg.js";
@@ -31,15 +32,15 @@ export class LiveView implements View {
   readonly element: HTMLElement;
   readonly #feed = new Feed();
   readonly #list = h("ol", { tabindex: 0, "aria-label": "Changes, newest first" });
-  readonly #empty = h("p", { class: "empty" }, "Nothing has changed here since the page was opened.");
-  readonly #count = h("span", { class: "soft" });
-  readonly #rate = h("b", { class: "rate" });
+  readonly #empty = h("p.empty", "Nothing has changed here since the page was opened.");
+  readonly #count = h("span.soft");
+  readonly #rate = h("b.rate");
   readonly #bars = svg("path", { d: "" });
-  readonly #said = h("p", { class: "hidden", role: "status", "aria-live": "polite" });
-  readonly #prefix = field("Prefix", "every key");
-  readonly #filter = field("Filter changes", "in the key");
-  readonly #since = field("Since revision", "now");
-  readonly #pause = h("button", { type: "button", "aria-pressed": "false" }, "Pause");
+  readonly #said = h("p.hidden", { role: "status", "aria-live": "polite" });
+  readonly #prefix = field("Prefix", "every key", { input: () => this.#choose() });
+  readonly #filter = field("Filter changes", "in the key", { input: () => this.#choose() });
+  readonly #since = field("Since revision", "now", { change: () => this.#choose() });
+  readonly #pause = button("Pause", () => this.#hold(!this.#feed.held), { "aria-pressed": false });
   /** It was drawn a moment ago. */
   #resting = false;
   /** Something was to be drawn meanwhile. */
@@ -53,20 +54,13 @@ export class LiveView implements View {
     readonly session: Session,
     readonly frame: Frame,
   ) {
-    const choose = () => this.#choose();
-    this.#prefix.addEventListener("input", choose);
-    this.#filter.addEventListener("input", choose);
-    this.#since.addEventListener("change", () => this.#choose());
-    this.#pause.addEventListener("click", () => this.#hold(!this.#feed.held));
-    const clear = h("button", { type: "button", click: () => this.#clear() }, "Clear");
-    const spark = svg("svg", { class: "spark", viewBox: `0 0 ${RATE_SECONDS * 2} ${SPARK_HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
-    spark.append(this.#bars);
-    const rate = h("span", { class: "rates", title: "Changes a second, over the last minute" });
-    rate.append(spark, this.#rate);
+    const clear = button("Clear", () => this.#clear());
+    const spark = svg("svg", { class: "spark", viewBox: `0 0 ${RATE_SECONDS * 2} ${SPARK_HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": true }, this.#bars);
+    const rate = h("span.rates", { title: "Changes a second, over the last minute" }, spark, this.#rate);
     this.element = h(
       "section",
       { id: "log", "aria-label": "Changes as they happen" },
-      h("div", { class: "bar" }, h("h2", {}, "Live"), this.#prefix, this.#filter, this.#since, this.#pause, clear, rate, this.#count),
+      h("div.bar", h("h2", "Live"), this.#prefix, this.#filter, this.#since, this.#pause, clear, rate, this.#count),
       this.#empty,
       this.#list,
       this.#said,
@@ -74,11 +68,10 @@ export class LiveView implements View {
     session.listen((part, change) => {
       if (part === "entry" && change) this.#feed.add(change, session.client.serverTime());
     });
-    const here = (title: string, keys: string | undefined, run: () => void) =>
-      frame.actions.add({ group: this.title, title, ...(keys ? { keys } : {}), run, ready: () => frame.shows(this) });
-    here("Pause the feed, or go on", "p", () => this.#hold(!this.#feed.held));
-    here("Filter the changes", "/", () => this.#filter.focus());
-    here("Clear the feed", undefined, () => this.#clear());
+    const offer = frame.offers(this);
+    offer("Pause the feed, or go on", "p", () => this.#hold(!this.#feed.held));
+    offer("Filter the changes", "/", () => this.#filter.focus());
+    offer("Clear the feed", undefined, () => this.#clear());
     setInterval(() => this.#tick(), 1000);
     setInterval(() => this.#say(), SAY_MS);
   }
@@ -118,12 +111,12 @@ export class LiveView implements View {
     const last = rates.at(-2) ?? 0;
     const top = roundTop(rates, 5);
     const bar = (rate: number, at: number) => (rate > 0 ? `M${at * 2 + 1} ${SPARK_HEIGHT}v-${Math.max(1, (rate / top) * SPARK_HEIGHT).toFixed(1)}` : "");
-    this.#bars.setAttribute("d", rates.map(bar).join(""));
+    set(this.#bars, { d: rates.map(bar).join("") });
     this.#rate.textContent = `${countText(last)}/s`;
     this.#count.textContent = `${countText(feed.seen)} seen`;
     const waiting = feed.waiting > 0 ? ` (${countText(feed.waiting)})` : "";
     this.#pause.textContent = feed.held ? `Go on${waiting}` : "Pause";
-    this.#pause.setAttribute("aria-pressed", String(feed.held));
+    set(this.#pause, { "aria-pressed": feed.held });
   }
 
   #line(line: FeedLine): HTMLElement {
@@ -131,16 +124,16 @@ export class LiveView implements View {
     return h(
       "li",
       { "data-revision": line.revision, "data-id": idOf(line) },
-      h("span", { class: "soft" }, line.at === undefined ? "before" : clockText(line.at)),
+      h("span.soft", line.at === undefined ? "before" : clockText(line.at)),
       h("span", { class: `kind-${line.type}` }, line.type),
       line.type === "put" ? h("a", { href: address, title: line.key }, line.key) : h("span", { title: line.key }, line.key),
-      h("span", { class: "soft", title: line.preview }, line.preview),
+      h("span.soft", { title: line.preview }, line.preview),
     );
   }
 
   #choose(): void {
     const raw = parseKey(this.#prefix.value);
-    this.#prefix.setAttribute("aria-invalid", String(raw === undefined));
+    set(this.#prefix, { "aria-invalid": raw === undefined });
     if (raw === undefined) return;
     this.#feed.choose(raw, this.#filter.value);
     const [q, since] = [this.#filter.value, this.#since.value];
@@ -155,7 +148,7 @@ export class LiveView implements View {
     const { prefix } = this.#feed;
     const [text, since] = [this.#since.value.trim(), Number(this.#since.value)];
     const bad = !(since >= 0);
-    this.#since.setAttribute("aria-invalid", String(bad));
+    set(this.#since, { "aria-invalid": bad });
     this.#saidSeen = this.#feed.seen;
     const asked = text === "" || bad ? "" : `${since} ${prefix}`;
     if (asked === this.#asked) return;
@@ -203,10 +196,10 @@ export class LiveView implements View {
     if (!this.frame.shows(this) || held || more <= 0) return;
     const [last] = this.#feed.newest(1);
     const what = last ? `, the last: ${last.type} ${last.key}` : "";
-    this.#said.textContent = `${countText(more)} ${more === 1 ? "change" : "changes"} in ${SAY_MS / 1000} seconds${what}`;
+    this.#said.textContent = `${counted(more, "change")} in ${SAY_MS / 1000} seconds${what}`;
   }
 }
 
-function field(label: string, placeholder: string): HTMLInputElement {
-  return h("input", { type: "search", placeholder: `${label}: ${placeholder}`, "aria-label": label, autocomplete: "off", spellcheck: "false" });
+function field(label: string, placeholder: string, listeners: Props): HTMLInputElement {
+  return textField({ type: "search", placeholder: `${label}: ${placeholder}`, "aria-label": label, ...listeners });
 }

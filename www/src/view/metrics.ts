@@ -3,16 +3,18 @@
 
 import type { Client } from "tidekeep";
 
-import { h } from "../dom.js";
+import { button, h, set } from "../dom.js";
 import { concerns, headline } from "../model/headline.js";
 import { History, PLOTS } from "../model/metrics.js";
 import type { Point } from "../model/metrics.js";
 import { Figures } from "../model/prometheus.js";
+import { secondsText } from "../model/time.js";
 import type { Frame } from "./frame.js";
-import { clockSeconds, Plot, pointAt } from "./plot.js";
+import { LOOK_MS, looking } from "./look.js";
+import { Plot, pointAt } from "./plot.js";
+import { fact } from "./table.js";
 import type { View } from "./view.js";
 
-const LOOK_MS = 2000;
 const PATH = "/metrics";
 
 export class MetricsView implements View {
@@ -22,13 +24,13 @@ export class MetricsView implements View {
   readonly element: HTMLElement;
   readonly #history = new History();
   readonly #plots: Plot[];
-  readonly #headline = h("dl", { class: "headline", "aria-label": "The server now" });
+  readonly #headline = h("dl.headline", { "aria-label": "The server now" });
   readonly #concerns = h("div", { role: "status" });
-  readonly #note = h("span", { class: "soft" });
-  readonly #tables = h("button", { type: "button", "aria-pressed": "false" }, "As tables");
+  readonly #note = h("span.soft");
+  readonly #tables = button("As tables", () => this.#toggleTables(), { "aria-pressed": false });
+  readonly #look: () => void;
   #figures: Figures | undefined;
   #pointed: Point | undefined;
-  #looking = false;
   #failed = false;
 
   constructor(
@@ -36,51 +38,41 @@ export class MetricsView implements View {
     readonly frame: Frame,
   ) {
     this.#plots = PLOTS.map((spec) => new Plot(spec, (at) => this.#point(at)));
-    this.#tables.addEventListener("click", () => this.#toggleTables());
     const raw = h("a", { href: PATH, target: "_blank", rel: "noopener" }, "Prometheus text");
     this.element = h(
-      "section",
-      { class: "page", "aria-label": "Metrics" },
-      h("div", { class: "bar" }, h("h2", {}, "Metrics"), this.#note, h("span", { class: "space" }), raw, this.#tables),
+      "section.page",
+      { "aria-label": "Metrics" },
+      h("div.bar", h("h2", "Metrics"), this.#note, h("span.space"), raw, this.#tables),
       this.#concerns,
       this.#headline,
-      h("div", { class: "plots" }, ...this.#plots.map(({ element }) => element)),
+      h("div.cards", ...this.#plots.map(({ element }) => element)),
     );
-    frame.actions.add({
-      group: this.title,
-      title: "Plots as tables, or as plots again",
-      run: () => this.#toggleTables(),
-      ready: () => frame.shows(this),
-    });
-    setInterval(() => void this.#look(), LOOK_MS);
+    frame.offers(this)("Plots as tables, or as plots again", undefined, () => this.#toggleTables());
+    this.#look = looking(client, () => true, () => this.#take());
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) this.#history.pause(performance.now());
-      else void this.#look();
+      else this.#look();
     });
-    client.on("state", (state) => state === "ready" && void this.#look());
-    void this.#look();
+    this.#look();
   }
 
   show(): void {
-    void this.#look();
+    this.#look();
   }
-
-  hide(): void {}
 
   draw(): void {
     const now = performance.now();
-    const clock = (at: number) => clockSeconds(Date.now() - (now - at));
+    const clock = (at: number) => secondsText(Date.now() - (now - at));
     const { points } = this.#history;
     for (const plot of this.#plots) plot.draw({ points, now, pointed: this.#pointed, clock });
     this.#note.textContent = this.#failed
       ? "the server does not tell its figures now"
       : `every ${LOOK_MS / 1000} s, the last five minutes${this.#pointed ? `; at ${clock(this.#pointed.at)}` : ""}`;
     if (!this.#figures) return;
-    const pairs = headline(this.#figures).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
-    this.#headline.replaceChildren(...pairs);
+    this.#headline.replaceChildren(...headline(this.#figures).map(([name, value]) => fact(name, value)));
     const wrong = concerns(this.#figures);
     if (this.#concerns.textContent !== wrong.join("")) {
-      this.#concerns.replaceChildren(...wrong.map((text) => h("p", { class: "concern" }, text)));
+      this.#concerns.replaceChildren(...wrong.map((text) => h("p.concern", text)));
     }
   }
 
@@ -91,14 +83,12 @@ export class MetricsView implements View {
 
   #toggleTables(): void {
     const tables = this.#tables.getAttribute("aria-pressed") !== "true";
-    this.#tables.setAttribute("aria-pressed", String(tables));
+    set(this.#tables, { "aria-pressed": tables });
     for (const plot of this.#plots) plot.showTable(tables);
     this.frame.stale();
   }
 
-  async #look(): Promise<void> {
-    if (this.#looking || document.hidden || this.client.state !== "ready") return;
-    this.#looking = true;
+  async #take(): Promise<void> {
     try {
       const [text, trip] = await Promise.all([
         fetch(PATH).then((response) => response.text()),
@@ -108,10 +98,7 @@ export class MetricsView implements View {
       this.#failed = false;
       this.#history.look(performance.now(), this.#figures, trip);
     } catch {
-      // The connection's own mark says that the server is gone.
       this.#failed = true;
-    } finally {
-      this.#looking = false;
     }
     if (this.frame.shows(this)) this.frame.stale();
   }

@@ -2,7 +2,7 @@
 
 import { search } from "../actions.js";
 import type { Action } from "../actions.js";
-import { byId, h } from "../dom.js";
+import { byId, h, set, textField } from "../dom.js";
 import { escapeKey, fromRaw, parseKey, percentEncode, toRaw } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
 import type { Session } from "../session.js";
@@ -21,15 +21,14 @@ interface Choice {
 export class Palette {
   readonly #dialog = byId<HTMLDialogElement>("palette");
   readonly #list = h("div", { id: "palette-list", role: "listbox", "aria-label": "What can be done" });
-  readonly #field = h("input", {
-    type: "text",
+  readonly #field = textField({
     role: "combobox",
     "aria-expanded": "true",
     "aria-controls": "palette-list",
     "aria-label": "Command or key",
     placeholder: "A command, or the beginning of a key",
-    autocomplete: "off",
-    spellcheck: "false",
+    input: () => void this.#look(),
+    keydown: (event: KeyboardEvent) => this.#key(event),
   });
   #choices: Choice[] = [];
   #at = 0;
@@ -41,8 +40,6 @@ export class Palette {
     readonly frame: Frame,
   ) {
     this.#dialog.append(this.#field, this.#list);
-    this.#field.addEventListener("input", () => void this.#look());
-    this.#field.addEventListener("keydown", (event) => this.#key(event));
     this.#dialog.addEventListener("click", (event) => {
       if (event.target === this.#dialog) this.#dialog.close();
     });
@@ -89,17 +86,17 @@ export class Palette {
         {
           id: `choice-${index}`,
           role: "option",
-          "aria-selected": String(index === this.#at),
+          "aria-selected": index === this.#at,
           click: () => this.#take(choice),
         },
         h("span", { class: choice.note === "key" ? "mono" : undefined }, choice.text),
-        h("span", { class: "soft" }, choice.note),
-        ...choice.keys.split(" ").filter(Boolean).map((key) => h("kbd", {}, key)),
+        h("span.soft", choice.note),
+        ...choice.keys.split(" ").filter(Boolean).map((key) => h("kbd", key)),
       ),
     );
     const none = h("div", { role: "option", "aria-disabled": "true", "aria-selected": "false", class: "soft" }, "Nothing by this name");
     this.#list.replaceChildren(...(options.length > 0 ? options : [none]));
-    this.#field.setAttribute("aria-activedescendant", options.length > 0 ? `choice-${this.#at}` : "");
+    set(this.#field, { "aria-activedescendant": options.length > 0 ? `choice-${this.#at}` : "" });
     options[this.#at]?.scrollIntoView({ block: "nearest" });
   }
 

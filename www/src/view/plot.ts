@@ -1,12 +1,12 @@
 // One plot: lines over the last five minutes, a legend with the values at the time that is pointed at,
 // and the same as a table. Pointing and arrow keys choose the time; all plots show the same one.
 
-import { h } from "../dom.js";
-import { seriesKey, WINDOW_MS } from "../model/metrics.js";
+import { h, set } from "../dom.js";
+import { WINDOW_MS } from "../model/metrics.js";
 import type { PlotSpec, Point } from "../model/metrics.js";
 import { nearest, path, roundTop, unitText } from "../model/scale.js";
-import { clockText } from "../model/time.js";
 import { svg } from "./svg.js";
+import { column, figure, table } from "./table.js";
 
 const WIDTH = 600;
 const HEIGHT = 120;
@@ -27,10 +27,10 @@ export class Plot {
   readonly element: HTMLElement;
   readonly #lines: SVGPathElement[];
   readonly #values: HTMLElement[];
-  readonly #top = h("span", { class: "plot-top" });
+  readonly #top = h("span.plot-top");
   readonly #cross = svg("path", { class: "cross", d: "" });
   readonly #field: HTMLElement;
-  readonly #table = h("div", { class: "plot-table", hidden: true });
+  readonly #table = h("div.plot-table", { hidden: true });
   #drawn: Drawn | undefined;
   #asTable = false;
 
@@ -40,10 +40,9 @@ export class Plot {
     readonly point: (at: number | undefined) => void,
   ) {
     this.#lines = spec.series.map((_, at) => svg("path", { class: `plot-line s${at}`, d: "" }));
-    this.#values = spec.series.map(() => h("b", {}));
+    this.#values = spec.series.map(() => h("b"));
     const grid = svg("path", { class: "gridline", d: `M0 .5H${WIDTH}M0 ${HEIGHT / 2}H${WIDTH}M0 ${HEIGHT - 0.5}H${WIDTH}` });
-    const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
-    picture.append(grid, ...this.#lines, this.#cross);
+    const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": true }, grid, ...this.#lines, this.#cross);
     this.#field = h("div", {
       class: "plot-field",
       role: "slider",
@@ -57,14 +56,14 @@ export class Plot {
       blur: () => point(undefined),
       keydown: (event: KeyboardEvent) => this.#key(event),
     });
-    this.#field.append(picture, this.#top, h("span", { class: "plot-from" }, "5 min ago"));
+    this.#field.append(picture, this.#top, h("span.plot-from", "5 min ago"));
     this.element = h(
-      "figure",
-      { class: "plot", "data-plot": spec.id },
-      h("figcaption", {}, h("h3", { title: spec.about }, spec.title), this.#legend()),
+      "figure.card.plot",
+      { "data-plot": spec.title },
+      h("figcaption", h("h3", { title: spec.about }, spec.title), this.#legend()),
       this.#field,
       this.#table,
-      h("p", { class: "hidden" }, spec.about),
+      h("p.hidden", spec.about),
     );
   }
 
@@ -79,59 +78,53 @@ export class Plot {
     this.#drawn = drawn;
     const { points, now, pointed } = drawn;
     const { series, unit } = this.spec;
-    const keys = series.map((one) => seriesKey(this.spec, one));
     const shown = pointed ?? points.at(-1);
-    keys.forEach((key, at) => {
-      this.#values[at]!.textContent = unitText(shown?.values.get(key), unit);
+    series.forEach((one, at) => {
+      this.#values[at]!.textContent = unitText(shown?.values.get(one), unit);
     });
-    if (this.#asTable) return this.#drawTable(keys);
-    const values = points.flatMap((point) => keys.map((key) => point.values.get(key)));
+    if (this.#asTable) return this.#drawTable();
+    const values = points.flatMap((point) => series.map((one) => point.values.get(one)));
     const top = roundTop(values, LEAST[unit], unit);
     const frame = { from: now - WINDOW_MS, to: now, top, width: WIDTH, height: HEIGHT };
-    keys.forEach((key, at) => {
-      const line = points.map((point) => ({ at: point.at, value: point.values.get(key) }));
-      this.#lines[at]!.setAttribute("d", path(line, frame));
+    series.forEach((one, at) => {
+      const line = points.map((point) => ({ at: point.at, value: point.values.get(one) }));
+      set(this.#lines[at]!, { d: path(line, frame) });
     });
     this.#top.textContent = unitText(top, unit);
     const x = pointed ? ((pointed.at - frame.from) / WINDOW_MS) * WIDTH : undefined;
-    this.#cross.setAttribute("d", x === undefined ? "" : `M${x.toFixed(1)} 0V${HEIGHT}`);
+    set(this.#cross, { d: x === undefined ? "" : `M${x.toFixed(1)} 0V${HEIGHT}` });
     this.#say(shown, now);
   }
 
   #legend(): HTMLElement {
     const entries = this.spec.series.map(({ name }, at) => {
-      const sample = svg("svg", { class: "sample", viewBox: "0 0 18 4", "aria-hidden": "true" });
-      sample.append(svg("path", { class: `plot-line s${at}`, d: "M1 2H17" }));
-      const item = h("li", {});
-      item.append(sample, ` ${name} `, this.#values[at]!);
-      return item;
+      const line = svg("path", { class: `plot-line s${at}`, d: "M1 2H17" });
+      return h("li", svg("svg", { class: "sample", viewBox: "0 0 18 4", "aria-hidden": true }, line), ` ${name} `, this.#values[at]!);
     });
-    return h("ul", { class: "legend" }, ...entries);
+    return h("ul.legend", ...entries);
   }
 
   /** What a screen reader says of the time that is pointed at. */
   #say(shown: Point | undefined, now: number): void {
     const { series, unit } = this.spec;
-    const text = series.map((one) => `${one.name} ${unitText(shown?.values.get(seriesKey(this.spec, one)), unit)}`);
+    const text = series.map((one) => `${one.name} ${unitText(shown?.values.get(one), unit)}`);
     const at = shown ? `${this.#drawn!.clock(shown.at)}: ` : "";
-    this.#field.setAttribute("aria-valuenow", String(Math.round(((shown?.at ?? now) - now) / 1000)));
-    this.#field.setAttribute("aria-valuetext", at + text.join(", "));
+    set(this.#field, { "aria-valuenow": Math.round(((shown?.at ?? now) - now) / 1000), "aria-valuetext": at + text.join(", ") });
   }
 
   /** Means of half minutes, newest first. */
-  #drawTable(keys: readonly string[]): void {
+  #drawTable(): void {
     const { points, now, clock } = this.#drawn!;
     const { series, title, unit } = this.spec;
-    const head = h("tr", {}, h("th", { scope: "col" }, "until"), ...series.map(({ name }) => h("th", { scope: "col", class: "number" }, name)));
+    const columns = [column("until"), ...series.map(({ name }) => column(name, "number"))];
     const rows: HTMLElement[] = [];
     for (let end = now; end > now - WINDOW_MS; end -= ROW_MS) {
       const within = points.filter(({ at }) => at > end - ROW_MS && at <= end);
       if (within.length === 0) continue;
-      const means = keys.map((key) => mean(within.map(({ values }) => values.get(key))));
-      rows.push(h("tr", {}, h("td", {}, clock(end)), ...means.map((value) => h("td", { class: "number" }, unitText(value, unit)))));
+      const means = series.map((one) => mean(within.map(({ values }) => values.get(one))));
+      rows.push(h("tr", h("td", clock(end)), ...means.map((value) => figure(unitText(value, unit)))));
     }
-    const caption = h("caption", { class: "hidden" }, `${title}: means of half minutes`);
-    this.#table.replaceChildren(h("table", {}, caption, h("thead", {}, head), h("tbody", {}, ...rows)));
+    this.#table.replaceChildren(table({}, `${title}: means of half minutes`, columns, h("tbody", ...rows)));
   }
 
   #pointAt(event: PointerEvent): void {
@@ -154,11 +147,6 @@ export class Plot {
 /** The point that is meant by a time. */
 export function pointAt(points: readonly Point[], at: number | undefined): Point | undefined {
   return at === undefined ? undefined : nearest(points, at);
-}
-
-/** Hours, minutes and seconds of a moment. */
-export function clockSeconds(epochMs: number): string {
-  return clockText(epochMs).slice(0, 8);
 }
 
 function mean(values: readonly (number | undefined)[]): number | undefined {

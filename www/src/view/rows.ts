@@ -1,12 +1,13 @@
 // The keys below the chosen prefix as a grid, however many they are: only the rows that are seen have
 // elements. A countdown for those that end, a flash for those that changed.
 
-import { h } from "../dom.js";
+import { button, h, say, set } from "../dom.js";
 import { escapeKey } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
 import type { Row } from "../model/row.js";
 import { countdown } from "../model/time.js";
-import { countText, sizeText } from "../model/value.js";
+import { counted, countText } from "../model/value.js";
+import { bytesText } from "../model/scale.js";
 import type { Session } from "../session.js";
 import { VirtualList } from "./virtual.js";
 
@@ -21,14 +22,12 @@ interface RowElement extends HTMLElement {
 
 export class RowsView {
   readonly element = h("section", { id: "rows", "aria-label": "Keys below the chosen prefix" });
-  readonly bar = h("div", { class: "bar" });
-  readonly #grid = h("div", { class: "grid", role: "grid", "aria-label": "Keys" });
-  readonly #scroller = h("div", { class: "grid-body", role: "rowgroup" });
-  readonly #empty = h("div", { class: "empty" });
-  readonly #count = h("span", { class: "soft count", role: "status" });
+  readonly bar = h("div.bar");
+  readonly #grid = h("div.grid", { role: "grid", "aria-label": "Keys" });
+  readonly #scroller = h("div.grid-body", { role: "rowgroup" });
+  readonly #empty = h("div.empty");
+  readonly #count = h("span.soft.count", { role: "status" });
   readonly #list: VirtualList<RowElement>;
-  /** The row that has the tab stop. */
-  #current = 0;
   chosen: Raw | undefined;
 
   constructor(
@@ -43,7 +42,7 @@ export class RowsView {
     });
     const heads = COLUMNS.map((name) => h("span", { role: "columnheader" }, name));
     this.#scroller.append(this.#list.body);
-    this.#grid.append(h("div", { class: "row head", role: "row", "aria-rowindex": 1 }, ...heads), this.#scroller);
+    this.#grid.append(h("div.row.head", { role: "row", "aria-rowindex": 1 }, ...heads), this.#scroller);
     this.#grid.addEventListener("keydown", (event) => this.#key(event));
     this.element.append(this.bar, this.#count, this.#empty, this.#grid);
     setInterval(() => this.#tick(), 200);
@@ -52,41 +51,38 @@ export class RowsView {
   draw(): void {
     const { listing } = this.session;
     const { length } = listing;
-    this.#grid.setAttribute("aria-rowcount", String(length + 1));
+    set(this.#grid, { "aria-rowcount": length + 1 });
     this.#list.count = length;
-    this.#current = Math.max(0, Math.min(this.#current, length - 1));
     this.#scroller.hidden = length === 0;
     this.#empty.hidden = length > 0;
     if (length === 0) this.#empty.replaceChildren(...this.#nothing());
-    const count = this.#counted();
-    if (this.#count.textContent !== count) this.#count.textContent = count;
+    say(this.#count, this.#counted());
     this.#list.drawNow();
   }
 
   /** Another list is shown: from its top. */
   restart(): void {
-    this.#current = 0;
+    this.#list.current = 0;
     this.#list.home();
     this.draw();
   }
 
   focus(): void {
-    this.#list.reveal(this.#current);
-    this.#list.element(this.#current)?.focus();
+    this.#list.focus();
   }
 
   /** Goes so many rows on. */
   move(by: number): void {
-    this.#current = Math.max(0, Math.min(this.#current + by, this.session.listing.length - 1));
+    this.#list.current += by;
     this.draw();
     this.focus();
   }
 
   #make(): RowElement {
     const cells = COLUMNS.map(() => h("span", { role: "gridcell" }));
-    const element = h("div", { class: "row", role: "row" }, ...cells);
+    const element = h("div.row", { role: "row" }, ...cells);
     element.addEventListener("click", () => {
-      this.#current = Number(element.dataset["index"]);
+      this.#list.current = this.#list.indexOf(element);
       this.#open();
     });
     element.addEventListener("animationend", () => element.classList.remove("changed"));
@@ -95,9 +91,7 @@ export class RowsView {
 
   #fill(element: RowElement, index: number): void {
     const row = this.session.listing.at(index);
-    element.setAttribute("aria-rowindex", String(index + 2));
-    element.tabIndex = index === this.#current ? 0 : -1;
-    element.setAttribute("aria-selected", String(row !== undefined && row.raw === this.chosen));
+    set(element, { "aria-rowindex": index + 2, "aria-selected": row !== undefined && row.raw === this.chosen });
     const [key, value, size, revision, ends] = element.cells;
     if (row === undefined || row !== element.shown) {
       const flash = row && row.changedAt > 0 && performance.now() - row.changedAt < FLASH_MS;
@@ -115,7 +109,7 @@ export class RowsView {
       key!.textContent = row ? escapeKey(row.raw) : "…";
       key!.title = row ? escapeKey(row.raw) : "";
       value!.textContent = row?.preview ?? "";
-      size!.textContent = row && !bare ? sizeText(row.bytes) : "";
+      size!.textContent = row && !bare ? bytesText(row.bytes) : "";
       revision!.textContent = row ? String(row.revision) : "";
       ends!.textContent = row ? this.#ends(row) : "";
     }
@@ -129,7 +123,7 @@ export class RowsView {
   #counted(): string {
     const { listing } = this.session;
     const { total, searched } = listing;
-    const keys = total === undefined ? "counting …" : total === 1 ? "1 key" : `${countText(total)} keys`;
+    const keys = total === undefined ? "counting …" : counted(total, "key");
     if (!searched) return keys;
     const how = searched.done ? "" : searched.full ? ", more are not looked for" : `, ${countText(searched.keys)} searched so far`;
     return `${countText(listing.length)} of ${keys} pass${how}`;
@@ -138,19 +132,19 @@ export class RowsView {
   #nothing(): (Node | string)[] {
     const { listing } = this.session;
     if (listing.failed) {
-      return [h("button", { type: "button", click: () => listing.retry() }, "Not loaded: try again")];
+      return [button("Not loaded: try again", () => listing.retry())];
     }
     if (listing.loading || !listing.loaded) return ["Loading …"];
     if (listing.filter !== "") return ["No key passes the filter."];
     return [
-      h("p", {}, "No keys here yet."),
-      h("p", {}, "Press ", h("kbd", {}, "n"), " to make one, or type this in a terminal and watch it appear:"),
-      h("pre", {}, 'tidekeep put name "John Doe"'),
+      h("p", "No keys here yet."),
+      h("p", "Press ", h("kbd", "n"), " to make one, or type this in a terminal and watch it appear:"),
+      h("pre", 'tidekeep put name "John Doe"'),
     ];
   }
 
   #open(): void {
-    const row = this.session.listing.at(this.#current);
+    const row = this.session.listing.at(this.#list.current);
     if (!row) return;
     this.chosen = row.raw;
     this.draw();
@@ -159,18 +153,8 @@ export class RowsView {
 
   #key(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const { length } = this.session.listing;
-    const page = this.#list.page;
-    const moves: Record<string, number> = {
-      ArrowDown: 1,
-      ArrowUp: -1,
-      PageDown: page,
-      PageUp: -page,
-      Home: -length,
-      End: length,
-    };
-    const move = moves[event.key];
-    if (move !== undefined) this.move(move);
+    const step = this.#list.step(event);
+    if (step !== undefined) this.move(step);
     else if (event.key === "Enter" || event.key === " ") this.#open();
     else return;
     event.preventDefault();
@@ -182,8 +166,7 @@ export class RowsView {
     for (const element of this.#scroller.querySelectorAll<RowElement>(".row")) {
       const row = element.shown;
       if (row?.expiresAt === undefined) continue;
-      const left = this.#ends(row);
-      if (element.cells[4]!.textContent !== left) element.cells[4]!.textContent = left;
+      say(element.cells[4]!, this.#ends(row));
     }
   }
 }

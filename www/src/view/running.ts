@@ -1,8 +1,8 @@
 // Something that takes a while: a bar with how far it is, a button that stops it, and a sentence on how it
 // ended.
 
-import { failureOf } from "../console/failure.js";
-import { h } from "../dom.js";
+import { sentenceOf } from "../console/failure.js";
+import { button, h } from "../dom.js";
 import { countText } from "../model/value.js";
 import type { Tell } from "../transfer.js";
 
@@ -12,17 +12,16 @@ const TELL_MS = 250;
 export class Running {
   readonly element: HTMLElement;
   readonly #bar: HTMLProgressElement;
-  readonly #text = h("span", { class: "soft" });
-  readonly #result = h("p", { class: "result", role: "status" });
-  readonly #stop = h("button", { type: "button" }, "Cancel");
+  readonly #text = h("span.soft");
+  readonly #result = h("p.result", { role: "status" });
   readonly #line: HTMLElement;
   #stopper: AbortController | undefined;
 
   constructor(name: string) {
     this.#bar = h("progress", { max: 1, "aria-label": `${name}: how far it is` });
-    this.#stop.addEventListener("click", () => this.#stopper?.abort());
-    this.#line = h("div", { class: "running", hidden: true }, this.#bar, this.#text, this.#stop);
-    this.element = h("div", {}, this.#line, this.#result);
+    const stop = button("Cancel", () => this.#stopper?.abort());
+    this.#line = h("div.running", { hidden: true }, this.#bar, this.#text, stop);
+    this.element = h("div", this.#line, this.#result);
   }
 
   get busy(): boolean {
@@ -50,8 +49,7 @@ export class Running {
     try {
       this.say(await work(stopper.signal, tell));
     } catch (error) {
-      const { message, hint } = failureOf(error);
-      this.say(stopper.signal.aborted ? "Stopped. What was done until then stays." : `${message}${hint ? `: ${hint}` : ""}`);
+      this.say(stopper.signal.aborted ? "Stopped. What was done until then stays." : sentenceOf(error));
     } finally {
       this.#stopper = undefined;
       this.#line.hidden = true;

@@ -1,6 +1,7 @@
 // Elements of SVG, made as `h` makes those of HTML.
 
-type Props = Record<string, string | number>;
+import { set } from "../dom.js";
+import type { Props } from "../dom.js";
 
 /** Makes an element of SVG. */
 export function svg<K extends keyof SVGElementTagNameMap>(
@@ -9,7 +10,7 @@ export function svg<K extends keyof SVGElementTagNameMap>(
   ...children: Node[]
 ): SVGElementTagNameMap[K] {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(props)) element.setAttribute(name, String(value));
+  set(element, props);
   element.append(...children);
   return element;
 }

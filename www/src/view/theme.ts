@@ -1,26 +1,28 @@
 // Light or dark: as the system has it until somebody chooses.
 
-import { byId } from "../dom.js";
+import { byId, set } from "../dom.js";
 
 const STORED = "theme";
 
 export class Theme {
+  #other = "";
+
   constructor() {
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
     this.#set(localStorage.getItem(STORED) ?? (dark ? "dark" : "light"));
-    byId("theme").addEventListener("click", () => this.toggle());
+    set(byId("theme"), { click: () => this.toggle() });
   }
 
   toggle(): void {
-    const theme = document.documentElement.dataset["theme"] === "dark" ? "light" : "dark";
-    localStorage.setItem(STORED, theme);
-    this.#set(theme);
+    localStorage.setItem(STORED, this.#other);
+    this.#set(this.#other);
   }
 
   #set(theme: string): void {
+    const dark = theme === "dark";
+    this.#other = dark ? "light" : "dark";
     document.documentElement.dataset["theme"] = theme;
-    const other = theme === "dark" ? "light" : "dark";
-    byId("theme").textContent = theme === "dark" ? "☀" : "☾";
-    byId("theme").setAttribute("aria-label", `Switch to the ${other} theme`);
+    byId("theme").textContent = dark ? "☀" : "☾";
+    set(byId("theme"), { "aria-label": `Switch to the ${this.#other} theme` });
   }
 }

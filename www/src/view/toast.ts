@@ -1,6 +1,6 @@
 // A short message at the bottom, with what can be done about it.
 
-import { byId, h } from "../dom.js";
+import { button, byId, h } from "../dom.js";
 
 const SHOWN_MS = 7000;
 let timer: ReturnType<typeof setTimeout> | undefined;
@@ -20,9 +20,9 @@ export function toast(text: string, ...actions: ToastAction[]): void {
       clear();
       Promise.resolve(action.run()).catch((error: unknown) => toast(messageOf(error)));
     };
-    return h("button", { type: "button", click: run }, action.name);
+    return button(action.name, run);
   });
-  place.replaceChildren(h("div", {}, h("span", {}, text), ...buttons));
+  place.replaceChildren(h("div", h("span", text), ...buttons));
   clearTimeout(timer);
   timer = setTimeout(clear, SHOWN_MS);
   // It stays while somebody is about to press something in it.

@@ -5,10 +5,10 @@ import type { Client } from "tidekeep";
 
 import type { Address } from "../address.js";
 import { failureOf } from "../console/failure.js";
-import { download, h } from "../dom.js";
-import { escapeKey, fromRaw, parseKey, percentDecode } from "../model/bytes.js";
+import { button, download, h, set, textField } from "../dom.js";
+import { escapeKey, fromRaw, parseKey, percentDecode, toRaw } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
-import { countText } from "../model/value.js";
+import { counted, countText } from "../model/value.js";
 import { exportLines, removeRange } from "../transfer.js";
 import { confirmed } from "./confirm.js";
 import type { Frame } from "./frame.js";
@@ -27,10 +27,10 @@ export class TransferView implements View {
   readonly #import: ImportPanel;
   readonly #exportPrefix = prefixField("export-prefix");
   readonly #exporting = new Running("Export");
-  readonly #removePrefix = prefixField("remove-prefix");
+  readonly #removePrefix = prefixField("remove-prefix", () => this.#forget());
   readonly #removing = new Running("Delete by prefix");
-  readonly #counted = h("p", { class: "result", role: "status" });
-  readonly #remove = h("button", { type: "button", class: "danger", disabled: true }, "Delete …");
+  readonly #counted = h("p.result", { role: "status" });
+  readonly #remove = button("Delete …", () => void this.#askAndRemove(), { class: "danger", disabled: true });
   #count: { raw: Raw; keys: number } | undefined;
 
   constructor(
@@ -38,13 +38,11 @@ export class TransferView implements View {
     readonly frame: Frame,
   ) {
     this.#import = new ImportPanel(client);
-    this.#remove.addEventListener("click", () => void this.#askAndRemove());
-    this.#removePrefix.addEventListener("input", () => this.#forget());
     this.element = h(
-      "section",
-      { class: "page", "aria-label": "Import, export, delete by prefix" },
-      h("div", { class: "bar" }, h("h2", {}, "Import and export"), h("span", { class: "soft" }, "JSON lines, as the command line has them")),
-      h("div", { class: "panels" }, this.#exportPanel(), this.#import.element, this.#removePanel()),
+      "section.page",
+      { "aria-label": "Import, export, delete by prefix" },
+      h("div.bar", h("h2", "Import and export"), h("span.soft", "JSON lines, as the command line has them")),
+      h("div.cards.panels", this.#exportPanel(), this.#import.element, this.#removePanel()),
     );
   }
 
@@ -55,19 +53,15 @@ export class TransferView implements View {
     this.#forget();
   }
 
-  hide(): void {}
-
-  draw(): void {}
-
   #exportPanel(): HTMLElement {
     const start = h("button", { type: "submit", class: "primary" }, "Export");
     return h(
-      "form",
-      { class: "panel", submit: (event: Event) => this.#submit(event, () => this.#export()) },
-      h("h3", {}, "Export"),
-      h("p", { class: "soft" }, "A key that is there all the time is written exactly once; what changes meanwhile may be old or new."),
-      h("label", {}, "Prefix", this.#exportPrefix),
-      h("div", { class: "line" }, start),
+      "form.card.panel",
+      { submit: (event: Event) => this.#submit(event, () => this.#export()) },
+      h("h3", "Export"),
+      h("p.soft", "A key that is there all the time is written exactly once; what changes meanwhile may be old or new."),
+      h("label", "Prefix", this.#exportPrefix),
+      h("div.line", start),
       this.#exporting.element,
     );
   }
@@ -75,12 +69,12 @@ export class TransferView implements View {
   #removePanel(): HTMLElement {
     const count = h("button", { type: "submit" }, "Count first");
     return h(
-      "form",
-      { class: "panel", submit: (event: Event) => this.#submit(event, () => this.#dryRun()) },
-      h("h3", {}, "Delete by prefix"),
-      h("p", { class: "soft" }, "First they are counted. Export them before."),
-      h("label", {}, "Prefix", this.#removePrefix),
-      h("div", { class: "line" }, count, this.#remove),
+      "form.card.panel",
+      { submit: (event: Event) => this.#submit(event, () => this.#dryRun()) },
+      h("h3", "Delete by prefix"),
+      h("p.soft", "First they are counted. Export them before."),
+      h("label", "Prefix", this.#removePrefix),
+      h("div.line", count, this.#remove),
       this.#counted,
       this.#removing.element,
     );
@@ -96,7 +90,7 @@ export class TransferView implements View {
         tell(done, of);
       });
       download(blob, fileName(raw));
-      return `Exported ${keysOf(written)}.`;
+      return `Exported ${counted(written, "key")}.`;
     });
   }
 
@@ -107,10 +101,10 @@ export class TransferView implements View {
       const keys = await this.client.count({ prefix: fromRaw(raw) });
       this.#count = { raw, keys };
       this.#remove.disabled = keys === 0;
-      this.#remove.textContent = keys === 0 ? "Delete …" : `Delete ${keysOf(keys)} …`;
+      this.#remove.textContent = keys === 0 ? "Delete …" : `Delete ${counted(keys, "key")} …`;
       const page = await this.client.scan({ prefix: fromRaw(raw) }, { keysOnly: true, limit: 5 }).page();
-      const names = page.items.map(({ keyBytes }) => escapeKey(String.fromCharCode(...keyBytes))).join(", ");
-      this.#counted.textContent = keys === 0 ? "No key begins so." : `It would delete ${keysOf(keys)}: ${names}${keys > page.items.length ? ", …" : ""}`;
+      const names = page.items.map(({ keyBytes }) => escapeKey(toRaw(keyBytes))).join(", ");
+      this.#counted.textContent = keys === 0 ? "No key begins so." : `It would delete ${counted(keys, "key")}: ${names}${keys > page.items.length ? ", …" : ""}`;
     } catch (error) {
       this.#counted.textContent = failureOf(error).message;
     }
@@ -122,10 +116,10 @@ export class TransferView implements View {
     const which = raw === "" ? "every key of the store" : `every key that begins with ${escapeKey(raw)}`;
     const typed = raw === "" ? ALL : escapeKey(raw);
     const what = `This removes ${which}: ${countText(keys)} when they were counted. It cannot be taken back.`;
-    if (!(await confirmed({ title: `Delete ${keysOf(keys)}?`, what, act: "Delete", typed }))) return;
+    if (!(await confirmed({ title: `Delete ${counted(keys, "key")}?`, what, act: "Delete", typed }))) return;
     await this.#removing.run("keys", async (signal, tell) => {
       const deleted = await removeRange(this.client, { prefix: fromRaw(raw) }, signal, tell);
-      return `Deleted ${keysOf(deleted)}.`;
+      return `Deleted ${counted(deleted, "key")}.`;
     });
     this.#forget();
   }
@@ -143,19 +137,15 @@ export class TransferView implements View {
   }
 }
 
-function prefixField(name: string): HTMLInputElement {
-  return h("input", { class: "mono", name, placeholder: "every key", autocomplete: "off", spellcheck: "false" });
+function prefixField(name: string, input?: () => void): HTMLInputElement {
+  return textField({ class: "mono", name, placeholder: "every key", input });
 }
 
 /** The prefix that a field holds; it is marked when that has a broken escape. */
 function readPrefix(field: HTMLInputElement): Raw | undefined {
   const raw = parseKey(field.value);
-  field.setAttribute("aria-invalid", String(raw === undefined));
+  set(field, { "aria-invalid": raw === undefined });
   return raw;
-}
-
-function keysOf(count: number): string {
-  return count === 1 ? "1 key" : `${countText(count)} keys`;
 }
 
 function fileName(raw: Raw): string {

@@ -1,7 +1,7 @@
 // The key tree as elements: the WAI-ARIA tree pattern with one tab stop, arrow keys and type-ahead. Only
 // the lines that are seen have elements.
 
-import { h } from "../dom.js";
+import { button, h, set } from "../dom.js";
 import { escapeKey } from "../model/bytes.js";
 import type { Raw } from "../model/bytes.js";
 import { isFolder, nameOf } from "../model/tree.js";
@@ -28,9 +28,7 @@ interface LineElement extends HTMLElement {
 export class TreeView {
   readonly element = h("div", { id: "tree" });
   readonly #list: VirtualList<LineElement>;
-  readonly #empty = h("p", { class: "empty" });
-  /** The line that has the tab stop. */
-  #current = 0;
+  readonly #empty = h("p.empty");
   #typed = { text: "", at: 0 };
   selected: Raw = "";
 
@@ -51,10 +49,7 @@ export class TreeView {
     const { tree, client } = this.session;
     const nodes = tree.root.children.length;
     // A tree without an item is none: assistive technology would announce an empty widget.
-    if (nodes > 0) this.element.setAttribute("role", "tree");
-    else this.element.removeAttribute("role");
-    if (nodes > 0) this.element.setAttribute("aria-label", "Keys by prefix");
-    else this.element.removeAttribute("aria-label");
+    set(this.element, nodes > 0 ? { role: "tree", "aria-label": "Keys by prefix" } : { role: undefined, "aria-label": undefined });
     this.#empty.hidden = nodes > 0;
     this.#list.body.hidden = nodes === 0;
     if (nodes === 0) {
@@ -64,13 +59,11 @@ export class TreeView {
       return;
     }
     this.#list.count = tree.length;
-    this.#current = Math.max(0, Math.min(this.#current, tree.length - 1));
     this.#list.drawNow();
   }
 
   focus(): void {
-    this.#list.reveal(this.#current);
-    this.#list.element(this.#current)?.focus();
+    this.#list.focus();
   }
 
   /** Shows the line of a key, if its folders are open. */
@@ -79,21 +72,21 @@ export class TreeView {
     const index = this.session.tree.indexOf(raw);
     this.draw();
     if (index === undefined) return;
-    this.#current = index;
-    this.#list.reveal(index);
+    this.#list.current = index;
+    this.#list.reveal();
   }
 
   #retry(): HTMLElement {
     const load = () => void this.session.loadFolder(this.session.tree.root);
-    return h("button", { type: "button", click: load }, "Not loaded: try again");
+    return button("Not loaded: try again", load);
   }
 
   #make(): LineElement {
-    const twist = h("span", { class: "twist", "aria-hidden": "true" });
-    const label = h("span", { class: "label" });
-    const element = h("div", { class: "line" }, twist, label);
+    const twist = h("span.twist", { "aria-hidden": true });
+    const label = h("span.label");
+    const element = h("div.line", { role: "treeitem" }, twist, label);
     element.addEventListener("click", () => {
-      this.#current = Number(element.dataset["index"]);
+      this.#list.current = this.#list.indexOf(element);
       this.#open(this.#line());
     });
     return Object.assign(element, { twist, label });
@@ -102,31 +95,25 @@ export class TreeView {
   #fill(element: LineElement, index: number): void {
     const line = this.session.tree.line(index);
     if (!line) return;
-    element.setAttribute("role", "treeitem");
-    element.setAttribute("aria-level", String(line.level));
-    element.style.setProperty("--level", String(line.level - 1));
-    element.tabIndex = index === this.#current ? 0 : -1;
-    const folder = line.kind === "node" && isFolder(line.node) ? line.node : undefined;
-    const selected = line.kind === "node" && line.node.raw === this.selected;
-    element.setAttribute("aria-selected", String(selected));
-    setOrRemove(element, "aria-expanded", folder && String(folder.open));
+    const shown = line.kind === "node" ? line : undefined;
+    const folder = shown && isFolder(shown.node) ? shown.node : undefined;
+    set(element, {
+      "--level": line.level - 1,
+      "aria-level": line.level,
+      "aria-selected": shown?.node.raw === this.selected,
+      "aria-expanded": folder?.open,
+      "aria-posinset": shown?.position,
+      "aria-setsize": shown?.size,
+    });
     element.classList.toggle("note", line.kind !== "node");
     element.twist.textContent = folder ? (folder.open ? "▾" : "▸") : "";
-    if (line.kind === "node") {
-      element.setAttribute("aria-posinset", String(line.position));
-      element.setAttribute("aria-setsize", String(line.size));
-      element.label.textContent = escapeKey(nameOf(line.node)) || "(the prefix itself)";
-    } else {
-      element.removeAttribute("aria-posinset");
-      element.removeAttribute("aria-setsize");
-      element.label.textContent = NOTES[line.kind];
-      // What comes into sight is loaded.
-      if (line.kind === "more") void this.session.loadFolder(line.node);
-    }
+    element.label.textContent = line.kind === "node" ? escapeKey(nameOf(line.node)) || "(the prefix itself)" : NOTES[line.kind];
+    // What comes into sight is loaded.
+    if (line.kind === "more") void this.session.loadFolder(line.node);
   }
 
   #line(): Line | undefined {
-    return this.session.tree.line(this.#current);
+    return this.session.tree.line(this.#list.current);
   }
 
   #open(line: Line | undefined): void {
@@ -140,7 +127,7 @@ export class TreeView {
     this.selected = node.raw;
     this.select(node);
     this.draw();
-    this.#list.element(this.#current)?.focus();
+    this.focus();
   }
 
   #fold(folder: Folder, open: boolean): void {
@@ -152,19 +139,10 @@ export class TreeView {
     const line = this.#line();
     if (!line || event.ctrlKey || event.metaKey || event.altKey) return;
     const folder = line.kind === "node" && isFolder(line.node) ? line.node : undefined;
-    const page = this.#list.page;
-    const moves: Record<string, number> = {
-      ArrowDown: 1,
-      ArrowUp: -1,
-      PageDown: page,
-      PageUp: -page,
-      Home: -this.session.tree.length,
-      End: this.session.tree.length,
-    };
-    const move = moves[event.key];
-    if (move !== undefined) this.#move(move);
+    const step = this.#list.step(event);
+    if (step !== undefined) this.#list.current += step;
     else if (event.key === "ArrowRight" && folder && !folder.open) this.#fold(folder, true);
-    else if (event.key === "ArrowRight") this.#move(folder ? 1 : 0);
+    else if (event.key === "ArrowRight") this.#list.current += folder ? 1 : 0;
     else if (event.key === "ArrowLeft" && folder?.open) this.#fold(folder, false);
     else if (event.key === "ArrowLeft") this.#toParent(line);
     else if (event.key === "Enter" || event.key === " ") this.#open(line);
@@ -174,14 +152,10 @@ export class TreeView {
     this.focus();
   }
 
-  #move(by: number): void {
-    this.#current = Math.max(0, Math.min(this.#current + by, this.session.tree.length - 1));
-  }
-
   #toParent(line: Line): void {
     const above = line.kind === "node" ? line.node.parent : line.node;
     const index = above && this.session.tree.indexOf(above.raw);
-    if (index !== undefined) this.#current = index;
+    if (index !== undefined) this.#list.current = index;
   }
 
   /** Goes to the next line whose name begins with what is typed; only letters with Shift, since others are shortcuts. */
@@ -191,17 +165,12 @@ export class TreeView {
     this.#typed = { text: ((again ? this.#typed.text : "") + key).toLowerCase(), at: timeStamp };
     const { tree } = this.session;
     for (let step = again ? 0 : 1; step < Math.min(tree.length, TYPE_AHEAD_LINES); step++) {
-      const index = (this.#current + step) % tree.length;
+      const index = (this.#list.current + step) % tree.length;
       const line = tree.line(index);
       if (line?.kind !== "node" || !escapeKey(nameOf(line.node)).toLowerCase().startsWith(this.#typed.text)) continue;
-      this.#current = index;
+      this.#list.current = index;
       break;
     }
     return true;
   }
-}
-
-function setOrRemove(element: HTMLElement, name: string, value: string | undefined): void {
-  if (value === undefined) element.removeAttribute(name);
-  else element.setAttribute(name, value);
 }

@@ -16,7 +16,7 @@ export interface View {
   /** It is shown now, or its address has changed. */
   show(address: Address): void;
   /** Another view is shown. */
-  hide(): void;
+  hide?(): void;
   /** Brings what it shows up to date: at most once per frame, and only while it is shown. */
-  draw(): void;
+  draw?(): void;
 }

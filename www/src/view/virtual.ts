@@ -1,5 +1,5 @@
 // A list of any length in a few elements: those that are seen, made once and filled anew as others come
-// into sight. Knows where rows are and nothing of what is in them.
+// into sight. One row has the tab stop, which keys move. Knows where rows are and nothing of what is in them.
 
 import { h, oncePerFrame } from "../dom.js";
 import { Scroll } from "../model/scroll.js";
@@ -11,7 +11,7 @@ export interface Rows<E extends HTMLElement> {
   /** How high every row is, in pixels. */
   readonly height: number;
   make(): E;
-  /** Shows the row at this place in an element. */
+  /** Shows the row at this place in an element, whose tab stop is taken care of. */
   fill(element: E, index: number): void;
   /** These are looked at now. */
   look?(from: number, to: number): void;
@@ -19,11 +19,13 @@ export interface Rows<E extends HTMLElement> {
 
 export class VirtualList<E extends HTMLElement> {
   /** Where the rows are; it is as high as all of them, and what scrolls is around it. */
-  readonly body = h("div", { class: "rows", role: "presentation" });
+  readonly body = h("div.rows", { role: "presentation" });
   readonly draw = oncePerFrame(() => this.drawNow());
   readonly #scroll = new Scroll();
   readonly #elements: E[] = [];
   #count = 0;
+  /** The row that has the tab stop. */
+  #current = 0;
 
   constructor(
     readonly scroller: HTMLElement,
@@ -36,22 +38,46 @@ export class VirtualList<E extends HTMLElement> {
   /** How many rows there are. */
   set count(count: number) {
     this.#count = count;
+    this.current = this.#current;
   }
 
-  /** Rows that fit in at once. */
-  get page(): number {
-    return Math.max(1, Math.floor(this.#view / this.rows.height) - 1);
+  get current(): number {
+    return this.#current;
   }
 
-  /** The element that shows a row, if it is drawn. */
-  element(index: number): E | undefined {
-    return this.#elements.find((element) => element.dataset["index"] === String(index) && element.isConnected);
+  set current(index: number) {
+    this.#current = Math.max(0, Math.min(index, this.#count - 1));
   }
 
-  /** Scrolls as little as shows a row whole. */
-  reveal(index: number): void {
+  /** How many rows a key goes on; undefined of one that goes nowhere. */
+  step({ key }: KeyboardEvent): number | undefined {
+    const page = Math.max(1, Math.floor(this.#view / this.rows.height) - 1);
+    const steps: Record<string, number> = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -this.#count,
+      End: this.#count,
+    };
+    return steps[key];
+  }
+
+  /** Brings the row with the tab stop into sight, and the focus to it. */
+  focus(): void {
+    this.reveal();
+    this.#elements.find((element) => element.isConnected && this.indexOf(element) === this.#current)?.focus();
+  }
+
+  /** The row that an element shows. */
+  indexOf(element: HTMLElement): number {
+    return Number(element.dataset["index"]);
+  }
+
+  /** Scrolls as little as shows the row with the tab stop whole. */
+  reveal(): void {
     const { height } = this.rows;
-    const at = index * height;
+    const at = this.#current * height;
     const top = this.scroller.scrollTop + this.#scroll.offset;
     let y: number | undefined;
     if (at < top) y = at;
@@ -68,7 +94,7 @@ export class VirtualList<E extends HTMLElement> {
   drawNow(): void {
     const { height } = this.rows;
     this.#scroll.resize(this.#count * height, this.#view);
-    this.body.style.setProperty("height", `${this.#scroll.height}px`);
+    this.body.style.height = `${this.#scroll.height}px`;
     const top = this.scroller.scrollTop + this.#scroll.offset;
     const first = Math.max(0, Math.floor(top / height) - MARGIN);
     const last = Math.min(this.#count, Math.ceil((top + this.#view) / height) + MARGIN);
@@ -96,7 +122,8 @@ export class VirtualList<E extends HTMLElement> {
       }
       if (!element.isConnected) this.body.append(element);
       element.dataset["index"] = String(index);
-      element.style.setProperty("transform", `translateY(${index * this.rows.height - this.#scroll.offset}px)`);
+      element.style.transform = `translateY(${index * this.rows.height - this.#scroll.offset}px)`;
+      element.tabIndex = index === this.#current ? 0 : -1;
       this.rows.fill(element, index);
     }
   }

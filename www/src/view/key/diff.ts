@@ -13,10 +13,9 @@ const TAGS = { same: "span", gone: "del", new: "ins" } as const;
 export function diffView(title: string, before: Uint8Array | undefined, after: Uint8Array | undefined): HTMLElement {
   const diff = diffValues(before, after);
   return h(
-    "section",
-    { class: "diff" },
-    h("h3", {}, title, h("span", { class: "soft" }, ` ${summary(diff)}`)),
-    h("pre", { class: diff.lines ? "lines" : undefined, tabindex: 0, role: "region", "aria-label": title }, ...(diff.lines ? lines(diff.pieces) : words(diff.pieces))),
+    "section.diff",
+    h("h3", title, h("span.soft", ` ${summary(diff)}`)),
+    h("pre", { class: diff.lines ? "box lines" : "box", tabindex: 0, role: "region", "aria-label": title }, ...(diff.lines ? lines(diff.pieces) : words(diff.pieces))),
   );
 }
 
@@ -40,7 +39,7 @@ function lines(pieces: Piece[]): Node[] {
   pieces.forEach(({ kind, text }, at) => {
     if (!near[at]) {
       left += 1;
-      if (near[at + 1] || at === pieces.length - 1) shown.push(h("span", { class: "soft skip" }, `⋯ ${left} the same`));
+      if (near[at + 1] || at === pieces.length - 1) shown.push(h("span.soft", `⋯ ${left} the same`));
       return;
     }
     left = 0;

@@ -5,7 +5,7 @@ import { TidekeepError } from "tidekeep/slim";
 import type { Entry } from "tidekeep";
 
 import type { Deeds } from "../../deeds.js";
-import { h, oncePerFrame } from "../../dom.js";
+import { button, h, oncePerFrame, say, textField } from "../../dom.js";
 import { escapeKey, parseKey, toRaw } from "../../model/bytes.js";
 import type { Raw } from "../../model/bytes.js";
 import { diffTexts } from "../../model/diff.js";
@@ -20,7 +20,7 @@ import { diffView } from "./diff.js";
 const PREVIEW_BYTES = 200_000;
 
 export class EditForm {
-  readonly element = h("form", { class: "edit", "aria-label": "Value to save" });
+  readonly element = h("form.edit", { "aria-label": "Value to save" });
   /** The entry the form was filled from; undefined while a new key is made. */
   #base: Entry | undefined;
   /** What is there now, when it is no longer what the form was filled from. */
@@ -28,15 +28,15 @@ export class EditForm {
   #form: Form = "text";
   #filled = "";
   #saving = false;
-  readonly #key = h("input", { name: "key", spellcheck: "false", autocomplete: "off", required: true });
-  readonly #keyField = h("label", {}, "Key", this.#key);
-  readonly #value = h("textarea", { name: "value", spellcheck: "false", "aria-describedby": "problem" });
-  readonly #ttl = h("input", { name: "ttl", placeholder: "30s, 5m, 1h 30m", autocomplete: "off" });
-  readonly #ttlField = h("label", {}, "Time to live", this.#ttl);
-  readonly #shown = h("select", {}, ...FORMS.map(([form, name]) => h("option", { value: form }, name)));
-  readonly #pretty = h("button", { type: "button" }, "Format JSON");
-  readonly #problem = h("p", { class: "problem", id: "problem", role: "alert" });
-  readonly #preview = h("div", { class: "preview" });
+  readonly #key = textField({ name: "key", required: true });
+  readonly #keyField = h("label", "Key", this.#key);
+  readonly #value = h("textarea", { name: "value", spellcheck: "false", "aria-describedby": "problem", input: () => this.#update() });
+  readonly #ttl = textField({ name: "ttl", placeholder: "30s, 5m, 1h30m, 2d" });
+  readonly #ttlField = h("label", "Time to live", this.#ttl);
+  readonly #shown = h("select", { change: () => this.#convert(this.#shown.value as Form) }, ...FORMS.map(([form, name]) => h("option", { value: form }, name)));
+  readonly #pretty = button("Format JSON", () => this.#format());
+  readonly #problem = h("p.problem", { id: "problem", role: "alert" });
+  readonly #preview = h("div");
   readonly #submit = h("button", { type: "submit", class: "primary" });
   readonly #update = oncePerFrame(() => this.#show());
 
@@ -44,22 +44,19 @@ export class EditForm {
     readonly deeds: Deeds,
     /** The key is saved, or is to be shown as it is. */
     readonly done: (raw: Raw) => void,
-    readonly cancelled: () => void,
+    cancelled: () => void,
   ) {
-    const cancel = h("button", { type: "button", click: () => this.cancelled() }, "Cancel");
-    this.#shown.addEventListener("change", () => this.#convert(this.#shown.value as Form));
-    this.#value.addEventListener("input", this.#update);
-    this.#pretty.addEventListener("click", () => this.#format());
+    const cancel = button("Cancel", cancelled);
     this.element.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.save();
     });
     this.element.append(
       this.#keyField,
-      h("div", { class: "line" }, h("label", {}, "Edit as", this.#shown), this.#ttlField, this.#pretty),
-      h("label", { class: "grow" }, "Value", this.#value),
+      h("div.line", h("label", "Edit as", this.#shown), this.#ttlField, this.#pretty),
+      h("label.grow", "Value", this.#value),
       this.#problem,
-      h("div", { class: "line" }, this.#submit, cancel, h("span", { class: "soft" }, h("kbd", {}, "Ctrl-S"), " saves")),
+      h("div.line", this.#submit, cancel, h("span.soft", h("kbd", "Ctrl-S"), " saves")),
       this.#preview,
     );
   }
@@ -102,7 +99,7 @@ export class EditForm {
     if (raw === undefined || raw === "") return this.#complain("A key has text; \\xNN writes a byte.");
     const wanted = this.#ttl.value.trim();
     const ttlMs = wanted === "" ? undefined : parseDuration(wanted);
-    if (wanted !== "" && ttlMs === undefined) return this.#complain("A time to live is like 30s, 5m or 1h 30m.");
+    if (wanted !== "" && ttlMs === undefined) return this.#complain("A time to live is like 30s, 5m, 1h30m, 2d.");
     const text = this.#value.value;
     this.#saving = true;
     try {
@@ -148,7 +145,7 @@ export class EditForm {
     if (this.#theirs) this.#preview.replaceChildren(this.#conflict(this.#theirs.entry));
     else if (!before || typeof value === "string" || !this.dirty) this.#preview.replaceChildren();
     else if (before.length + value.length > PREVIEW_BYTES) {
-      this.#preview.replaceChildren(h("p", { class: "soft" }, "Too long for a preview of what changes."));
+      this.#preview.replaceChildren(h("p.soft", "Too long for a preview of what changes."));
     } else this.#preview.replaceChildren(diffView("What a save changes", before, value));
   }
 
@@ -167,26 +164,24 @@ export class EditForm {
     };
     const sides = [
       diffView("Theirs: from what was shown to what is there now", base.value, theirs?.value),
-      typeof mine === "string" ? h("p", { class: "soft" }, mine) : diffView("Mine: from what was shown to this form", base.value, mine),
+      typeof mine === "string" ? h("p.soft", mine) : diffView("Mine: from what was shown to this form", base.value, mine),
     ];
     return h(
-      "section",
-      { class: "conflict", role: "alert", "aria-label": "Conflict" },
+      "section.conflict",
+      { role: "alert", "aria-label": "Conflict" },
       h(
         "strong",
-        {},
         theirs
           ? `Somebody else changed this key: it was at revision ${base.revision}, and is at ${theirs.revision}.`
           : "Somebody else removed this key.",
       ),
       h(
-        "div",
-        { class: "line" },
-        h("button", { type: "button", click: take }, theirs ? "Take theirs" : "Let it go"),
-        h("button", { type: "button", click: () => void this.#save(theirs) }, "Keep mine"),
-        both !== undefined && h("button", { type: "button", click: joined }, "Bring both together"),
+        "div.line",
+        button(theirs ? "Take theirs" : "Let it go", take),
+        button("Keep mine", () => void this.#save(theirs)),
+        both !== undefined && button("Bring both together", joined),
       ),
-      h("div", { class: "sides" }, ...sides),
+      h("div.sides", ...sides),
     );
   }
 
@@ -228,6 +223,6 @@ export class EditForm {
   }
 
   #complain(problem: string): void {
-    if (this.#problem.textContent !== problem) this.#problem.textContent = problem;
+    say(this.#problem, problem);
   }
 }

@@ -3,12 +3,13 @@
 
 import type { Entry, Watch } from "tidekeep";
 
-import { h, oncePerFrame } from "../../dom.js";
+import { button, h, oncePerFrame } from "../../dom.js";
 import { fromRaw } from "../../model/bytes.js";
 import type { Raw } from "../../model/bytes.js";
 import { History } from "../../model/history.js";
 import type { Version } from "../../model/history.js";
-import { preview, sizeText } from "../../model/value.js";
+import { counted, preview } from "../../model/value.js";
+import { bytesText } from "../../model/scale.js";
 import type { Session } from "../../session.js";
 import { messageOf } from "../toast.js";
 import { diffView } from "./diff.js";
@@ -18,10 +19,10 @@ const WORDS = { put: "put", delete: "deleted", expire: "expired", evict: "evicte
 const SHOWN_MAX = 200;
 
 export class HistoryView {
-  readonly element = h("div", { class: "history" });
+  readonly element = h("div.history");
   readonly #list = h("ol", { "aria-label": "Versions, newest first" });
-  readonly #compared = h("div", {});
-  readonly #note = h("p", { class: "soft", role: "status" });
+  readonly #compared = h("div");
+  readonly #note = h("p.soft", { role: "status" });
   readonly #draw = oncePerFrame(() => this.#show());
   #history = new History();
   #watch: Watch | undefined;
@@ -70,7 +71,6 @@ export class HistoryView {
 
   #show(): void {
     const { versions, complete, cut } = this.#history;
-    const count = versions.length === 1 ? "1 version" : `${versions.length} versions`;
     const bounds = cut ? "; older ones are left out here" : "";
     this.#note.textContent =
       this.#failed !== ""
@@ -79,7 +79,7 @@ export class HistoryView {
           ? "Looking …"
           : versions.length === 0
             ? "The server remembers no change of this key any more."
-            : `${count} that the server still remembers${bounds}.`;
+            : `${counted(versions.length, "version")} that the server still remembers${bounds}.`;
     const to = versions.find(({ revision }) => revision === this.#to) ?? versions[0];
     const from = this.#from === undefined ? to && this.#history.before(to) : this.#history.at(this.#from);
     this.#list.replaceChildren(...versions.slice(0, SHOWN_MAX).map((version) => this.#line(version, from, to)));
@@ -105,15 +105,14 @@ export class HistoryView {
     return h(
       "li",
       { "data-revision": revision, "aria-current": version === to ? "true" : undefined },
-      h("button", { type: "button", class: "version", click: show, "aria-label": `Show revision ${revision}` }, String(revision)),
+      button(String(revision), show, { class: "version", "aria-label": `Show revision ${revision}` }),
       h("span", { class: `kind-${kind}` }, oldest ? "before" : WORDS[kind]),
-      h("span", { class: "mono preview" }, entry ? preview(entry.value) : ""),
-      h("span", { class: "soft number" }, entry ? sizeText(entry.value.length) : ""),
+      h("span.mono.preview", entry ? preview(entry.value) : ""),
+      h("span.soft.number", entry ? bytesText(entry.value.length) : ""),
       h(
-        "span",
-        { class: "does" },
-        h("button", { type: "button", click: compare, "aria-pressed": String(version === from), "aria-label": `Compare with revision ${revision}` }, "Compare"),
-        entry && !newest && h("button", { type: "button", click: () => this.restore(entry), "aria-label": `Restore revision ${revision}` }, "Restore"),
+        "span.does",
+        button("Compare", compare, { "aria-pressed": version === from, "aria-label": `Compare with revision ${revision}` }),
+        entry && !newest && button("Restore", () => this.restore(entry), { "aria-label": `Restore revision ${revision}` }),
       ),
     );
   }

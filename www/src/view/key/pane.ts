@@ -2,19 +2,21 @@
 
 import type { Entry } from "tidekeep";
 
-import type { Actions } from "../../actions.js";
 import type { Deeds } from "../../deeds.js";
-import { h } from "../../dom.js";
+import { button, h, say, textField } from "../../dom.js";
 import { escapeKey, toRaw } from "../../model/bytes.js";
 import type { Raw } from "../../model/bytes.js";
 import { deleteWords, getWords, historyWords, putWords, watchWords } from "../../model/equivalents.js";
 import type { Change } from "../../model/row.js";
 import { countdown, parseDuration } from "../../model/time.js";
-import { countText, formOf, FORMS, guess, sizeText, toForm } from "../../model/value.js";
+import { countText, formOf, FORMS, guess, toForm } from "../../model/value.js";
+import { bytesText } from "../../model/scale.js";
 import type { Form } from "../../model/value.js";
 import type { Session } from "../../session.js";
+import type { Offer } from "../frame.js";
 import { copy, howTo } from "../how.js";
 import { menu } from "../menu.js";
+import { fact } from "../table.js";
 import { messageOf, toast } from "../toast.js";
 import { EditForm } from "./edit.js";
 import { HistoryView } from "./history.js";
@@ -57,17 +59,15 @@ export class KeyPane {
   }
 
   /** What it offers to the palette and the keyboard, for while its view is shown. */
-  offer(actions: Actions, group: string, shown: () => boolean): void {
-    const ready = () => shown() && this.#mode === "read";
-    actions.add(
-      { group, title: "Edit the value", keys: "e", ready, run: () => this.edit() },
-      { group, title: "Save", keys: "Ctrl-S", whileTyping: true, ready: () => shown() && this.#mode === "edit", run: () => void this.#edit.save() },
-      { group, title: "Show the value", keys: "v", ready, run: () => this.#show("value") },
-      { group, title: "Show the history", keys: "h", ready, run: () => this.#show("history") },
-      { group, title: "Copy the key", keys: "y", ready, run: () => void copy(escapeKey(this.raw!), "the key") },
-      { group, title: "Copy the value", ready, run: () => void this.#copyValue() },
-      { group, title: "Delete the key", keys: "Delete", ready, run: () => void this.#delete(this.#entry!) },
-    );
+  offer(offer: Offer): void {
+    const read = { ready: () => this.#mode === "read" };
+    offer("Edit the value", "e", () => this.edit(), read);
+    offer("Save", "Ctrl-S", () => void this.#edit.save(), { whileTyping: true, ready: () => this.#mode === "edit" });
+    offer("Show the value", "v", () => this.#show(this.raw!, "value"), read);
+    offer("Show the history", "h", () => this.#show(this.raw!, "history"), read);
+    offer("Copy the key", "y", () => void copy(escapeKey(this.raw!), "the key"), read);
+    offer("Copy the value", undefined, () => void this.#copyValue(), read);
+    offer("Delete the key", "Delete", () => void this.#delete(this.#entry!), read);
   }
 
   /** Shows a key; says so when it is gone. */
@@ -78,12 +78,8 @@ export class KeyPane {
     const entry = await this.#fetch(raw, wish);
     if (wish !== this.#wish) return;
     this.#form = undefined;
-    if (entry) this.#read(entry);
-    else this.#gone(raw);
-    if (tab === "history") this.#history.open(raw, revision);
-    else this.#history.close();
-    this.#draw();
-    this.shows(raw, tab);
+    this.#take(raw, entry);
+    this.#show(raw, tab, revision);
   }
 
   /** Starts a new key below a prefix. */
@@ -108,14 +104,11 @@ export class KeyPane {
   /** Leaves the form, or the key. What was typed and not saved is asked about. */
   leave(): void {
     if (this.#mode === "edit" && !this.#mayLeave()) return;
-    if (this.#mode === "edit" && this.#entry) {
-      const { raw } = this;
-      this.#mode = "read";
-      this.#draw();
-      if (raw !== undefined) void this.#renew(raw);
-      return;
-    }
-    this.close();
+    const { raw } = this;
+    if (this.#mode !== "edit" || raw === undefined) return this.close();
+    this.#mode = "read";
+    this.#draw();
+    void this.#renew(raw);
   }
 
   close(note = NOTHING_CHOSEN): void {
@@ -130,7 +123,8 @@ export class KeyPane {
 
   /** Takes over what happened to the key: at once where it is read, as a conflict where it is edited. */
   changed(change: Change): void {
-    if (!this.#entry || toRaw(change.keyBytes) !== this.raw) return;
+    const raw = toRaw(change.keyBytes);
+    if (!this.#entry || raw !== this.raw) return;
     const entry = change.type === "put" ? change.entry : undefined;
     if (entry && entry.revision <= this.#entry.revision) return;
     if (this.#mode === "edit" && this.#edit.dirty) return this.#edit.changed(entry);
@@ -138,19 +132,13 @@ export class KeyPane {
       this.#entry = entry;
       if (this.#mode === "edit") this.#edit.edit(entry);
       else this.#draw();
-    } else if (this.#tab === "history") {
-      this.#note = `${escapeKey(this.raw ?? "")} was removed.`;
-    } else this.close(`${escapeKey(this.raw ?? "")} was removed.`);
+    } else if (this.#tab !== "history") this.close(`${escapeKey(raw)} was removed.`);
   }
 
-  #read(entry: Entry): void {
+  /** Takes a key over as it is now. */
+  #take(raw: Raw, entry: Entry | undefined): void {
     this.#entry = entry;
-    this.#mode = "read";
-  }
-
-  #gone(raw: Raw): void {
-    this.#entry = undefined;
-    this.#mode = "nothing";
+    this.#mode = entry ? "read" : "nothing";
     this.#note = `${escapeKey(raw)} is not there.`;
   }
 
@@ -173,8 +161,7 @@ export class KeyPane {
       this.element.querySelector(".facts")?.replaceWith(this.#facts(entry));
       return this.#edit.rebase(entry);
     }
-    if (entry) this.#read(entry);
-    else this.#gone(raw);
+    this.#take(raw, entry);
     this.#draw();
     this.shows(raw, "value");
   }
@@ -183,8 +170,7 @@ export class KeyPane {
     const wish = this.#wish;
     const entry = await this.#fetch(raw, wish);
     if (wish !== this.#wish || this.#mode !== "read") return;
-    if (entry) this.#read(entry);
-    else this.#gone(raw);
+    this.#take(raw, entry);
     this.#draw();
   }
 
@@ -192,11 +178,9 @@ export class KeyPane {
     return this.#mode !== "edit" || !this.#edit.dirty || confirm("Leave what you typed unsaved?");
   }
 
-  #show(tab: Tab): void {
-    const { raw } = this;
-    if (raw === undefined) return;
+  #show(raw: Raw, tab: Tab, revision?: number): void {
     this.#tab = tab;
-    if (tab === "history") this.#history.open(raw, undefined);
+    if (tab === "history") this.#history.open(raw, revision);
     else this.#history.close();
     this.#draw();
     this.shows(raw, tab);
@@ -206,12 +190,11 @@ export class KeyPane {
     const focused = document.activeElement?.getAttribute("data-focus");
     const parts = this.#mode === "nothing" ? this.#nothing() : [this.#head(), ...this.#body()];
     this.element.replaceChildren(...parts);
-    this.element.classList.toggle("open", this.#mode !== "nothing" || this.#tab === "history");
     if (focused) this.element.querySelector<HTMLElement>(`[data-focus="${focused}"]`)?.focus();
   }
 
   #nothing(): HTMLElement[] {
-    const note = h("p", { class: "empty" }, this.#note);
+    const note = h("p.empty", this.#note);
     // A key that is gone still has its history.
     return this.#tab === "history" && this.#note !== NOTHING_CHOSEN ? [note, this.#history.element] : [note];
   }
@@ -219,27 +202,25 @@ export class KeyPane {
   #head(): HTMLElement {
     const entry = this.#entry;
     const buttons = entry && this.#mode === "read" ? this.#buttons(entry) : [];
-    const close = h("button", { type: "button", class: "plain", "aria-label": "Close", "data-focus": "close", click: () => this.leave() }, "✕");
-    return h("div", { class: "bar" }, h("h2", { class: "mono" }, entry ? escapeKey(toRaw(entry.keyBytes)) : "New key"), ...buttons, close);
+    const close = button("✕", () => this.leave(), { class: "plain", "aria-label": "Close", "data-focus": "close" });
+    return h("div.bar", h("h2.mono", entry ? escapeKey(toRaw(entry.keyBytes)) : "New key"), ...buttons, close);
   }
 
   #buttons(entry: Entry): HTMLElement[] {
     const raw = toRaw(entry.keyBytes);
     const put = putWords(raw, entry.value, { ifRevision: entry.revision, keepTtl: true });
     const item = (name: string, text: () => string, close: () => void) =>
-      h("button", { type: "button", click: () => (close(), void copy(text(), name)) }, name);
+      button(name, () => (close(), void copy(text(), name)));
     return [
-      h("button", { type: "button", "data-focus": "edit", click: () => this.edit() }, "Edit"),
+      button("Edit", () => this.edit(), { "data-focus": "edit" }),
       menu("Copy", "Copy", (close) => [
         item("the key", () => escapeKey(raw), close),
         item("the value", () => toForm(entry.value, formOf(entry.value)), close),
         item("a command that writes it", () => put.cli, close),
         item("a call that writes it", () => put.js, close),
       ]),
-      menu("How", "How to do this elsewhere", () => [
-        ...howTo([getWords(raw), put, deleteWords(raw, entry.revision), watchWords(raw), historyWords(raw)]),
-      ]),
-      h("button", { type: "button", class: "danger", click: () => void this.#delete(entry) }, "Delete"),
+      menu("How", "How to do this elsewhere", () => howTo([getWords(raw), put, deleteWords(raw, entry.revision), watchWords(raw), historyWords(raw)])),
+      button("Delete", () => void this.#delete(entry), { class: "danger" }),
     ];
   }
 
@@ -247,13 +228,13 @@ export class KeyPane {
     const entry = this.#entry;
     if (this.#mode === "edit" || !entry) return entry ? [this.#facts(entry), this.#edit.element] : [this.#edit.element];
     const tab = (name: Tab, text: string) =>
-      h("button", { type: "button", "aria-pressed": String(this.#tab === name), "data-focus": `tab-${name}`, click: () => this.#show(name) }, text);
-    const tabs = h("div", { class: "segments", role: "group", "aria-label": "What is shown" }, tab("value", "Value"), tab("history", "History"));
-    if (this.#tab === "history") return [this.#facts(entry), h("div", { class: "line tools" }, tabs), this.#history.element];
+      segment(text, this.#tab === name, () => this.#show(this.raw!, name));
+    const tabs = segments("What is shown", tab("value", "Value"), tab("history", "History"));
+    if (this.#tab === "history") return [this.#facts(entry), h("div.line.tools", tabs), this.#history.element];
     const form = this.#form ?? formOf(entry.value);
     return [
       this.#facts(entry),
-      h("div", { class: "line tools" }, tabs, this.#forms(entry, form)),
+      h("div.line.tools", tabs, this.#forms(entry, form)),
       valueView(entry.value, form, this.#rawJson),
       this.#end(entry),
     ];
@@ -265,22 +246,18 @@ export class KeyPane {
       [this.#form, this.#rawJson] = [name, raw];
       this.#draw();
     };
-    const button = (text: string, on: boolean, run: () => void) =>
-      h("button", { type: "button", "aria-pressed": String(on), "data-focus": `form-${text}`, click: run }, text);
     const buttons = FORMS.filter(([name]) => able(name) && !(name === "text" && able("json"))).map(([name, text]) =>
-      button(name === "json" ? "JSON tree" : text, form === name && !(name === "json" && this.#rawJson), () => choose(name, false)),
+      segment(name === "json" ? "JSON tree" : text, form === name && !(name === "json" && this.#rawJson), () => choose(name, false)),
     );
-    if (able("json")) buttons.splice(1, 0, button("Raw", form === "json" && this.#rawJson, () => choose("json", true)));
-    return h("div", { class: "segments", role: "group", "aria-label": "Shown as" }, ...buttons);
+    if (able("json")) buttons.splice(1, 0, segment("Raw", form === "json" && this.#rawJson, () => choose("json", true)));
+    return segments("Shown as", ...buttons);
   }
 
   #facts(entry: Entry): HTMLElement {
     const kind = guess(entry.value) ?? FORMS.find(([form]) => form === formOf(entry.value))?.[1] ?? "";
-    const fact = (name: string, value: string, id?: string) => h("div", {}, h("dt", {}, name), h("dd", { id }, value));
     return h(
-      "dl",
-      { class: "facts" },
-      fact("Size", sizeText(entry.value.length)),
+      "dl.facts",
+      fact("Size", bytesText(entry.value.length)),
       fact("Is", kind),
       fact("Revision", countText(entry.revision)),
       fact("Created", `r ${countText(entry.created)}`),
@@ -291,20 +268,20 @@ export class KeyPane {
 
   /** When the key ends, and what can be done about it. */
   #end(entry: Entry): HTMLElement {
-    const field = h("input", { name: "ttl", placeholder: "30s, 5m, 1h 30m", autocomplete: "off", "data-focus": "ttl" });
+    const field = textField({ name: "ttl", placeholder: "30s, 5m, 1h30m, 2d", "data-focus": "ttl" });
     const set = (event: Event) => {
       event.preventDefault();
       const ttlMs = parseDuration(field.value);
-      if (ttlMs === undefined) return toast("A time to live is like 30s, 5m or 1h 30m.");
+      if (ttlMs === undefined) return toast("A time to live is like 30s, 5m, 1h30m, 2d.");
       void this.#touch(entry, ttlMs);
     };
     const never = () => void this.#touch(entry, undefined);
     return h(
-      "form",
-      { class: "line end", submit: set },
-      h("label", {}, "Time to live", field),
+      "form.line.end",
+      { submit: set },
+      h("label", "Time to live", field),
       h("button", { type: "submit" }, "Set"),
-      entry.expiresAt !== undefined && h("button", { type: "button", click: never }, "Keep for ever"),
+      entry.expiresAt !== undefined && button("Keep for ever", never),
     );
   }
 
@@ -334,7 +311,7 @@ export class KeyPane {
       const now = await this.session.entry(raw);
       await this.deeds.put(raw, version.value, now);
       const entry = await this.session.entry(raw);
-      if (entry && this.#mode !== "edit") this.#read(entry);
+      if (entry && this.#mode !== "edit") this.#take(raw, entry);
       this.#draw();
     } catch (error) {
       toast(`It was not restored: ${messageOf(error)}`);
@@ -355,7 +332,15 @@ export class KeyPane {
 
   #tick(): void {
     const shown = this.element.querySelector("#ends");
-    const text = this.#ends();
-    if (shown && this.#entry && shown.textContent !== text) shown.textContent = text;
+    if (shown && this.#entry) say(shown, this.#ends());
   }
+}
+
+/** Buttons of which one is pressed. */
+function segments(label: string, ...buttons: HTMLElement[]): HTMLElement {
+  return h("div.segments", { role: "group", "aria-label": label }, ...buttons);
+}
+
+function segment(text: string, on: boolean, run: () => void): HTMLElement {
+  return button(text, run, { "aria-pressed": on, "data-focus": text });
 }
