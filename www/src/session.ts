@@ -53,7 +53,7 @@ export class Session {
   /** Parts keys by another text. */
   delimit(delimiter: Raw): void {
     this.tree = new Tree(delimiter);
-    this.#loadAll(new Set());
+    this.#loadAll();
   }
 
   /** Fetches the next page of a folder. */
@@ -100,7 +100,7 @@ export class Session {
       case "caught-up":
         this.revision = event.revision;
         this.#tell("connection");
-        if (!this.tree.root.loaded && !this.tree.root.loading) this.#loadAll(new Set());
+        if (!this.tree.root.loaded && !this.tree.root.loading) this.#loadAll();
         break;
       case "reset":
         this.#loadAll(this.tree.open());
@@ -143,7 +143,7 @@ export class Session {
   }
 
   /** Begins anew with what is there; these folders stay open. */
-  #loadAll(open: Set<Raw>): void {
+  #loadAll(open = new Set<Raw>()): void {
     const tree = new Tree(this.tree.delimiter);
     const load = async (folder: Folder) => {
       await this.loadFolder(folder);

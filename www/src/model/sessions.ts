@@ -49,7 +49,7 @@ export function cells(row: Connected, now: number): string[] {
 
 /** How many there are in all. */
 export function totals({ node, connections, remembered, sessions }: Sessions): string {
-  const more = sessions.length < connections ? `, ${sessions.length} shown` : "";
+  const more = sessions.length < connections ? `, the first ${sessions.length} are shown` : "";
   const where = node === null ? "" : ` of node ${node}`;
   return `${countText(connections)} open${where}${more}; ${countText(remembered)} remembered`;
 }

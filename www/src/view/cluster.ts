@@ -10,7 +10,7 @@ import type { Cell, ClusterNode, ClusterStatus, MapRow } from "../model/cluster.
 import { counted, countText } from "../model/value.js";
 import type { Frame } from "./frame.js";
 import { looking } from "./look.js";
-import { column, fact, figure, table } from "./table.js";
+import { column, fact, table } from "./table.js";
 import type { View } from "./view.js";
 
 const PATH = "/cluster";
@@ -120,8 +120,8 @@ export class ClusterView implements View {
       { class: before !== undefined && before !== leader ? "changed" : undefined },
       h("th", { scope: "row" }, name),
       h("td", { class: leader === "nobody" ? "problem" : undefined }, leader),
-      figure(countText(term), { class: "number wide" }),
-      figure(countText(keys), { class: "number wide" }),
+      h("td.number.wide", countText(term)),
+      h("td.number.wide", countText(keys)),
       ...cells.map((cell) => (cell ? this.#cell(cell) : h("td", h("span.hidden", "none")))),
     );
   }

@@ -13,7 +13,7 @@ import { bytesText } from "../model/scale.js";
 import { applyImport, dryRun } from "../transfer.js";
 import type { Done } from "../transfer.js";
 import { Running } from "./running.js";
-import { column, figure, table } from "./table.js";
+import { column, table } from "./table.js";
 
 const SAYS: Record<Verdict, string> = {
   new: "no such key is there",
@@ -36,7 +36,12 @@ export class ImportPanel {
   constructor(readonly client: Client) {
     this.element = h(
       "section.card.panel",
-      { "aria-label": "Import" },
+      {
+        "aria-label": "Import",
+        dragover: (event: DragEvent) => this.#drag(event, true),
+        dragleave: (event: DragEvent) => this.#drag(event, false),
+        drop: (event: DragEvent) => this.#drop(event),
+      },
       h("h3", "Import"),
       h(
         "p.soft",
@@ -46,7 +51,6 @@ export class ImportPanel {
       this.#running.element,
       this.#diff,
     );
-    this.#takeDrops();
   }
 
   async #look(): Promise<void> {
@@ -113,7 +117,7 @@ export class ImportPanel {
       { "data-verdict": verdict },
       h("td", CHOICES.includes(verdict) ? box : ""),
       h("th", { scope: "row", class: `verdict is-${verdict}` }, verdict),
-      figure(countText(count)),
+      h("td.number", countText(count)),
       h("td.says", SAYS[verdict]),
     );
   }
@@ -121,14 +125,14 @@ export class ImportPanel {
   #problems({ problems, bad }: Survey): HTMLElement | undefined {
     if (bad === 0) return undefined;
     const lines = problems.map(({ line, why }) => h("li", `line ${countText(line)}: ${why}`));
-    const more = bad > problems.length ? ` (the first ${problems.length} are listed)` : "";
+    const more = bad > problems.length ? `, the first ${problems.length} are shown` : "";
     return h("details", { open: true }, h("summary.problem", `${badLines(bad)} and left out${more}`), h("ol.plain-list", ...lines));
   }
 
   #listed({ listed, counts }: Survey): HTMLElement | undefined {
     if (listed.length === 0) return undefined;
     const all = counts.new + counts.changed + counts.conflict + counts.over;
-    const more = all > listed.length ? `, the first ${listed.length}` : "";
+    const more = all > listed.length ? `, the first ${listed.length} are shown` : "";
     const columns = [column("line", "number"), column("what"), column("key"), column("now", "wide"), column("then", "wide")];
     return h(
       "details",
@@ -138,19 +142,16 @@ export class ImportPanel {
     );
   }
 
-  #takeDrops(): void {
-    this.element.addEventListener("dragover", (event) => {
-      event.preventDefault();
-      this.element.classList.add("dropping");
-    });
-    this.element.addEventListener("dragleave", () => this.element.classList.remove("dropping"));
-    this.element.addEventListener("drop", (event) => {
-      event.preventDefault();
-      this.element.classList.remove("dropping");
-      if (!event.dataTransfer?.files.length) return;
-      this.#file.files = event.dataTransfer.files;
-      void this.#look();
-    });
+  #drag(event: DragEvent, above: boolean): void {
+    event.preventDefault();
+    this.element.classList.toggle("dropping", above);
+  }
+
+  #drop(event: DragEvent): void {
+    this.#drag(event, false);
+    if (!event.dataTransfer?.files.length) return;
+    this.#file.files = event.dataTransfer.files;
+    void this.#look();
   }
 }
 
@@ -159,7 +160,7 @@ function listedRow({ line, raw, verdict, bytes, there, revision }: Listed): HTML
   const then = `${bytesText(bytes)}${verdict === "conflict" ? `, of revision ${revision}` : ""}`;
   return h(
     "tr",
-    figure(countText(line)),
+    h("td.number", countText(line)),
     h("td", { class: `verdict is-${verdict}` }, verdict),
     h("td", there ? h("a", { href: writeAddress("k", percentEncode(raw)) }, escapeKey(raw)) : escapeKey(raw)),
     h("td.wide", now),

@@ -149,19 +149,14 @@ export class KeysView implements View {
     if (raw !== undefined && matchMedia("(max-width: 640px)").matches) this.#pane.element.scrollIntoView();
     const { prefix } = this.session.listing;
     const query: Record<string, string> = tab === "history" ? { tab } : {};
-    const address =
-      raw !== undefined
-        ? writeAddress("k", percentEncode(raw), query)
-        : prefix === ""
-          ? writeAddress(this.name)
-          : writeAddress("p", percentEncode(prefix));
+    const address = raw === undefined ? addressOf(prefix) : writeAddress("k", percentEncode(raw), query);
     if (address !== location.hash.replace(/([?&])rev=\d+/, "$1tab=history")) history.pushState(null, "", address);
   }
 
   /** Lists a prefix that was chosen in the tree or by a key. */
   #choose(prefix: Raw): void {
     this.#list(prefix);
-    history.pushState(null, "", prefix === "" ? writeAddress(this.name) : writeAddress("p", percentEncode(prefix)));
+    history.pushState(null, "", addressOf(prefix));
   }
 
   #list(prefix: Raw): void {
@@ -201,4 +196,9 @@ export class KeysView implements View {
     localStorage.setItem(STORED_FLAT, flat ? "yes" : "no");
     this.frame.stale();
   }
+}
+
+/** The address of the list below a prefix. */
+function addressOf(prefix: Raw): string {
+  return prefix === "" ? writeAddress("keys") : writeAddress("p", percentEncode(prefix));
 }

@@ -16,7 +16,7 @@ import { counted, countText } from "../model/value.js";
 import { confirmed } from "./confirm.js";
 import type { Frame } from "./frame.js";
 import { looking } from "./look.js";
-import { column, figure, table } from "./table.js";
+import { column, table } from "./table.js";
 import { toast } from "./toast.js";
 import type { View } from "./view.js";
 
@@ -83,7 +83,7 @@ export class LeasesView implements View {
 
   draw(): void {
     const shown = this.#leases.slice(0, LEASES_SHOWN);
-    const more = this.#leases.length > shown.length ? `, the oldest ${LEASES_SHOWN} are shown` : "";
+    const more = this.#leases.length > shown.length ? `, the first ${LEASES_SHOWN} are shown` : "";
     say(this.#count, counted(this.#leases.length, "lease") + more);
     this.#table.hidden = shown.length === 0;
     this.#empty.hidden = shown.length > 0;
@@ -109,7 +109,7 @@ export class LeasesView implements View {
       "tr",
       { "data-session": it.id },
       h("th", { scope: "row", title: it.client }, it.address, h("span.soft", ` ${it.client}`)),
-      ...told.map((cell, at) => (at > 0 ? figure(cell) : h("td", cell))),
+      ...told.map((cell, at) => (at > 0 ? h("td.number", cell) : h("td", cell))),
     );
   }
 
@@ -122,9 +122,9 @@ export class LeasesView implements View {
       "tr",
       { "data-lease": id },
       h("td", String(id)),
-      figure(this.#left(lease.expiresAt), { "data-ends": lease.expiresAt }),
-      figure(countdown(lease.ttlMs), { class: "number wide" }),
-      figure(countText(lease.keys)),
+      h("td.number", { "data-ends": lease.expiresAt }, this.#left(lease.expiresAt)),
+      h("td.number.wide", countdown(lease.ttlMs)),
+      h("td.number", countText(lease.keys)),
       h("td.acts", keys, revoke),
     );
     return open ? [row, h("tr.detail", h("td", { colspan: 5 }, this.#keys(lease, open)))] : [row];

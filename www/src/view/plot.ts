@@ -6,7 +6,7 @@ import { WINDOW_MS } from "../model/metrics.js";
 import type { PlotSpec, Point } from "../model/metrics.js";
 import { nearest, path, roundTop, unitText } from "../model/scale.js";
 import { svg } from "./svg.js";
-import { column, figure, table } from "./table.js";
+import { column, table } from "./table.js";
 
 const WIDTH = 600;
 const HEIGHT = 120;
@@ -122,7 +122,7 @@ export class Plot {
       const within = points.filter(({ at }) => at > end - ROW_MS && at <= end);
       if (within.length === 0) continue;
       const means = series.map((one) => mean(within.map(({ values }) => values.get(one))));
-      rows.push(h("tr", h("td", clock(end)), ...means.map((value) => figure(unitText(value, unit)))));
+      rows.push(h("tr", h("td", clock(end)), ...means.map((value) => h("td.number", unitText(value, unit)))));
     }
     this.#table.replaceChildren(table({}, `${title}: means of half minutes`, columns, h("tbody", ...rows)));
   }

@@ -13,11 +13,6 @@ export function column(name: Child, kind?: string): HTMLElement {
   return h("th", { scope: "col", class: kind }, name);
 }
 
-/** A cell with a number. */
-export function figure(text: string, props: Props = {}): HTMLElement {
-  return h("td.number", { ...props }, text);
-}
-
 /** A fact of a `dl`. */
 export function fact(name: string, value: Child, id?: string): HTMLElement {
   return h("div", h("dt", name), h("dd", { id }, value));

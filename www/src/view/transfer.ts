@@ -42,7 +42,27 @@ export class TransferView implements View {
       "section.page",
       { "aria-label": "Import, export, delete by prefix" },
       h("div.bar", h("h2", "Import and export"), h("span.soft", "JSON lines, as the command line has them")),
-      h("div.cards.panels", this.#exportPanel(), this.#import.element, this.#removePanel()),
+      h(
+        "div.cards.panels",
+        panel(
+          "Export",
+          "A key that is there all the time is written exactly once; what changes meanwhile may be old or new.",
+          this.#exportPrefix,
+          () => this.#export(),
+          h("div.line", h("button.primary", "Export")),
+          this.#exporting.element,
+        ),
+        this.#import.element,
+        panel(
+          "Delete by prefix",
+          "First they are counted. Export them before.",
+          this.#removePrefix,
+          () => this.#dryRun(),
+          h("div.line", h("button", "Count first"), this.#remove),
+          this.#counted,
+          this.#removing.element,
+        ),
+      ),
     );
   }
 
@@ -51,33 +71,6 @@ export class TransferView implements View {
     if (raw === undefined || rest === "") return;
     this.#exportPrefix.value = this.#removePrefix.value = escapeKey(raw);
     this.#forget();
-  }
-
-  #exportPanel(): HTMLElement {
-    const start = h("button", { type: "submit", class: "primary" }, "Export");
-    return h(
-      "form.card.panel",
-      { submit: (event: Event) => this.#submit(event, () => this.#export()) },
-      h("h3", "Export"),
-      h("p.soft", "A key that is there all the time is written exactly once; what changes meanwhile may be old or new."),
-      h("label", "Prefix", this.#exportPrefix),
-      h("div.line", start),
-      this.#exporting.element,
-    );
-  }
-
-  #removePanel(): HTMLElement {
-    const count = h("button", { type: "submit" }, "Count first");
-    return h(
-      "form.card.panel",
-      { submit: (event: Event) => this.#submit(event, () => this.#dryRun()) },
-      h("h3", "Delete by prefix"),
-      h("p.soft", "First they are counted. Export them before."),
-      h("label", "Prefix", this.#removePrefix),
-      h("div.line", count, this.#remove),
-      this.#counted,
-      this.#removing.element,
-    );
   }
 
   async #export(): Promise<void> {
@@ -130,11 +123,15 @@ export class TransferView implements View {
     this.#remove.disabled = true;
     this.#remove.textContent = "Delete …";
   }
+}
 
-  #submit(event: Event, run: () => Promise<void>): void {
+/** What is done to the keys of a prefix: a form whose first button does it. */
+function panel(title: string, about: string, prefix: HTMLElement, run: () => Promise<void>, ...rest: HTMLElement[]): HTMLElement {
+  const submit = (event: Event) => {
     event.preventDefault();
     void run();
-  }
+  };
+  return h("form.card.panel", { submit }, h("h3", title), h("p.soft", about), h("label", "Prefix", prefix), ...rest);
 }
 
 function prefixField(name: string, input?: () => void): HTMLInputElement {

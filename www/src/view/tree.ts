@@ -13,10 +13,10 @@ const LINE_PX = 24;
 const TYPE_AHEAD_MS = 700;
 const TYPE_AHEAD_LINES = 5000;
 const NOTES = {
-  more: "loading more …",
-  loading: "loading …",
-  empty: "no keys here",
-  failed: "not loaded: try again",
+  more: "Loading …",
+  loading: "Loading …",
+  empty: "No keys here yet.",
+  failed: "Not loaded: try again",
 };
 
 /** What a line is made of, kept with it so that it is filled and not made anew. */

@@ -37,7 +37,7 @@ export class EditForm {
   readonly #pretty = button("Format JSON", () => this.#format());
   readonly #problem = h("p.problem", { id: "problem", role: "alert" });
   readonly #preview = h("div");
-  readonly #submit = h("button", { type: "submit", class: "primary" });
+  readonly #submit = h("button.primary");
   readonly #update = oncePerFrame(() => this.#show());
 
   constructor(

@@ -280,7 +280,7 @@ export class KeyPane {
       "form.line.end",
       { submit: set },
       h("label", "Time to live", field),
-      h("button", { type: "submit" }, "Set"),
+      h("button", "Set"),
       entry.expiresAt !== undefined && button("Keep for ever", never),
     );
   }
