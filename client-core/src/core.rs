@@ -274,7 +274,7 @@ impl Core {
 
     /// What the server said of itself when it last greeted.
     pub fn server(&self) -> Option<&ServerInfo> {
-        self.link.server.as_ref()
+        self.link.server.as_deref()
     }
 
     /// The session by which the server knows this client's writes, and the incarnation of the store

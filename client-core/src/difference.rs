@@ -196,17 +196,17 @@ impl Known {
 
     /// What [`Known::save`] wrote, and its cursor.
     pub(crate) fn restored(saved: &[u8]) -> Option<(Self, Vec<u8>)> {
-        let mut rest = Reader(saved);
+        let mut rest = Reader::new(saved);
         let mut known = Self::default();
-        known.begin_pass(rest.number()?);
-        let cursor = rest.bytes()?.to_vec();
-        while !rest.0.is_empty() {
-            let key = rest.bytes()?;
-            let before = rest.0;
-            let modified = stored(&mut rest)?;
-            known.set(key, modified, &before[..before.len() - rest.0.len()]);
+        known.begin_pass(rest.number());
+        let cursor = rest.bytes().to_vec();
+        while !rest.rest().is_empty() {
+            let key = rest.bytes();
+            let before = rest.rest();
+            let modified = stored(&mut rest);
+            known.set(key, modified, &before[..before.len() - rest.rest().len()]);
         }
-        Some((known, cursor))
+        rest.so_far((known, cursor))
     }
 
     /// Notes a key; whether that is new.

@@ -461,8 +461,8 @@ fn head_revision(head: &WatchHead<'_>) -> Option<u64> {
             Some(*revision)
         }
         WatchHead::Events { revision, cursor } => {
-            let mut cursor = Reader(cursor);
-            let (_incarnation, groups) = (cursor.number()?, cursor.number()?);
+            let mut cursor = Reader::new(cursor);
+            let (_incarnation, groups) = (cursor.number(), cursor.number());
             (groups == 1).then_some(*revision)
         }
         WatchHead::Content => None,

@@ -2,14 +2,21 @@
 //! same again can help, and what became of the request.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use core::fmt;
+use core::ops::{Deref, DerefMut};
 
 use tidekeep_protocol::error::{Code, Outcome, Refusal};
 use tidekeep_protocol::plain::Reader;
 
-/// A failure that settles a call or ends a watch.
+/// A failure that settles a call or ends a watch. It is one pointer to what it tells: results and outputs
+/// that may bear one are moved all the time, which takes a page's code for every word of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Failure>);
+
+/// What an [`Error`] tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
     /// Why.
     pub code: Code,
     /// Whether the same request may succeed later without a change.
@@ -38,7 +45,8 @@ impl Error {
     #[inline]
     fn with_message(code: Code, message: Cow<'static, str>) -> Self {
         let retryable = code.retryable();
-        Self { code, retryable, outcome: Outcome::NotApplied, retry_after_ms: 0, message }
+        let outcome = Outcome::NotApplied;
+        Self(Box::new(Failure { code, retryable, outcome, retry_after_ms: 0, message }))
     }
 
     /// The same failure with what became of the request.
@@ -50,16 +58,30 @@ impl Error {
     /// What the server said, in the body of an error frame ([`tidekeep_protocol::error::ErrorBody`]).
     /// A code that this client does not know is `internal`.
     pub(crate) fn read(body: &[u8]) -> Option<Self> {
-        let mut from = Reader(body);
-        let number = from.small()?.try_into().ok()?;
-        let error = Self {
+        let mut from = Reader::new(body);
+        let number = from.small().try_into().ok()?;
+        let error = Self(Box::new(Failure {
             code: Code::from_number(number).unwrap_or(Code::Internal),
-            retryable: from.flag()?,
-            outcome: Outcome::from_number(from.small()?)?,
-            retry_after_ms: from.small()?,
-            message: Cow::Owned(from.text()?),
-        };
+            retryable: from.flag(),
+            outcome: Outcome::from_number(from.small())?,
+            retry_after_ms: from.small(),
+            message: Cow::Owned(from.text()),
+        }));
         from.end(error)
+    }
+}
+
+impl Deref for Error {
+    type Target = Failure;
+
+    fn deref(&self) -> &Failure {
+        &self.0
+    }
+}
+
+impl DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut Failure {
+        &mut self.0
     }
 }
 

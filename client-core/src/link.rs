@@ -8,6 +8,7 @@
 //!            └── resting ◀─────────┴─────────┘          any ─▶ closed
 //! ```
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use tidekeep_protocol::error::Code;
@@ -51,20 +52,20 @@ pub struct ServerInfo {
 
 impl ServerInfo {
     /// What a welcome says ([`tidekeep_protocol::hello::Welcome`]).
-    pub(crate) fn read(body: &[u8]) -> Option<Self> {
-        let mut from = Reader(body);
-        let server = Self {
-            version: from.small()?.try_into().ok()?,
-            features: from.number()?,
-            limits: Limits::read(&mut from)?,
-            server_id: from.array()?,
-            store_id: from.array()?,
-            incarnation: from.number()?,
-            heartbeat_ms: from.small()?,
-            now_ms: from.number()?,
+    pub(crate) fn read(body: &[u8]) -> Option<Box<Self>> {
+        let mut from = Reader::new(body);
+        let server = Box::new(Self {
+            version: from.small().try_into().ok()?,
+            features: from.number(),
+            limits: Limits::read(&mut from),
+            server_id: from.array(),
+            store_id: from.array(),
+            incarnation: from.number(),
+            heartbeat_ms: from.small(),
+            now_ms: from.number(),
             greeted_at: Millis::default(),
-            software: from.text()?,
-        };
+            software: from.text(),
+        });
         from.end(server)
     }
 }
@@ -92,7 +93,7 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) phase: Phase,
-    pub(crate) server: Option<ServerInfo>,
+    pub(crate) server: Option<Box<ServerInfo>>,
     /// Why the server will not have us; calls fail with it rather than wait for nothing.
     pub(crate) turned_away: Option<Error>,
     pub(crate) rng: Rng,
@@ -178,7 +179,7 @@ impl Link {
     pub(crate) fn welcome(
         &mut self,
         now: Millis,
-        server: ServerInfo,
+        server: Box<ServerInfo>,
         config: &Config,
         timers: &mut Timers,
     ) -> bool {

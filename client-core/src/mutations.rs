@@ -363,9 +363,9 @@ impl Mutation {
 }
 
 /// The numbers of an expiry's variants.
-const KEEP: u64 = 1;
-const AT: u64 = 3;
-const LEASE: u64 = 4;
+const KEEP: u32 = 1;
+const AT: u32 = 3;
+const LEASE: u32 = 4;
 
 /// What is to be known of a request. Read by hand, which takes far less code in a page than decoding
 /// all there is to know of three of them.
@@ -375,43 +375,42 @@ struct Request<'a> {
     /// The revision that is asked for, and how many bytes of the body follow it.
     condition: Option<(u64, usize)>,
     /// Its variant, and what comes with it.
-    expiry: (u64, u64),
+    expiry: (u32, u64),
     by: Option<i64>,
 }
 
 impl<'a> Request<'a> {
     fn read(kind: u8, body: &'a [u8]) -> Option<Self> {
-        let mut rest = Reader(body);
+        let mut rest = Reader::new(body);
         let mut request =
-            Self { key: rest.bytes()?, value: &[], condition: None, expiry: (0, 0), by: None };
+            Self { key: rest.bytes(), value: &[], condition: None, expiry: (0, 0), by: None };
         if kind == Put::SPEC.kind {
-            request.value = rest.bytes()?;
+            request.value = rest.bytes();
         } else if kind == Increment::SPEC.kind {
-            let zigzag = rest.number()?;
+            let zigzag = rest.number();
             request.by = Some((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64));
         } else if kind != Delete::SPEC.kind {
             return None;
         }
         if kind != Increment::SPEC.kind {
-            match rest.number()? {
-                0..=2 => {}
-                3 => request.condition = Some((rest.number()?, rest.0.len())),
+            match rest.variant(5) {
+                3 => request.condition = Some((rest.number(), rest.rest().len())),
                 4 => {
-                    rest.bytes()?;
+                    let _value = rest.bytes();
                 }
-                _ => return None,
+                _ => {}
             }
         }
         if kind != Delete::SPEC.kind {
-            request.expiry.0 = rest.number()?;
+            request.expiry.0 = rest.variant(LEASE + 1);
             if request.expiry.0 > KEEP {
-                request.expiry.1 = rest.number()?;
+                request.expiry.1 = rest.number();
             }
         }
         if kind != Increment::SPEC.kind {
-            rest.flag()?;
+            let _previous = rest.flag();
         }
-        (rest.0.is_empty() && request.expiry.0 <= LEASE).then_some(request)
+        rest.end(request)
     }
 }
 
@@ -428,11 +427,11 @@ pub(crate) struct Stored<'a> {
 
 impl<'a> Stored<'a> {
     pub(crate) fn read(stored: &'a [u8]) -> Option<Self> {
-        let mut rest = Reader(stored);
-        let (created, modified, version) = (rest.number()?, rest.number()?, rest.number()?);
-        let expires_at = if rest.flag()? { Some(rest.number()?) } else { None };
-        let lease = if rest.flag()? { Some(rest.number()?) } else { None };
-        Some(Self { created, modified, version, expires_at, lease, value: rest.bytes()? })
+        let mut rest = Reader::new(stored);
+        let (created, modified, version) = (rest.number(), rest.number(), rest.number());
+        let (expires_at, lease) = (rest.optional_number(), rest.optional_number());
+        let value = rest.bytes();
+        rest.so_far(Self { created, modified, version, expires_at, lease, value })
     }
 }
 

@@ -1,6 +1,6 @@
 // Bundles the package: wasm/ (written by `cargo xtask web`) and ts/ become dist/.
 //
-//   dist/index.js       everything in one file, the module as base64 text
+//   dist/index.js       everything in one file, the module packed and as base64 text
 //   dist/slim.js        without the module;  dist/tidekeep.wasm  the module by itself
 //   dist/workerd.js     around slim.js, for workerd: imports tidekeep.wasm as a module
 //   dist/*.d.ts         the types, as they were written by hand
@@ -88,13 +88,13 @@ async function smaller(file) {
   writeFileSync(file, code);
 }
 
-/** The module's bytes as base64 text. */
+/** The packed module as base64 text. */
 const inlinedModule = {
   name: "inlined-module",
   setup(builder) {
-    const file = path("wasm/tidekeep_bg.wasm");
+    const file = path("wasm/tidekeep_bg.lzma");
     builder.onResolve({ filter: /^tidekeep-module$/ }, () => ({ path: file }));
-    builder.onLoad({ filter: /tidekeep_bg\.wasm$/ }, ({ path }) => ({
+    builder.onLoad({ filter: /tidekeep_bg\.lzma$/ }, ({ path }) => ({
       contents: readFileSync(path).toString("base64"),
       loader: "text",
     }));

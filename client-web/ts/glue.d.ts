@@ -13,7 +13,7 @@ declare module "tidekeep-glue" {
   export default function instantiate(module: WebAssembly.Module): Promise<Instance>;
 }
 
-/** The module itself, as base64 text. */
+/** The module, packed, as base64 text. */
 declare module "tidekeep-module" {
   const base64: string;
   export default base64;

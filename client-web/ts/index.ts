@@ -1,9 +1,10 @@
-// The default entry: the module comes along as text, so that there is nothing to configure.
+// The default entry: the module comes along as packed text, so that there is nothing to configure.
 
+import { packedModule } from "./inlined.js";
 import { EngineClient } from "./client.js";
+import { unpack } from "./lzma.js";
 import { endpoint, socketClass } from "./socket.js";
 import type { Client, ConnectOptions } from "./types.js";
-import base64 from "tidekeep-module";
 
 export { TidekeepError } from "./errors.js";
 export type { ErrorCode, ErrorDetails, Outcome } from "./errors.js";
@@ -26,5 +27,5 @@ export function connect(url: string | URL | (string | URL)[], options: ConnectOp
 }
 
 async function compile(): Promise<WebAssembly.Module> {
-  return WebAssembly.compile(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)));
+  return WebAssembly.compile(unpack(packedModule()));
 }

@@ -117,7 +117,7 @@ impl fmt::Debug for View {
 fn read_patch(patch: &Bytes) -> (ViewState, Vec<ViewEntry>) {
     let mut entries = Vec::new();
     let Some((&state, rest)) = patch.split_first() else { return (ViewState::Loading, entries) };
-    let mut rest = Reader(rest);
+    let mut rest = Reader::new(rest);
     while let Some(entry) = read_change(patch, &mut rest) {
         entries.extend(entry);
     }
@@ -130,14 +130,14 @@ fn read_patch(patch: &Bytes) -> (ViewState, Vec<ViewEntry>) {
 }
 
 fn read_change(patch: &Bytes, rest: &mut Reader<'_>) -> Option<Option<ViewEntry>> {
-    let flags = *rest.take(1)?.first()?;
-    let key = patch.slice_ref(rest.bytes()?);
+    let flags = *rest.take(1).first()?;
+    let key = patch.slice_ref(rest.bytes());
     if flags & 1 == 0 {
         return Some(None);
     }
-    let before = rest.0;
-    watch_walk::stored(rest)?;
-    let stored: Stored<'_> = codec::decode(&before[..before.len() - rest.0.len()]).ok()?;
+    let before = rest.rest();
+    watch_walk::stored(rest);
+    let stored: Stored<'_> = codec::decode(&before[..before.len() - rest.rest().len()]).ok()?;
     let entry = Entry::of_stored(key, patch, stored);
     Some(Some(ViewEntry { entry, optimistic: flags & 2 > 0 }))
 }

@@ -85,8 +85,8 @@ pub struct GoingAway {
 impl GoingAway {
     /// Reads the body, as [`crate::codec::decode`] does.
     pub fn read(body: &[u8]) -> Option<Self> {
-        let mut from = Reader(body);
-        let notice = Self { reconnect_after_ms: from.small()? };
+        let mut from = Reader::new(body);
+        let notice = Self { reconnect_after_ms: from.small() };
         from.end(notice)
     }
 }

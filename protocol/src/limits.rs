@@ -64,14 +64,14 @@ impl Limits {
     pub const HANDSHAKE_FRAME_BYTES: u32 = 4096;
 
     /// Reads the limits within a welcome.
-    pub fn read(from: &mut Reader<'_>) -> Option<Self> {
+    pub fn read(from: &mut Reader<'_>) -> Self {
         let mut numbers = [0; 10];
         for number in &mut numbers {
-            *number = from.small()?;
+            *number = from.small();
         }
         let [key_bytes, value_bytes, frame_bytes, chunk_bytes, message_bytes, rest @ ..] = numbers;
         let [reply_bytes, in_flight, watches, scan_entries, txn_operations] = rest;
-        Some(Self {
+        Self {
             key_bytes,
             value_bytes,
             frame_bytes,
@@ -82,7 +82,7 @@ impl Limits {
             watches,
             scan_entries,
             txn_operations,
-        })
+        }
     }
 
     /// Refuses a key that is empty or too long.

@@ -5,94 +5,150 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Reads a body from its beginning; every method is `None` where the bytes are not what they should
-/// be.
+/// Reads a body from its beginning. What is not as it should be reads as 0 or as nothing, and so does
+/// all behind it: whoever reads asks in the end, by [`Reader::end`] or [`Reader::so_far`]. An option for every
+/// field would take twice the code.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'a>(pub &'a [u8]);
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    failed: bool,
+}
 
 impl<'a> Reader<'a> {
+    /// Reads from the beginning of `body`.
+    pub fn new(body: &'a [u8]) -> Self {
+        Self { rest: body, failed: false }
+    }
+
+    /// What was not read yet; nothing once something was not as it should be.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// A number: seven bits a byte, lowest first, the eighth says that more follow.
-    pub fn number(&mut self) -> Option<u64> {
+    pub fn number(&mut self) -> u64 {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
+            let Some((&byte, rest)) = self.rest.split_first() else { break };
+            self.rest = rest;
             value |= u64::from(byte & 0x7F) << shift;
             if byte < 0x80 {
                 // Of the last byte only one bit is left.
-                return (shift < 63 || byte < 2).then_some(value);
+                if shift == 63 && byte > 1 {
+                    break;
+                }
+                return value;
             }
         }
-        None
+        self.fail();
+        0
     }
 
     /// A number of at most 32 bits.
-    pub fn small(&mut self) -> Option<u32> {
-        u32::try_from(self.number()?).ok()
+    pub fn small(&mut self) -> u32 {
+        u32::try_from(self.number()).unwrap_or_else(|_| {
+            self.fail();
+            0
+        })
     }
 
     /// The number of a variant: below `count`.
-    pub fn variant(&mut self, count: u32) -> Option<u32> {
-        self.small().filter(|&number| number < count)
+    pub fn variant(&mut self, count: u32) -> u32 {
+        let number = self.small();
+        if number < count {
+            return number;
+        }
+        self.fail();
+        0
     }
 
     /// Whether something is there, or true: one byte.
-    pub fn flag(&mut self) -> Option<bool> {
-        match self.take(1)? {
-            [0] => Some(false),
-            [1] => Some(true),
-            _ => None,
+    pub fn flag(&mut self) -> bool {
+        match self.take(1) {
+            [0] => false,
+            [1] => true,
+            _ => {
+                self.fail();
+                false
+            }
         }
     }
 
+    /// A number that may be missing.
+    pub fn optional_number(&mut self) -> Option<u64> {
+        self.flag().then(|| self.number())
+    }
+
     /// Bytes behind their length.
-    pub fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = self.small()?;
+    pub fn bytes(&mut self) -> &'a [u8] {
+        let length = self.small();
         self.take(length as usize)
     }
 
     /// So many bytes.
-    pub fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
+    pub fn take(&mut self, length: usize) -> &'a [u8] {
+        let Some((bytes, rest)) = self.rest.split_at_checked(length) else {
+            self.fail();
+            return &[];
+        };
+        self.rest = rest;
+        bytes
     }
 
     /// An array of bytes, which has no length before it.
-    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
+    pub fn array<const N: usize>(&mut self) -> [u8; N] {
+        self.take(N).try_into().unwrap_or([0; N])
     }
 
     /// Text behind its length in bytes: UTF-8, and nothing that only looks like it.
-    pub fn text(&mut self) -> Option<String> {
-        let mut text = String::new();
-        let mut bytes = Reader(self.bytes()?);
-        while let Some((&first, rest)) = bytes.0.split_first() {
-            let more = match first {
-                0..0x80 => 0,
-                0xC0..0xE0 => 1,
-                0xE0..0xF0 => 2,
-                0xF0..0xF8 => 3,
-                _ => return None,
-            };
-            bytes.0 = rest;
-            let mut code = u32::from(first) & (0xFF >> (more + 1 + usize::from(more > 0)));
-            for byte in bytes.take(more)? {
-                if byte & 0xC0 != 0x80 {
-                    return None;
-                }
-                code = code << 6 | u32::from(byte & 0x3F);
-            }
-            let char = char::from_u32(code).filter(|char| char.len_utf8() == more + 1)?;
-            text.push(char);
-        }
-        Some(text)
+    pub fn text(&mut self) -> String {
+        let text = text(self.bytes());
+        text.unwrap_or_else(|| {
+            self.fail();
+            String::new()
+        })
     }
 
-    /// The value, if nothing is left behind it.
-    pub fn end<T>(&self, value: T) -> Option<T> {
-        self.0.is_empty().then_some(value)
+    /// Whatever is read from here on is not as it should be.
+    pub fn fail(&mut self) {
+        (self.rest, self.failed) = (&[], true);
     }
+
+    /// The value, if all was as it should be.
+    pub fn so_far<T>(&self, value: T) -> Option<T> {
+        (!self.failed).then_some(value)
+    }
+
+    /// The value, if all was as it should be and nothing is left behind it.
+    pub fn end<T>(&self, value: T) -> Option<T> {
+        (!self.failed && self.rest.is_empty()).then_some(value)
+    }
+}
+
+/// The library's way to look at text takes more code, and tables.
+fn text(mut bytes: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    while let Some((&first, rest)) = bytes.split_first() {
+        let more = match first {
+            0..0x80 => 0,
+            0xC0..0xE0 => 1,
+            0xE0..0xF0 => 2,
+            0xF0..0xF8 => 3,
+            _ => return None,
+        };
+        let mut code = u32::from(first) & (0xFF >> (more + 1 + usize::from(more > 0)));
+        let (continued, rest) = rest.split_at_checked(more)?;
+        bytes = rest;
+        for byte in continued {
+            if byte & 0xC0 != 0x80 {
+                return None;
+            }
+            code = code << 6 | u32::from(byte & 0x3F);
+        }
+        let char = char::from_u32(code).filter(|char| char.len_utf8() == more + 1)?;
+        text.push(char);
+    }
+    Some(text)
 }
 
 /// Appends a number, as [`Reader::number`] reads it.
@@ -169,8 +225,9 @@ mod tests {
         for bytes in bodies {
             let mut body = Vec::new();
             push_bytes(&mut body, &bytes);
-            let text = Reader(&body).text();
-            assert_eq!(text.as_deref(), core::str::from_utf8(&bytes).ok(), "{bytes:?}");
+            let mut from = Reader::new(&body);
+            let text = from.text();
+            assert_eq!(from.end(&*text), core::str::from_utf8(&bytes).ok(), "{bytes:?}");
         }
     }
 

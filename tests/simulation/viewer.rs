@@ -196,11 +196,11 @@ impl Shown {
     }
 
     fn patch(&mut self, body: &[u8]) -> Option<()> {
-        let mut rest = Reader(body);
-        self.state = rest.take(1)?[0];
-        while !rest.0.is_empty() {
-            let flags = rest.take(1)?[0];
-            let key = rest.bytes()?.to_vec();
+        let mut rest = Reader::new(body);
+        self.state = *rest.take(1).first()?;
+        while !rest.rest().is_empty() {
+            let flags = *rest.take(1).first()?;
+            let key = rest.bytes().to_vec();
             match flags & OPTIMISTIC {
                 0 => self.optimistic.remove(&key),
                 _ => self.optimistic.insert(key.clone()),
@@ -210,26 +210,26 @@ impl Shown {
                 _ => self.entries.insert(key, stored(&mut rest)?),
             };
         }
-        Some(())
+        rest.so_far(())
     }
 }
 
 fn stored(rest: &mut Reader<'_>) -> Option<(Vec<u8>, Meta)> {
-    let (created, modified, version) = (rest.number()?, rest.number()?, rest.number()?);
-    let expires_at = if rest.flag()? { Some(rest.number()?) } else { None };
-    let lease = if rest.flag()? { Some(rest.number()?) } else { None };
-    Some((rest.bytes()?.to_vec(), Meta { created, modified, version, expires_at, lease }))
+    let (created, modified, version) = (rest.number(), rest.number(), rest.number());
+    let (expires_at, lease) = (rest.optional_number(), rest.optional_number());
+    let value = rest.bytes().to_vec();
+    rest.so_far((value, Meta { created, modified, version, expires_at, lease }))
 }
 
 /// The revision and the content of a view's copy.
 #[expect(clippy::type_complexity, reason = "it is taken apart where it is made")]
 fn saved(copy: &[u8]) -> Option<(u64, BTreeMap<Key, (Vec<u8>, Meta)>)> {
-    let mut rest = Reader(copy);
-    let _incarnation = rest.number()?;
-    let cursor = Cursor::from_bytes(rest.bytes()?).ok()?;
+    let mut rest = Reader::new(copy);
+    let _incarnation = rest.number();
+    let cursor = Cursor::from_bytes(rest.bytes()).ok()?;
     let mut content = BTreeMap::new();
-    while !rest.0.is_empty() {
-        let key = rest.bytes()?.to_vec();
+    while !rest.rest().is_empty() {
+        let key = rest.bytes().to_vec();
         content.insert(key, stored(&mut rest)?);
     }
     Some((*cursor.revisions.first()?, content))

@@ -4,6 +4,7 @@
 mod assets;
 mod module;
 mod order;
+mod pack;
 mod sections;
 mod size;
 

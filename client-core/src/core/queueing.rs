@@ -534,12 +534,12 @@ impl Core {
 /// What a reply says: its revision, how it was decided, and the sum or the entry that it bears.
 #[expect(clippy::type_complexity, reason = "it is taken apart where it is made")]
 fn read_reply(kind: u8, body: &[u8]) -> Option<(u64, u64, Result<i64, Option<&[u8]>>)> {
-    let mut rest = Reader(body);
-    let (revision, second) = (rest.number()?, rest.number()?);
+    let mut rest = Reader::new(body);
+    let (revision, second) = (rest.number(), rest.number());
     if kind == Increment::SPEC.kind {
         let sum = (second >> 1) as i64 ^ -((second & 1) as i64);
-        return Some((revision, APPLIED, Ok(sum)));
+        return rest.so_far((revision, APPLIED, Ok(sum)));
     }
-    let entry = if rest.flag()? { Some(rest.0) } else { None };
-    Some((revision, second, Err(entry)))
+    let entry = rest.flag().then(|| rest.rest());
+    rest.so_far((revision, second, Err(entry)))
 }

@@ -34,19 +34,18 @@ pub struct Watch<'a> {
 impl<'a> Watch<'a> {
     /// Reads the body, as [`crate::codec::decode`] does.
     pub fn read(body: &'a [u8]) -> Option<Self> {
-        let mut from = Reader(body);
-        let start = from.bytes()?;
-        let end = if from.flag()? { Some(from.bytes()?) } else { None };
+        let mut from = Reader::new(body);
+        let start = from.bytes();
+        let end = from.flag().then(|| from.bytes());
         let watch = Self {
             range: Range { start, end },
-            from: match from.small()? {
+            from: match from.variant(3) {
                 0 => WatchFrom::Now,
                 1 => WatchFrom::Content,
-                2 => WatchFrom::Cursor(from.bytes()?),
-                _ => return None,
+                _ => WatchFrom::Cursor(from.bytes()),
             },
-            previous: from.flag()?,
-            delivery: match from.variant(2)? {
+            previous: from.flag(),
+            delivery: match from.variant(2) {
                 0 => Delivery::Every,
                 _ => Delivery::Latest,
             },
@@ -165,20 +164,21 @@ pub enum WatchHead<'a> {
 impl<'a> WatchHead<'a> {
     /// Reads the head of a message's body. What follows it is not looked at.
     pub fn decode(body: &'a [u8]) -> Result<Self, Malformed> {
-        let mut from = Reader(body);
+        let mut from = Reader::new(body);
         let mut read = || {
-            let what = from.variant(4)?;
+            let what = from.variant(4);
             if what == 0 {
-                return Some(Self::Content);
+                return Self::Content;
             }
-            let (revision, cursor) = (from.number()?, from.bytes()?);
-            Some(match what {
+            let (revision, cursor) = (from.number(), from.bytes());
+            match what {
                 1 => Self::CaughtUp { revision, cursor },
                 2 => Self::Events { revision, cursor },
                 _ => Self::Bookmark { revision, cursor },
-            })
+            }
         };
-        read().ok_or(Malformed)
+        let head = read();
+        from.so_far(head).ok_or(Malformed)
     }
 }
 

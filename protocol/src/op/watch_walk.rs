@@ -40,20 +40,17 @@ pub struct Steps<'a> {
 /// Steps through the body of a watch message. An iterator rather than a way to be called: a module
 /// for a page has no other use for a table of functions.
 pub fn steps(body: &[u8]) -> Result<Steps<'_>, Malformed> {
-    read_head(Reader(body)).ok_or(Malformed)
-}
-
-fn read_head(mut rest: Reader<'_>) -> Option<Steps<'_>> {
-    let what = rest.number()?;
+    let mut rest = Reader::new(body);
+    let what = rest.number();
     let events = what == variant::EVENTS.into();
     if events {
-        rest.number()?;
-        rest.bytes()?;
+        let _revision = rest.number();
+        let _cursor = rest.bytes();
     } else if what != variant::CONTENT.into() {
-        return Some(Steps { rest: Reader(&[]), left: 0, events });
+        return Ok(Steps { rest: Reader::new(&[]), left: 0, events });
     }
-    let left = rest.number()?;
-    Some(Steps { rest, left, events })
+    let left = rest.number();
+    rest.so_far(Steps { rest, left, events }).ok_or(Malformed)
 }
 
 impl Steps<'_> {
@@ -67,18 +64,19 @@ impl<'a> Iterator for Steps<'a> {
     type Item = Result<Step<'a>, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let before = self.rest.0;
+        let before = self.rest.rest();
         if self.left == 0 && before.is_empty() {
             return None;
         }
         let step = self.left.checked_sub(1).and_then(|left| {
             self.left = left;
-            let (key, modified, stored) = item(&mut self.rest, self.events)?;
-            let item = &before[..before.len() - self.rest.0.len()];
-            Some(Step { key, modified, stored, item })
+            let (key, modified, stored) = item(&mut self.rest, self.events);
+            let item = &before[..before.len() - self.rest.rest().len()];
+            self.rest.so_far(Step { key, modified, stored, item })
         });
         if step.is_none() {
-            (self.left, self.rest) = (0, Reader(&[]));
+            self.left = 0;
+            self.rest.fail();
         }
         Some(step.ok_or(Malformed))
     }
@@ -110,31 +108,27 @@ pub fn deletes(revision: u64, cursor: &[u8], keys: &[impl AsRef<[u8]>]) -> Vec<u
 }
 
 /// The key of an entry or event, the revision of its last write, and its encoded value with metadata.
-fn item<'a>(from: &mut Reader<'a>, event: bool) -> Option<(&'a [u8], Option<u64>, &'a [u8])> {
-    let what = if event { u8::try_from(from.variant(4)?).ok()? } else { variant::PUT };
-    let key = from.bytes()?;
-    let before = from.0;
-    let modified = if what == variant::PUT { Some(stored(from)?) } else { None };
-    let value = &before[..before.len() - from.0.len()];
-    if event && from.flag()? {
-        stored(from)?;
+fn item<'a>(from: &mut Reader<'a>, event: bool) -> (&'a [u8], Option<u64>, &'a [u8]) {
+    let what = if event { from.variant(4) } else { variant::PUT.into() };
+    let key = from.bytes();
+    let before = from.rest();
+    let modified = (what == variant::PUT.into()).then(|| stored(from));
+    let value = &before[..before.len() - from.rest().len()];
+    if event && from.flag() {
+        stored(from);
     }
-    Some((key, modified, value))
+    (key, modified, value)
 }
 
 /// Skips a value with its metadata; the revision of its last write.
-pub fn stored(from: &mut Reader<'_>) -> Option<u64> {
-    let _created = from.number()?;
-    let modified = from.number()?;
-    let _version = from.number()?;
-    // When it ends, and its lease.
-    for _ in 0..2 {
-        if from.flag()? {
-            from.number()?;
-        }
-    }
-    from.bytes()?;
-    Some(modified)
+pub fn stored(from: &mut Reader<'_>) -> u64 {
+    let _created = from.number();
+    let modified = from.number();
+    let _version = from.number();
+    let _expires_at = from.optional_number();
+    let _lease = from.optional_number();
+    let _value = from.bytes();
+    modified
 }
 
 #[cfg(test)]

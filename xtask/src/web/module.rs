@@ -12,11 +12,13 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::process;
 use crate::setup::{CrossRust, Tools, WASM_TARGET};
-use crate::web::{Flavour, order, seconds, sections};
+use crate::web::{Flavour, order, pack, seconds, sections};
 use crate::workspace::Workspace;
 
 /// The module's name as the glue imports it.
 const NAME: &str = "tidekeep";
+/// What the packed one is named by, in place of `wasm`.
+const PACKED: &str = "lzma";
 /// One page of stack is plenty for a state machine without recursion; the default is 1 MiB.
 const STACK: &str = "-Clink-arg=-zstack-size=65536";
 /// A panic becomes a bare trap, without the code that formats its message, the places in the sources
@@ -55,11 +57,16 @@ const OPTIMISE_LIMIT: Duration = Duration::from_secs(300);
 pub(super) fn settings(rust: &CrossRust, wasm_opt: Option<&Path>, flavour: Flavour) -> String {
     let CrossRust { name, sources, .. } = rust;
     // The text of these files stands for the flags in them, and for what they do.
-    let texts = [include_str!("module.rs"), include_str!("sections.rs"), include_str!("order.rs")];
+    let texts = [
+        include_str!("module.rs"),
+        include_str!("sections.rs"),
+        include_str!("order.rs"),
+        include_str!("pack.rs"),
+    ];
     format!("{name} {sources:?} {wasm_opt:?} {} {}", flavour.name(), texts.concat())
 }
 
-/// Compiles, writes the glue to `client-web/wasm/`, optimises.
+/// Compiles, writes the glue to `client-web/wasm/`, optimises, and packs a second one.
 pub(super) fn build(workspace: &Workspace, tools: &Tools, flavour: Flavour) -> Result<()> {
     let start = Instant::now();
     let what = if tools.wasm.sources.is_some() { "the client and std" } else { "the client" };
@@ -79,6 +86,9 @@ pub(super) fn build(workspace: &Workspace, tools: &Tools, flavour: Flavour) -> R
             println!("web: module    stays larger than it could be: {why}");
         }
     }
+    let packed = pack::lzma(&fs::read(&module)?).context("cannot pack the module")?;
+    let file = module.with_extension(PACKED);
+    fs::write(&file, packed).with_context(|| format!("cannot write {}", file.display()))?;
     println!("web: module    done in {}", seconds(start));
     Ok(())
 }

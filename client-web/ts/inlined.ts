@@ -1,0 +1,13 @@
+// The module's text in the default entry, which imports this first: gzip makes more of a script
+// and of random text when they lie one behind the other.
+
+import base64 from "tidekeep-module";
+
+let text: string | undefined = base64;
+
+/** The packed module. The text is let go, so it is to be had once. */
+export function packedModule(): Uint8Array<ArrayBuffer> {
+  const bytes = Uint8Array.from(atob(text ?? ""), (char) => char.charCodeAt(0));
+  text = undefined;
+  return bytes;
+}
