@@ -41,8 +41,8 @@ pub(crate) enum Stage {
     Free,
     /// Not sent on this connection.
     Queued,
-    /// Refused for now: it is queued again at this time.
-    Resting(Millis),
+    /// Refused for now.
+    Resting,
     /// Given to the transport.
     Sent,
 }
@@ -67,6 +67,8 @@ pub(crate) struct Call {
     pub(crate) body: Vec<u8>,
     /// The reply's chunks so far.
     pub(crate) joined: Vec<u8>,
+    /// When it is queued again, while it rests.
+    rested_at: Millis,
     /// How long it rests when it is refused for now.
     backoff: Backoff,
     /// The order in which calls were made, which the order of sending follows.
@@ -122,37 +124,21 @@ impl Calls {
         freshness: Freshness,
     ) -> Option<u32> {
         self.made += 1;
-        let (stage, order) = (Stage::Queued, self.made);
-        let id = match self.free.pop() {
-            Some(slot) => {
-                let call = &mut self.slots[usize::from(slot)];
-                call.id = next_tenant(call.id);
-                (call.kind, call.class, call.stage) = (kind, class, stage);
-                (call.deadline, call.order) = (deadline, order);
-                call.freshness = freshness;
-                call.id
-            }
+        let slot = match self.free.pop() {
+            Some(slot) => usize::from(slot),
             None if self.slots.len() == SLOTS_MAX => return None,
             None => {
-                let id = next_tenant(self.slots.len() as u32);
-                self.slots.push(Call {
-                    id,
-                    kind,
-                    class,
-                    stage,
-                    deadline,
-                    freshness,
-                    sequence: 0,
-                    doubtful: false,
-                    queued: false,
-                    body: Vec::new(),
-                    joined: Vec::new(),
-                    backoff: Backoff::default(),
-                    order,
-                });
-                id
+                let slot = self.slots.len();
+                self.slots.push(Call::vacant(slot as u32));
+                slot
             }
         };
+        let call = &mut self.slots[slot];
+        call.id = next_tenant(call.id);
+        (call.kind, call.class, call.stage) = (kind, class, Stage::Queued);
+        (call.deadline, call.order) = (deadline, self.made);
+        call.freshness = freshness;
+        let id = call.id;
         self.queued += 1;
         self.bound_queue();
         self.queue.push(id);
@@ -174,15 +160,15 @@ impl Calls {
         self.slots.get_mut(index(id)).filter(|call| call.id == id && call.stage != Stage::Free)
     }
 
-    /// Frees the call's slot; what its reply's chunks made so far is given back.
+    /// Frees the call's slot; what its reply's chunks made so far is forgotten.
     pub(crate) fn settle(&mut self, id: u32, joining: &mut Joining) -> Option<Settled> {
         let call = self.find(id)?;
         let settled = Settled {
             class: call.class,
             sent: call.stage == Stage::Sent,
             doubtful: call.stage == Stage::Sent || call.doubtful,
-            joined: joining.release(&mut call.joined),
         };
+        joining.release(&mut call.joined);
         let bytes = call.body.len();
         call.stage = Stage::Free;
         let queued = core::mem::take(&mut call.queued);
@@ -227,15 +213,16 @@ impl Calls {
         delay_ms: impl FnOnce(&mut Backoff) -> u32,
         joining: &mut Joining,
     ) -> Millis {
-        let delay_ms = self.find(id).map_or(0, |call| delay_ms(&mut call.backoff));
-        let until = now.after(delay_ms.max(least_ms));
-        self.unsend(id, Stage::Resting(until), joining);
+        let Some(call) = self.find(id) else { return Millis::NEVER };
+        let until = now.after(delay_ms(&mut call.backoff).max(least_ms));
+        call.rested_at = until;
+        self.unsend(id, Stage::Resting, joining);
         until
     }
 
     /// Puts back into the queue what has rested.
     pub(crate) fn queue_rested(&mut self, now: Millis) {
-        let rested = |call: &Call| matches!(call.stage, Stage::Resting(until) if until <= now);
+        let rested = |call: &Call| call.stage == Stage::Resting && call.rested_at <= now;
         while let Some((slot, id)) = self.next_where(0, rested) {
             self.slots[slot].stage = Stage::Queued;
             self.enqueue(id);
@@ -283,7 +270,7 @@ impl Calls {
     pub(crate) fn earliest_due(&self) -> Option<Millis> {
         let live = self.slots.iter().filter(|call| call.stage != Stage::Free);
         live.map(|call| match call.stage {
-            Stage::Resting(until) => until.min(call.deadline),
+            Stage::Resting => call.rested_at.min(call.deadline),
             Stage::Free | Stage::Queued | Stage::Sent => call.deadline,
         })
         .filter(|&at| at != Millis::NEVER)
@@ -347,6 +334,26 @@ impl Calls {
 }
 
 impl Call {
+    /// A slot that had no tenant yet.
+    fn vacant(slot: u32) -> Self {
+        Self {
+            id: slot,
+            kind: 0,
+            class: Class::Read,
+            stage: Stage::Free,
+            deadline: Millis::NEVER,
+            freshness: Freshness::Linearizable,
+            sequence: 0,
+            doubtful: false,
+            queued: false,
+            body: Vec::new(),
+            joined: Vec::new(),
+            rested_at: Millis::NEVER,
+            backoff: Backoff::default(),
+            order: 0,
+        }
+    }
+
     /// The length field of the request's frame, at most.
     pub(crate) fn frame_bytes(&self) -> usize {
         let second_bytes = match self.class {
@@ -398,7 +405,6 @@ pub(crate) struct Settled {
     pub(crate) sent: bool,
     /// It was sent on this one or an earlier one: it may have been applied.
     pub(crate) doubtful: bool,
-    pub(crate) joined: Vec<u8>,
 }
 
 /// The slot of an id.

@@ -216,8 +216,7 @@ impl Core {
     pub fn unwatch(&mut self, now: Millis, watch: WatchId) {
         self.advance_to(now);
         if let Some(slot) = self.watches.place(watch.0) {
-            let sent = self.watches.remove(slot, &mut self.joining);
-            self.cancel_on_server(sent);
+            self.drop_watch(slot);
             self.follow = self.follow.take().filter(|(follows, _)| *follows != watch);
             self.forget_words();
         }
@@ -231,8 +230,7 @@ impl Core {
         if let Some(slot) = self.watches.place(watch.0)
             && self.watches.pause(slot)
         {
-            let sent = self.watches.detach(slot, &mut self.joining);
-            self.cancel_on_server(sent);
+            self.detach_watch(slot);
         }
     }
 
@@ -254,10 +252,7 @@ impl Core {
         }
         self.closing = true;
         while let Some(slot) = self.watches.next(0) {
-            let watch = WatchId(self.watches.id(slot));
-            let sent = self.watches.remove(slot, &mut self.joining);
-            self.cancel_on_server(sent);
-            self.outputs.push_back(Output::WatchFailed { watch, error: closed() });
+            self.end_watch(slot, closed());
         }
         self.lose_leases(&closed());
         if self.link.phase != Phase::Ready {
@@ -280,7 +275,7 @@ impl Core {
     /// The session by which the server knows this client's writes, and the incarnation of the store
     /// under which it was made; none before the first greeting and from a server without sessions.
     pub fn session(&self) -> Option<(SessionId, u64)> {
-        self.calls.session.known()
+        self.calls.session.known().copied()
     }
 
     /// Calls that are not settled.

@@ -195,9 +195,9 @@ impl Known {
     }
 
     /// What [`Known::save`] wrote, and its cursor.
-    pub(crate) fn restored(saved: &[u8]) -> Option<(Self, Vec<u8>)> {
+    pub(crate) fn restored(saved: &[u8]) -> Option<(Box<Self>, Vec<u8>)> {
         let mut rest = Reader::new(saved);
-        let mut known = Self::default();
+        let mut known = Box::<Self>::default();
         known.begin_pass(rest.number());
         let cursor = rest.bytes().to_vec();
         while !rest.rest().is_empty() {

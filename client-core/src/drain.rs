@@ -148,8 +148,7 @@ impl Core {
             kind::PING => self.outbox.push(Control::Pong(arrived.id)),
             kind::GOING_AWAY => self.take_going_away(&arrived.body),
             kind::ERROR if arrived.id == 0 => self.take_connection_error(&arrived.body),
-            _ if arrived.id & WATCH_BIT != 0 => return self.take_for_watch(arrived),
-            _ => return self.take_for_call(arrived),
+            _ => return self.take_reply(arrived),
         }
         None
     }
@@ -201,48 +200,66 @@ impl Core {
         }
     }
 
-    fn take_for_call<'a>(&mut self, arrived: Arrived<'a>) -> Option<Found<'a>> {
+    /// Takes a frame that belongs to a call or, if its id says so, to a watch.
+    fn take_reply<'a>(&mut self, arrived: Arrived<'a>) -> Option<Found<'a>> {
         let id = arrived.id;
-        // None: a reply to a call that was given up, or a kind that a later server made up.
-        let call = self.calls.find(id)?;
-        let (expected, sent, class) = (call.reply_kind(), call.stage == Stage::Sent, call.class);
-        let queued = call.queued;
+        // None: a reply to a call that was given up, the stream of a watch that has moved on, or a kind
+        // that a later server made up.
+        let (expected, sent, slot) = if id & WATCH_BIT == 0 {
+            let call = self.calls.find(id)?;
+            (call.reply_kind(), call.stage == Stage::Sent, None)
+        } else {
+            (WATCH_REPLY, true, Some(self.watches.place_on_wire(id)?))
+        };
         if arrived.kind == kind::ERROR && sent {
             let error = self.read_error(&arrived.body)?;
-            self.call_refused(id, error);
+            match slot {
+                Some(slot) => self.watch_ended(slot, error),
+                None => self.call_refused(id, error),
+            }
             return None;
         }
         if arrived.kind != expected || !sent {
             self.misbehaved("a reply does not match its request");
             return None;
         }
-        match self.join(id, &arrived) {
-            Joined::Whole => {
-                self.calls.settle(id, &mut self.joining);
-                self.found_reply(id, arrived.kind, arrived.body, queued)
-            }
-            Joined::Complete => {
-                self.joined = self.calls.settle(id, &mut self.joining)?.joined;
-                self.found_reply(id, arrived.kind, Place::Joined, queued)
-            }
-            Joined::Partly => None,
-            Joined::TooLong => {
-                let outcome = replay::outcome_when_given_up(class, true);
-                self.fail(id, too_long().with_outcome(outcome));
-                self.outbox.push(Control::Cancel(id));
-                None
-            }
+        let body = self.join(&arrived, slot)?;
+        match slot {
+            Some(slot) => self.fold_message(slot, body),
+            None => self.call_answered(id, arrived.kind, body),
         }
     }
 
+    /// Adds a frame's body to what came before of the same reply; the body once it is whole.
+    fn join<'a>(&mut self, arrived: &Arrived<'a>, slot: Option<usize>) -> Option<Place<'a>> {
+        let Core { calls, watches, joining, receive, config, .. } = self;
+        let so_far = match slot {
+            Some(slot) => watches.joined(slot),
+            None => &mut calls.find(arrived.id)?.joined,
+        };
+        if !arrived.more && so_far.is_empty() {
+            return Some(arrived.body.clone());
+        }
+        let chunk = bytes(receive, &[], &arrived.body);
+        if joining.append(so_far, chunk, config.reply_bytes, config.joining_bytes) {
+            if arrived.more {
+                return None;
+            }
+            self.joined = joining.release(so_far);
+            return Some(Place::Joined);
+        }
+        let error = Error::fixed(Code::TooLarge, "the reply is longer than the client takes");
+        match slot {
+            Some(slot) => self.end_watch(slot, error),
+            None => self.give_up(arrived.id, error),
+        }
+        None
+    }
+
     /// A call has succeeded; the core keeps the replies to its own.
-    fn found_reply<'a>(
-        &mut self,
-        id: u32,
-        kind: u8,
-        body: Place<'a>,
-        queued: bool,
-    ) -> Option<Found<'a>> {
+    fn call_answered<'a>(&mut self, id: u32, kind: u8, body: Place<'a>) -> Option<Found<'a>> {
+        let queued = self.calls.find(id)?.queued;
+        self.calls.settle(id, &mut self.joining);
         if queued {
             let body = self.bytes(&body).to_vec();
             self.mutation_answered(id, body);
@@ -282,43 +299,8 @@ impl Core {
         }
     }
 
-    fn take_for_watch<'a>(&mut self, arrived: Arrived<'a>) -> Option<Found<'a>> {
-        // None: the stream of a watch that has moved on.
-        let slot = self.watches.place_on_wire(arrived.id)?;
-        let watch = WatchId(self.watches.id(slot));
-        if arrived.kind == kind::ERROR {
-            let error = self.read_error(&arrived.body)?;
-            self.watch_ended(slot, error);
-            return None;
-        }
-        if arrived.kind != WATCH_REPLY {
-            self.misbehaved("a reply does not match its request");
-            return None;
-        }
-        let body = match self.join(arrived.id, &arrived) {
-            Joined::Whole => arrived.body,
-            Joined::Complete => {
-                self.joined = self.joining.release(self.watches.joined(slot));
-                Place::Joined
-            }
-            Joined::Partly => return None,
-            Joined::TooLong => {
-                self.watches.remove(slot, &mut self.joining);
-                self.outbox.push(Control::Cancel(arrived.id));
-                self.outputs.push_back(Output::WatchFailed { watch, error: too_long() });
-                return None;
-            }
-        };
-        self.fold_message(slot, arrived.id, body)
-    }
-
     /// Notes a whole message of a watch's stream, and gives it out or what is to come of it.
-    fn fold_message<'a>(
-        &mut self,
-        slot: usize,
-        wire: u32,
-        mut body: Place<'a>,
-    ) -> Option<Found<'a>> {
+    fn fold_message<'a>(&mut self, slot: usize, mut body: Place<'a>) -> Option<Found<'a>> {
         let watch = WatchId(self.watches.id(slot));
         let Core { receive, joined, watches, config, .. } = self;
         let message = bytes(receive, joined, &body);
@@ -331,7 +313,7 @@ impl Core {
         if watches.is_view(slot) {
             let kept = watches.keep_message(slot, &head, message, filling, config.view_bytes);
             let watched = head_revision(&head);
-            return self.view_changed(slot, wire, watched, kept);
+            return self.view_changed(slot, watched, kept);
         }
         match watches.fold(slot, &head, message, filling, config.tracked_bytes) {
             Some(Folded::AsItIs) => {}
@@ -346,15 +328,13 @@ impl Core {
                 body = Place::Joined;
             }
             None => {
-                self.watches.detach(slot, &mut self.joining);
-                self.outbox.push(Control::Cancel(wire));
+                self.detach_watch(slot);
                 self.subscribe(slot);
                 return None;
             }
         }
         if self.watches.wants_detach(slot) {
-            self.watches.detach(slot, &mut self.joining);
-            self.outbox.push(Control::Cancel(wire));
+            self.detach_watch(slot);
         }
         Some(Found::Watch { watch, body })
     }
@@ -363,7 +343,6 @@ impl Core {
     fn view_changed<'a>(
         &mut self,
         slot: usize,
-        wire: u32,
         passed: Option<u64>,
         kept: Result<Changed, Kept>,
     ) -> Option<Found<'a>> {
@@ -384,11 +363,8 @@ impl Core {
             }
             Err(Kept::Malformed) => self.misbehaved("a watch message is malformed"),
             Err(Kept::TooLong) => {
-                let watch = WatchId(self.watches.id(slot));
-                self.watches.remove(slot, &mut self.joining);
-                self.outbox.push(Control::Cancel(wire));
                 let error = Error::fixed(Code::TooLarge, "the range does not fit into the cache");
-                self.outputs.push_back(Output::WatchFailed { watch, error });
+                self.end_watch(slot, error);
             }
         }
         None
@@ -407,41 +383,6 @@ impl Core {
             }
         }
     }
-
-    /// Adds a frame's body to what came before of the same reply.
-    fn join(&mut self, id: u32, arrived: &Arrived<'_>) -> Joined {
-        let Core { calls, watches, joining, receive, config, .. } = self;
-        let joined = if id & WATCH_BIT == 0 {
-            calls.find(id).map(|call| &mut call.joined)
-        } else {
-            watches.place_on_wire(id).map(|slot| watches.joined(slot))
-        };
-        let chunk = bytes(receive, &[], &arrived.body);
-        match joined {
-            Some(joined) if arrived.more || !joined.is_empty() => {
-                if !joining.append(joined, chunk, config.reply_bytes, config.joining_bytes) {
-                    Joined::TooLong
-                } else if arrived.more {
-                    Joined::Partly
-                } else {
-                    Joined::Complete
-                }
-            }
-            Some(_) | None => Joined::Whole,
-        }
-    }
-}
-
-/// How far a reply is once a frame of it has come.
-enum Joined {
-    /// The frame bears all of it.
-    Whole,
-    /// More is to come.
-    Partly,
-    /// This was the last chunk.
-    Complete,
-    /// It is more than the client takes.
-    TooLong,
 }
 
 fn bytes<'b>(receive: &'b Receive, joined: &'b [u8], place: &Place<'b>) -> &'b [u8] {
@@ -467,10 +408,6 @@ fn head_revision(head: &WatchHead<'_>) -> Option<u64> {
         }
         WatchHead::Content => None,
     }
-}
-
-fn too_long() -> Error {
-    Error::fixed(Code::TooLarge, "the reply is longer than the client takes")
 }
 
 fn frame_error(error: FrameError) -> &'static str {

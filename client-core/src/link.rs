@@ -148,6 +148,7 @@ impl Link {
     }
 
     /// The limits of the present connection.
+    #[inline(never)]
     pub(crate) fn limits(&self) -> Option<&Limits> {
         let server = self.server.as_ref()?;
         matches!(self.phase, Phase::Ready | Phase::Leaving).then_some(&server.limits)

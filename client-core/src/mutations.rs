@@ -2,6 +2,7 @@
 //! it shows on top of an entry, and its row; what happens to them is in `core/queueing.rs`, and the
 //! whole in docs/design-client.md.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use tidekeep_protocol::error::Outcome;
@@ -62,7 +63,7 @@ pub(crate) struct Mutation {
     /// It was taken back, with this outcome, which is told once it has no row.
     pub(crate) taken: Option<Outcome>,
     /// What is shown of it once it has settled, until views have got there.
-    pub(crate) word: Option<Word>,
+    pub(crate) word: Option<Box<Word>>,
     /// The last revision at which each view has seen the key change, if it has.
     pub(crate) seen: Vec<(u32, u64)>,
     /// What an increment that is under way shows.
@@ -279,7 +280,7 @@ impl Mutation {
     /// What the server said of the key, if a view has not got there by itself.
     pub(crate) fn word_for(&self, view: u32) -> Option<&Word> {
         let seen = self.seen.iter().find(|(of, _)| *of == view).map_or(0, |(_, seen)| *seen);
-        self.word.as_ref().filter(|word| word.revision > seen)
+        self.word.as_deref().filter(|word| word.revision > seen)
     }
 
     /// Appends its row; once it has settled, that there is none.

@@ -57,7 +57,7 @@ impl Outbox {
         out: &mut Vec<u8>,
         max_bytes: usize,
         software: &str,
-        session: Option<(SessionId, u64)>,
+        session: Option<&(SessionId, u64)>,
     ) -> bool {
         let mut went = 0;
         for &control in &self.waiting {
@@ -109,7 +109,7 @@ fn control_bytes(control: Control) -> usize {
     }
 }
 
-fn write_greeting(out: &mut Vec<u8>, software: &str, session: Option<(SessionId, u64)>) {
+fn write_greeting(out: &mut Vec<u8>, software: &str, session: Option<&(SessionId, u64)>) {
     out.extend_from_slice(&PREFACE);
     let hello = Hello {
         version_min: OLDEST_VERSION,
@@ -119,7 +119,7 @@ fn write_greeting(out: &mut Vec<u8>, software: &str, session: Option<(SessionId,
     };
     let mut body = Vec::new();
     hello.write(&mut body);
-    let resume = session.map(|(session, incarnation)| Ask::resume_bytes(session, incarnation));
+    let resume = session.map(|&(session, incarnation)| Ask::resume_bytes(session, incarnation));
     let ask = resume.as_ref().map_or(&[][..], |data| &data[..]);
     write_frame(out, kind::HELLO, 0, 0, &[(ext::SESSION, ask)], &body);
 }

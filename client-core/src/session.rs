@@ -26,8 +26,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn known(&self) -> Option<(SessionId, u64)> {
-        self.known
+    pub(crate) fn known(&self) -> Option<&(SessionId, u64)> {
+        self.known.as_ref()
     }
 
     /// Begins with what a welcome gave. Numbers start at 1; calls that bear one of the session

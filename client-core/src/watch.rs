@@ -8,6 +8,7 @@
 //!      └────── link lost, paused, cut by the server ◀───────────┘
 //! ```
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use tidekeep_protocol::codec::Malformed;
@@ -90,8 +91,8 @@ struct Watch {
     joined: Vec<u8>,
     /// Whether a gap is told as a difference as long as the keys fit.
     tracks: bool,
-    known: Option<Known>,
-    view: Option<View>,
+    known: Option<Box<Known>>,
+    view: Option<Box<View>>,
 }
 
 /// What a view has beside the keys and values that it knows.
@@ -195,7 +196,7 @@ impl Watches {
         watch.stage = Stage::Waiting;
         watch.tracks =
             request.content && request.cursor.is_none() && request.resync == Resync::Difference;
-        watch.known = watch.tracks.then(Known::default);
+        watch.known = watch.tracks.then(Box::default);
         watch.request = request;
         watch.shown = false;
         watch.paused = false;
@@ -249,7 +250,7 @@ impl Watches {
         let anew = watch.shown && watch.known.is_none();
         if anew {
             watch.shown = false;
-            watch.known = watch.tracks.then(Known::default);
+            watch.known = watch.tracks.then(Box::default);
         }
         if let Some(known) = &mut watch.known {
             known.begin_pass(incarnation);
@@ -371,8 +372,8 @@ impl Watches {
     /// read and fits.
     pub(crate) fn keep(&mut self, slot: usize, saved: &[u8], bytes_max: usize) {
         let watch = &mut self.slots[slot];
-        let mut view = View { patch: alloc::vec![0], ..View::default() };
-        let mut known = Known::default();
+        let mut view = Box::new(View { patch: alloc::vec![0], ..View::default() });
+        let mut known = Box::<Known>::default();
         if let Some((restored, cursor)) = Known::restored(saved)
             && self.view_bytes + restored.bytes() <= bytes_max
         {
@@ -451,7 +452,7 @@ impl Watches {
     /// A view that has something to tell.
     pub(crate) fn next_to_tell(&self) -> Option<usize> {
         let tells = |view: &View| view.patch.len() > 1 || view.told != view.state();
-        self.slots.iter().position(|watch| watch.view.as_ref().is_some_and(tells))
+        self.slots.iter().position(|watch| watch.view.as_deref().is_some_and(tells))
     }
 
     /// Takes a view's patch.

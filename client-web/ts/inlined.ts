@@ -3,11 +3,11 @@
 
 import base64 from "tidekeep-module";
 
-let text: string | undefined = base64;
+let text = base64;
 
 /** The packed module. The text is let go, so it is to be had once. */
-export function packedModule(): Uint8Array<ArrayBuffer> {
-  const bytes = Uint8Array.from(atob(text ?? ""), (char) => char.charCodeAt(0));
-  text = undefined;
+export function packedModule(): Uint8Array {
+  const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  text = "";
   return bytes;
 }

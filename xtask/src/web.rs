@@ -2,6 +2,7 @@
 //! the wasm module with its glue, the npm package around it, and the page with its manifest.
 
 mod assets;
+mod locals;
 mod module;
 mod order;
 mod pack;

@@ -99,7 +99,7 @@ impl Core {
 
     /// Settles a call of which the server has not said what became of it, and tells the server if
     /// that waits for nothing but to answer it.
-    pub(super) fn give_up(&mut self, id: u32, error: Error) {
+    pub(crate) fn give_up(&mut self, id: u32, error: Error) {
         if let Some(settled) = self.calls.settle(id, &mut self.joining) {
             let outcome = replay::outcome_when_given_up(settled.class, settled.doubtful);
             self.tell_failed(id, error.with_outcome(outcome));

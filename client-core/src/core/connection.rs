@@ -42,7 +42,7 @@ impl Core {
     /// would take a write that is sent again for a new one.
     pub(crate) fn begin_session(&mut self, session: Option<SessionId>, incarnation: u64) {
         let given = session.map(|session| (session, incarnation));
-        if given == self.calls.session.known() {
+        if given.as_ref() == self.calls.session.known() {
             return;
         }
         let mut from = 0;

@@ -1,6 +1,7 @@
 //! The queue: how mutations come in, are stored, sent and settled. docs/design-client.md draws the
 //! states that one goes through.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -277,7 +278,7 @@ impl Core {
             let error = Error::fixed(Code::Protocol, "the reply to a mutation is malformed");
             return self.settle_mutation(at, Err(error.with_outcome(Outcome::Unknown)), None);
         };
-        let mut word = Word { revision, entry: None };
+        let mut word = Box::new(Word { revision, entry: None });
         if status == APPLIED {
             let before = self.beneath(at, &self.queue.list[at].key);
             let mutation = &mut self.queue.list[at];
@@ -315,7 +316,7 @@ impl Core {
         &mut self,
         at: usize,
         result: Result<Vec<u8>, Error>,
-        word: Option<Word>,
+        word: Option<Box<Word>>,
     ) {
         let word = word.filter(|word| self.is_news(at, word));
         let key = self.queue.list[at].key.clone();
@@ -412,14 +413,16 @@ impl Core {
     /// The server has greeted: whether the queue belongs to its store, and to this session.
     pub(crate) fn meet_store(&mut self) {
         let given = self.calls.session.known();
-        let store = self.link.server.as_ref().map(|server| server.store_id);
+        let store = self.link.server.as_ref().map(|server| &server.store_id);
         let queue = &mut self.queue;
-        let ours = queue.store.is_none() || queue.store == store || queue.info().waiting == 0;
+        let same_store = queue.store.as_ref() == store;
+        let ours = queue.store.is_none() || same_store || queue.info().waiting == 0;
         let held = queue.broken || given.is_none() || !ours;
         let was_held = core::mem::replace(&mut queue.held, held);
         queue.stirred |= !held;
-        if !held && (queue.store, queue.session) != (store, given) {
-            (queue.store, queue.session, queue.life, queue.head_dirty) = (store, given, 0, true);
+        if !(held || same_store && queue.session.as_ref() == given) {
+            (queue.store, queue.session) = (store.copied(), given.copied());
+            (queue.life, queue.head_dirty) = (0, true);
             for at in 0..self.queue.list.len() {
                 let mutation = &mut self.queue.list[at];
                 let numbered = core::mem::take(&mut mutation.sequence) > 0;

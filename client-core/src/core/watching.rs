@@ -42,6 +42,25 @@ impl Core {
         }
     }
 
+    /// Ends a watch here and on the server, and tells its consumer why.
+    pub(crate) fn end_watch(&mut self, slot: usize, error: Error) {
+        let watch = WatchId(self.watches.id(slot));
+        self.drop_watch(slot);
+        self.outputs.push_back(Output::WatchFailed { watch, error });
+    }
+
+    /// Ends a watch here and on the server.
+    pub(super) fn drop_watch(&mut self, slot: usize) {
+        let sent = self.watches.remove(slot, &mut self.joining);
+        self.cancel_on_server(sent);
+    }
+
+    /// Takes a watch off the server.
+    pub(crate) fn detach_watch(&mut self, slot: usize) {
+        let sent = self.watches.detach(slot, &mut self.joining);
+        self.cancel_on_server(sent);
+    }
+
     pub(super) fn retry_watches(&mut self) {
         while let Some(slot) = self.watches.take_due(self.now) {
             self.subscribe(slot);

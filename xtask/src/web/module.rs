@@ -12,7 +12,7 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::process;
 use crate::setup::{CrossRust, Tools, WASM_TARGET};
-use crate::web::{Flavour, order, pack, seconds, sections};
+use crate::web::{Flavour, locals, order, pack, seconds, sections};
 use crate::workspace::Workspace;
 
 /// The module's name as the glue imports it.
@@ -60,6 +60,7 @@ pub(super) fn settings(rust: &CrossRust, wasm_opt: Option<&Path>, flavour: Flavo
     let texts = [
         include_str!("module.rs"),
         include_str!("sections.rs"),
+        include_str!("locals.rs"),
         include_str!("order.rs"),
         include_str!("pack.rs"),
     ];
@@ -78,6 +79,7 @@ pub(super) fn build(workspace: &Workspace, tools: &Tools, flavour: Flavour) -> R
     rewrite(&module, sections::with_short_names).context("cannot shorten the module's names")?;
     if let (Some(wasm_opt), Flavour::Release) = (&tools.wasm_opt, flavour) {
         let done = optimise(workspace, wasm_opt, &module, &OPTIMISE)
+            .and_then(|()| rewrite(&module, locals::alike))
             .and_then(|()| rewrite(&module, order::named))
             .and_then(|()| optimise(workspace, wasm_opt, &module, &ORDER));
         if let Err(error) = done {

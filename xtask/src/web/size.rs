@@ -8,12 +8,12 @@ use anyhow::{Context, Result, bail};
 use crate::web::assets;
 use crate::workspace::Workspace;
 
-/// Compressed bytes that JavaScript and wasm of the client may have together.
-const GZIP_LIMIT: usize = 36_100;
+/// Compressed bytes that the client may have, in each of its forms.
+const GZIP_LIMIT: usize = 34_000;
 const DIST: &str = "client-web/dist";
-/// The form without anything inlined, which the limit is for.
+/// The form without anything inlined.
 const PARTS: [(&str, &str); 2] = [("JavaScript", "slim.js"), ("wasm", "tidekeep.wasm")];
-/// The form that needs no bundler settings: the module as text within the JavaScript.
+/// The form that needs no bundler settings: the module packed and as text within the JavaScript.
 const INLINED: &str = "index.js";
 
 /// The files that make up the client.
@@ -43,8 +43,10 @@ impl Sizes {
         for (_, bytes) in &self.parts {
             gzip += assets::gzip(bytes)?.len();
         }
-        if gzip >= GZIP_LIMIT {
-            bail!("the client's {gzip} B of gzip are not below the limit of {GZIP_LIMIT} B");
+        for (form, gzip) in [("apart", gzip), ("inlined", assets::gzip(&self.inlined)?.len())] {
+            if gzip >= GZIP_LIMIT {
+                bail!("the client's {gzip} B of gzip, {form}, are not below {GZIP_LIMIT} B");
+            }
         }
         Ok(())
     }
@@ -68,7 +70,7 @@ impl Sizes {
         for (what, [raw, gzip, brotli]) in rows {
             writeln!(table, "  {what:<22}{raw:>10}{gzip:>10}{brotli:>10}")?;
         }
-        writeln!(table, "  {} B of gzip together, below {GZIP_LIMIT} B wanted", sum[1])?;
+        writeln!(table, "  below {GZIP_LIMIT} B of gzip wanted, apart and inlined")?;
         Ok(table)
     }
 }
@@ -97,9 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn holds_both_parts_together_to_the_limit() {
-        assert!(sizes(GZIP_LIMIT - 1_000).check().is_ok());
-        assert!(sizes(GZIP_LIMIT).check().is_err());
+    fn each_form_is_held_to_the_limit() {
+        let check = |apart, inlined| {
+            let Sizes { parts, .. } = sizes(apart);
+            Sizes { parts, inlined: noise(inlined) }.check()
+        };
+        assert!(check(GZIP_LIMIT - 1_000, GZIP_LIMIT - 1_000).is_ok());
+        assert!(check(GZIP_LIMIT, GZIP_LIMIT - 1_000).is_err());
+        assert!(check(GZIP_LIMIT - 1_000, GZIP_LIMIT).is_err());
     }
 
     #[test]
