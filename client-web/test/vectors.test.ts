@@ -30,9 +30,9 @@ const KEY = new Uint8Array([0x6b]);
 
 /** Writes a request as its JSON says; undefined for what the package never asks for. */
 const writers: Record<string, (to: Writer, json: Json) => Writer | undefined> = {
-  get: (to, { key }) => operations.get.write(to, { key: unhex(key) }),
-  put: (to, { key, value, ...rest }) => operations.put.write(to, { ...options(rest), key: unhex(key), value: unhex(value) }),
-  delete: (to, { key, ...rest }) => operations.remove.write(to, { ...options(rest), key: unhex(key) }),
+  get: (to, { key }) => operations.get.writeRequest(to, { key: unhex(key) }),
+  put: (to, { key, value, ...rest }) => operations.put.writeRequest(to, { ...options(rest), key: unhex(key), value: unhex(value) }),
+  delete: (to, { key, ...rest }) => operations.remove.writeRequest(to, { ...options(rest), key: unhex(key) }),
   scan: (to, { range, limit, bytes, order, projection }) => {
     if (bytes !== 0) return undefined;
     const what = ["full", "keys", "count"].indexOf(projection);
@@ -40,10 +40,10 @@ const writers: Record<string, (to: Writer, json: Json) => Writer | undefined> = 
   },
   children: (to, { prefix, delimiter, after, limit }) =>
     requests.children(to, unhex(prefix), unhex(delimiter), after === null ? undefined : unhex(after), limit),
-  touch: (to, { key, ...rest }) => operations.touch.write(to, { ...options(rest), key: unhex(key) }),
+  touch: (to, { key, ...rest }) => operations.touch.writeRequest(to, { ...options(rest), key: unhex(key) }),
   increment: (to, { key, by, ...rest }) =>
-    typeof by === "number" ? operations.increment.write(to, { ...options(rest), key: unhex(key), by }) : undefined,
-  delete_range: (to, { range, limit }) => operations.deleteRange.write(to, { range: bounds(range), limit }),
+    typeof by === "number" ? operations.increment.writeRequest(to, { ...options(rest), key: unhex(key), by }) : undefined,
+  delete_range: (to, { range, limit }) => operations.deleteRange.writeRequest(to, { range: bounds(range), limit }),
   watch: (to, { range, from, previous, delivery }) => {
     const cursor = from.cursor === undefined ? undefined : unhex(from.cursor);
     const options = { content: from === "content", cursor, previous, latest: delivery === "latest" };

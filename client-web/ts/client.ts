@@ -206,13 +206,13 @@ export class EngineClient implements Client {
 
   /** Asks for an operation on a key or a range; `asked` holds all it is told. */
   #do<T>(
-    { kind, write, read }: Operation<T>,
+    { kind, writeRequest, readReply }: Operation<T>,
     asked: Asked,
     writes = true,
   ): Promise<T> {
     const key = toBytes(asked.key ?? "");
-    const reads = (reply: Reader) => read(reply, key);
-    return this.#engine.call(kind, (to) => write(to, asked), reads, asked, writes);
+    const read = (reply: Reader) => readReply(reply, key);
+    return this.#engine.call(kind, (to) => writeRequest(to, asked), read, asked, writes);
   }
 
   scan(range: Range, options: ScanOptions = {}): Pages<Entry> {

@@ -14,53 +14,53 @@ export interface Operation<T = unknown> {
   op: TxnOp["op"];
   kind: Kind;
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- the operation with that name
-  write(to: Writer, asked: any): Writer;
-  read(reply: Reader, key: Uint8Array): T;
+  writeRequest(to: Writer, asked: any): Writer;
+  readReply(reply: Reader, key: Uint8Array): T;
 }
 
 export const get = {
   op: "get",
   kind: Kind.get,
-  write: (to, { key }) => to.bytes(key),
-  read: replies.got,
+  writeRequest: (to, { key }) => to.bytes(key),
+  readReply: replies.got,
 } satisfies Operation;
 
 export const put = {
   op: "put",
   kind: Kind.put,
-  write: (to, asked) =>
+  writeRequest: (to, asked) =>
     to.bytes(asked.key).bytes(asked.value).condition(asked).expiry(asked).flag(asked.previous),
-  read: replies.written,
+  readReply: replies.written,
 } satisfies Operation;
 
 export const remove = {
   op: "delete",
   kind: Kind.delete,
-  write: (to, asked) => to.bytes(asked.key).condition(asked).flag(asked.previous),
-  read: replies.deleted,
+  writeRequest: (to, asked) => to.bytes(asked.key).condition(asked).flag(asked.previous),
+  readReply: replies.deleted,
 } satisfies Operation;
 
 export const touch = {
   op: "touch",
   kind: Kind.touch,
-  write: (to, asked) => to.bytes(asked.key).expiry(asked).condition(asked),
-  read: replies.touched,
+  writeRequest: (to, asked) => to.bytes(asked.key).expiry(asked).condition(asked),
+  readReply: replies.touched,
 } satisfies Operation;
 
 export const increment = {
   op: "increment",
   kind: Kind.increment,
-  write: (to, asked) =>
+  writeRequest: (to, asked) =>
     to.bytes(asked.key).signed(whole(asked.by ?? 1, "by", -Infinity)).expiry(asked),
-  read: replies.incremented,
+  readReply: replies.incremented,
 } satisfies Operation;
 
 /** A limit of 0 leaves it to the server how many go at once. */
 export const deleteRange = {
   op: "deleteRange",
   kind: Kind.deleteRange,
-  write: (to, { range, limit = 0 }) => to.range(bounds(range)).count(limit, "limit"),
-  read: replies.rangeDeleted,
+  writeRequest: (to, { range, limit = 0 }) => to.range(bounds(range)).count(limit, "limit"),
+  readReply: replies.rangeDeleted,
 } satisfies Operation;
 
 /** In the order of the variants in a transaction. */

@@ -90,7 +90,7 @@ export class OfflineQueue implements MutationQueue {
   }
 
   #add<T>(
-    { op, kind, write }: Operation<T>,
+    { op, kind, writeRequest }: Operation<T>,
     asked: Asked & { key: Bytes },
     value?: Uint8Array,
   ): Mutation<T> {
@@ -99,20 +99,20 @@ export class OfflineQueue implements MutationQueue {
     const made = (id: number) =>
       void this.#open.set(id, { mutation: pending(id, op, keyBytes, value), waiting });
     this.#connection
-      .enqueue(kind, (to) => write(to, asked), made)
+      .enqueue(kind, (to) => writeRequest(to, asked), made)
       .catch((error: unknown) => fail(waiting, error));
     const { stored, settled } = waiting;
     return { keyBytes, stored: stored.promise, settled: settled.promise as Promise<T> };
   }
 
   #settled({ id, kind, key, reply, error }: Settlement): void {
-    const { op, read } = operation(kind);
+    const { op, readReply } = operation(kind);
     const { mutation = pending(id, op, key), waiting } = this.#open.get(id) ?? {};
     this.#open.delete(id);
     let result: SettledMutation["result"];
     try {
       if (error) throw error;
-      result = read(new Reader(reply!), key) as SettledMutation["result"];
+      result = readReply(new Reader(reply!), key) as SettledMutation["result"];
       waiting?.stored.resolve();
       waiting?.settled.resolve(result);
     } catch (cause) {

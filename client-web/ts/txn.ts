@@ -66,13 +66,13 @@ export class TxnBuilder implements Txn {
 function writeOp(to: Writer, asked: TxnOp): void {
   const place = OPERATIONS.findIndex(({ op }) => op === asked.op);
   if (place < 0) invalid("a transaction has no such operation");
-  OPERATIONS[place]!.write(to.number(place), asked);
+  OPERATIONS[place]!.writeRequest(to.number(place), asked);
 }
 
 function readResult(reply: Reader, asked: TxnOp | undefined): TxnOpResult {
-  const { op, read } = OPERATIONS[reply.variant(OPERATIONS.length)]!;
+  const { op, readReply } = OPERATIONS[reply.variant(OPERATIONS.length)]!;
   if (asked?.op !== op) malformed();
-  const result = read(reply, "key" in asked ? toBytes(asked.key) : new Uint8Array());
+  const result = readReply(reply, "key" in asked ? toBytes(asked.key) : new Uint8Array());
   if (op === "get") return { op, entry: result } as TxnOpResult;
   if (op === "touch") return { op, touched: result } as TxnOpResult;
   return { op, ...(result as object) } as TxnOpResult;

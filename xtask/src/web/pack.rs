@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn the_settings_are_those_of_the_reader_and_the_length_is_told() {
-        let module: Vec<u8> = (0..5_000_u32).map(|index| (index * index >> 5) as u8).collect();
+        let module: Vec<u8> = (0..5_000_u32).map(|index| ((index * index) >> 5) as u8).collect();
         let packed = lzma(&module).expect("packed");
         assert!(packed.len() < module.len());
         assert_eq!(packed[0], 3, "lc=3, lp=0, pb=0");
