@@ -25,6 +25,7 @@ mod commands;
 mod control;
 mod coordinator;
 mod directory;
+mod filling;
 mod following;
 mod founding;
 mod gate;

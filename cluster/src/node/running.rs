@@ -143,6 +143,7 @@ impl<R: Runtime> Node<R> {
         let member = Member::start(config, &shared.opened, link, shared.transfers).await?;
         let member = Arc::new(member);
         shared.members.lock().insert(group, Arc::clone(&member));
+        let _filling = R::spawn(self.clone().fill(group, Arc::clone(&member)));
         Ok(member)
     }
 
@@ -283,7 +284,8 @@ impl<R: Runtime> Node<R> {
 
     /// Serves it again.
     pub(super) fn put_back(&self, group: u32, member: Arc<Member<R>>) {
-        self.0.members.lock().insert(group, member);
+        self.0.members.lock().insert(group, Arc::clone(&member));
+        let _filling = R::spawn(self.clone().fill(group, member));
     }
 
     /// Its member of the meta group.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
@@ -106,6 +107,7 @@ pub struct Member<R: AsyncRuntime> {
     pub(crate) coming: Mutex<Coming>,
     /// When a leader was heard last.
     pub(crate) heard: Mutex<Option<R::Instant>>,
+    filled: AtomicBool,
 }
 
 /// How a read makes sure that it sees all that anybody was told of before it began.
@@ -227,7 +229,8 @@ impl<R: AsyncRuntime> Member<R> {
         let raft = Raft::new(config.node, engine, network, entries, machine).await;
         let raft = raft.map_err(io::Error::other)?;
         let (coming, heard) = (Mutex::default(), Mutex::new(None));
-        Ok(Self { config, raft, store, told, link, coming, heard })
+        let filled = AtomicBool::new(false);
+        Ok(Self { config, raft, store, told, link, coming, heard, filled })
     }
 
     /// Makes this member the first of its group, together with others that are empty.
@@ -369,6 +372,15 @@ impl<R: AsyncRuntime> Member<R> {
     /// Resolves once an entry is applied here; whether it was within `limit`.
     pub async fn applied(&self, index: u64, limit: Duration) -> bool {
         R::timeout(limit, self.store.applied.until(index)).await.is_ok()
+    }
+
+    /// Whether it is known to have had all that was confirmed, at some time since it was started.
+    pub(crate) fn is_filled(&self) -> bool {
+        self.filled.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_filled(&self) {
+        self.filled.store(true, Ordering::Release);
     }
 
     /// The node.

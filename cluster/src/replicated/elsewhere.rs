@@ -24,7 +24,7 @@ const LEADERLESS: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(10);
 
 /// The nodes that have a replica: first the one that should lead, last those that say nothing.
-pub(crate) type Holders = Box<dyn Fn() -> Vec<(NodeId, PeerAddress)> + Send + Sync>;
+pub(crate) type Holders = Arc<dyn Fn() -> Vec<(NodeId, PeerAddress)> + Send + Sync>;
 
 /// Passes calls on.
 pub(crate) struct Elsewhere {
@@ -34,14 +34,14 @@ pub(crate) struct Elsewhere {
     queue: Mutex<Queue>,
     wake: Notify,
     closed: AtomicBool,
-    /// Who runs what waits, once the group was split.
+    /// Who runs what waits, once a replica has come here or the group was split.
     onward: OnceLock<Onward>,
     /// Whether calls wait that a holder was asked in vain to run.
     in_vain: AtomicBool,
 }
 
 impl Elsewhere {
-    /// Its task ends with [`Self::close`].
+    /// Its task ends with [`Self::retire`] or [`Self::close`].
     pub(crate) fn start<R: Runtime>(
         group: u32,
         link: Arc<dyn Link>,
@@ -143,8 +143,8 @@ impl Elsewhere {
         }
     }
 
-    /// Asks one holder after the other until the pieces are answered, or it has taken too long; what is left when
-    /// the group turns out to be split.
+    /// Asks one holder after the other until the pieces are answered, or it has taken too long; what is left once
+    /// somebody else is to run it.
     async fn have_run<R: Runtime>(&self, mut pieces: Vec<Piece>) -> Vec<Piece> {
         let began = R::Instant::now();
         // Since all were asked last. Their order changes meanwhile.

@@ -45,6 +45,7 @@ pub use passing::FORWARD;
 pub(crate) use piece::{Done, Failed, Onward, Piece};
 
 /// How a group's [`Commit`] is made.
+#[derive(Clone)]
 pub struct ReplicatedOptions {
     /// The way to the node that leads.
     pub link: Arc<dyn Link>,

@@ -57,6 +57,16 @@ impl Order {
             && self.bytes + piece.calls.bytes() <= BYTES_MAX
     }
 
+    /// The pieces that another node has passed on, which are in it no longer.
+    fn take_passed_on(&mut self) -> Vec<Piece> {
+        let taken: Vec<_> = self.pieces.extract_if(.., |piece| piece.passed_on).collect();
+        for piece in &taken {
+            self.calls -= piece.calls.count();
+            self.bytes = self.bytes.saturating_sub(piece.calls.bytes());
+        }
+        taken
+    }
+
     fn push(&mut self, piece: Piece) {
         self.calls += piece.calls.count();
         self.bytes += piece.calls.bytes();
@@ -150,6 +160,22 @@ impl Queue {
     pub(crate) fn is_followed(&self, number: u64) -> bool {
         let under_way = self.orders.iter().map(|(under_way, _)| under_way);
         under_way.chain(self.returned.keys()).any(|other| *other > number)
+    }
+
+    /// What another node has passed on and was not begun, of the stages of order.
+    pub(crate) fn take_passed_on(&mut self) -> Vec<Piece> {
+        let returned = self.returned.values_mut();
+        let waiting = self.waiting.iter_mut().filter_map(|stage| match stage {
+            Stage::Order(order) => Some(order),
+            Stage::Reads(_) => None,
+        });
+        let taken = returned.chain(waiting).flat_map(Order::take_passed_on).collect();
+        self.returned.retain(|_, order| !order.pieces.is_empty());
+        self.waiting.retain(|stage| match stage {
+            Stage::Order(order) => !order.pieces.is_empty(),
+            Stage::Reads(_) => true,
+        });
+        taken
     }
 
     /// A stage of reads has ended.

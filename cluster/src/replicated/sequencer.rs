@@ -38,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Time after which calls that nobody would order are refused.
 const LEADERLESS: Duration = Duration::from_secs(10);
 
+/// Between two looks whether this node still leads, while calls wait that another one has passed on.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Between two tries while nobody leads.
 const RETRY: Duration = Duration::from_millis(5);
 
@@ -58,6 +61,8 @@ pub(crate) struct Sequencer<R: AsyncRuntime> {
     ended: AtomicBool,
     /// Tells those who wait for something here that it will not come any more.
     gone: Notify,
+    /// Whether the last stage that ended was ordered by this node, and none was passed on since.
+    orders: AtomicBool,
     /// Since when nothing was ordered although something waits.
     stuck: Mutex<Option<R::Instant>>,
     /// The state here has all that was confirmed by then.
@@ -78,6 +83,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
             onward: OnceLock::new(),
             ended: AtomicBool::new(false),
             gone: Notify::new(),
+            orders: AtomicBool::new(false),
             stuck: Mutex::new(None),
             seen: Mutex::new(None),
         });
@@ -206,8 +212,10 @@ impl<R: AsyncRuntime> Sequencer<R> {
     async fn run(self: Arc<Self>) {
         while !self.is_closed() && !self.is_retiring() {
             let leader = self.member.leader();
-            // Only what this node orders itself is sure to be ordered as it was handed over.
-            let window = if leader == Some(self.member.node()) { WINDOW } else { 1 };
+            // Only what this node orders itself is sure to be ordered as it was handed over: not beside what is
+            // still on its way to another leader, nor while it leads and refuses, as one just elected does.
+            let leads = leader == Some(self.member.node());
+            let window = if leads && self.orders.load(Ordering::Acquire) { WINDOW } else { 1 };
             let stage = self.queue.lock().next(window);
             match stage {
                 Some(Stage::Order(order)) => self.begin_order(order, leader).await,
@@ -231,6 +239,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
         let Order { number, mut pieces, .. } = order;
         let this = Arc::clone(self);
         if let Some(other) = leader.filter(|leader| *leader != self.member.node()) {
+            self.orders.store(false, Ordering::Release);
             let refused: Vec<_> = pieces.extract_if(.., |piece| piece.passed_on).collect();
             refused.into_iter().for_each(Piece::give_up);
             let _ends_by_itself = R::spawn(async move {
@@ -252,6 +261,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
                 }
                 Err(error) => Err(error),
             };
+            this.orders.store(outcome.is_ok(), Ordering::Release);
             let left = match outcome {
                 Ok(_) => {
                     *this.stuck.lock() = None;
@@ -287,6 +297,11 @@ impl<R: AsyncRuntime> Sequencer<R> {
             }
         }
         self.wake.notify_one();
+    }
+
+    /// Whether this node leads, as far as it knows.
+    fn leads(&self) -> bool {
+        self.member.leader() == Some(self.member.node())
     }
 
     /// Lets the clock go on from the time that another node has told last.
@@ -364,9 +379,10 @@ impl<R: AsyncRuntime> Sequencer<R> {
         let (piece, outcome) = Piece::new(calls, true);
         match reads_only {
             true => self.read(Read::Calls(piece)),
-            false => self.order(piece),
+            false if self.leads() => self.order(piece),
+            false => piece.give_up(),
         }
-        let mut outcome = outcome.await.unwrap_or(Err(Failed::NotLeader));
+        let mut outcome = self.while_it_leads(outcome).await;
         if let Ok(done) = &mut outcome
             && self.member.address_of(from).is_none()
         {
@@ -374,6 +390,24 @@ impl<R: AsyncRuntime> Sequencer<R> {
             done.index = 0;
         }
         answers::encode(&outcome)
+    }
+
+    /// What becomes of calls that another node has passed on. They are refused if this one comes to lead no more
+    /// before they have begun: behind what it passes on itself, they might wait for who waits for them.
+    async fn while_it_leads(
+        &self,
+        mut outcome: oneshot::Receiver<Result<Done, Failed>>,
+    ) -> Result<Done, Failed> {
+        loop {
+            if let Ok(outcome) = R::timeout(LOOK, &mut outcome).await {
+                return outcome.unwrap_or(Err(Failed::NotLeader));
+            }
+            if !self.leads() {
+                let refused = self.queue.lock().take_passed_on();
+                refused.into_iter().for_each(Piece::give_up);
+                self.wake.notify_one();
+            }
+        }
     }
 
     async fn read_all(&self, reads: Vec<Read>) {

@@ -1,5 +1,4 @@
-//! A door for each group: by the replica that this node has of it, or to the nodes that have one. Replicas come
-//! and go behind the doors as the table says.
+//! The [`Door`]s of all groups, and who is behind them: replicas come and go as the table says.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +7,6 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tidekeep_log::Identity;
 use tidekeep_log::clock::Clock;
 use tidekeep_protocol::slot::{GroupCount, GroupId, slot_of};
@@ -24,8 +22,9 @@ use crate::placement::NodeId;
 use crate::raft::{Member, Runtime};
 use crate::remote::{Ask, Holding, Mirror, Told};
 use crate::replicated::{
-    Calls, Done, Elsewhere, Failed, Onward, Piece, Replicated, ReplicatedOptions, not_here,
+    Calls, Done, Failed, Holders, Onward, Piece, Replicated, ReplicatedOptions, not_here,
 };
+use crate::store::door::Door;
 use crate::transaction::{Coordinator, watch_over};
 
 /// Between two looks whether a replica has come or gone.
@@ -42,7 +41,9 @@ pub(crate) struct Doors<R: Runtime> {
     /// Whether other groups have the keys by now, and their doors what came here.
     retired: AtomicBool,
     /// By the groups' numbers.
-    doors: Vec<Door<R>>,
+    doors: Vec<Arc<Door<R>>>,
+    /// The recent changes of each group, as the nodes that have a replica of it tell them.
+    mirrors: Vec<Arc<Mirror<R>>>,
     coordinator: Coordinator<R>,
     /// As every replica on this node spreads its keys.
     spread: Spread,
@@ -58,14 +59,6 @@ pub(crate) struct Holder {
     pub(crate) group: GroupId,
     /// None if it is this one.
     at: Option<(NodeId, PeerAddress)>,
-}
-
-struct Door<R: Runtime> {
-    here: Mutex<Option<Arc<Replicated<R>>>>,
-    /// What was there until just now, while something waits behind it that came before the rest.
-    leaving: Mutex<Weak<Replicated<R>>>,
-    elsewhere: Arc<Elsewhere>,
-    mirror: Arc<Mirror<R>>,
 }
 
 /// What becomes of calls that a group was asked to run. They run whether or not this is awaited.
@@ -89,18 +82,17 @@ impl<R: Runtime> Doors<R> {
         groups: GroupCount,
         numbering: Numbering,
     ) -> Arc<Self> {
-        let door = |group| {
-            let find = || {
-                let asked = node.clone();
-                Box::new(move || holders(&asked, numbering, group))
-            };
-            let (number, history_bytes) =
-                (numbering.number(group), node.journal().replica_options().history_bytes);
-            let elsewhere = Elsewhere::start::<R>(number, node.link(), find());
-            let mirror = Mirror::new(number, node.link(), find(), history_bytes);
-            Door { here: Mutex::default(), leaving: Mutex::default(), elsewhere, mirror }
+        let options = ReplicatedOptions { link: node.link(), clock: Arc::clone(&clock), identity };
+        let find = |group| -> Holders {
+            let asked = node.clone();
+            Arc::new(move || holders(&asked, numbering, group))
         };
+        let history_bytes = node.journal().replica_options().history_bytes;
+        let door = |group| Door::open(numbering.number(group), find(group), options.clone());
+        let mirror =
+            |group| Mirror::new(numbering.number(group), node.link(), find(group), history_bytes);
         let doors = groups.groups().map(door).collect();
+        let mirrors = groups.groups().map(mirror).collect();
         let holding = Holding::new();
         let replicas = node.journal().replica_options();
         let spread = Spread::new(replicas.seed, replicas.shards);
@@ -114,6 +106,7 @@ impl<R: Runtime> Doors<R> {
             numbering,
             retired: AtomicBool::new(false),
             doors,
+            mirrors,
             coordinator,
             spread,
             drawn,
@@ -192,48 +185,32 @@ impl<R: Runtime> Doors<R> {
 
     /// The same for a piece.
     pub(crate) fn hand_over(&self, group: GroupId, piece: Piece) {
-        match self.here(group).or_else(|| self.leaving(group)) {
-            Some(here) => here.hand_over(piece),
-            None => self.elsewhere(group).add(piece),
+        let door = self.door(group);
+        match self.is_retired() {
+            true => door.run(piece),
+            false => door.hand_over(self.member(group), piece),
         }
     }
 
-    /// What this node has of a group, if it has a replica.
+    /// What this node has of a group, if it has a replica that serves clients.
     pub(crate) fn here(&self, group: GroupId) -> Option<Arc<Replicated<R>>> {
-        let retired = self.retired.load(Ordering::Acquire);
-        let number = self.numbering.number(group);
-        let member = self.node.member_of(number).filter(|_| !retired);
-        let door = self.doors.get(usize::from(group.0))?;
-        let mut here = door.here.lock();
-        let is_same = |there: &Arc<Replicated<R>>, member: &Arc<Member<R>>| {
-            Arc::ptr_eq(there.member(), member)
-        };
-        match (&*here, member) {
-            (Some(there), Some(member)) if is_same(there, &member) => Some(Arc::clone(there)),
-            (_, Some(member)) => {
-                let options = ReplicatedOptions {
-                    link: self.node.link(),
-                    clock: Arc::clone(&self.clock),
-                    identity: self.identity,
-                };
-                let new = Arc::new(Replicated::new(member, options));
-                if let Some(there) = here.replace(Arc::clone(&new)) {
-                    door.leave(there);
-                }
-                Some(new)
-            }
-            (_, None) => {
-                if let Some(there) = here.take() {
-                    door.leave(there);
-                }
-                None
-            }
-        }
+        let door = self.doors.get(usize::from(group.0)).filter(|_| !self.is_retired())?;
+        door.here(self.member(group))
     }
 
-    /// What this node had of a group, if something waits behind it.
-    fn leaving(&self, group: GroupId) -> Option<Arc<Replicated<R>>> {
-        self.doors.get(usize::from(group.0))?.leaving.lock().upgrade()
+    /// This node's part in a group. One that is yet to be filled is none: what it was asked would wait for that.
+    fn member(&self, group: GroupId) -> Option<Arc<Member<R>>> {
+        let number = self.numbering.number(group);
+        let member = self.node.member_of(number)?;
+        (member.is_filled() || !self.node.is_filling(number)).then_some(member)
+    }
+
+    fn door(&self, group: GroupId) -> &Arc<Door<R>> {
+        &self.doors[usize::from(group.0)]
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// What this node has of each group of which it has a replica.
@@ -241,9 +218,9 @@ impl<R: Runtime> Doors<R> {
         self.groups.groups().filter_map(|group| Some((group, self.here(group)?)))
     }
 
-    /// The way to the nodes that have a replica of a group.
-    pub(crate) fn elsewhere(&self, group: GroupId) -> &Arc<Elsewhere> {
-        &self.doors[usize::from(group.0)].elsewhere
+    /// Whether there are nodes that have a replica of a group and answer, as far as is known here.
+    pub(crate) fn answers(&self, group: GroupId) -> bool {
+        self.door(group).answers()
     }
 
     /// The nodes that have a replica of a group, this one first if it has one.
@@ -267,26 +244,15 @@ impl<R: Runtime> Doors<R> {
 
     /// The recent changes of a group, by the nodes that have a replica of it.
     pub(crate) fn mirror(&self, group: GroupId) -> &Arc<Mirror<R>> {
-        &self.doors[usize::from(group.0)].mirror
+        &self.mirrors[usize::from(group.0)]
     }
 
     /// Hands all that waits, and all that comes, to others who have the keys now: as soon as nothing is under way.
     pub(crate) async fn retire(&self, onward: Onward) {
         for door in &self.doors {
-            let here = door.here.lock().clone();
-            if let Some(here) = &here {
-                here.retire(Arc::clone(&onward)).await;
-            }
-            door.elsewhere.retire::<R>(Arc::clone(&onward)).await;
+            door.retire(&onward).await;
         }
         self.retired.store(true, Ordering::Release);
-        for door in &self.doors {
-            // One that has come meanwhile.
-            let here = door.here.lock().clone();
-            if let Some(here) = &here {
-                here.retire(Arc::clone(&onward)).await;
-            }
-        }
     }
 
     /// Answers what other nodes pass on, or ask who follow a group.
@@ -310,31 +276,8 @@ impl<R: Runtime> Doors<R> {
 
     /// Refuses what comes.
     pub(crate) fn close(&self) {
-        for door in &self.doors {
-            door.elsewhere.close();
-            door.mirror.close();
-            if let Some(here) = door.here.lock().take() {
-                here.end();
-            }
-            if let Some(leaving) = door.leaving.lock().upgrade() {
-                leaving.end();
-            }
-        }
-    }
-}
-
-impl<R: Runtime> Door<R> {
-    /// Has those who have a replica run what waits behind one that this node has lost. Nobody is refused for it, and
-    /// what comes meanwhile stays behind what came before.
-    fn leave(&self, there: Arc<Replicated<R>>) {
-        *self.leaving.lock() = Arc::downgrade(&there);
-        let elsewhere = Arc::clone(&self.elsewhere);
-        let onward: Onward = Arc::new(move |piece| match piece.passed_on {
-            // Who passed it on asks the others itself.
-            true => piece.give_up(),
-            false => elsewhere.add(piece),
-        });
-        let _ends_by_itself = R::spawn(async move { there.retire(onward).await });
+        self.doors.iter().for_each(|door| door.close());
+        self.mirrors.iter().for_each(|mirror| mirror.close());
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod backup;
 mod batch;
+mod door;
 mod doors;
 mod feeds;
 mod leases;

@@ -23,7 +23,7 @@ pub(super) fn of<R: Runtime>(doors: &Doors<R>) -> Standing {
     for group in doors.groups().groups() {
         let standing = match doors.here(group) {
             Some(here) => here.standing(),
-            None if doors.elsewhere(group).answers() => Standing::Ready,
+            None if doors.answers(group) => Standing::Ready,
             None => Standing::ReadOnly(leaderless()),
         };
         match standing {

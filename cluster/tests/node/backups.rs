@@ -28,10 +28,10 @@ use crate::transactions::{ACCOUNTS, BEGIN, Bank, CLIENTS, GROUPS, account, count
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What the file of a backup holds.
-struct Content {
+pub(crate) struct Content {
     head: Head,
     leases: Vec<u64>,
-    values: BTreeMap<String, Vec<u8>>,
+    pub(crate) values: BTreeMap<String, Vec<u8>>,
 }
 
 impl Content {
@@ -42,7 +42,7 @@ impl Content {
 }
 
 /// Takes a backup whole; none if the node says that it cannot.
-async fn take(store: &Served) -> Option<Content> {
+pub(crate) async fn take(store: &Served) -> Option<Content> {
     let taken = async {
         let mut backup = store.backup().await.ok()?;
         let (revision, keys, mut bytes) = (backup.revision(), backup.keys(), Vec::new());

@@ -18,7 +18,8 @@ use tidekeep_protocol::condition::Condition;
 use tidekeep_protocol::op::{Delete, Get, Request};
 use tidekeep_protocol::slot::{GroupCount, GroupId};
 
-use crate::machine::{Machine, introduction};
+use crate::machine::{ENTRIES_BYTES, Machine, introduction};
+use crate::narrow::Narrow;
 use crate::simulated::records::{put_of, record_of};
 use crate::simulated::wire::Wire;
 
@@ -36,9 +37,12 @@ const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) struct Cluster {
     pub(crate) wire: Wire,
+    pub(crate) narrow: Narrow,
     machines: Mutex<Vec<Arc<Machine>>>,
     groups: GroupCount,
     seed: u64,
+    /// Bytes of entries that each node keeps.
+    entries_bytes: usize,
 }
 
 /// Runs a test in virtual time.
@@ -82,9 +86,20 @@ impl Cluster {
 
     /// One node, which has founded the cluster on a disk that may hold a store already.
     pub(crate) async fn founded_on(disk: FaultyDisk, groups: u16) -> Self {
+        Self::founded_keeping(disk, groups, ENTRIES_BYTES).await
+    }
+
+    /// The same, whose nodes keep so many bytes of entries.
+    pub(crate) async fn founded_keeping(
+        disk: FaultyDisk,
+        groups: u16,
+        entries_bytes: usize,
+    ) -> Self {
         let groups = GroupCount::new(groups).expect("so many groups there can be");
-        let cluster = Self { wire: Wire::new(7), machines: Mutex::default(), groups, seed: 11 };
-        let machine = Machine::on(disk, groups, NodeId(1), 11 ^ (1 << 8), cluster.wire.clone());
+        let (wire, narrow, machines) = (Wire::new(7), Narrow::default(), Mutex::default());
+        let net = (wire.clone(), narrow.clone());
+        let cluster = Self { wire, narrow, machines, groups, seed: 11, entries_bytes };
+        let machine = Machine::on(disk, groups, NodeId(1), 11 ^ (1 << 8), net, entries_bytes);
         let node = machine.start().await;
         cluster.machines.lock().push(machine);
         node.found(groups, 3).await.expect("nobody has founded it before");
@@ -94,7 +109,9 @@ impl Cluster {
     }
 
     async fn add(&self, id: NodeId) -> Node<SimRuntime> {
-        let machine = Machine::new(id, self.seed ^ (id.0 << 8), self.wire.clone());
+        let seed = self.seed ^ (id.0 << 8);
+        let net = (self.wire.clone(), self.narrow.clone());
+        let machine = Machine::new(id, seed, net, self.entries_bytes);
         let node = machine.start().await;
         self.machines.lock().push(machine);
         node
@@ -276,7 +293,8 @@ impl Cluster {
     }
 }
 
-fn is_at_rest(status: &ClusterStatus) -> bool {
+/// Whether nothing is left to do.
+pub(crate) fn is_at_rest(status: &ClusterStatus) -> bool {
     let nodes = status.nodes.iter().filter(|it| it.up).count();
     let replicas = if nodes >= 3 { 3 } else { 1 };
     let group = |group: &tidekeep_cluster::node::GroupStatus| {

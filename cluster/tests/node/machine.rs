@@ -14,6 +14,7 @@ use tidekeep_log::clock::Clock;
 use tidekeep_log::disk::faulty::{Crash, FaultyDisk};
 use tidekeep_protocol::slot::GroupCount;
 
+use crate::narrow::Narrow;
 use crate::simulated::disk::{open, turn};
 use crate::simulated::wire::{Door, Plug, Wire};
 
@@ -21,7 +22,7 @@ pub(crate) const SEGMENT_BYTES: u64 = 64 << 10;
 const CLUSTER: ClusterId = ClusterId([7; 16]);
 
 /// Little, so that nodes which come back are sent states.
-const ENTRIES_BYTES: usize = 32 << 10;
+pub(crate) const ENTRIES_BYTES: usize = 32 << 10;
 
 /// A node that is down for so long is given up.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
@@ -29,6 +30,8 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 pub(crate) struct Machine {
     pub(crate) id: NodeId,
     wire: Wire,
+    narrow: Narrow,
+    entries_bytes: usize,
     state: Mutex<State>,
 }
 
@@ -78,8 +81,13 @@ pub(crate) fn introduction(name: &str) -> Introduction {
 }
 
 impl Machine {
-    pub(crate) fn new(id: NodeId, seed: u64, wire: Wire) -> Arc<Self> {
-        Self::on(FaultyDisk::new(seed), GroupCount::ONE, id, seed, wire)
+    pub(crate) fn new(
+        id: NodeId,
+        seed: u64,
+        net: (Wire, Narrow),
+        entries_bytes: usize,
+    ) -> Arc<Self> {
+        Self::on(FaultyDisk::new(seed), GroupCount::ONE, id, seed, net, entries_bytes)
     }
 
     /// One whose disk holds something already: a store that ran alone, of which it makes so many groups.
@@ -88,11 +96,12 @@ impl Machine {
         divides: GroupCount,
         id: NodeId,
         seed: u64,
-        wire: Wire,
+        (wire, narrow): (Wire, Narrow),
+        entries_bytes: usize,
     ) -> Arc<Self> {
         let state =
             State { disk, divides, starts: 0, seed, running: None, serves: None, store: None };
-        Arc::new(Self { id, wire, state: Mutex::new(state) })
+        Arc::new(Self { id, wire, narrow, entries_bytes, state: Mutex::new(state) })
     }
 
     /// Its name, which its addresses and its zone begin with.
@@ -136,11 +145,11 @@ impl Machine {
             cluster: CLUSTER,
             is: introduction(&self.name()),
             opened,
-            link: Arc::new(Plug { node: self.id, wire: self.wire.clone() }),
+            link: self.narrow.before(Plug { node: self.id, wire: self.wire.clone() }),
             transfers: seed,
             clock: Arc::new(TimeOfDay),
             member: Config { install: Duration::from_secs(5), ..Config::new(self.id, 0) },
-            entries_bytes: ENTRIES_BYTES,
+            entries_bytes: self.entries_bytes,
             timing: Timing { grace: GRACE, ..Timing::default() },
         };
         let node = Node::start(options).await;

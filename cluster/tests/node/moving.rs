@@ -18,14 +18,14 @@ use crate::seeds;
 use crate::serving::put;
 
 const NODES: u64 = 5;
-const GROUPS: u16 = 4;
+pub(crate) const GROUPS: u16 = 4;
 
 /// The longest that a call may take: the wire delays a message in two hundred by up to a fifth of a second, and a call
 /// that a leader has refused while it gave way takes several of them.
-const SOON: Duration = Duration::from_secs(1);
+pub(crate) const SOON: Duration = Duration::from_secs(1);
 
 /// A key of a group.
-fn key_of(group: GroupId) -> Vec<u8> {
+pub(crate) fn key_of(group: GroupId) -> Vec<u8> {
     let groups = GroupCount::new(GROUPS).expect("so many");
     let keys = (0..).map(|number: u32| format!("key/{number}").into_bytes());
     let mut of_group = keys.filter(|key| groups.group_of(slot_of(key)) == group);
@@ -55,7 +55,7 @@ impl Longest {
 }
 
 /// Whether a node has joined, and knows who has the keys.
-fn is_ready(cluster: &Cluster, node: NodeId) -> Option<()> {
+pub(crate) fn is_ready(cluster: &Cluster, node: NodeId) -> Option<()> {
     let machine = cluster.machines().into_iter().find(|machine| machine.id == node)?;
     (machine.store()?.standing() == Standing::Ready).then_some(())
 }

@@ -1,0 +1,60 @@
+//! A replica that is yet to be filled. A group adds a node as a learner, whose replica is empty until the state has
+//! arrived, which takes long where there is much: until then the nodes that have it all answer clients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::meta::Numbering;
+use crate::node::running::{Life, Node};
+use crate::raft::{Member, ReadPolicy, Runtime};
+
+/// Between two looks whether a replica has all that was confirmed.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What a node has to do with a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Votes,
+    Learns,
+    Unknown,
+}
+
+impl<R: Runtime> Node<R> {
+    /// Whether the table says that this node's replica of a group is yet to be filled.
+    pub(crate) fn is_filling(&self, group: u32) -> bool {
+        self.part_in(group) == Part::Learns
+    }
+
+    fn part_in(&self, group: u32) -> Part {
+        let view = self.view();
+        let of_view = |(numbering, _): &(Numbering, _)| *numbering == view.numbering();
+        let Some((_, group)) = Numbering::group(group).filter(of_view) else {
+            return Part::Unknown;
+        };
+        match view.table.as_ref().and_then(|table| table.row(group)) {
+            Some(row) if row.has_voter(self.id()) => Part::Votes,
+            Some(row) if row.learner == Some(self.id()) => Part::Learns,
+            _ => Part::Unknown,
+        }
+    }
+
+    /// Notes when a member is filled, as long as this node has it.
+    pub(super) async fn fill(self, group: u32, member: Arc<Member<R>>) {
+        while self.life() == Life::Serving && self.has(group, &member) {
+            let is_filled = match self.part_in(group) {
+                // A group gives a vote only to who has everything.
+                Part::Votes => true,
+                Part::Learns => member.read(ReadPolicy::Index).await.is_ok(),
+                Part::Unknown => false,
+            };
+            if is_filled {
+                return member.note_filled();
+            }
+            R::sleep(LOOK).await;
+        }
+    }
+
+    fn has(&self, group: u32, member: &Arc<Member<R>>) -> bool {
+        self.member_of(group).is_some_and(|known| Arc::ptr_eq(&known, member))
+    }
+}
