@@ -167,6 +167,34 @@ fn a_frozen_state_takes_the_place_of_an_older_one() {
 }
 
 #[test]
+fn a_cut_stays_as_it_was_when_another_state_takes_the_place_of_its_own() {
+    let entries: Vec<_> = (0..500).map(|number| format!("key/{number}")).collect();
+    let of = |value| {
+        let replica = replica();
+        let puts_of: Vec<_> =
+            entries.iter().map(|key| (key.as_str(), value, Expiry::Never)).collect();
+        replica.apply(&puts(1_000, &puts_of)).expect("it is a record");
+        replica
+    };
+    let (old, new) = (of("old"), of("new"));
+    let mut portion = old.portion(None).expect("nobody holds it");
+    let head = portion.sum_up(usize::MAX).expect("all of it");
+    old.install(chunks(&new).iter().map(Vec::as_slice)).expect("a state");
+    let mut found = 0;
+    loop {
+        let chunk = portion.next_entries();
+        if chunk.is_empty() {
+            break;
+        }
+        for entry in tidekeep_store::snapshot::entries(&chunk) {
+            assert_eq!(entry.expect("an entry").value(), b"old");
+            found += 1;
+        }
+    }
+    assert_eq!(found, head.keys);
+}
+
+#[test]
 fn a_lease_of_another_group_is_adopted_once() {
     let replica = replica();
     let mut record = Vec::new();
