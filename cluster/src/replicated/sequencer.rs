@@ -480,7 +480,11 @@ impl<R: AsyncRuntime> Sequencer<R> {
                     return Ok(());
                 }
                 // A member that has stopped was taken from this node, which soon says who has the keys.
-                Either::Left(_) if R::Instant::now() - began < LEADERLESS && !self.is_closed() => {
+                Either::Left(_)
+                    if R::Instant::now() - began < LEADERLESS
+                        && !self.is_closed()
+                        && !self.is_retiring() =>
+                {
                     R::sleep(RETRY).await;
                 }
                 Either::Left(_) | Either::Right(_) => return Err(Failed::NotLeader),
