@@ -7,11 +7,11 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync } from "node:zlib";
 
-const OWN_BYTES_MAX = 47_800;
+const OWN_BYTES_MAX = 48_000;
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const bytes = (file) => brotliCompressSync(readFileSync(file)).length;
 
-test("the page itself is at most 47.8 KB beside its client", () => {
+test("the page itself is at most 48 KB beside its client", () => {
   const names = readdirSync(path("dist")).filter((name) => /\.(html|js|css|svg)$/.test(name));
   const sizes = names.map((name) => [name, bytes(path(`dist/${name}`))]);
   const client = bytes(path("node_modules/tidekeep/dist/slim.js"));

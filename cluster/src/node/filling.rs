@@ -38,8 +38,11 @@ impl<R: Runtime> Node<R> {
         }
     }
 
-    /// Notes when a member is filled, as long as this node has it.
+    /// Notes when a member is filled, as long as this node has it. Nobody asks that of the meta group's.
     pub(super) async fn fill(self, group: u32, member: Arc<Member<R>>) {
+        if Numbering::group(group).is_none() {
+            return;
+        }
         while self.life() == Life::Serving && self.has(group, &member) {
             let is_filled = match self.part_in(group) {
                 // A group gives a vote only to who has everything.
