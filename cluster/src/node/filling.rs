@@ -47,7 +47,10 @@ impl<R: Runtime> Node<R> {
             let is_filled = match self.part_in(group) {
                 // A group gives a vote only to who has everything.
                 Part::Votes => true,
-                Part::Learns => member.read(ReadPolicy::Index).await.is_ok(),
+                Part::Learns => {
+                    member.note_filling();
+                    member.read(ReadPolicy::Index).await.is_ok()
+                }
                 Part::Unknown => false,
             };
             if is_filled {

@@ -381,6 +381,13 @@ impl<R: AsyncRuntime> Member<R> {
 
     pub(crate) fn note_filled(&self) {
         self.filled.store(true, Ordering::Release);
+        self.raft.runtime_config().elect(true);
+    }
+
+    /// Keeps the member from standing for election until it is filled. What it has of the group's entries may end
+    /// where the group was this node's alone: by that it would elect itself.
+    pub(crate) fn note_filling(&self) {
+        self.raft.runtime_config().elect(false);
     }
 
     /// The node.
