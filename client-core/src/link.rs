@@ -147,7 +147,7 @@ impl Link {
         self.attached() && self.phase != Phase::Opening
     }
 
-    /// The limits of the present connection.
+    /// The limits of the present connection. Not inlined: it is asked for in many places, none of them hot.
     #[inline(never)]
     pub(crate) fn limits(&self) -> Option<&Limits> {
         let server = self.server.as_ref()?;
