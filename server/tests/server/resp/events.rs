@@ -93,8 +93,8 @@ fn messages_come_before_a_later_command_changes_what_is_listened_to() {
 
 #[test]
 fn messages_come_before_the_connection_ends() {
-    let server = TestServer::start();
     for last in ["quit", "reset", "*x"] {
+        let server = TestServer::start();
         let mut both = Redis::connect(server.address);
         both.run("hello 3");
         both.run("subscribe c __keyspace@0__:k");
