@@ -1,6 +1,6 @@
 // Bundles the package: wasm/ (written by `cargo xtask web`) and ts/ become dist/.
 //
-//   dist/index.js       everything in one file, the module packed and as base64 text
+//   dist/index.js       everything in one file, the module packed and as text
 //   dist/slim.js        without the module;  dist/tidekeep.wasm  the module by itself
 //   dist/workerd.js     around slim.js, for workerd: imports tidekeep.wasm as a module
 //   dist/*.d.ts         the types, as they were written by hand
@@ -90,14 +90,29 @@ async function smaller(file) {
   writeFileSync(file, code);
 }
 
-/** The packed module as base64 text. */
+/**
+ * The packed module as text, six bits a character: not base64's, but those that scripts are made of, `(` to
+ * `E` and `]` to `~`. What gzip tells the text's characters by serves the script as well, for 250 B less.
+ */
+function sixBits(bytes) {
+  let [text, left, count] = ["", 0, 0];
+  const push = (bits) => (text += String.fromCharCode(bits + (bits < 30 ? 40 : 63)));
+  for (const byte of bytes) {
+    left = (left << 8) | byte;
+    for (count += 8; count >= 6; count -= 6) push((left >> (count - 6)) & 63);
+    left &= 63;
+  }
+  if (count > 0) push((left << (6 - count)) & 63);
+  return text;
+}
+
 const inlinedModule = {
   name: "inlined-module",
   setup(builder) {
     const file = path("wasm/tidekeep_bg.lzma");
     builder.onResolve({ filter: /^tidekeep-module$/ }, () => ({ path: file }));
     builder.onLoad({ filter: /tidekeep_bg\.lzma$/ }, ({ path }) => ({
-      contents: readFileSync(path).toString("base64"),
+      contents: sixBits(readFileSync(path)),
       loader: "text",
     }));
   },

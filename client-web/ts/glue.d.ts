@@ -13,10 +13,10 @@ declare module "tidekeep-glue" {
   export default function instantiate(module: WebAssembly.Module): Promise<Instance>;
 }
 
-/** The module, packed, as base64 text. */
+/** The module, packed, as text. */
 declare module "tidekeep-module" {
-  const base64: string;
-  export default base64;
+  const sixBits: string;
+  export default sixBits;
 }
 
 /** The module itself, where the platform compiles it: see ts/workerd.ts. */
