@@ -17,7 +17,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::disk::{Disk, File, zero};
+use crate::disk::{Disk, File};
 use crate::envelope::{u32_at, u64_at};
 use crate::error::OpenError;
 use crate::options::Durability;
@@ -31,9 +31,6 @@ pub(crate) const MAX_BYTES: u64 = 1 << 30;
 pub(crate) const SPARE: &str = "spare";
 /// A spare that is still being written.
 pub(crate) const SPARE_TEMP: &str = "spare.tmp";
-
-/// Bytes of a spare that are synced at once: the log's own syncs wait for what is on its way to the disk.
-const SYNC_BYTES: usize = 1 << 20;
 
 const MAGIC: &[u8; 8] = b"TIDELOG\n";
 const FORMAT: u32 = 1;
@@ -128,7 +125,7 @@ pub(crate) fn sequence_of(file: &str) -> Option<u64> {
 }
 
 /// Makes a spare of `bytes` zeros, makes it durable and gives it its name. Where replies wait for syncs
-/// the zeros are written, after which a sync is a third quicker; elsewhere they are only reserved.
+/// the zeros are written; elsewhere they are only reserved.
 pub(crate) fn prepare_spare(
     disk: &dyn Disk,
     bytes: u64,
@@ -137,12 +134,7 @@ pub(crate) fn prepare_spare(
     remove_if_there(disk, SPARE_TEMP)?;
     let file = disk.create(SPARE_TEMP)?;
     match durability {
-        Durability::Always => {
-            for from in (0..bytes).step_by(SYNC_BYTES) {
-                zero(&*file, from, bytes.min(from + SYNC_BYTES as u64))?;
-                file.sync()?;
-            }
-        }
+        Durability::Always => file.fill(bytes)?,
         Durability::Interval(_) | Durability::None | Durability::Memory => {
             file.reserve(bytes)?;
             file.sync()?;

@@ -275,9 +275,16 @@ impl Writer {
             return Ok(());
         }
         let Tail { file, at, .. } = &self.tail;
-        self.shared
+        let shared = &*self.shared;
+        shared
             .stall
-            .watch(|| file.write_parts_at(parts, *at))
+            .watch(|| match shared.durability {
+                Durability::Always => file.append_at(parts, *at),
+                // No reply waits for the disk, so the system may write when it is best.
+                Durability::Interval(_) | Durability::None | Durability::Memory => {
+                    file.write_parts_at(parts, *at)
+                }
+            })
             .map_err(|error| Failure::new("write", self.name(), error))?;
         let len = bytes as u64;
         self.tail.at += len;

@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
+mod direct;
 #[cfg(feature = "testing")]
 pub mod faulty;
 pub mod memory;
@@ -65,9 +66,21 @@ pub trait File: Send + Sync {
         Ok(())
     }
 
+    /// As [`File::write_parts_at`], for who writes a file of [`File::fill`] from its beginning to its end: within its
+    /// length, and where the bytes behind what is written are zeros.
+    fn append_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        self.write_parts_at(parts, offset)
+    }
+
     /// Makes an empty file `bytes` zeros long, with space on disk for all of them.
     fn reserve(&self, bytes: u64) -> io::Result<()> {
         zero(self, 0, bytes)
+    }
+
+    /// Makes an empty file `bytes` zeros long, which are written and durable: a sync of what is written
+    /// over them is a third quicker than one of what is only reserved.
+    fn fill(&self, bytes: u64) -> io::Result<()> {
+        fill_in_steps(self, bytes)
     }
 
     /// Makes content and length durable (`fdatasync`).
@@ -85,6 +98,15 @@ pub(crate) fn zero<F: File + ?Sized>(file: &F, from: u64, to: u64) -> io::Result
         let step = ZEROS.min((to - at) as usize);
         file.write_at(&zeros[..step], at)?;
         at += step as u64;
+    }
+    Ok(())
+}
+
+/// Writes zeros and syncs them piece by piece: the syncs of other files wait for what is on its way to the disk.
+fn fill_in_steps<F: File + ?Sized>(file: &F, bytes: u64) -> io::Result<()> {
+    for from in (0..bytes).step_by(ZEROS) {
+        zero(file, from, bytes.min(from + ZEROS as u64))?;
+        file.sync()?;
     }
     Ok(())
 }

@@ -52,7 +52,7 @@ impl ReadOnlyDisk {
 /// # Errors
 /// What the system says.
 pub fn open_file(path: impl AsRef<Path>) -> io::Result<Arc<dyn File>> {
-    Ok(Arc::new(RealFile(fs::File::open(path)?)))
+    Ok(Arc::new(RealFile::new(fs::File::open(path)?)))
 }
 
 fn refused<T>() -> io::Result<T> {

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{Errno, pwritev};
 
-use super::{Disk, File, zero};
+use super::direct::{BLOCK, DirectFile};
+use super::{Disk, File, fill_in_steps, zero};
 use crate::error::OpenError;
+use crate::sync::Mutex;
 
 pub(super) const LOCK: &str = "lock";
 
@@ -80,12 +82,12 @@ impl Disk for RealDisk {
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let path = self.dir.join(name);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let file = OpenOptions::new().read(true).write(true).open(self.dir.join(name))?;
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -128,20 +130,47 @@ pub(super) fn list(dir: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-pub(super) struct RealFile(pub(super) fs::File);
+pub(super) struct RealFile {
+    file: fs::File,
+    appending: Mutex<Appending>,
+}
 
-impl File for RealFile {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+/// How a file is appended to.
+enum Appending {
+    Untried,
+    Direct(DirectFile),
+    Cached,
+}
+
+impl RealFile {
+    pub(super) fn new(file: fs::File) -> Self {
+        Self { file, appending: Mutex::new(Appending::Untried) }
     }
 
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buf, offset)
+    /// Does `write` past the page cache; `None` where this file cannot be written so.
+    fn write_directly(
+        &self,
+        write: impl FnOnce(&mut DirectFile) -> io::Result<()>,
+    ) -> Option<io::Result<()>> {
+        let mut appending = self.appending.lock();
+        if let Appending::Untried = *appending {
+            let direct = DirectFile::open(&self.file);
+            *appending = direct.map_or(Appending::Cached, Appending::Direct);
+        }
+        let Appending::Direct(direct) = &mut *appending else { return None };
+        let outcome = write(direct);
+        let is_refused =
+            matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::InvalidInput);
+        if is_refused {
+            // Some file systems open such a file and refuse its first write.
+            *appending = Appending::Cached;
+        }
+        (!is_refused).then_some(outcome)
     }
 
-    fn write_parts_at(&self, mut parts: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+    fn write_cached(&self, mut parts: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
         while !parts.is_empty() {
-            match pwritev(&self.0, &parts[..parts.len().min(PARTS_MAX)], offset) {
+            match pwritev(&self.file, &parts[..parts.len().min(PARTS_MAX)], offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     IoSlice::advance_slices(&mut parts, written);
@@ -153,13 +182,47 @@ impl File for RealFile {
         }
         Ok(())
     }
+}
+
+impl File for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
 
     fn write_at(&self, data: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(data, offset)
+        self.write_parts_at(&mut [IoSlice::new(data)], offset)
+    }
+
+    fn write_parts_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        if let Appending::Direct(direct) = &mut *self.appending.lock() {
+            direct.forget();
+        }
+        self.write_cached(parts, offset)
+    }
+
+    fn append_at(&self, parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let direct = |direct: &mut DirectFile| direct.append(&self.file, parts, offset);
+        match self.write_directly(direct) {
+            Some(outcome) => outcome,
+            None => self.write_cached(parts, offset),
+        }
+    }
+
+    fn fill(&self, bytes: u64) -> io::Result<()> {
+        let is_whole = bytes.is_multiple_of(BLOCK as u64);
+        let direct = is_whole.then(|| self.write_directly(|direct| direct.zero(bytes))).flatten();
+        match direct {
+            Some(outcome) => outcome.and_then(|()| self.sync()),
+            None => fill_in_steps(self, bytes),
+        }
     }
 
     fn reserve(&self, bytes: u64) -> io::Result<()> {
-        match fallocate(&self.0, FallocateFlags::empty(), 0, bytes) {
+        match fallocate(&self.file, FallocateFlags::empty(), 0, bytes) {
             // Not every file system can.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => zero(self, 0, bytes),
             outcome => Ok(outcome?),
@@ -167,6 +230,6 @@ impl File for RealFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 }
