@@ -54,7 +54,7 @@ pub(crate) struct Known {
 #[derive(Debug)]
 struct Key {
     /// The key, and behind it for a view its encoded value with the metadata.
-    item: Box<[u8]>,
+    item: Vec<u8>,
     key_bytes: u32,
     /// When the key was last seen.
     pass: u32,
@@ -221,7 +221,7 @@ impl Known {
                 if !same && !stored.is_empty() {
                     self.bytes -= known.item.len();
                     self.bytes += key.len() + stored.len();
-                    known.item = [key, stored].concat().into();
+                    known.item = [key, stored].concat();
                 }
                 return !same;
             }
@@ -232,7 +232,7 @@ impl Known {
             self.leaves.push(Vec::new());
         }
         let keys = &mut self.leaves[leaf];
-        let (item, key_bytes) = ([key, stored].concat().into(), key.len() as u32);
+        let (item, key_bytes) = ([key, stored].concat(), key.len() as u32);
         keys.insert(place, Key { item, key_bytes, pass, modified });
         if keys.len() > LEAF_KEYS {
             // Content comes in order, so that a leaf which is added to at its end stays full.

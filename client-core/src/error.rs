@@ -9,6 +9,8 @@ use core::ops::{Deref, DerefMut};
 use tidekeep_protocol::error::{Code, Outcome, Refusal};
 use tidekeep_protocol::plain::Reader;
 
+use crate::text::Text;
+
 /// A failure that settles a call or ends a watch. It is one pointer to what it tells: results and outputs
 /// that may bear one are moved all the time, which takes a page's code for every word of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,24 +28,25 @@ pub struct Failure {
     /// How long to wait before trying again, in milliseconds; 0 when the server has no wish.
     pub retry_after_ms: u32,
     /// One sentence for people. Programs look at the code.
-    pub message: Cow<'static, str>,
+    pub message: Text,
 }
 
 impl Error {
     /// A failure of which it is known that nothing was applied.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::with_message(code, message.into())
+        Self::told(code, message.into().into())
     }
 
     /// A failure with a sentence of the program's own, which most of them are. Not inlined: it is
     /// written in very many places, and none of them is hot.
     #[inline(never)]
     pub(crate) fn fixed(code: Code, message: &'static str) -> Self {
-        Self::with_message(code, Cow::Borrowed(message))
+        Self::told(code, Cow::Borrowed(message).into())
     }
 
+    /// A failure with a sentence that was told before.
     #[inline]
-    fn with_message(code: Code, message: Cow<'static, str>) -> Self {
+    pub(crate) fn told(code: Code, message: Text) -> Self {
         let retryable = code.retryable();
         let outcome = Outcome::NotApplied;
         Self(Box::new(Failure { code, retryable, outcome, retry_after_ms: 0, message }))
@@ -65,7 +68,7 @@ impl Error {
             retryable: from.flag(),
             outcome: Outcome::from_number(from.small())?,
             retry_after_ms: from.small(),
-            message: Cow::Owned(from.text()),
+            message: Text::from_bytes(from.bytes()),
         }));
         from.end(error)
     }

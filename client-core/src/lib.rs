@@ -53,6 +53,7 @@
 //! | `mutations` | writes that show at once, are stored, and outlive the process |
 //! | `leases` | leases that are kept alive, and when they are lost |
 //! | `receive` | frames out of any slices of the stream, chunks joined within bounds |
+//! | `text` | what a server says in words |
 //! | `outbox`, `timers`, `backoff`, `rng` | control frames, reasons to wake, waiting before a retry |
 #![no_std]
 
@@ -74,6 +75,7 @@ mod receive;
 mod replay;
 mod rng;
 mod session;
+mod text;
 mod time;
 mod timers;
 mod watch;
@@ -86,5 +88,6 @@ pub use crate::drain::Drain;
 pub use crate::error::{Error, Failure};
 pub use crate::link::ServerInfo;
 pub use crate::output::{CallId, Input, MutationId, Output, QueueInfo, State, WatchId};
+pub use crate::text::Text;
 pub use crate::time::Millis;
 pub use crate::watch::{Resync, WatchRequest};

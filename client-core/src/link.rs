@@ -9,7 +9,6 @@
 //! ```
 
 use alloc::boxed::Box;
-use alloc::string::String;
 
 use tidekeep_protocol::error::Code;
 use tidekeep_protocol::frame::HEADER_BYTES;
@@ -22,6 +21,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::output::State;
 use crate::rng::Rng;
+use crate::text::Text;
 use crate::time::Millis;
 use crate::timers::{Timer, Timers};
 
@@ -47,7 +47,7 @@ pub struct ServerInfo {
     /// When it greeted, on the driver's clock: `now_ms` was the time then.
     pub greeted_at: Millis,
     /// Name and version of the server's software.
-    pub software: String,
+    pub software: Text,
 }
 
 impl ServerInfo {
@@ -64,7 +64,7 @@ impl ServerInfo {
             heartbeat_ms: from.small(),
             now_ms: from.number(),
             greeted_at: Millis::default(),
-            software: from.text(),
+            software: Text::from_bytes(from.bytes()),
         });
         from.end(server)
     }

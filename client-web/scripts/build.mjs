@@ -18,16 +18,8 @@ const root = new URL("..", import.meta.url);
 const path = (name) => fileURLToPath(new URL(name, root));
 const minify = process.env.TIDEKEEP_FLAVOUR !== "debug";
 
-/** What the module may import, by the names that `cargo xtask web` leaves of wasm-bindgen's. */
+/** What the module may import from the page, by the names that `cargo xtask web` leaves of wasm-bindgen's. */
 const IMPORTS = {
-  readyState: "(socket) => socket.readyState",
-  // What keeps the bytes for later must not see the memory change.
-  send: `(socket, at, length) => {
-    socket.send(new Uint8Array(wasm.memory.buffer, at >>> 0, length).slice());
-    wasm.free(at, length, 1);
-  }`,
-  // The values that it would set are those of JavaScript's own constants, which this module never names.
-  init_externref_table: "() => {}",
   // Only a module for debugging says why it gives up.
   throw: `(at, length) => {
     throw new Error(new TextDecoder().decode(new Uint8Array(wasm.memory.buffer, at >>> 0, length)));
@@ -49,9 +41,9 @@ const glueFactory = {
         if (!source || module !== "page") throw new Error(`unknown import: ${module} ${name}`);
         return `"${name}": ${source}`;
       });
+      const page = given.length > 0 ? `page: { ${given.join()} }` : "";
       const contents = `export default async function (module) {
-        const imports = { page: { ${given.join()} } };
-        const { exports: wasm } = await WebAssembly.instantiate(module, imports);
+        const { exports: wasm } = await WebAssembly.instantiate(module, { ${page} });
         return wasm;
       }`;
       return { contents, loader: "js" };

@@ -1,5 +1,5 @@
 //! Owns the core: turns what the page asks and what has happened to its socket into the core's
-//! inputs, the core's outputs into bytes for the socket and into one packed buffer a turn.
+//! inputs, the core's outputs into one packed buffer a turn, and what it sends into messages.
 
 use tidekeep_client_core::{
     CallId, CallOptions, Config, Core, Input, Millis, MutationId, Output, State, WatchId,
@@ -8,8 +8,6 @@ use tidekeep_client_core::{
 use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::op::{self, Class, Watch, WatchFrom};
 use tidekeep_protocol::range::KeyRange;
-use wasm_bindgen::prelude::*;
-use web_sys::WebSocket;
 
 use crate::packed::{begin_look, begin_turn, finish_turn, pack, pack_welcome};
 
@@ -18,18 +16,6 @@ const MESSAGE_BYTES: usize = 4096;
 
 /// Capacity of the buffers that is kept from turn to turn.
 const KEPT_BYTES: usize = 64 << 10;
-
-#[wasm_bindgen]
-extern "C" {
-    /// The page's socket. Apart from [`WebSocket`], whose `send` takes bytes that are lent: what
-    /// keeps them for later must not see this memory change.
-    #[wasm_bindgen(extends = WebSocket)]
-    pub type Socket;
-
-    /// Sends the bytes as one message.
-    #[wasm_bindgen(method)]
-    fn send(this: &Socket, bytes: Vec<u8>);
-}
 
 /// What the page can ask for; `ts/records.ts` has the same list.
 mod asked {
@@ -69,6 +55,8 @@ mod looked {
     pub(super) const SAVE: u32 = 0;
     /// The rows of mutations that have not settled.
     pub(super) const MUTATIONS: u32 = 1;
+    /// The next message for the socket, which counts as sent then; nothing if there is none.
+    pub(super) const MESSAGE: u32 = 2;
 }
 
 /// What can have happened; `ts/records.ts` has the same list. Everything else is a turn for what was
@@ -174,13 +162,20 @@ impl Driver {
                 core.save_view(WatchId(id), packed);
             }
             looked::MUTATIONS => core.mutations(packed),
+            looked::MESSAGE => {
+                // A longer frame goes alone, into an empty buffer.
+                let limit = core.server().map(|it| it.limits.message_bytes as usize);
+                let mut message = Vec::new();
+                core.transmit(&mut message, limit.unwrap_or(MESSAGE_BYTES));
+                packed.extend_from_slice(&message);
+            }
             _ => {}
         }
         finish_turn(packed, None);
         packed.as_ptr() as usize
     }
 
-    pub(crate) fn turn(&mut self, socket: &Socket, now: Millis, what: u32) -> usize {
+    pub(crate) fn turn(&mut self, now: Millis, what: u32) -> usize {
         let Self { core, given, packed, armed } = self;
         for buffer in [&mut *given, &mut *packed] {
             if buffer.capacity() > KEPT_BYTES && what != happened::MESSAGE {
@@ -215,22 +210,11 @@ impl Driver {
         if ready && let Some(server) = core.server() {
             pack_welcome(packed, server);
         }
-        send(core, socket);
         // Sets the timer when it would fire too late. One that fires too early does no harm.
         let wait = core.wait().filter(|wait| armed.is_none_or(|armed| *wait < armed));
         *armed = wait.or(*armed);
         finish_turn(packed, wait.map(|wait| wait.since(now)));
         packed.as_ptr() as usize
-    }
-}
-
-/// Sends all there is to send: one message at least as full as the frames allow, then the next. A
-/// socket that is about to close takes nothing; its close event says all there is to say.
-fn send(core: &mut Core, socket: &Socket) {
-    let limit = core.server().map_or(MESSAGE_BYTES, |it| it.limits.message_bytes as usize);
-    let mut message = Vec::new();
-    while socket.ready_state() == WebSocket::OPEN && core.transmit(&mut message, limit) {
-        socket.send(std::mem::take(&mut message));
     }
 }
 

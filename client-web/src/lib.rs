@@ -3,7 +3,7 @@
 //! calls them.
 //!
 //! One instance of the module serves one client. The core decides everything; this crate moves
-//! bytes between it, the browser's WebSocket and the page. Nothing here calls back into the page, so
+//! bytes between it and the page, which has the socket. Nothing here calls back into the page, so
 //! that no turn is ever amid another.
 
 mod driver;
@@ -14,7 +14,7 @@ use std::cell::Cell;
 use tidekeep_client_core::{Config, Millis};
 use wasm_bindgen::prelude::*;
 
-use driver::{Driver, Socket};
+use driver::Driver;
 
 /// A small allocator with constant time (TLSF): the default one's code would be a fifth of the module.
 #[cfg(target_arch = "wasm32")]
@@ -61,16 +61,15 @@ pub fn ask(now: f64, what: u32, id: u32, number: f64, since: f64) -> f64 {
     made.unwrap_or(0) as f64
 }
 
-/// Takes what has happened, as `driver::happened` lists it; sends what there is to send on `socket`,
-/// which is whatever while there is none. Gives back where the records lie that are left for the
-/// page, behind their length as a u32; they stay there until the next call.
+/// Takes what has happened, as `driver::happened` lists it. Gives back where the records lie that are
+/// left for the page, behind their length as a u32; they stay there until the next call.
 #[wasm_bindgen]
-pub fn turn(socket: &Socket, now: f64, what: u32) -> usize {
-    with(|driver| driver.turn(socket, Millis(now as u64), what))
+pub fn turn(now: f64, what: u32) -> usize {
+    with(|driver| driver.turn(Millis(now as u64), what))
 }
 
-/// Looks at what a view or the queue holds, as `driver::looked` lists it. Gives back where that lies,
-/// behind its length as a u32; it stays there until the next call.
+/// Looks at what a view or the queue holds or what is to be sent, as `driver::looked` lists it. Gives back
+/// where that lies, behind its length as a u32; it stays there until the next call.
 #[wasm_bindgen]
 pub fn look(what: u32, id: u32) -> usize {
     with(|driver| driver.look(what, id))

@@ -185,7 +185,7 @@ pub(crate) fn pack_welcome(out: &mut Vec<u8>, server: &ServerInfo) {
     ] {
         push_number(out, (*value).into());
     }
-    for text in &[&server.server_id[..], &server.store_id, server.software.as_bytes()] {
+    for text in &[&server.server_id[..], &server.store_id, server.software.bytes()] {
         push_bytes(out, text);
     }
     finish_record(out, start, what::WELCOME, 0);
@@ -201,7 +201,7 @@ fn push_error(out: &mut Vec<u8>, error: &Error) {
     for value in &[code, error.retryable.into(), outcome, error.retry_after_ms] {
         push_number(out, (*value).into());
     }
-    push_bytes(out, error.message.as_bytes());
+    push_bytes(out, error.message.bytes());
 }
 
 /// Makes room for a record's head and gives back where it begins.

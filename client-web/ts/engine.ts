@@ -22,6 +22,8 @@ import type {
 
 /** The subprotocol, as in protocol/src/hello.rs. */
 const PROTOCOL = "tidekeep.1";
+/** Of a socket: it takes messages. */
+const OPEN = 1;
 /** Stands for a timer that stays as it is. */
 const UNCHANGED = 0xffffffff;
 const TIMEOUT_MS = 10_000;
@@ -347,7 +349,7 @@ export class Engine extends Listeners implements Connection {
   /** Lets the instance act, and takes what that leaves. */
   #turn(what: Turn, bytes?: Uint8Array): void {
     this.#run((instance) => {
-      const place = instance.turn(this.#socket, performance.now(), what) >>> 0;
+      const place = instance.turn(performance.now(), what) >>> 0;
       const left = new Reader(new Uint8Array(instance.memory.buffer, place));
       // A copy: what is told may ask for more, and the memory with it may move.
       const records = new Reader(left.block().slice());
@@ -356,8 +358,18 @@ export class Engine extends Listeners implements Connection {
         clearTimeout(this.#timer);
         this.#timer = setTimeout(() => this.#turn(Turn.tick), wait);
       }
+      this.#send();
       while (!records.done && instance === this.#instance) this.#take(new Reader(records.block()));
     }, bytes);
+  }
+
+  /** Sends all there is to send. A socket that is about to close takes nothing; its end says all there is to say. */
+  #send(): void {
+    while (this.#socket.readyState === OPEN) {
+      const message = this.#look(Look.message);
+      if (!message?.length) return;
+      this.#socket.send(message);
+    }
   }
 
   /** Calls into the instance; a trap there ends it and all that it had under way. */

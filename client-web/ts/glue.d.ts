@@ -8,7 +8,7 @@ declare module "tidekeep-glue" {
     room(length: number): number;
     ask(now: number, what: number, id: number, number: number, since: number): number;
     look(what: number, id: number): number;
-    turn(socket: object, now: number, what: number): number;
+    turn(now: number, what: number): number;
   }
   export default function instantiate(module: WebAssembly.Module): Promise<Instance>;
 }

@@ -2,6 +2,7 @@
 // is asked and told, and what the records of a turn hold.
 
 import type { Reader } from "./codec.js";
+import { toText } from "./entry.js";
 import { codeOf, TidekeepError } from "./errors.js";
 import type { Outcome } from "./errors.js";
 import type { Settlement } from "./queue.js";
@@ -39,6 +40,7 @@ export const enum Turn {
 export const enum Look {
   save,
   mutations,
+  message,
 }
 /** What a record of a turn is about, as src/packed.rs draws it. */
 export const enum About {
@@ -80,7 +82,7 @@ export function readError(reader: Reader): TidekeepError {
   const retryable = reader.flag();
   const outcome = OUTCOMES[reader.number()]!;
   const retryAfterMs = reader.number();
-  return new TidekeepError(code, reader.text(), { retryable, outcome, retryAfterMs });
+  return new TidekeepError(code, toText(reader.bytes()), { retryable, outcome, retryAfterMs });
 }
 
 /** What the server said of itself. */
@@ -95,7 +97,7 @@ export function readServer(reader: Reader): ServerInfo {
     txnOperations: reader.number(),
   };
   const [serverId, storeId] = [hex(reader.bytes()), hex(reader.bytes())];
-  return { protocol, limits, serverId, storeId, software: reader.text() };
+  return { protocol, limits, serverId, storeId, software: toText(reader.bytes()) };
 }
 
 function hex(bytes: Uint8Array): string {

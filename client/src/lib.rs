@@ -67,7 +67,7 @@ mod verbs;
 mod view;
 mod watch;
 
-pub use tidekeep_client_core::{Config, Queue, QueueInfo, Resync, ServerInfo, State};
+pub use tidekeep_client_core::{Config, Queue, QueueInfo, Resync, ServerInfo, State, Text};
 pub use tidekeep_protocol as protocol;
 pub use tidekeep_protocol::condition::Expiry;
 pub use tidekeep_protocol::error::{Code, Outcome};

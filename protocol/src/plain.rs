@@ -2,7 +2,6 @@
 //! a page needs a handful of them, and serde's code for these would be a tenth of what the page
 //! downloads. Whatever is read or written here is held to the derived encoding by tests.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Reads a body from its beginning. What is not as it should be reads as 0 or as nothing, and so does
@@ -100,15 +99,6 @@ impl<'a> Reader<'a> {
         self.take(N).try_into().unwrap_or([0; N])
     }
 
-    /// Text behind its length in bytes: UTF-8, and nothing that only looks like it.
-    pub fn text(&mut self) -> String {
-        let text = text(self.bytes());
-        text.unwrap_or_else(|| {
-            self.fail();
-            String::new()
-        })
-    }
-
     /// Whatever is read from here on is not as it should be.
     pub fn fail(&mut self) {
         (self.rest, self.failed) = (&[], true);
@@ -123,32 +113,6 @@ impl<'a> Reader<'a> {
     pub fn end<T>(&self, value: T) -> Option<T> {
         (!self.failed && self.rest.is_empty()).then_some(value)
     }
-}
-
-/// The library's way to look at text takes more code, and tables.
-fn text(mut bytes: &[u8]) -> Option<String> {
-    let mut text = String::new();
-    while let Some((&first, rest)) = bytes.split_first() {
-        let more = match first {
-            0..0x80 => 0,
-            0xC0..0xE0 => 1,
-            0xE0..0xF0 => 2,
-            0xF0..0xF8 => 3,
-            _ => return None,
-        };
-        let mut code = u32::from(first) & (0xFF >> (more + 1 + usize::from(more > 0)));
-        let (continued, rest) = rest.split_at_checked(more)?;
-        bytes = rest;
-        for byte in continued {
-            if byte & 0xC0 != 0x80 {
-                return None;
-            }
-            code = code << 6 | u32::from(byte & 0x3F);
-        }
-        let char = char::from_u32(code).filter(|char| char.len_utf8() == more + 1)?;
-        text.push(char);
-    }
-    Some(text)
 }
 
 /// Appends a number, as [`Reader::number`] reads it.
@@ -210,25 +174,6 @@ mod tests {
             })
         });
         cut.chain([long, body.to_vec()]).chain(other).collect()
-    }
-
-    #[test]
-    fn texts_are_what_the_library_takes_for_such() {
-        let texts =
-            ["", "tide", "é", "\u{7FF}\u{800}", "\u{D7FF}\u{E000}\u{FFFF}", "\u{10000}\u{10FFFF}"];
-        let mut bodies: Vec<Vec<u8>> =
-            texts.iter().flat_map(|text| broken(text.as_bytes())).collect();
-        // Overlong, a surrogate, beyond the last character.
-        bodies.extend(
-            [&[0xC0, 0x80][..], &[0xED, 0xA0, 0x80], &[0xF4, 0x90, 0x80, 0x80]].map(Vec::from),
-        );
-        for bytes in bodies {
-            let mut body = Vec::new();
-            push_bytes(&mut body, &bytes);
-            let mut from = Reader::new(&body);
-            let text = from.text();
-            assert_eq!(from.end(&*text), core::str::from_utf8(&bytes).ok(), "{bytes:?}");
-        }
     }
 
     #[test]

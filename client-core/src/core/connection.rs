@@ -121,7 +121,7 @@ impl Core {
                 }
                 Verdict::Fail(outcome) => {
                     let message = error.message.clone();
-                    self.fail(id, Error::new(Code::Network, message).with_outcome(outcome));
+                    self.fail(id, Error::told(Code::Network, message).with_outcome(outcome));
                 }
             }
             from = slot + 1;

@@ -332,7 +332,7 @@ fn what_cannot_be_stored_is_an_error_of_its_mutation_and_rolls_back() {
     pair.run();
     let error = pair.end(mutation).unwrap_err();
     assert_eq!((error.code, error.outcome), (Code::Storage, Outcome::NotApplied));
-    assert_eq!(error.message, "no room");
+    assert_eq!(&*error.message, "no room");
     assert!(read(&pair, view).entries.is_empty() && pair.core.queue_info().failing);
     pair.place.fails = false;
     let next = pair.enqueue(&put(b"k", b"2"));

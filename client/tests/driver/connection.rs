@@ -154,7 +154,7 @@ async fn lazy_client_connects_at_the_first_call() {
     assert_eq!(entry.expect("an entry").text(), Some("k"));
     script.expect(Heard::Connected).await;
     assert_eq!(client.state(), State::Ready);
-    assert_eq!(client.server().expect("it greeted").software, "script");
+    assert_eq!(&*client.server().expect("it greeted").software, "script");
     assert!(soon(client.ping()).await.expect("an answer") < Duration::from_secs(20));
 }
 

@@ -23,8 +23,6 @@ const PAGE: &[u8] = b"page";
 const PREFIXES: [&str; 2] = ["__wbg_", "__wbindgen_"];
 const HASH_DIGITS: usize = 16;
 
-/// The export that takes memory back, by the name that it has and by the one that it gets.
-const FREE: (&str, &str) = ("__wbindgen_free", "free");
 /// The export that would be called before all others. It is an import of the page's, which does nothing.
 const START: &str = "__wbindgen_start";
 
@@ -125,12 +123,12 @@ fn exports(content: &[u8], imported: usize) -> Result<Vec<u8>> {
     let (mut rest, mut out, mut kept) = (Reader(content), Vec::new(), 0);
     for _ in 0..rest.number()? {
         let (name, kind, number) = (rest.name()?, rest.byte()?, rest.number()?);
-        let name = match name {
-            _ if name == FREE.0 => FREE.1,
-            START if kind != FUNCTION || number >= imported => bail!("{START} does something"),
-            _ if name.starts_with("__") => continue,
-            _ => name,
-        };
+        if name == START && (kind != FUNCTION || number >= imported) {
+            bail!("{START} does something");
+        }
+        if name.starts_with("__") {
+            continue;
+        }
         push_bytes(&mut out, name.as_bytes());
         out.push(kind);
         push_number(&mut out, number);
@@ -242,11 +240,11 @@ pub(super) mod tests {
 
     #[test]
     fn page_and_module_know_each_other_by_short_names() {
-        let exports = [(START, 0), ("ask", 1), ("__abort_handler", 1), (FREE.0, 2)];
+        let exports = [(START, 0), ("ask", 1), ("__wbindgen_free", 2)];
         let short = with_short_names(&module(&exports, &[vec![0, 0x0B], vec![0, 0x0B]])).unwrap();
         let sections = read(&short).unwrap();
         assert_eq!(content(&sections, IMPORT).unwrap(), b"\x01\x04page\x04send\0\0");
-        assert_eq!(content(&sections, EXPORT).unwrap(), b"\x02\x03ask\0\x01\x04free\0\x02");
+        assert_eq!(content(&sections, EXPORT).unwrap(), b"\x01\x03ask\0\x01");
         assert_eq!(bodies(&sections).unwrap(), [[2, 0, 0x0B], [2, 0, 0x0B]]);
 
         assert!(with_short_names(&module(&[(START, 1)], &[vec![0, 0x0B]])).is_err());
