@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::meta::Numbering;
 use crate::node::running::{Life, Node};
-use crate::raft::{Member, ReadPolicy, Runtime};
+use crate::placement::Row;
+use crate::raft::{Given, Member, ReadPolicy, Runtime, ask_given};
 
 /// Between two looks whether a replica has all that was confirmed.
 const LOOK: Duration = Duration::from_millis(100);
@@ -20,9 +21,24 @@ enum Part {
 }
 
 impl<R: Runtime> Node<R> {
-    /// Whether the table says that this node's replica of a group is yet to be filled.
-    pub(crate) fn is_filling(&self, group: u32) -> bool {
-        self.part_in(group) == Part::Learns
+    /// Whether this node's replica of a group is yet to be filled, by the table or by its own log.
+    pub(crate) fn is_filling(&self, member: &Member<R>) -> bool {
+        member.is_partial() || self.part_in(member.group()) == Part::Learns
+    }
+
+    /// What this node's replica of a group begins with that it is given; none if nobody says that he leads the group.
+    pub(super) async fn asks_given(&self, group: u32, row: &Row) -> Option<Given> {
+        let mut voters = row.voters.clone();
+        voters.sort_by_key(|&voter| (self.is_silent(voter), voter != row.leader));
+        for node in voters {
+            let at = self.address(node).unwrap_or_default();
+            let of = (node, &at);
+            let given = ask_given::<R>(&*self.link(), group, of, self.timing().look).await;
+            if given.is_some() {
+                return given;
+            }
+        }
+        None
     }
 
     fn part_in(&self, group: u32) -> Part {
@@ -44,6 +60,12 @@ impl<R: Runtime> Node<R> {
             return;
         }
         while self.life() == Life::Serving && self.has(group, &member) {
+            // Whatever the table says: at a start it may be older than the replica.
+            if member.is_partial() {
+                R::sleep(LOOK).await;
+                continue;
+            }
+            member.note_complete();
             let is_filled = match self.part_in(group) {
                 // A group gives a vote only to who has everything.
                 Part::Votes => true,

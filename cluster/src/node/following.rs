@@ -100,7 +100,17 @@ impl<R: Runtime> Node<R> {
             if self.must_start(group) {
                 let is_led_here = row.leader == self.id();
                 let group = view.number(group);
-                match self.start_member(group).await {
+                // What it knew of the group before, it has forgotten: others say how far that is by now.
+                let is_empty = row.learner == Some(self.id()) && !self.journal().has_born(group);
+                let given = match is_empty {
+                    true => self.asks_given(group, row).await,
+                    false => None,
+                };
+                if is_empty && given.is_none() {
+                    // Nobody leads the group now.
+                    continue;
+                }
+                match self.start_member(group, given).await {
                     Ok(member) => {
                         tracing::info!(group, "this node holds the group from now on");
                         if view.numbering() == Numbering::Split && is_led_here {

@@ -21,7 +21,7 @@ use crate::node::options::{NodeOptions, Timing};
 use crate::node::serving::Forward;
 use crate::peer::ClusterId;
 use crate::placement::NodeId;
-use crate::raft::{Config, Instant, Journal, Member, Opened, Runtime};
+use crate::raft::{Config, Given, Instant, Journal, Member, Opened, Runtime};
 
 /// A node of a cluster. Cheap to clone: all clones are the same node.
 pub struct Node<R: Runtime>(Arc<Shared<R>>);
@@ -122,7 +122,7 @@ impl<R: Runtime> Node<R> {
             picture: Mutex::default(),
         }));
         for group in known.into_iter().filter(|&group| group != META_GROUP) {
-            if let Err(error) = node.start_member(group).await {
+            if let Err(error) = node.start_member(group, None).await {
                 node.stop().await;
                 return Err(error);
             }
@@ -135,13 +135,22 @@ impl<R: Runtime> Node<R> {
         Ok(node)
     }
 
-    /// Starts an empty member of a data group, or one on what the log holds of it.
-    pub(super) async fn start_member(&self, group: u32) -> io::Result<Arc<Member<R>>> {
+    /// Starts a member of a data group: on what the log holds of it, or empty. One that the group gives to this node
+    /// begins as `given` says.
+    pub(super) async fn start_member(
+        &self,
+        group: u32,
+        given: Option<Given>,
+    ) -> io::Result<Arc<Member<R>>> {
         let shared = &self.0;
         let config = Config { group, ..shared.config.clone() };
         let link = Arc::clone(&shared.directory) as Arc<dyn Link>;
-        let member = Member::start(config, &shared.opened, link, shared.transfers).await?;
-        let member = Arc::new(member);
+        let (opened, transfers) = (&shared.opened, shared.transfers);
+        let member = match given {
+            Some(given) => Member::start_given(config, opened, link, transfers, given).await,
+            None => Member::start(config, opened, link, transfers).await,
+        };
+        let member = Arc::new(member?);
         shared.members.lock().insert(group, Arc::clone(&member));
         let _filling = R::spawn(self.clone().fill(group, Arc::clone(&member)));
         Ok(member)

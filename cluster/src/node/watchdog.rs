@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::node::running::{Life, Node};
-use crate::raft::Runtime;
+use crate::raft::{Abstains, Member, Runtime};
 
 /// Between two looks at the disk.
 const LOOK: Duration = Duration::from_millis(100);
@@ -23,11 +23,12 @@ impl<R: Runtime> Node<R> {
             let hangs = self.disk_hangs();
             if hangs != hung {
                 hung = hangs;
-                self.stand_for_election(!hangs);
                 if hangs {
+                    self.each_member(|member| member.abstain(Abstains::Hangs));
                     tracing::warn!("the disk hangs; this node lets others lead");
                     self.retire().await;
                 } else {
+                    self.each_member(|member| member.stand_despite(Abstains::Hangs));
                     tracing::info!("the disk answers again");
                 }
             }
@@ -54,9 +55,7 @@ impl<R: Runtime> Node<R> {
         self.journal().stalled().is_some_and(|stalled| stalled >= self.timing().hang)
     }
 
-    fn stand_for_election(&self, stands: bool) {
-        for member in self.all_members() {
-            member.stand_for_election(stands);
-        }
+    fn each_member(&self, tell: impl Fn(&Member<R>)) {
+        self.all_members().iter().for_each(|member| tell(member));
     }
 }

@@ -17,6 +17,8 @@
 //! 0xCB divided    postcard: the same, of each of several groups that have its keys from here on
 //! 0xCC born       postcard: the place, the membership and the promise that a group begins with which has its
 //!                 keys from another one; the chunks of its state came before
+//! 0xCD given      postcard: the promise and the place that a replica begins with which the group has given to the
+//!                 node: it counts for nothing before it has reached that place
 //! ```
 //! A record of a store that runs alone begins with its version, which is below 0x80.
 
@@ -36,6 +38,7 @@ const FORGOTTEN: u8 = 0xC9;
 const ADOPTED: u8 = 0xCA;
 const DIVIDED: u8 = 0xCB;
 const BORN: u8 = 0xCC;
+const GIVEN: u8 = 0xCD;
 
 /// Bytes before an item's body.
 const HEAD: usize = 5;
@@ -69,6 +72,15 @@ pub(crate) struct Born {
     pub(crate) installed: Installed,
 }
 
+/// How a replica begins that its group has given to the node.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Given {
+    /// What it promises to begin with, so that it listens to no leader from before.
+    pub(crate) promise: Promise,
+    /// What was ordered by then: a log that ends there or later has all of it.
+    pub(crate) place: LogId,
+}
+
 /// One thing to keep of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Item {
@@ -84,6 +96,7 @@ pub(crate) enum Item {
     Adopted(Installed),
     Divided(Divided),
     Born(Born),
+    Given(Given),
 }
 
 /// Bytes that are no item.
@@ -113,6 +126,7 @@ impl Item {
             Self::Adopted(installed) => encode(ADOPTED, group, installed),
             Self::Divided(divided) => encode(DIVIDED, group, divided),
             Self::Born(born) => encode(BORN, group, born),
+            Self::Given(given) => encode(GIVEN, group, given),
         }
     }
 
@@ -127,6 +141,7 @@ impl Item {
             ADOPTED => Self::Adopted(decode(kind, body)?),
             DIVIDED => Self::Divided(decode(kind, body)?),
             BORN => Self::Born(decode(kind, body)?),
+            GIVEN => Self::Given(decode(kind, body)?),
             FORGOTTEN if body.is_empty() => Self::Forgotten,
             COMING | FORGOTTEN => return Err(BadItem::Body(kind)),
             PIECE => Self::Piece(body.to_vec()),
@@ -235,6 +250,7 @@ mod tests {
                 promise: Promise::new(1, NodeId(1)),
                 installed: Installed { applied: Some(applied), ..Installed::default() },
             }),
+            Item::Given(Given { promise: Promise::new(3, NodeId(9)), place: applied }),
         ]
     }
 
@@ -243,6 +259,14 @@ mod tests {
         for item in items() {
             assert_eq!(Item::decode(&item.encode(77)), Ok((77, item)));
         }
+    }
+
+    #[test]
+    fn what_says_that_a_replica_is_given_is_written_as_it_always_was() {
+        let place = LogId::new(LeaderId { term: 3, node_id: NodeId(9) }, 300);
+        let given = Given { promise: Promise::new(3, NodeId(9)), place };
+        let bytes = [0xCD, 77, 0, 0, 0, 3, 9, 0, 3, 9, 0xAC, 0x02];
+        assert_eq!(Item::Given(given).encode(77), bytes);
     }
 
     #[test]

@@ -202,6 +202,11 @@ impl Journal {
         self.born.lock().insert(group, store);
     }
 
+    /// Whether another group was split into a group that no member was started for yet.
+    pub(crate) fn has_born(&self, group: u32) -> bool {
+        self.born.lock().contains_key(&group)
+    }
+
     /// A group that another one was split into, for the member that is started for it.
     pub(crate) fn take_born(&self, group: u32) -> Option<Arc<Store>> {
         self.born.lock().remove(&group)
@@ -379,16 +384,17 @@ const LOOK: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use openraft::storage::{IOFlushed, RaftLogStorage};
+    use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
     use openraft_rt_sim::SimRuntime;
     use tidekeep_log::disk::faulty::{Crash, FaultyDisk, seeded};
 
     use super::*;
     use crate::placement::NodeId;
+    use crate::raft::item::Given;
     use crate::raft::recovered::Recovered;
     use crate::raft::storage::Entries;
     use crate::raft::told::Told;
-    use crate::raft::types::{Entry, LeaderId, LogId, Payload, Proposal};
+    use crate::raft::types::{Entry, LeaderId, LogId, Payload, Promise, Proposal};
 
     const NODE: NodeId = NodeId(1);
     const GROUP: u32 = 3;
@@ -414,7 +420,11 @@ mod tests {
     }
 
     fn append(store: &Arc<Store>, index: u64) {
-        let log_id = LogId::new(LeaderId { term: 1, node_id: NODE }, index);
+        append_of(store, 1, index);
+    }
+
+    fn append_of(store: &Arc<Store>, term: u64, index: u64) {
+        let log_id = LogId::new(LeaderId { term, node_id: NODE }, index);
         let entry = Entry { log_id, payload: Payload::Normal(Proposal::new(vec![0; RECORD])) };
         let mut entries =
             Entries::<SimRuntime>::new(Arc::clone(store), Arc::new(Told::new(NODE, 0)));
@@ -426,6 +436,68 @@ mod tests {
             Entries::<SimRuntime>::new(Arc::clone(store), Arc::new(Told::new(NODE, 0)));
         let state = SimRuntime::with_seed(0).block_on(entries.get_log_state()).unwrap();
         state.last_log_id.map(|last| last.index)
+    }
+
+    /// Does all that the disk has to do.
+    fn settle(opened: &Opened) {
+        while opened.journal.step() {}
+        assert!(opened.journal.give_waiting().is_none());
+        while opened.journal.step() {}
+    }
+
+    fn promise(store: &Arc<Store>) -> Option<Promise> {
+        let mut entries =
+            Entries::<SimRuntime>::new(Arc::clone(store), Arc::new(Told::new(NODE, 0)));
+        SimRuntime::with_seed(0).block_on(entries.read_vote()).unwrap()
+    }
+
+    #[test]
+    fn a_replica_that_was_given_counts_for_nothing_before_it_has_what_was_there() {
+        for snapshots in [false, true] {
+            let mut disk = FaultyDisk::new(1);
+            let place = LogId::new(LeaderId { term: 3, node_id: NODE }, 2);
+            let given = Given { promise: Promise::new(3, NODE), place };
+            let (opened, _) = open(&disk);
+            let recovered = Recovered::given(&ReplicaOptions::new(1), given).unwrap();
+            let store = Store::new(GROUP, recovered, Arc::clone(&opened.journal));
+            store.keep_given();
+            assert!(store.is_partial());
+            settle(&opened);
+            drop((opened, store));
+            // A log that is longer and of an earlier leader has not what the later one had ordered.
+            let entries = [(1, 0), (1, 1), (1, 2), (1, 3), (3, 4), (4, 5)];
+            for (at, &(term, index)) in entries.iter().enumerate() {
+                disk = disk.crash(Crash::Drop);
+                let (opened, store) = open(&disk);
+                assert_eq!((store.is_partial(), store.was_given()), (at < 5, true), "{at}");
+                assert_eq!(promise(&store), Some(given.promise));
+                append_of(&store, term, index);
+                settle(&opened);
+                if snapshots {
+                    opened.journal.snapshot().unwrap();
+                    settle(&opened);
+                }
+                drop((opened, store));
+            }
+        }
+    }
+
+    #[test]
+    fn a_replica_that_was_forgotten_and_one_that_was_there_from_the_first_are_no_given_ones() {
+        let disk = FaultyDisk::new(1);
+        let place = LogId::new(LeaderId { term: 3, node_id: NODE }, 2);
+        let given = Given { promise: Promise::new(3, NODE), place };
+        let (opened, first) = open(&disk);
+        assert!(!first.is_partial() && !first.was_given());
+        let recovered = Recovered::given(&ReplicaOptions::new(1), given).unwrap();
+        let store = Store::new(GROUP, recovered, Arc::clone(&opened.journal));
+        store.keep_given();
+        drop(store.forget());
+        settle(&opened);
+        drop((opened, first, store));
+        let (_opened, store) = open(&disk.crash(Crash::Drop));
+        assert!(!store.is_partial() && !store.was_given());
+        assert_eq!(promise(&store), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
@@ -22,6 +22,7 @@ use tidekeep_protocol::slot::GroupCount;
 
 use crate::link::{Link, PeerAddress};
 use crate::placement::NodeId;
+use crate::raft::filling::Abstains;
 use crate::raft::journal::Journal;
 use crate::raft::machine::Machine;
 use crate::raft::membership::MembershipError;
@@ -64,7 +65,7 @@ impl Config {
         }
     }
 
-    fn engine(&self) -> Result<Arc<openraft::Config>, String> {
+    fn engine(&self, abstains: &BTreeSet<Abstains>) -> Result<Arc<openraft::Config>, String> {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let election = ms(self.election);
         let config = openraft::Config {
@@ -75,6 +76,7 @@ impl Config {
             election_timeout_max: election * 2,
             // A leader that one node alone still hears must not keep the others from electing one.
             quorum_loss_probe_interval: Some(election * 4),
+            enable_elect: abstains.is_empty(),
             enable_pre_vote: Some(true),
             // A leader sends entries before they are on its own disk. One that died in between and led on
             // in its old term would give their places to others, which followers could not tell apart.
@@ -107,7 +109,9 @@ pub struct Member<R: AsyncRuntime> {
     pub(crate) coming: Mutex<Coming>,
     /// When a leader was heard last.
     pub(crate) heard: Mutex<Option<R::Instant>>,
-    filled: AtomicBool,
+    pub(crate) filled: AtomicBool,
+    /// Why it does not stand for election now.
+    pub(crate) abstains: Mutex<BTreeSet<Abstains>>,
 }
 
 /// How a read makes sure that it sees all that anybody was told of before it began.
@@ -221,7 +225,19 @@ impl<R: AsyncRuntime> Member<R> {
                 Store::new(config.group, recovered, journal)
             }
         };
-        let engine = config.engine().map_err(io::Error::other)?;
+        Self::start_on(config, store, link, transfers).await
+    }
+
+    /// The same on what this node has of the group.
+    pub(crate) async fn start_on(
+        config: Config,
+        store: Arc<Store>,
+        link: Arc<dyn Link>,
+        transfers: u64,
+    ) -> io::Result<Self> {
+        let abstains = store.is_partial().then_some(Abstains::Partial);
+        let abstains = abstains.into_iter().collect();
+        let engine = config.engine(&abstains).map_err(io::Error::other)?;
         let network = Network::<R>::new(config.group, Arc::clone(&link), transfers, config.install);
         let told = Arc::new(Told::new(config.node, store.replica.now_ms()));
         let entries = Entries::<R>::new(Arc::clone(&store), Arc::clone(&told));
@@ -229,8 +245,8 @@ impl<R: AsyncRuntime> Member<R> {
         let raft = Raft::new(config.node, engine, network, entries, machine).await;
         let raft = raft.map_err(io::Error::other)?;
         let (coming, heard) = (Mutex::default(), Mutex::new(None));
-        let filled = AtomicBool::new(false);
-        Ok(Self { config, raft, store, told, link, coming, heard, filled })
+        let (filled, abstains) = (AtomicBool::new(false), Mutex::new(abstains));
+        Ok(Self { config, raft, store, told, link, coming, heard, filled, abstains })
     }
 
     /// Makes this member the first of its group, together with others that are empty.
@@ -293,6 +309,9 @@ impl<R: AsyncRuntime> Member<R> {
 
     /// Stands for election at once. Others may not be there yet: then it stands again when its time comes.
     pub(crate) async fn stand(&self) {
+        if self.is_partial() {
+            return;
+        }
         if let Err(error) = self.raft.trigger().elect(false).await {
             tracing::debug!(%error, "it does not stand");
         }
@@ -372,22 +391,6 @@ impl<R: AsyncRuntime> Member<R> {
     /// Resolves once an entry is applied here; whether it was within `limit`.
     pub async fn applied(&self, index: u64, limit: Duration) -> bool {
         R::timeout(limit, self.store.applied.until(index)).await.is_ok()
-    }
-
-    /// Whether it is known to have had all that was confirmed, at some time since it was started.
-    pub(crate) fn is_filled(&self) -> bool {
-        self.filled.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn note_filled(&self) {
-        self.filled.store(true, Ordering::Release);
-        self.raft.runtime_config().elect(true);
-    }
-
-    /// Keeps the member from standing for election until it is filled. What it has of the group's entries may end
-    /// where the group was this node's alone: by that it would elect itself.
-    pub(crate) fn note_filling(&self) {
-        self.raft.runtime_config().elect(false);
     }
 
     /// The node.

@@ -104,11 +104,6 @@ impl<R: AsyncRuntime> Member<R> {
         changed.map(drop).map_err(|error| MembershipError(error.to_string()))
     }
 
-    /// Says whether this member asks for votes when it hears of no leader.
-    pub fn stand_for_election(&self, stands: bool) {
-        self.raft.runtime_config().elect(stands);
-    }
-
     /// Asks another voter to lead instead of this one.
     ///
     /// # Errors

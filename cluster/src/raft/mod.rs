@@ -1,9 +1,10 @@
 //! The only folder that names openraft: its types, filled in ([`types`]); its log, on the node's own
 //! ([`journal`], [`storage`], [`telling`]); its state machine, a [`tidekeep_log::Replica`] ([`machine`]); its network
-//! ([`network`], [`serving`], [`message`]); and what the rest of the node sees of it all ([`member`],
-//! [`membership`]).
+//! ([`network`], [`serving`], [`message`]); what a replica is that is yet to be filled ([`filling`]); and what the
+//! rest of the node sees of it all ([`member`], [`membership`]).
 
 mod beat;
+mod filling;
 mod item;
 mod journal;
 mod machine;
@@ -25,6 +26,8 @@ pub use openraft::Instant;
 pub use openraft::type_config::AsyncRuntime as Runtime;
 pub use openraft_rt_tokio::TokioRuntime;
 
+pub(crate) use filling::{Abstains, ask_given};
+pub(crate) use item::Given;
 pub use journal::{Cut, Journal, JournalOptions};
 pub use member::{Audit, Config, Member, Proposed, ReadPolicy, Standing, WriteError};
 pub use membership::MembershipError;

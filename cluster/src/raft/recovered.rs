@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use tidekeep_log::{BoxError, OpenError, Replica, ReplicaOptions};
 
-use crate::raft::item::{Born, Divided, Installed, Item};
+use crate::raft::item::{Born, Divided, Given, Installed, Item};
 use crate::raft::types::{Entry, Promise};
 
 /// A group as it is after the items so far.
@@ -15,6 +15,8 @@ pub(crate) struct Recovered {
     pub(crate) entries: VecDeque<Entry>,
     pub(crate) installed: Installed,
     pub(crate) replica: Replica,
+    /// How it began, if the group has given it to the node.
+    pub(crate) given: Option<Given>,
     /// Of a chunk that is coming.
     piece: Vec<u8>,
     /// Of a state that is coming.
@@ -30,6 +32,7 @@ impl Recovered {
             entries: VecDeque::new(),
             installed: Installed::default(),
             replica: Replica::new(replica)?,
+            given: None,
             piece: Vec::new(),
             chunks: Vec::new(),
             captured: 0,
@@ -54,6 +57,11 @@ impl Recovered {
     ) -> Result<Self, OpenError> {
         let (promise, installed) = (Some(born.promise), born.installed.clone());
         Ok(Self { promise, installed, replica, ..Self::new(options)? })
+    }
+
+    /// A replica that its group gives to the node now.
+    pub(crate) fn given(options: &ReplicaOptions, given: Given) -> Result<Self, OpenError> {
+        Ok(Self { promise: Some(given.promise), given: Some(given), ..Self::new(options)? })
     }
 
     /// Whether there is nothing of it but a state that ended in the middle: its birth is to be done again.
@@ -89,6 +97,10 @@ impl Recovered {
             Item::Born(Born { promise, installed }) => {
                 self.install(installed)?;
                 self.promise.get_or_insert(promise);
+            }
+            Item::Given(given) => {
+                self.given = Some(given);
+                self.promise.get_or_insert(given.promise);
             }
             // The replica has what was there before the cluster.
             Item::Adopted(installed) => self.installed = installed,

@@ -31,6 +31,12 @@ impl<R: AsyncRuntime> Member<R> {
     async fn reply(&self, request: &[u8]) -> Result<Reply<R>, Refused> {
         let stopped = |error: String| Refused::Stopped(error);
         match decode_request::<R>(request)? {
+            // What it had promised and acknowledged before may count for somebody who knows nothing newer.
+            Request::Vote(_) | Request::PreVote(_) | Request::TransferLeader(_)
+                if self.is_partial() =>
+            {
+                Err(Refused::NoMember)
+            }
             Request::Append(request) => {
                 let heard = R::Instant::now();
                 let reply = self.raft.append_entries(request).await;

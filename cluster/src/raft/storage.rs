@@ -16,7 +16,9 @@ use tokio::sync::oneshot;
 
 use tidekeep_log::{Frozen, Replica};
 
-use crate::raft::item::{Installed, Item, encode_chunk, encode_entry, encode_pieces, record_bytes};
+use crate::raft::item::{
+    Given, Installed, Item, encode_chunk, encode_entry, encode_pieces, record_bytes,
+};
 use crate::raft::journal::Journal;
 use crate::raft::reached::Reached;
 use crate::raft::recovered::Recovered;
@@ -34,6 +36,8 @@ pub(crate) struct Store {
     /// The same for those who wait until an entry is applied.
     pub(crate) applied: Reached,
     pub(crate) replica: Replica,
+    /// How it began, if the group has given it to the node.
+    given: Option<Given>,
     /// Whether groups are being made that this one is split into.
     pub(crate) bearing: AtomicBool,
     /// Bytes of entries that are kept for those who lag behind.
@@ -108,7 +112,7 @@ const READ_BYTES: usize = 1 << 20;
 
 impl Store {
     pub(crate) fn new(group: u32, recovered: Recovered, journal: Arc<Journal>) -> Arc<Self> {
-        let Recovered { promise, entries, installed, replica, .. } = recovered;
+        let Recovered { promise, entries, installed, replica, given, .. } = recovered;
         let kept = Kept::new(promise, installed.applied, entries);
         let applied = Reached::new(installed.applied.map(|applied| applied.index));
         let (kept, installed) = (Mutex::new(kept), Mutex::new(installed));
@@ -119,6 +123,7 @@ impl Store {
             installed,
             applied,
             replica,
+            given,
             bearing: AtomicBool::new(false),
             keep: AtomicUsize::new(usize::MAX),
             forgotten: Mutex::new(false),
@@ -126,6 +131,24 @@ impl Store {
         let store = Arc::new(store);
         journal.register(group, &store);
         store
+    }
+
+    /// Puts into the node's log how the replica begins that the group has given to the node. Nothing of it is there
+    /// before.
+    pub(crate) fn keep_given(&self) {
+        let record = self.given.map(|given| Item::Given(given).encode(self.group));
+        // What follows is told after it.
+        self.put(record.into_iter().collect(), Box::new(drop));
+    }
+
+    /// Whether the group has given the replica to the node, and the log says so.
+    pub(crate) fn was_given(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// Whether it has not yet what was ordered when the group gave it to the node.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.given.is_some_and(|given| self.kept.lock().last() < Some(given.place))
     }
 
     /// Puts records of the group into the node's log, unless nothing of the group is kept any more.
@@ -199,7 +222,8 @@ impl Store {
         };
         // Later than the entries: what is applied by now is at least what was then.
         let (installed, frozen) = self.freeze();
-        Some(Captured { group: self.group, at, promise, entries, installed, frozen })
+        let (group, given) = (self.group, self.given);
+        Some(Captured { group, at, given, promise, entries, installed, frozen })
     }
 
     /// Sets how many bytes of entries are kept for those who lag behind. Whether there are more, and enough
@@ -251,6 +275,7 @@ pub(crate) struct Captured {
     group: u32,
     /// The log's last record at that moment.
     at: u64,
+    given: Option<Given>,
     promise: Option<Promise>,
     entries: Vec<Entry>,
     installed: Installed,
@@ -260,8 +285,11 @@ pub(crate) struct Captured {
 impl Captured {
     /// Gives it as the items of a snapshot.
     pub(crate) fn write<E>(self, give: &mut impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
-        let Self { group, at, promise, entries, installed, frozen } = self;
+        let Self { group, at, given, promise, entries, installed, frozen } = self;
         give(&Item::Captured(at).encode(group))?;
+        if let Some(given) = given {
+            give(&Item::Given(given).encode(group))?;
+        }
         if let Some(promise) = promise {
             give(&Item::Promise(promise).encode(group))?;
         }

@@ -8,6 +8,7 @@ mod cluster;
 mod dividing;
 mod failing;
 mod filling;
+mod given_again;
 mod growing;
 mod idle;
 mod leases;

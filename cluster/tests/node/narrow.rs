@@ -1,5 +1,5 @@
-//! What makes the ways between nodes narrower than the network of the simulation: states that take long, and calls
-//! that nodes pass on which come late.
+//! What makes the ways between nodes narrower than the network of the simulation: states and entries that take long,
+//! and calls that nodes pass on which come late.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub(crate) struct Narrow(Arc<Mutex<State>>);
 struct State {
     /// Bytes of a state that get through in a second.
     states_rate: Option<u32>,
+    /// Bytes of entries that get through in a second.
+    entries_rate: Option<u32>,
     /// The longest that calls which a node passes on take more than others, and what draws each time.
     forwards: Option<(Duration, fastrand::Rng)>,
 }
@@ -27,6 +29,16 @@ impl Narrow {
     /// Lets no more bytes of each state through in a second.
     pub(crate) fn slow_states(&self, rate: u32) {
         self.0.lock().states_rate = Some(rate);
+    }
+
+    /// Lets no more bytes of each request with entries through in a second.
+    pub(crate) fn slow_entries(&self, rate: u32) {
+        self.0.lock().entries_rate = Some(rate);
+    }
+
+    /// Lets entries through as before.
+    pub(crate) fn widen_entries(&self) {
+        self.0.lock().entries_rate = None;
     }
 
     /// Lets calls that a node passes on take up to so much longer than others, each another time.
@@ -42,15 +54,17 @@ impl Narrow {
     /// How much longer than others a request takes.
     fn extra(&self, lane: Lane, request: &[u8]) -> Duration {
         let mut state = self.0.lock();
-        match (lane, state.states_rate, &mut state.forwards) {
-            (Lane::Snapshots, Some(rate), _) => {
-                Duration::from_secs(1) * request.len() as u32 / rate
-            }
-            (Lane::Entries, _, Some((late, random))) if is_forward(request) => {
-                late.mul_f64(random.f64())
-            }
-            _ => Duration::ZERO,
+        if let (Lane::Entries, true, Some((late, random))) =
+            (lane, is_forward(request), &mut state.forwards)
+        {
+            return late.mul_f64(random.f64());
         }
+        let rate = match lane {
+            Lane::Snapshots => state.states_rate,
+            Lane::Entries => state.entries_rate,
+            Lane::Control => None,
+        };
+        rate.map_or(Duration::ZERO, |rate| Duration::from_secs(1) * request.len() as u32 / rate)
     }
 }
 
