@@ -11,6 +11,7 @@ use tidekeep_protocol::planted;
 use tidekeep_protocol::session::Number;
 
 use crate::backoff::Backoff;
+use crate::config::FOR_PROGRAMS;
 use crate::outbox::{has_room, write_frame};
 use crate::receive::Joining;
 use crate::session::Session;
@@ -137,7 +138,9 @@ impl Calls {
         call.id = next_tenant(call.id);
         (call.kind, call.class, call.stage) = (kind, class, Stage::Queued);
         (call.deadline, call.order) = (deadline, self.made);
-        call.freshness = freshness;
+        if FOR_PROGRAMS {
+            call.freshness = freshness;
+        }
         let id = call.id;
         self.queued += 1;
         self.bound_queue();
@@ -371,7 +374,7 @@ impl Call {
 
     /// Whether it asks for less than the newest.
     fn may_be_older(&self) -> bool {
-        self.class == Class::Read && self.freshness != Freshness::Linearizable
+        FOR_PROGRAMS && self.class == Class::Read && self.freshness != Freshness::Linearizable
     }
 
     fn waits(&self, id: u32) -> bool {
@@ -382,17 +385,15 @@ impl Call {
         let left_ms = u32::try_from(self.deadline.since(now)).unwrap_or(u32::MAX).max(1);
         let (deadline, number) = (left_ms.to_le_bytes(), number.to_bytes());
         let freshness = self.freshness.to_bytes();
-        let second = match self.sequence {
+        let mut extensions = [(ext::DEADLINE, &deadline[..]), (ext::NUMBER, &number[..])];
+        let mut borne = if self.kind == kind::PING { 0 } else { 1 };
+        if self.sequence > 0 {
+            borne = 2;
+        } else if self.may_be_older() {
             // A server that does not know it shows the newest, which is as good.
-            0 => (ext::FRESHNESS, &freshness[..]),
-            _ => (ext::NUMBER, &number[..]),
-        };
-        let extensions = [(ext::DEADLINE, &deadline[..]), second];
-        let borne = match self.kind {
-            kind::PING => 0,
-            _ if self.sequence == 0 && !self.may_be_older() => 1,
-            _ => 2,
-        };
+            extensions[1] = (ext::FRESHNESS, &freshness[..]);
+            borne = 2;
+        }
         write_frame(out, self.kind, flags, self.id, &extensions[..borne], &self.body);
     }
 }

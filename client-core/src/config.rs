@@ -4,6 +4,11 @@ use alloc::borrow::Cow;
 
 use tidekeep_protocol::freshness::Freshness;
 
+/// Whether the core takes what only programs ask of it: reads of less than the newest, failing fast, resets in
+/// place of differences. Without the feature `programs` these options are not looked at: a page has no such
+/// options, and their code would be a hundredth of what it downloads.
+pub(crate) const FOR_PROGRAMS: bool = cfg!(feature = "programs");
+
 /// The core's bounds. The defaults suit a page or a service on an ordinary network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -94,13 +99,19 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    pub(crate) fn fails_fast(&self) -> bool {
+        FOR_PROGRAMS && self.queue == Queue::FailFast
+    }
+}
+
 /// What happens to calls that are made or broken off while there is no connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Queue {
     /// They wait for the next connection, until their deadlines.
     #[default]
     Wait,
-    /// They fail at once with `network`, nothing having been applied.
+    /// They fail at once with `network`, nothing having been applied. With the feature `programs`.
     FailFast,
 }
 
@@ -109,6 +120,6 @@ pub enum Queue {
 pub struct CallOptions {
     /// How long the call may take, in milliseconds; none takes [`Config::timeout_ms`].
     pub timeout_ms: Option<u32>,
-    /// What it must have seen, if it only reads.
+    /// What it must have seen, if it only reads. With the feature `programs`.
     pub freshness: Freshness,
 }

@@ -186,7 +186,7 @@ impl Core {
     pub fn cancel(&mut self, now: Millis, call: CallId) {
         self.advance_to(now);
         if self.calls.find(call.0).is_some() {
-            self.give_up(call.0, Error::fixed(Code::Cancelled, "the caller gave up"));
+            self.give_up(call.0, Error::told(Code::Cancelled, "the caller gave up"));
         }
     }
 
@@ -285,9 +285,9 @@ impl Core {
 }
 
 pub(crate) fn closed() -> Error {
-    Error::fixed(Code::Closed, "the client was closed")
+    Error::told(Code::Closed, "the client was closed")
 }
 
 pub(crate) fn too_large_to_send() -> Error {
-    Error::fixed(Code::TooLarge, "the request is longer than the server allows")
+    Error::told(Code::TooLarge, "the request is longer than the server allows")
 }

@@ -25,6 +25,9 @@ use crate::watch::{Ended, Kept};
 /// The kind of the frames that a watch's stream is made of.
 const WATCH_REPLY: u8 = Watch::SPEC.kind | kind::REPLY;
 
+/// What a server has sent that no server sends. Which rule it breaks is for the server's tests to tell.
+pub(crate) const MALFORMED: &str = "what the server sent is malformed";
+
 /// A write that is refused for now rests at most so long unless the server names a longer time: its
 /// caller waits, and may hold something that runs out meanwhile.
 const REST_MAX_MS: u32 = 2_000;
@@ -159,7 +162,7 @@ impl Core {
         }
         let server = ServerInfo::read(self.bytes(&arrived.body));
         let Some(server) = server.filter(|_| arrived.kind == kind::WELCOME) else {
-            return self.misbehaved("the greeting is malformed");
+            return self.misbehaved(MALFORMED);
         };
         let incarnation = server.incarnation;
         if self.link.welcome(self.now, server, &self.config, &mut self.timers) {
@@ -168,21 +171,21 @@ impl Core {
             self.ready();
         } else {
             let message = "the server chose a version that was not offered";
-            self.break_off(Error::fixed(Code::Version, message));
+            self.break_off(Error::told(Code::Version, message));
         }
     }
 
     /// The server broke the protocol: it is left.
     #[inline(never)]
     fn misbehaved(&mut self, what: &'static str) {
-        self.break_off(Error::fixed(Code::Protocol, what));
+        self.break_off(Error::told(Code::Protocol, what));
     }
 
     /// The error that a frame bears. Whoever sends one that cannot be read is left.
     fn read_error(&mut self, body: &Place<'_>) -> Option<Error> {
         let error = Error::read(self.bytes(body));
         if error.is_none() {
-            self.misbehaved("an error is malformed");
+            self.misbehaved(MALFORMED);
         }
         error
     }
@@ -196,7 +199,7 @@ impl Core {
     fn take_going_away(&mut self, body: &Place<'_>) {
         match GoingAway::read(self.bytes(body)) {
             Some(notice) => self.link.going_away(notice.reconnect_after_ms, &self.config),
-            None => self.misbehaved("the notice of going away is malformed"),
+            None => self.misbehaved(MALFORMED),
         }
     }
 
@@ -248,7 +251,7 @@ impl Core {
             self.joined = joining.release(so_far);
             return Some(Place::Joined);
         }
-        let error = Error::fixed(Code::TooLarge, "the reply is longer than the client takes");
+        let error = Error::told(Code::TooLarge, "the reply is longer than the client takes");
         match slot {
             Some(slot) => self.end_watch(slot, error),
             None => self.give_up(arrived.id, error),
@@ -307,7 +310,7 @@ impl Core {
         let filling = watches.is_filling(slot);
         let head = WatchHead::decode(message).ok().filter(|head| watches.note(slot, head));
         let Some(head) = head else {
-            self.misbehaved("a watch message is malformed");
+            self.misbehaved(MALFORMED);
             return None;
         };
         if watches.is_view(slot) {
@@ -361,9 +364,9 @@ impl Core {
                     return self.take_patch(slot);
                 }
             }
-            Err(Kept::Malformed) => self.misbehaved("a watch message is malformed"),
+            Err(Kept::Malformed) => self.misbehaved(MALFORMED),
             Err(Kept::TooLong) => {
-                let error = Error::fixed(Code::TooLarge, "the range does not fit into the cache");
+                let error = Error::told(Code::TooLarge, "the range does not fit into the cache");
                 self.end_watch(slot, error);
             }
         }
@@ -413,7 +416,6 @@ fn head_revision(head: &WatchHead<'_>) -> Option<u64> {
 fn frame_error(error: FrameError) -> &'static str {
     match error {
         FrameError::TooLarge { .. } => "a frame is longer than the client takes",
-        FrameError::TooShort { .. } => "a frame has no header",
-        FrameError::Extensions => "the extensions of a frame run over their end",
+        FrameError::TooShort { .. } | FrameError::Extensions => MALFORMED,
     }
 }

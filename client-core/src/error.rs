@@ -34,19 +34,19 @@ pub struct Failure {
 impl Error {
     /// A failure of which it is known that nothing was applied.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::told(code, message.into().into())
+        Self::repeated(code, message.into().into())
     }
 
-    /// A failure with a sentence of the program's own, which most of them are. Not inlined: it is
+    /// A failure with a sentence for people, which most of them are made with. Not inlined: it is
     /// written in very many places, and none of them is hot.
     #[inline(never)]
-    pub(crate) fn fixed(code: Code, message: &'static str) -> Self {
-        Self::told(code, Cow::Borrowed(message).into())
+    pub(crate) fn told(code: Code, message: &str) -> Self {
+        Self::repeated(code, Text::from_bytes(message.as_bytes()))
     }
 
     /// A failure with a sentence that was told before.
     #[inline]
-    pub(crate) fn told(code: Code, message: Text) -> Self {
+    pub(crate) fn repeated(code: Code, message: Text) -> Self {
         let retryable = code.retryable();
         let outcome = Outcome::NotApplied;
         Self(Box::new(Failure { code, retryable, outcome, retry_after_ms: 0, message }))

@@ -127,7 +127,7 @@ impl Kept {
 
     /// Why it is lost.
     pub(crate) fn why(self) -> Error {
-        let late = || Error::fixed(Code::Timeout, "the lease was not kept alive in time");
+        let late = || Error::told(Code::Timeout, "the lease was not kept alive in time");
         self.refused.unwrap_or_else(late)
     }
 

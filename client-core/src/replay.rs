@@ -65,7 +65,7 @@ pub(crate) fn outcome_when_given_up(class: Class, doubtful: bool) -> Outcome {
 /// a new one.
 pub(crate) fn forgotten() -> Error {
     let message = "the server cannot tell any more whether the write was applied";
-    Error::fixed(Code::OutcomeUnknown, message).with_outcome(Outcome::Unknown)
+    Error::told(Code::OutcomeUnknown, message).with_outcome(Outcome::Unknown)
 }
 
 #[cfg(test)]

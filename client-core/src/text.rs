@@ -2,7 +2,7 @@
 //! would take a hundredth of what a page downloads, and who shows them looks anyway.
 
 use alloc::borrow::Cow;
-use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Deref;
 
@@ -11,12 +11,12 @@ const NO_TEXT: &str = "(no UTF-8)";
 
 /// A text. As a `str` it is a fixed one where a server sent what is no UTF-8.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Text(Cow<'static, [u8]>);
+pub struct Text(Vec<u8>);
 
 impl Text {
     /// What was meant as text.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
-        Self(Cow::Owned(bytes.to_vec()))
+        Self(bytes.to_vec())
     }
 
     /// Its bytes, as they came.
@@ -27,10 +27,7 @@ impl Text {
 
 impl From<Cow<'static, str>> for Text {
     fn from(text: Cow<'static, str>) -> Self {
-        Self(match text {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => Cow::Owned(String::into_bytes(text)),
-        })
+        Self(text.into_owned().into_bytes())
     }
 }
 

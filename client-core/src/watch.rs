@@ -21,6 +21,7 @@ use tidekeep_protocol::range::{KeyRange, Range};
 
 use crate::backoff::Backoff;
 use crate::calls::{SLOTS_MAX, WATCH_BIT, index, next_tenant};
+use crate::config::FOR_PROGRAMS;
 use crate::difference::{Changed, Folded, Known};
 use crate::error::Error;
 use crate::outbox::{has_room, write_frame};
@@ -55,7 +56,7 @@ pub enum Resync {
     /// went, and what it was before, is not known any more.
     #[default]
     Difference,
-    /// [`crate::Output::WatchReset`], then the whole content. Costs no memory.
+    /// [`crate::Output::WatchReset`], then the whole content. Costs no memory. With the feature `programs`.
     Reset,
 }
 
@@ -194,8 +195,8 @@ impl Watches {
         let watch = &mut self.slots[slot];
         watch.id = next_tenant(watch.id) | WATCH_BIT;
         watch.stage = Stage::Waiting;
-        watch.tracks =
-            request.content && request.cursor.is_none() && request.resync == Resync::Difference;
+        let resets = FOR_PROGRAMS && request.resync == Resync::Reset;
+        watch.tracks = request.content && request.cursor.is_none() && !resets;
         watch.known = watch.tracks.then(Box::default);
         watch.request = request;
         watch.shown = false;

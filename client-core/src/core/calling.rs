@@ -5,7 +5,7 @@ use tidekeep_protocol::op::Class;
 use tidekeep_protocol::planted;
 
 use crate::calls::{SLOTS_MAX, Stage};
-use crate::config::{CallOptions, Queue};
+use crate::config::CallOptions;
 use crate::core::{Core, closed, too_large_to_send};
 use crate::error::Error;
 use crate::link::Phase;
@@ -42,13 +42,13 @@ impl Core {
             return Err(closed());
         }
         if class == Class::Watch {
-            return Err(Error::fixed(Code::InvalidInput, "a watch is no call"));
+            return Err(Error::told(Code::InvalidInput, "a watch is no call"));
         }
         if let Some(error) = &self.link.turned_away {
             return Err(error.clone());
         }
-        if self.config.queue == Queue::FailFast && self.link.phase != Phase::Ready {
-            return Err(Error::fixed(Code::Network, "not connected"));
+        if self.config.fails_fast() && self.link.phase != Phase::Ready {
+            return Err(Error::told(Code::Network, "not connected"));
         }
         if self.calls.live() >= (self.config.queue_calls as usize).min(SLOTS_MAX) {
             return Err(too_many_calls());
@@ -68,7 +68,7 @@ impl Core {
             self.fail(id, too_large_to_send());
         } else if self.calls.bytes() > self.config.queue_bytes {
             let message = "too many bytes of requests wait for their replies";
-            self.fail(id, Error::fixed(Code::ResourceExhausted, message));
+            self.fail(id, Error::told(Code::ResourceExhausted, message));
         }
         CallId(id)
     }
@@ -127,7 +127,7 @@ impl Core {
             } else {
                 "the deadline passed while there was no connection"
             };
-            self.give_up(id, Error::fixed(Code::Timeout, message));
+            self.give_up(id, Error::told(Code::Timeout, message));
             from = slot + 1;
         }
         self.calls.queue_rested(now);
@@ -146,5 +146,5 @@ impl Core {
 }
 
 pub(super) fn too_many_calls() -> Error {
-    Error::fixed(Code::ResourceExhausted, "too many calls wait for their replies")
+    Error::told(Code::ResourceExhausted, "too many calls wait for their replies")
 }

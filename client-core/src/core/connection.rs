@@ -1,14 +1,10 @@
 //! The link: what its changes mean for calls and watches, and what each timer does.
 
-use alloc::borrow::Cow;
-use alloc::string::String;
-
 use tidekeep_protocol::error::Code;
 use tidekeep_protocol::op::Class;
 use tidekeep_protocol::session::SessionId;
 
 use crate::calls::{Call, Stage};
-use crate::config::Queue;
 use crate::core::{Core, closed, too_large_to_send};
 use crate::error::Error;
 use crate::link::Phase;
@@ -77,11 +73,8 @@ impl Core {
         if !self.link.attached() {
             return;
         }
-        let message = match why {
-            "" => Cow::Borrowed("the connection ended"),
-            why => Cow::Owned(String::from(why)),
-        };
-        self.end_link(Error::new(Code::Network, message));
+        let message = if why.is_empty() { "the connection ended" } else { why };
+        self.end_link(Error::told(Code::Network, message));
     }
 
     /// The core gives the transport up: it is dead, the server leaves or broke the protocol.
@@ -101,7 +94,7 @@ impl Core {
         if self.closing {
             self.fail_queued(&closed());
             self.finish();
-        } else if self.link.turned_away.is_some() || self.config.queue == Queue::FailFast {
+        } else if self.link.turned_away.is_some() || self.config.fails_fast() {
             self.fail_queued(&error);
         }
         self.show_state();
@@ -121,7 +114,7 @@ impl Core {
                 }
                 Verdict::Fail(outcome) => {
                     let message = error.message.clone();
-                    self.fail(id, Error::told(Code::Network, message).with_outcome(outcome));
+                    self.fail(id, Error::repeated(Code::Network, message).with_outcome(outcome));
                 }
             }
             from = slot + 1;
@@ -145,7 +138,7 @@ impl Core {
             match timer {
                 Timer::Reconnect => self.open(),
                 Timer::Attempt => {
-                    let error = Error::fixed(Code::Network, "the server did not answer in time");
+                    let error = Error::told(Code::Network, "the server did not answer in time");
                     self.break_off(error);
                 }
                 Timer::Heartbeat => self.heartbeat_due(),
@@ -169,7 +162,7 @@ impl Core {
         if self.link.probe(self.now, None, &mut self.timers) {
             self.outbox.push(Control::Ping);
         } else {
-            let error = Error::fixed(Code::Network, "the server fell silent");
+            let error = Error::told(Code::Network, "the server fell silent");
             self.break_off(error);
         }
     }
@@ -192,7 +185,7 @@ impl Core {
         if self.closing && self.link.phase != Phase::Closed && self.calls.live() == 0 {
             self.finish();
         } else if self.link.phase == Phase::Leaving && self.calls.sent() == 0 {
-            self.break_off(Error::fixed(Code::Unavailable, "the server goes away"));
+            self.break_off(Error::told(Code::Unavailable, "the server goes away"));
         }
     }
 }

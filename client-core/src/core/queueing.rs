@@ -2,7 +2,6 @@
 //! states that one goes through.
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use tidekeep_protocol::error::{Code, Outcome};
@@ -13,6 +12,7 @@ use tidekeep_protocol::planted;
 
 use crate::calls::Stage;
 use crate::core::{Core, closed, too_large_to_send};
+use crate::drain::MALFORMED;
 use crate::error::Error;
 use crate::link::Phase;
 use crate::mutations::{Mutation, Mutations, Stored, Word, Writing};
@@ -38,12 +38,12 @@ impl Core {
         self.advance_to(now);
         let mut queue = Mutations { durable: true, ..Mutations::default() };
         if self.link.phase != Phase::Idle || self.queue.durable || !self.queue.list.is_empty() {
-            return Err(Error::fixed(
+            return Err(Error::told(
                 Code::InvalidInput,
                 "the queue is opened before anything else",
             ));
         }
-        let unread = || Error::fixed(Code::Unsupported, "the stored rows are of no known version");
+        let unread = || Error::told(Code::Unsupported, "the stored rows are of no known version");
         queue.read(rows).ok_or_else(unread)?;
         queue.epoch_ms = epoch_ms.saturating_sub(self.now.0);
         queue.stirred = true;
@@ -83,7 +83,7 @@ impl Core {
                 }
             }
         }
-        let not_taken = || Error::fixed(Code::InvalidInput, "this cannot be queued");
+        let not_taken = || Error::told(Code::InvalidInput, "this cannot be queued");
         let result = Err(refused.unwrap_or_else(not_taken));
         let mutation = MutationId(id);
         self.outputs.push_back(Output::Settled { mutation, kind, key, result });
@@ -121,7 +121,7 @@ impl Core {
         let Mutation { id, kind, taken, key, .. } = &mut self.queue.list[at];
         if let Some(outcome) = taken.take() {
             let (mutation, kind, key) = (MutationId(*id), *kind, key.to_vec());
-            let error = Error::fixed(Code::Cancelled, "the caller took it back");
+            let error = Error::told(Code::Cancelled, "the caller took it back");
             let result = Err(error.with_outcome(outcome));
             self.outputs.push_back(Output::Settled { mutation, kind, key, result });
         }
@@ -143,16 +143,16 @@ impl Core {
             return Err(closed());
         }
         if self.queue.broken {
-            return Err(Error::fixed(Code::Storage, "the queue cannot be stored"));
+            return Err(Error::told(Code::Storage, "the queue cannot be stored"));
         }
         if self.queue.held {
-            return Err(Error::fixed(Code::Unavailable, "the queue belongs to another store"));
+            return Err(Error::told(Code::Unavailable, "the queue belongs to another store"));
         }
         let info = self.queue.info();
         let full = info.waiting >= self.config.mutations
             || info.bytes.saturating_add(bytes) > self.config.mutation_bytes;
         if full {
-            return Err(Error::fixed(Code::ResourceExhausted, "the queue is full"));
+            return Err(Error::told(Code::ResourceExhausted, "the queue is full"));
         }
         let limits = self.link.limits();
         if limits.is_some_and(|it| bytes > it.frame_bytes as usize) {
@@ -275,7 +275,7 @@ impl Core {
     pub(crate) fn mutation_answered(&mut self, call: u32, body: Vec<u8>) {
         let Some(at) = self.queue.of_call(call) else { return };
         let Some((revision, status, entry)) = read_reply(self.queue.list[at].kind, &body) else {
-            let error = Error::fixed(Code::Protocol, "the reply to a mutation is malformed");
+            let error = Error::told(Code::Protocol, MALFORMED);
             return self.settle_mutation(at, Err(error.with_outcome(Outcome::Unknown)), None);
         };
         let mut word = Box::new(Word { revision, entry: None });
@@ -493,7 +493,7 @@ impl Core {
                 if mutation.settled {
                     self.tell_taken(at);
                 } else {
-                    let error = Error::new(Code::Storage, String::from(why));
+                    let error = Error::told(Code::Storage, why);
                     self.settle_mutation(at, Err(error), None);
                 }
             } else if writing != Writing::Nothing {

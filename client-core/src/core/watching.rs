@@ -18,7 +18,7 @@ impl Core {
         let limits = self.link.limits();
         let most = limits.map_or(u32::MAX, |limits| limits.watches).min(self.config.watches);
         if self.watches.live() >= (most as usize).min(SLOTS_MAX) {
-            return Err(Error::fixed(Code::TooManyWatches, "too many watches"));
+            return Err(Error::told(Code::TooManyWatches, "too many watches"));
         }
         let most = limits.map_or(u32::MAX, |limits| limits.frame_bytes) as usize;
         if watch::request_bytes_max(request) > most {
