@@ -8,6 +8,7 @@ use tidekeep_client_core::{
 use tidekeep_protocol::frame::kind;
 use tidekeep_protocol::op::{self, Class, Watch, WatchFrom};
 use tidekeep_protocol::range::KeyRange;
+use web_sys::WebSocket;
 
 use crate::packed::{begin_look, begin_turn, finish_turn, pack, pack_welcome};
 
@@ -55,7 +56,8 @@ mod looked {
     pub(super) const SAVE: u32 = 0;
     /// The rows of mutations that have not settled.
     pub(super) const MUTATIONS: u32 = 1;
-    /// The next message for the socket, which counts as sent then; nothing if there is none.
+    /// The next message for the socket, which counts as sent then; nothing if there is none, or if its state, which is
+    /// the id, is not that of an open one: one that is about to close takes nothing, and its end says all there is to say.
     pub(super) const MESSAGE: u32 = 2;
 }
 
@@ -162,7 +164,7 @@ impl Driver {
                 core.save_view(WatchId(id), packed);
             }
             looked::MUTATIONS => core.mutations(packed),
-            looked::MESSAGE => {
+            looked::MESSAGE if id == WebSocket::OPEN.into() => {
                 // A longer frame goes alone, into an empty buffer.
                 let limit = core.server().map(|it| it.limits.message_bytes as usize);
                 let mut message = Vec::new();

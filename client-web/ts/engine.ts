@@ -22,8 +22,6 @@ import type {
 
 /** The subprotocol, as in protocol/src/hello.rs. */
 const PROTOCOL = "tidekeep.1";
-/** Of a socket: it takes messages. */
-const OPEN = 1;
 /** Stands for a timer that stays as it is. */
 const UNCHANGED = 0xffffffff;
 const TIMEOUT_MS = 10_000;
@@ -363,11 +361,9 @@ export class Engine extends Listeners implements Connection {
     }, bytes);
   }
 
-  /** Sends all there is to send. A socket that is about to close takes nothing; its end says all there is to say. */
+  /** Sends all that there is to send in the socket's state. */
   #send(): void {
-    while (this.#socket.readyState === OPEN) {
-      const message = this.#look(Look.message);
-      if (!message?.length) return;
+    for (let message; (message = this.#look(Look.message, this.#socket.readyState))?.length; ) {
       this.#socket.send(message);
     }
   }
