@@ -45,7 +45,7 @@ export class ImportPanel {
       h("h3", "Import"),
       h(
         "p.soft",
-        'A line is {"key": …, "value": …}, maybe with expires_at; write bytes that are no text as key_base64 and value_base64. First it is only looked at; nothing is written before you say so.',
+        'A line is {"key": …, "value": …}, maybe with expires_at; write bytes that are no text as key_base64 and value_base64. First it is only looked at.',
       ),
       this.#file,
       this.#running.element,
