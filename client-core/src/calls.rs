@@ -270,14 +270,17 @@ impl Calls {
     }
 
     /// When the first deadline of all calls passes, or the first of them has rested.
-    pub(crate) fn earliest_due(&self) -> Option<Millis> {
-        let live = self.slots.iter().filter(|call| call.stage != Stage::Free);
-        live.map(|call| match call.stage {
-            Stage::Resting => call.rested_at.min(call.deadline),
-            Stage::Free | Stage::Queued | Stage::Sent => call.deadline,
-        })
-        .filter(|&at| at != Millis::NEVER)
-        .min()
+    pub(crate) fn earliest_due(&self) -> Millis {
+        let mut earliest = Millis::NEVER;
+        for call in &self.slots {
+            let due = match call.stage {
+                Stage::Free => continue,
+                Stage::Resting => call.rested_at.min(call.deadline),
+                Stage::Queued | Stage::Sent => call.deadline,
+            };
+            earliest = earliest.min(due);
+        }
+        earliest
     }
 
     /// Moves queued requests to `out` while it has room and fewer than `in_flight` wait for

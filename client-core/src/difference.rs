@@ -164,7 +164,9 @@ impl Known {
             }
         }
         if complete {
-            changed.extend(self.sweep().into_iter().map(|key| (key, revision)));
+            for key in self.sweep() {
+                changed.push((key, revision));
+            }
         }
         Ok(changed)
     }
@@ -187,10 +189,12 @@ impl Known {
     pub(crate) fn save(&self, cursor: &[u8], out: &mut Vec<u8>) {
         push_number(out, self.incarnation);
         push_bytes(out, cursor);
-        for key in self.leaves.iter().flatten() {
-            let (key, stored) = key.split();
-            push_bytes(out, key);
-            out.extend_from_slice(stored);
+        for leaf in &self.leaves {
+            for known in leaf {
+                let (key, stored) = known.split();
+                push_bytes(out, key);
+                out.extend_from_slice(stored);
+            }
         }
     }
 
@@ -221,7 +225,7 @@ impl Known {
                 if !same && !stored.is_empty() {
                     self.bytes -= known.item.len();
                     self.bytes += key.len() + stored.len();
-                    known.item = [key, stored].concat();
+                    known.item = item(key, stored);
                 }
                 return !same;
             }
@@ -232,7 +236,7 @@ impl Known {
             self.leaves.push(Vec::new());
         }
         let keys = &mut self.leaves[leaf];
-        let (item, key_bytes) = ([key, stored].concat(), key.len() as u32);
+        let (item, key_bytes) = (item(key, stored), key.len() as u32);
         keys.insert(place, Key { item, key_bytes, pass, modified });
         if keys.len() > LEAF_KEYS {
             // Content comes in order, so that a leaf which is added to at its end stays full.
@@ -266,21 +270,27 @@ impl Known {
 
     /// Takes out the keys that the present pass has not seen, in their order.
     fn sweep(&mut self) -> Vec<Vec<u8>> {
-        let pass = self.pass;
-        let (mut gone, mut lost): (Vec<Vec<u8>>, _) = (Vec::new(), 0);
-        for leaf in &mut self.leaves {
-            leaf.retain(|known| {
-                if known.pass != pass {
-                    lost += known.item.len() + KEY_BYTES;
+        let mut gone: Vec<Vec<u8>> = Vec::new();
+        for leaf in &self.leaves {
+            for known in leaf {
+                if known.pass != self.pass {
                     gone.push(known.key().into());
                 }
-                known.pass == pass
-            });
+            }
         }
-        self.leaves.retain(|leaf| !leaf.is_empty());
-        self.bytes -= lost;
+        for key in &gone {
+            self.remove(key);
+        }
         if planted::is_awake("deletes-not-told") { Vec::new() } else { gone }
     }
+}
+
+/// A key and its value behind each other, in no more room than they take.
+fn item(key: &[u8], stored: &[u8]) -> Vec<u8> {
+    let mut item = Vec::with_capacity(key.len() + stored.len());
+    item.extend_from_slice(key);
+    item.extend_from_slice(stored);
+    item
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ impl Core {
         };
         let incarnation = server.incarnation;
         if self.link.welcome(self.now, server, &self.config, &mut self.timers) {
-            self.begin_session(arrived.session, incarnation);
+            self.begin_session(self.receive.session, incarnation);
             self.meet_store();
             self.ready();
         } else {

@@ -94,6 +94,28 @@ impl From<Refusal> for Error {
     }
 }
 
+/// Why a queue was not opened: a page says so in its own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unopened {
+    /// Something else was asked for before.
+    Late,
+    /// The rows are none that this version reads.
+    Unreadable,
+}
+
+impl From<Unopened> for Error {
+    fn from(why: Unopened) -> Self {
+        match why {
+            Unopened::Late => {
+                Self::told(Code::InvalidInput, "the queue is opened before anything else")
+            }
+            Unopened::Unreadable => {
+                Self::told(Code::Unsupported, "the stored rows are of no known version")
+            }
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;

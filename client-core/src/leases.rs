@@ -73,9 +73,15 @@ impl Leases {
     }
 
     /// When something is due next.
-    pub(crate) fn earliest(&self) -> Option<Millis> {
-        let at = |kept: &Kept| if kept.call.is_some() { kept.end() } else { kept.next };
-        self.0.iter().map(|kept| at(kept).min(kept.end())).min()
+    pub(crate) fn earliest(&self) -> Millis {
+        let mut earliest = Millis::NEVER;
+        for kept in &self.0 {
+            earliest = earliest.min(kept.end());
+            if kept.call.is_none() {
+                earliest = earliest.min(kept.next);
+            }
+        }
+        earliest
     }
 
     pub(crate) fn lease(&self, place: usize) -> u64 {
@@ -93,17 +99,17 @@ impl Leases {
 
     /// A call succeeded; whether it was a keep-alive.
     pub(crate) fn answered(&mut self, call: u32) -> bool {
-        let Some((place, made)) = self.place(call) else { return false };
-        let kept = &mut self.0[place];
-        (kept.since, kept.call, kept.refused) = (made, None, None);
-        kept.next = later(made, kept.ttl_ms / PARTS);
+        let Some(kept) = self.of_call(call) else { return false };
+        if let Some((_, made)) = kept.call.take() {
+            (kept.since, kept.refused) = (made, None);
+            kept.next = later(made, kept.ttl_ms / PARTS);
+        }
         true
     }
 
     /// A call failed; whether it was a keep-alive. What names the lease as gone makes it due now.
     pub(crate) fn failed(&mut self, call: u32, now: Millis, error: &Error) -> bool {
-        let Some((place, _)) = self.place(call) else { return false };
-        let kept = &mut self.0[place];
+        let Some(kept) = self.of_call(call) else { return false };
         if error.code == Code::NotFound {
             kept.ttl_ms = 0;
         }
@@ -111,11 +117,8 @@ impl Leases {
         true
     }
 
-    fn place(&self, call: u32) -> Option<(usize, Millis)> {
-        let kept = self.0.iter().enumerate();
-        kept.filter_map(|(place, kept)| Some((place, kept.call?)))
-            .find(|(_, (id, _))| *id == call)
-            .map(|(place, (_, made))| (place, made))
+    fn of_call(&mut self, call: u32) -> Option<&mut Kept> {
+        self.0.iter_mut().find(|kept| kept.call() == Some(call))
     }
 }
 

@@ -85,7 +85,7 @@ pub use tidekeep_protocol as protocol;
 pub use crate::config::{CallOptions, Config, Queue};
 pub use crate::core::Core;
 pub use crate::drain::Drain;
-pub use crate::error::{Error, Failure};
+pub use crate::error::{Error, Failure, Unopened};
 pub use crate::link::ServerInfo;
 pub use crate::output::{CallId, Input, MutationId, Output, QueueInfo, State, WatchId};
 pub use crate::text::Text;

@@ -161,8 +161,11 @@ impl Mutations {
 
     /// Puts a mutation in its place; where that is.
     pub(crate) fn insert(&mut self, mutation: Mutation) -> usize {
-        let before = |it: &Mutation| (&*it.key, it.id) < (&*mutation.key, mutation.id);
-        let at = self.list.partition_point(before);
+        let mut at = self.from(&mutation.key);
+        let before = |it: &Mutation| it.key == mutation.key && it.id < mutation.id;
+        while self.list.get(at).is_some_and(before) {
+            at += 1;
+        }
         self.list.insert(at, mutation);
         at
     }
@@ -176,7 +179,10 @@ impl Mutations {
     /// more. Whether something was.
     pub(crate) fn noticed(&mut self, view: u32, key: &[u8], revision: u64) -> bool {
         let (from, mut was_news) = (self.from(key), false);
-        for mutation in self.list[from..].iter_mut().take_while(|it| *it.key == *key) {
+        for mutation in &mut self.list[from..] {
+            if *mutation.key != *key {
+                break;
+            }
             let showed = mutation.word_for(view).is_some();
             match mutation.seen.iter_mut().find(|(of, _)| *of == view) {
                 Some((_, seen)) => *seen = revision.max(*seen),
@@ -194,15 +200,27 @@ impl Mutations {
 
     /// Whether no earlier mutation of its key is unsettled.
     pub(crate) fn is_first(&self, at: usize) -> bool {
-        let key = &self.list[at].key;
-        let mut before = self.list[..at].iter().rev().take_while(|it| it.key == *key);
-        before.all(|it| it.settled)
+        let mut before = at;
+        while before > 0 && self.list[before - 1].key == self.list[at].key {
+            before -= 1;
+            if !self.list[before].settled {
+                return false;
+            }
+        }
+        true
     }
 
     /// The mutation with the least of what `rank` says, where it says something.
     pub(crate) fn least(&self, rank: impl Fn(usize, &Mutation) -> Option<u64>) -> Option<usize> {
-        let ranked = self.list.iter().enumerate();
-        ranked.filter_map(|(at, it)| Some((rank(at, it)?, at))).min().map(|(_, at)| at)
+        let mut least = None;
+        let mut place = None;
+        for at in 0..self.list.len() {
+            let rank = rank(at, &self.list[at]);
+            if rank.is_some() && (least.is_none() || rank < least) {
+                (least, place) = (rank, Some(at));
+            }
+        }
+        place
     }
 
     /// Forgets what has settled, has no row any more and does not show.
@@ -237,7 +255,10 @@ impl Mutations {
         if self.held {
             return (shown, false);
         }
-        for mutation in self.list[self.from(key)..].iter().take_while(|it| *it.key == *key) {
+        for mutation in &self.list[self.from(key)..] {
+            if *mutation.key != *key {
+                break;
+            }
             if let Some(word) = mutation.word_for(view) {
                 (shown, optimistic) = (word.entry.clone(), false);
             } else if !mutation.settled {
@@ -279,8 +300,17 @@ impl Mutation {
 
     /// What the server said of the key, if a view has not got there by itself.
     pub(crate) fn word_for(&self, view: u32) -> Option<&Word> {
-        let seen = self.seen.iter().find(|(of, _)| *of == view).map_or(0, |(_, seen)| *seen);
-        self.word.as_deref().filter(|word| word.revision > seen)
+        self.word.as_deref().filter(|word| word.revision > self.seen_by(view))
+    }
+
+    /// The last revision at which a view has seen the key change, or 0.
+    pub(crate) fn seen_by(&self, view: u32) -> u64 {
+        for &(of, seen) in &self.seen {
+            if of == view {
+                return seen;
+            }
+        }
+        0
     }
 
     /// Appends its row; once it has settled, that there is none.
@@ -321,10 +351,10 @@ impl Mutation {
             _ => (None, None),
         };
         let mut out = Vec::new();
-        for number in [created, modified, old.version + 1] {
+        for &number in &[created, modified, old.version + 1] {
             push_number(&mut out, number);
         }
-        for option in [expires_at, lease] {
+        for &option in &[expires_at, lease] {
             push_number(&mut out, option.is_some().into());
             if let Some(number) = option {
                 push_number(&mut out, number);

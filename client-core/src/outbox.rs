@@ -79,7 +79,8 @@ impl Outbox {
             };
             write_frame(out, kind, 0, id, &[], &[]);
         }
-        self.waiting.drain(..went);
+        self.waiting.copy_within(went.., 0);
+        self.waiting.truncate(self.waiting.len() - went);
         self.waiting.is_empty()
     }
 }

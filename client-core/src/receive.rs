@@ -15,6 +15,8 @@ pub(crate) const KEPT_BYTES: usize = 64 << 10;
 pub(crate) struct Receive {
     held: Vec<u8>,
     start: usize,
+    /// The session that the last frame bore, if that was a welcome.
+    pub(crate) session: Option<SessionId>,
 }
 
 /// A whole frame's fields, and where its body lies.
@@ -24,8 +26,6 @@ pub(crate) struct Arrived<'a> {
     pub(crate) more: bool,
     pub(crate) id: u32,
     pub(crate) body: Place<'a>,
-    /// The session that a welcome bears.
-    pub(crate) session: Option<SessionId>,
 }
 
 /// Where bytes lie.
@@ -62,7 +62,8 @@ impl Receive {
                 continue;
             };
             let (kind, more, id) = (frame.kind, frame.more(), frame.id);
-            let (session, start) = (session(&frame), total - frame.body.len());
+            let start = total - frame.body.len();
+            let session = session(&frame);
             let body = if in_place {
                 let (frame, rest) = input.split_at(total);
                 *input = rest;
@@ -72,7 +73,8 @@ impl Receive {
                 self.start += total;
                 Place::Held(before + start..self.start)
             };
-            return Ok(Some(Arrived { kind, more, id, body, session }));
+            self.session = session;
+            return Ok(Some(Arrived { kind, more, id, body }));
         }
     }
 

@@ -47,7 +47,7 @@ impl Session {
 
     /// Notes a number of an earlier process that waits for its answer.
     pub(crate) fn note(&mut self, sequence: u64) {
-        let place = self.given.partition_point(|&(given, _)| given < sequence);
+        let place = self.place(sequence);
         self.given.insert(place, (sequence, false));
     }
 
@@ -71,7 +71,7 @@ impl Session {
 
     /// The write with this sequence waits for nothing any more.
     pub(crate) fn settle(&mut self, sequence: u64) {
-        let place = self.given.partition_point(|&(given, _)| given < sequence);
+        let place = self.place(sequence);
         if let Some((_, settled)) = self.given.get_mut(place).filter(|(it, _)| *it == sequence) {
             *settled = true;
         }
@@ -79,9 +79,15 @@ impl Session {
             self.oldest += 1;
         }
         if self.oldest > self.given.len() / 2 {
-            self.given.drain(..self.oldest);
+            self.given.copy_within(self.oldest.., 0);
+            self.given.truncate(self.given.len() - self.oldest);
             self.oldest = 0;
         }
+    }
+
+    /// Where a sequence is, or would be.
+    fn place(&self, sequence: u64) -> usize {
+        self.given.partition_point(|&(given, _)| given < sequence)
     }
 
     fn oldest(&self) -> u64 {

@@ -68,7 +68,11 @@ impl Timers {
 
     /// The earliest of all.
     pub(crate) fn earliest(&self) -> Option<Millis> {
-        self.0.iter().min().copied().filter(|&at| at != Millis::NEVER)
+        let mut earliest = Millis::NEVER;
+        for &at in &self.0 {
+            earliest = earliest.min(at);
+        }
+        (earliest != Millis::NEVER).then_some(earliest)
     }
 
     /// Takes a timer that is due, if there is one.

@@ -520,7 +520,11 @@ impl Watches {
 
     /// The earliest time for another try.
     pub(crate) fn earliest_retry(&self) -> Millis {
-        self.slots.iter().map(|watch| watch.retry_at).min().unwrap_or(Millis::NEVER)
+        let mut earliest = Millis::NEVER;
+        for watch in &self.slots {
+            earliest = earliest.min(watch.retry_at);
+        }
+        earliest
     }
 
     /// Moves subscriptions to `out` while it has room; whether all of them went.

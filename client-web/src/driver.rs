@@ -179,11 +179,13 @@ impl Driver {
 
     pub(crate) fn turn(&mut self, now: Millis, what: u32) -> usize {
         let Self { core, given, packed, armed } = self;
-        for buffer in [&mut *given, &mut *packed] {
+        let shrink = |buffer: &mut Vec<u8>| {
             if buffer.capacity() > KEPT_BYTES && what != happened::MESSAGE {
                 *buffer = Vec::new();
             }
-        }
+        };
+        shrink(given);
+        shrink(packed);
         begin_turn(packed);
         let input = match what {
             happened::TICK => {

@@ -156,7 +156,7 @@ pub(crate) fn pack(out: &mut Vec<u8>, output: Output<'_>) {
         }
         Output::Queue(info) => {
             let flags = u64::from(info.held) | u64::from(info.failing) << 1;
-            for value in [info.waiting as u64, info.bytes as u64, flags] {
+            for &value in &[info.waiting as u64, info.bytes as u64, flags] {
                 push_number(out, value);
             }
             (what::QUEUE, 0)

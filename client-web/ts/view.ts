@@ -130,9 +130,8 @@ export class LiveView extends Snapshot implements View, WatchSink {
     if (this.#error) throw this.#error;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.close();
-    return Promise.resolve();
   }
 
   message(patch: Reader): void {

@@ -192,7 +192,8 @@ impl Shared {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let epoch_ms = u64::try_from(epoch.as_millis()).unwrap_or(u64::MAX);
         let now = self.now();
-        Ok(self.lock().core.open_queue(now, epoch_ms, rows)?)
+        let opened = self.lock().core.open_queue(now, epoch_ms, rows);
+        Ok(opened.map_err(tidekeep_client_core::Error::from)?)
     }
 
     /// Queues a mutation.

@@ -43,7 +43,7 @@ impl World {
         if let Some(place) = place {
             let (now, rows) = (it.time(self.now), place.rows());
             let opened = it.core.open_queue(now, EPOCH_MS + self.now, &rows);
-            opened.map_err(|why| format!("the rows are not read: {why}"))?;
+            opened.map_err(|why| format!("the rows are not read: {why:?}"))?;
             if it.core.queue_info().waiting > 0 {
                 it.core.connect(now);
             }

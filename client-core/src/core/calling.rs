@@ -91,7 +91,7 @@ impl Core {
         if self.leases.failed(id, self.now, &error) {
             self.timers.set(Timer::Leases, self.now);
         } else if let Some(at) = self.queue.of_call(id) {
-            self.settle_mutation(at, Err(error), None);
+            self.fail_mutation(at, error);
         } else {
             self.outputs.push_back(Output::Failed { call: CallId(id), error });
         }
@@ -131,9 +131,7 @@ impl Core {
             from = slot + 1;
         }
         self.calls.queue_rested(now);
-        if let Some(earliest) = self.calls.earliest_due() {
-            self.timers.set(Timer::Calls, earliest);
-        }
+        self.timers.set(Timer::Calls, self.calls.earliest_due());
     }
 
     pub(super) fn cancel_on_server(&mut self, sent: Option<u32>) {

@@ -51,10 +51,7 @@ impl Core {
                 }
             }
         }
-        match self.leases.earliest() {
-            Some(earliest) => self.timers.set(Timer::Leases, earliest),
-            None => self.timers.clear(Timer::Leases),
-        }
+        self.timers.set(Timer::Leases, self.leases.earliest());
     }
 
     pub(super) fn lose_leases(&mut self, error: &Error) {

@@ -13,7 +13,7 @@ use tidekeep_protocol::planted;
 use crate::calls::Stage;
 use crate::core::{Core, closed, too_large_to_send};
 use crate::drain::MALFORMED;
-use crate::error::Error;
+use crate::error::{Error, Unopened};
 use crate::link::Phase;
 use crate::mutations::{Mutation, Mutations, Stored, Word, Writing};
 use crate::output::{MutationId, Output, QueueInfo};
@@ -34,17 +34,18 @@ const REFUSED: u64 = 2;
 impl Core {
     /// Gives the core what was stored of the queue, before anything else is asked of it; from then
     /// on its rows are stored. `epoch_ms` is the wall clock's time.
-    pub fn open_queue(&mut self, now: Millis, epoch_ms: u64, rows: &[u8]) -> Result<(), Error> {
+    pub fn open_queue(&mut self, now: Millis, epoch_ms: u64, rows: &[u8]) -> Result<(), Unopened> {
         self.advance_to(now);
-        let mut queue = Mutations { durable: true, ..Mutations::default() };
-        if self.link.phase != Phase::Idle || self.queue.durable || !self.queue.list.is_empty() {
-            return Err(Error::told(
-                Code::InvalidInput,
-                "the queue is opened before anything else",
-            ));
+        let queue = &mut self.queue;
+        if self.link.phase != Phase::Idle || queue.durable || !queue.list.is_empty() {
+            return Err(Unopened::Late);
         }
-        let unread = || Error::told(Code::Unsupported, "the stored rows are of no known version");
-        queue.read(rows).ok_or_else(unread)?;
+        if queue.read(rows).is_none() {
+            queue.list.clear();
+            (queue.store, queue.session) = (None, None);
+            return Err(Unopened::Unreadable);
+        }
+        queue.durable = true;
         queue.epoch_ms = epoch_ms.saturating_sub(self.now.0);
         queue.stirred = true;
         if let Some(session) = queue.session {
@@ -55,7 +56,6 @@ impl Core {
                 self.calls.session.note(mutation.sequence);
             }
         }
-        self.queue = queue;
         Ok(())
     }
 
@@ -73,8 +73,7 @@ impl Core {
                     mutation.base = self.base_of(&mutation);
                     let at = self.queue.insert(mutation);
                     (self.queue.stirred, self.queue.resting) = (true, false);
-                    let key = self.queue.list[at].key.clone();
-                    self.show_everywhere(&key);
+                    self.show_mutation(at);
                     return MutationId(id);
                 }
                 Err(error) => {
@@ -108,8 +107,7 @@ impl Core {
         (mutation.settled, mutation.taken) = (true, Some(outcome));
         mutation.dirty = mutation.stored;
         self.queue.stirred = true;
-        let key = mutation.key.clone();
-        self.show_everywhere(&key);
+        self.show_mutation(at);
         if !self.queue.list[at].stored && self.queue.list[at].writing == Writing::Nothing {
             self.tell_taken(at);
         }
@@ -171,12 +169,16 @@ impl Core {
 
     /// What the server has of a key as far as is known, without the mutations from `at` on.
     fn beneath(&self, at: usize, key: &[u8]) -> Option<Vec<u8>> {
-        let of_key = || self.queue.list[..at].iter().rev().filter(|it| *it.key == *key);
+        let first = self.queue.from(key);
         let mut from = 0;
         while let Some(slot) = self.watches.next_view_of(from, key) {
             let view = self.watches.id(slot);
-            if let Some(word) = of_key().find_map(|it| it.word_for(view)) {
-                return word.entry.clone();
+            for mutation in self.queue.list[first..at].iter().rev() {
+                if *mutation.key == *key
+                    && let Some(word) = mutation.word_for(view)
+                {
+                    return word.entry.clone();
+                }
             }
             if let Some(stored) = self.stored_in(slot, key) {
                 return Some(stored.to_vec());
@@ -266,7 +268,7 @@ impl Core {
             (call.doubtful, call.queued) = (mutation.doubtful, true);
             if call.frame_bytes() > limit {
                 self.calls.settle(id, &mut self.joining);
-                self.settle_mutation(at, Err(too_large_to_send()), None);
+                self.fail_mutation(at, too_large_to_send());
             }
         }
     }
@@ -276,7 +278,7 @@ impl Core {
         let Some(at) = self.queue.of_call(call) else { return };
         let Some((revision, status, entry)) = read_reply(self.queue.list[at].kind, &body) else {
             let error = Error::told(Code::Protocol, MALFORMED);
-            return self.settle_mutation(at, Err(error.with_outcome(Outcome::Unknown)), None);
+            return self.fail_mutation(at, error.with_outcome(Outcome::Unknown));
         };
         let mut word = Box::new(Word { revision, entry: None });
         if status == APPLIED {
@@ -301,8 +303,9 @@ impl Core {
         let Mutations { list, .. } = &mut self.queue;
         let (done, rest) = list.split_at_mut(at + 1);
         let done = &done[at];
-        let next = rest.iter_mut().take_while(|it| it.key == done.key).find(|it| !it.settled);
+        let next = rest.iter_mut().find(|it| it.key != done.key || !it.settled);
         if let Some(next) = next
+            && next.key == done.key
             && next.sequence == 0
             && next.condition() == Some(done.base)
         {
@@ -318,11 +321,11 @@ impl Core {
         result: Result<Vec<u8>, Error>,
         word: Option<Box<Word>>,
     ) {
-        let word = word.filter(|word| self.is_news(at, word));
         let key = self.queue.list[at].key.clone();
+        let word = word.filter(|word| self.is_news(at, &key, word));
         if word.is_some() {
-            let before = self.queue.list[..at].iter_mut().rev();
-            before.take_while(|it| it.key == key).for_each(|it| it.word = None);
+            let from = self.queue.from(&key);
+            self.queue.list[from..at].iter_mut().for_each(|it| it.word = None);
         }
         let rolled_back = word.is_some() || result.is_err();
         let mutation = &mut self.queue.list[at];
@@ -333,11 +336,16 @@ impl Core {
             self.free_number(sequence);
         }
         self.queue.stirred = true;
-        let shown = key.clone();
-        self.outputs.push_back(Output::Settled { mutation: id, kind, key, result });
         if !(rolled_back && planted::is_awake("conflict-not-rolled-back")) {
-            self.show_everywhere(&shown);
+            self.show_everywhere(&key);
         }
+        self.outputs.push_back(Output::Settled { mutation: id, kind, key, result });
+    }
+
+    /// The end of a mutation without a word from the server on its key.
+    #[inline(never)]
+    pub(crate) fn fail_mutation(&mut self, at: usize, error: Error) {
+        self.settle_mutation(at, Err(error), None);
     }
 
     /// An increment shows the same sum in all views from now on; the first one does already.
@@ -347,29 +355,31 @@ impl Core {
             && let Some(first) = self.watches.next_view_of(0, &mutation.key)
             && self.watches.next_view_of(first + 1, &mutation.key).is_some()
         {
-            let key = mutation.key.clone();
-            self.show_everywhere(&key);
+            self.show_mutation(at);
         }
     }
 
-    /// Notes which views show what the server said already; whether there is one that does not.
-    fn is_news(&mut self, at: usize, word: &Word) -> bool {
-        let said = word.entry.as_deref().and_then(Stored::read).map(|it| it.modified);
+    /// Tells all views what a mutation's key is now.
+    fn show_mutation(&mut self, at: usize) {
         let key = self.queue.list[at].key.clone();
+        self.show_everywhere(&key);
+    }
+
+    /// Notes which views show what the server said already; whether there is one that does not.
+    fn is_news(&mut self, at: usize, key: &[u8], word: &Word) -> bool {
+        let said = word.entry.as_deref().and_then(Stored::read).map(|it| it.modified);
         let (mut from, mut is_news) = (0, false);
-        while let Some(slot) = self.watches.next_view_of(from, &key) {
-            let known = self.stored_in(slot, &key).and_then(Stored::read).map(|it| it.modified);
+        while let Some(slot) = self.watches.next_view_of(from, key) {
+            let known = self.stored_in(slot, key).and_then(Stored::read).map(|it| it.modified);
             let old = match (said, known) {
                 (Some(said), Some(known)) => known < said,
                 (said, known) => said.is_some() || known.is_some(),
             };
             let view = self.watches.id(slot);
             if !old {
-                self.queue.noticed(view, &key, word.revision);
+                self.queue.noticed(view, key, word.revision);
             }
-            let mutation = &self.queue.list[at];
-            let seen = mutation.seen.iter().find(|(of, _)| *of == view);
-            is_news |= seen.is_none_or(|(_, seen)| *seen < word.revision);
+            is_news |= self.queue.list[at].seen_by(view) < word.revision;
             from = slot + 1;
         }
         is_news
@@ -432,7 +442,7 @@ impl Core {
                 }
                 mutation.dirty = true;
                 if mutation.doubtful {
-                    self.settle_mutation(at, Err(replay::forgotten()), None);
+                    self.fail_mutation(at, replay::forgotten());
                 }
             }
         }
@@ -443,8 +453,7 @@ impl Core {
 
     fn show_mutations(&mut self) {
         for at in 0..self.queue.list.len() {
-            let key = self.queue.list[at].key.clone();
-            self.show_everywhere(&key);
+            self.show_mutation(at);
         }
     }
 
@@ -494,7 +503,7 @@ impl Core {
                     self.tell_taken(at);
                 } else {
                     let error = Error::told(Code::Storage, why);
-                    self.settle_mutation(at, Err(error), None);
+                    self.fail_mutation(at, error);
                 }
             } else if writing != Writing::Nothing {
                 mutation.dirty = true;
@@ -528,7 +537,7 @@ impl Core {
                 // Its row may be on its way, and is found by the next life then.
                 let doubtful = doubtful || writing != Writing::Nothing;
                 let outcome = replay::outcome_when_given_up(Class::Write, doubtful);
-                self.settle_mutation(at, Err(closed().with_outcome(outcome)), None);
+                self.fail_mutation(at, closed().with_outcome(outcome));
             }
         }
     }
