@@ -264,9 +264,14 @@ impl Calls {
         from: usize,
         chosen: impl Fn(&Call) -> bool,
     ) -> Option<(usize, u32)> {
-        let wanted = |call: &Call| call.stage != Stage::Free && chosen(call);
-        let index = from + self.slots.get(from..)?.iter().position(wanted)?;
-        Some((index, self.slots[index].id))
+        let mut slot = from;
+        loop {
+            let call = self.slots.get(slot)?;
+            if call.stage != Stage::Free && chosen(call) {
+                return Some((slot, call.id));
+            }
+            slot += 1;
+        }
     }
 
     /// When the first deadline of all calls passes, or the first of them has rested.

@@ -436,9 +436,14 @@ impl Watches {
 
     /// Where views are whose ranges hold the key, from slot `from` on.
     pub(crate) fn next_view_of(&self, from: usize, key: &[u8]) -> Option<usize> {
-        let holds =
-            |watch: &Watch| watch.view.is_some() && watch.request.range.as_range().contains(key);
-        Some(from + self.slots.get(from..)?.iter().position(holds)?)
+        let mut slot = from;
+        loop {
+            let watch = self.slots.get(slot)?;
+            if watch.view.is_some() && watch.request.range.as_range().contains(key) {
+                return Some(slot);
+            }
+            slot += 1;
+        }
     }
 
     /// Where a view's patch is put together.
