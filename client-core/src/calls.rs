@@ -248,13 +248,15 @@ impl Calls {
     /// Gives a call its place in the queue, before those that were made after it.
     fn enqueue(&mut self, id: u32) {
         let order = self.slots[index(id)].order;
-        let later = |&id: &u32| {
-            let call = &self.slots[index(id)];
-            call.waits(id) && call.order > order
-        };
-        let waiting = &self.queue[self.head..];
-        let place = waiting.iter().position(later).unwrap_or(waiting.len());
-        self.queue.insert(self.head + place, id);
+        let mut place = self.head;
+        while let Some(&other) = self.queue.get(place) {
+            let call = &self.slots[index(other)];
+            if call.waits(other) && call.order > order {
+                break;
+            }
+            place += 1;
+        }
+        self.queue.insert(place, id);
     }
 
     /// Any call for which `chosen` holds, at or behind slot `from`; its slot and its id. For walks

@@ -230,8 +230,11 @@ impl Watches {
 
     /// The first watch at or behind slot `from`.
     pub(crate) fn next(&self, from: usize) -> Option<usize> {
-        let slots = self.slots.get(from..)?;
-        Some(from + slots.iter().position(|watch| watch.stage != Stage::Free)?)
+        let mut slot = from;
+        while self.slots.get(slot)?.stage == Stage::Free {
+            slot += 1;
+        }
+        Some(slot)
     }
 
     /// Puts the watch's subscription on the way, if it waits for that, to a store of this
@@ -507,11 +510,11 @@ impl Watches {
 
     /// The link is gone: nothing is subscribed any more.
     pub(crate) fn detach_all(&mut self, joining: &mut Joining) {
-        for slot in 0..self.slots.len() {
-            if self.slots[slot].stage != Stage::Free {
-                self.detach(slot, joining);
-                self.slots[slot].retry_at = Millis::NEVER;
-            }
+        let mut from = 0;
+        while let Some(slot) = self.next(from) {
+            self.detach(slot, joining);
+            self.slots[slot].retry_at = Millis::NEVER;
+            from = slot + 1;
         }
     }
 

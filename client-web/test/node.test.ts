@@ -15,7 +15,7 @@ import { WebSocket } from "ws";
 import { ServerProcess } from "./server.js";
 
 const INLINED_LIMIT = 31_200;
-const APART_LIMIT = 32_100;
+const APART_LIMIT = 32_000;
 const RECONNECTS = 300;
 let server: ServerProcess;
 let project: string;
