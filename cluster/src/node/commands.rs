@@ -83,7 +83,7 @@ impl<R: Runtime> Node<R> {
     /// than its part.
     ///
     /// # Errors
-    /// [`AdminError::Refused`]: it has no vote in the group, or did not take over.
+    /// [`AdminError::Refused`]: it has no vote in the group, is far behind, or did not take over.
     pub async fn transfer(&self, group: GroupId, to: NodeId) -> Result<(), AdminError> {
         self.changed(Command::Transfer { group, to }).await
     }

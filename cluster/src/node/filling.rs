@@ -21,9 +21,11 @@ enum Part {
 }
 
 impl<R: Runtime> Node<R> {
-    /// Whether this node's replica of a group is yet to be filled, by the table or by its own log.
+    /// Whether this node's replica of a group is yet to be filled, by the table or by its own log, or is so far behind that
+    /// it is sent a state.
     pub(crate) fn is_filling(&self, member: &Member<R>) -> bool {
-        member.is_partial() || self.part_in(member.group()) == Part::Learns
+        let is_new = || member.is_partial() || self.part_in(member.group()) == Part::Learns;
+        member.lags() || !member.is_filled() && is_new()
     }
 
     /// What this node's replica of a group begins with that it is given; none if nobody says that he leads the group.
@@ -67,8 +69,14 @@ impl<R: Runtime> Node<R> {
             }
             member.note_complete();
             let is_filled = match self.part_in(group) {
-                // A group gives a vote only to who has everything.
-                Part::Votes => true,
+                // A group gives a vote only to who has everything, but one that was down for long has that no more.
+                Part::Votes => {
+                    let has_all = member.has_confirmed().await;
+                    if has_all == Some(false) {
+                        member.note_lagging();
+                    }
+                    has_all == Some(true)
+                }
                 Part::Learns => {
                     member.note_filling();
                     member.read(ReadPolicy::Index).await.is_ok()
@@ -77,6 +85,16 @@ impl<R: Runtime> Node<R> {
             };
             if is_filled {
                 return member.note_filled();
+            }
+            R::sleep(LOOK).await;
+        }
+    }
+
+    /// Notes when a member has caught up that is sent a state, as long as this node has it.
+    pub(super) async fn catch_up(self, group: u32, member: Arc<Member<R>>) {
+        while self.life() == Life::Serving && self.has(group, &member) {
+            if member.read(ReadPolicy::Index).await.is_ok() {
+                return member.note_caught_up();
             }
             R::sleep(LOOK).await;
         }

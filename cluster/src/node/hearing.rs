@@ -139,8 +139,9 @@ impl Picture {
 /// A node that is down has missed at least so many looks in a row.
 const MISSED_MIN: u32 = 2;
 
-/// Entries that a learner may lack for its promotion to be tried; the group's leader waits for the last.
-const CLOSE: u64 = 1_000;
+/// Entries that a learner may lack for its promotion to be tried, and a voter for it to lead; the group's leader waits for
+/// the last.
+pub(super) const CLOSE: u64 = 1_000;
 
 #[cfg(test)]
 mod tests {

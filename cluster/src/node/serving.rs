@@ -48,7 +48,13 @@ impl<R: Runtime> Node<R> {
                 None => refusal(Refused::NoMember),
             },
             Some(group) => match self.member_of(group) {
-                Some(member) => member.serve(&request).await,
+                Some(member) => {
+                    let reply = member.serve(&request).await;
+                    if member.lags_anew() {
+                        let _catching_up = R::spawn(self.clone().catch_up(group, member));
+                    }
+                    reply
+                }
                 None => refusal(Refused::NoMember),
             },
         }

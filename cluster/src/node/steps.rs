@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::link::PeerAddress;
+use crate::node::hearing::CLOSE;
 use crate::node::running::Node;
 use crate::placement::{Change, NodeId, Row, Step};
 use crate::raft::{Instant, Member, Runtime, Standing};
@@ -79,6 +80,15 @@ impl<R: Runtime> Node<R> {
         }
         if !member.standing().voters.contains(&to) {
             return Err(format!("{to} has no vote in the group"));
+        }
+        // It could not take over: the group would have no leader for a while, and the next one would begin anew to send
+        // it what it lacks.
+        loop {
+            match member.is_far_behind(to, CLOSE) {
+                Some(false) => break,
+                None if R::Instant::now() < end => R::sleep(RETRY).await,
+                _ => return Err(format!("{to} is far behind, and cannot lead yet")),
+            }
         }
         member.transfer(to).await.map_err(|error| error.0)?;
         while member.standing().leader != Some(to) {

@@ -97,7 +97,29 @@ impl<R: AsyncRuntime> Member<R> {
 
     pub(crate) fn note_filled(&self) {
         self.filled.store(true, Ordering::Release);
+        self.note_caught_up();
         self.stand_despite(Abstains::Filling);
+    }
+
+    /// Notes that it is far behind: until it has caught up, nothing is here that was confirmed lately.
+    pub(crate) fn note_lagging(&self) {
+        if !self.lags.swap(true, Ordering::AcqRel) {
+            self.lags_anew.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether it is far behind.
+    pub(crate) fn lags(&self) -> bool {
+        self.lags.load(Ordering::Acquire)
+    }
+
+    /// Whether it has begun to lag since this was asked last.
+    pub(crate) fn lags_anew(&self) -> bool {
+        self.lags_anew.load(Ordering::Acquire) && self.lags_anew.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn note_caught_up(&self) {
+        self.lags.store(false, Ordering::Release);
     }
 
     /// Keeps a member that began to be filled before logs said up to where from standing for election until it is

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
+use openraft::errors::{ClientWriteError, ForwardToLeader, RaftError};
 use openraft::impls::OneshotResponder;
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::AsyncRuntime;
@@ -26,7 +26,6 @@ use crate::raft::filling::Abstains;
 use crate::raft::journal::Journal;
 use crate::raft::machine::Machine;
 use crate::raft::membership::MembershipError;
-use crate::raft::message::{Reply, Request, decode_reply, encode_request};
 use crate::raft::network::Network;
 use crate::raft::opening::Opened;
 use crate::raft::recovered::Recovered;
@@ -104,23 +103,18 @@ pub struct Member<R: AsyncRuntime> {
     pub(crate) raft: Raft<Types<R>, Machine<R>>,
     pub(crate) store: Arc<Store>,
     told: Arc<Told<R>>,
-    link: Arc<dyn Link>,
+    pub(super) link: Arc<dyn Link>,
     /// The state that is coming.
     pub(crate) coming: Mutex<Coming>,
     /// When a leader was heard last.
     pub(crate) heard: Mutex<Option<R::Instant>>,
     pub(crate) filled: AtomicBool,
+    /// Whether it is far behind, and not known yet to have caught up.
+    pub(crate) lags: AtomicBool,
+    /// Whether nobody looks yet when it has.
+    pub(crate) lags_anew: AtomicBool,
     /// Why it does not stand for election now.
     pub(crate) abstains: Mutex<BTreeSet<Abstains>>,
-}
-
-/// How a read makes sure that it sees all that anybody was told of before it began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadPolicy {
-    /// A quorum is asked who leads, whatever fails. A follower asks the leader to do so.
-    Index,
-    /// The leader trusts its lease, which holds as long as no clock runs faster than others by a third.
-    Lease,
 }
 
 /// A write that was not confirmed.
@@ -244,9 +238,19 @@ impl<R: AsyncRuntime> Member<R> {
         let machine = Machine::<R>::new(Arc::clone(&store), Arc::clone(&told));
         let raft = Raft::new(config.node, engine, network, entries, machine).await;
         let raft = raft.map_err(io::Error::other)?;
-        let (coming, heard) = (Mutex::default(), Mutex::new(None));
-        let (filled, abstains) = (AtomicBool::new(false), Mutex::new(abstains));
-        Ok(Self { config, raft, store, told, link, coming, heard, filled, abstains })
+        Ok(Self {
+            config,
+            raft,
+            store,
+            told,
+            link,
+            coming: Mutex::default(),
+            heard: Mutex::new(None),
+            filled: AtomicBool::new(false),
+            lags: AtomicBool::new(false),
+            lags_anew: AtomicBool::new(false),
+            abstains: Mutex::new(abstains),
+        })
     }
 
     /// Makes this member the first of its group, together with others that are empty.
@@ -337,50 +341,6 @@ impl<R: AsyncRuntime> Member<R> {
         // A member that has stopped takes nothing.
         sent.map_err(|_| WriteError::NotLeader(None))?;
         Ok(Proposed { outcome })
-    }
-
-    /// Resolves once [`Self::replica`] may be read.
-    ///
-    /// # Errors
-    /// [`WriteError::NotLeader`]: another node must be asked, or this one later.
-    pub async fn read(&self, policy: ReadPolicy) -> Result<(), WriteError> {
-        let engine_policy = match policy {
-            ReadPolicy::Index => openraft::ReadPolicy::ReadIndex,
-            ReadPolicy::Lease => openraft::ReadPolicy::LeaseRead,
-        };
-        match self.raft.ensure_linearizable(engine_policy).await {
-            Ok(_) => Ok(()),
-            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(to))) => {
-                let leader = leader_of(to);
-                if let (ReadPolicy::Index, Some((node, at))) = (policy, &leader)
-                    && *node != self.config.node
-                {
-                    return self.read_behind(*node, at).await;
-                }
-                Err(WriteError::NotLeader(leader))
-            }
-            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
-                Err(WriteError::NotLeader(None))
-            }
-            Err(RaftError::Fatal(fatal)) => Err(WriteError::Unknown(fatal.to_string())),
-        }
-    }
-
-    /// Asks the leader up to which entry a read must see, and waits until this member has applied it.
-    async fn read_behind(&self, leader: NodeId, at: &PeerAddress) -> Result<(), WriteError> {
-        let limit = self.config.election;
-        let request = encode_request::<R>(self.config.group, &Request::ReadIndex);
-        let lane = crate::link::Lane::Control;
-        let elsewhere = || WriteError::NotLeader(Some((leader, at.clone())));
-        let reply = self.link.call(leader, at, lane, request, limit).await;
-        let Some(Ok(Reply::ReadIndex(index))) = reply.ok().and_then(|it| decode_reply::<R>(&it))
-        else {
-            return Err(elsewhere());
-        };
-        match self.applied(index, limit).await {
-            true => Ok(()),
-            false => Err(elsewhere()),
-        }
     }
 
     /// The last entry that is applied here.
@@ -492,6 +452,8 @@ impl<R: AsyncRuntime> Member<R> {
     }
 }
 
-fn leader_of<R: AsyncRuntime>(to: ForwardToLeader<Types<R>>) -> Option<(NodeId, PeerAddress)> {
+pub(super) fn leader_of<R: AsyncRuntime>(
+    to: ForwardToLeader<Types<R>>,
+) -> Option<(NodeId, PeerAddress)> {
     to.leader_id.zip(to.leader_node)
 }

@@ -9,7 +9,8 @@ use openraft::type_config::AsyncRuntime;
 
 use crate::link::PeerAddress;
 use crate::placement::NodeId;
-use crate::raft::member::{Member, ReadPolicy, Standing};
+use crate::raft::member::{Member, Standing};
+use crate::raft::reading::ReadPolicy;
 use crate::raft::types::Membership;
 
 /// A change of who takes part that was not made, or not confirmed.
@@ -102,6 +103,15 @@ impl<R: AsyncRuntime> Member<R> {
     ) -> Result<(), MembershipError> {
         let changed = self.raft.change_membership(change, true).await;
         changed.map(drop).map_err(|error| MembershipError(error.to_string()))
+    }
+
+    /// Whether a member that this one leads is so far behind that it takes long to lead: it needs more than `most`
+    /// entries, or a state. None if it has not yet said how far it is.
+    pub(crate) fn is_far_behind(&self, node: NodeId, most: u64) -> Option<bool> {
+        let standing = self.standing();
+        let followed = *standing.followed.get(&node)?;
+        let lacks = standing.applied.unwrap_or(0).saturating_sub(followed);
+        Some(lacks > most || followed + 1 < self.store.first_kept())
     }
 
     /// Asks another voter to lead instead of this one.

@@ -80,6 +80,7 @@ impl<R: AsyncRuntime> Member<R> {
         let mut coming = self.coming.lock();
         if number == 0 {
             *coming = Coming { transfer, chunks: Vec::new() };
+            self.note_lagging();
         }
         // The one before may have come while its reply was lost.
         let next = coming.chunks.len() as u32;

@@ -234,6 +234,11 @@ impl Store {
         kept > bytes + bytes / SLACK && self.spare().is_some()
     }
 
+    /// The first entry that is kept for those who lag behind, or the next one.
+    pub(crate) fn first_kept(&self) -> u64 {
+        self.kept.lock().first()
+    }
+
     /// The last entry that was applied and need not be kept.
     pub(crate) fn spare(&self) -> Option<LogId> {
         let applied = self.installed.lock().applied;

@@ -202,7 +202,7 @@ impl<R: Runtime> Doors<R> {
     fn member(&self, group: GroupId) -> Option<Arc<Member<R>>> {
         let number = self.numbering.number(group);
         let member = self.node.member_of(number)?;
-        (member.is_filled() || !self.node.is_filling(&member)).then_some(member)
+        (!self.node.is_filling(&member)).then_some(member)
     }
 
     fn door(&self, group: GroupId) -> &Arc<Door<R>> {

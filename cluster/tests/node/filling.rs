@@ -1,8 +1,9 @@
-//! Clients of a node whose replicas are yet to be filled: the states are on their way for long, and the other nodes
-//! answer meanwhile, whatever is asked.
+//! Clients of a node whose replicas are yet to be filled, or that was down and is far behind: the states are on their way
+//! for long, and the other nodes answer meanwhile, whatever is asked.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::panic::RefUnwindSafe;
 use std::time::Duration;
 
 use futures_util::future::{LocalBoxFuture, join, join_all};
@@ -156,77 +157,114 @@ struct Asked {
     wrong: Option<String>,
 }
 
-/// What became of each while a replica of the newest node was on its way.
-fn fills(seed: u64) -> BTreeMap<&'static str, Asked> {
+/// A cluster whose nodes serve clients, each group of which has a key of each test.
+async fn served() -> Cluster {
+    let cluster = Cluster::founded_keeping(FaultyDisk::new(11), GROUPS, ENTRIES_BYTES).await;
+    for _ in 1..NODES {
+        cluster.join().await;
+    }
+    cluster.rest().await;
+    let groups = GroupCount::new(GROUPS).expect("so many");
+    cluster.machines().iter().for_each(|machine| machine.serve(groups));
+    cluster.sweep().await;
+    writes(&cluster.store(NodeId(1))).await.expect("it is served");
+    cluster
+}
+
+/// Writes more than is kept as entries.
+async fn write_much(cluster: &Cluster) {
+    let (store, value) = (cluster.store(NodeId(1)), vec![b'v'; VALUE_BYTES]);
+    for number in 0..VALUES {
+        let key = format!("large/{number:03}").into_bytes();
+        ask(&store, put(&key, &value)).await;
+    }
+}
+
+/// What became of each that was asked of a node while a replica was on its way there.
+async fn ask_all(
+    cluster: &Cluster,
+    node: NodeId,
+    is_on_its_way: impl Fn() -> bool,
+) -> BTreeMap<&'static str, Asked> {
     let outcomes = RefCell::new(BTreeMap::<_, Asked>::new());
-    simulate(8_000 + seed, async {
-        let disk = FaultyDisk::new(11);
-        let cluster = Cluster::founded_keeping(disk, GROUPS, ENTRIES_BYTES).await;
-        let groups = GroupCount::new(GROUPS).expect("so many");
-        for _ in 1..NODES {
-            cluster.join().await;
-        }
-        cluster.rest().await;
-        cluster.machines().iter().for_each(|machine| machine.serve(groups));
-        let store = cluster.store(NodeId(1));
-        cluster.sweep().await;
-        writes(&store).await.expect("it is served");
-        let value = vec![b'v'; VALUE_BYTES];
-        for number in 0..VALUES {
-            let key = format!("large/{number:03}").into_bytes();
-            ask(&store, put(&key, &value)).await;
-        }
-        cluster.narrow.slow_states(RATE);
-        let newest = cluster.join().await;
-        let node = cluster.node(newest);
-        cluster.machine(newest).serve(groups);
-        let is_filled = || {
-            let table = node.view().table.clone();
-            table.is_some_and(|it| it.groups().any(|(_, row)| row.learner == Some(newest)))
-        };
-        let is_over = Cell::new(false);
-        let clients = ASKED.iter().map(|(what, asked)| {
-            let (cluster, is_over, outcomes) = (&cluster, &is_over, &outcomes);
-            let is_filled = &is_filled;
-            async move {
-                let ready = || async {
-                    (cluster.store(newest).standing() == Standing::Ready).then_some(())
-                };
-                cluster.eventually("the node is ready", ready).await;
-                let store = cluster.store(newest);
-                while !is_over.get() {
-                    let (began, filled) = (SimInstant::now(), is_filled());
-                    let told = asked(&store).await;
-                    if filled || is_filled() {
-                        let took = SimInstant::now() - began;
-                        let mut outcomes = outcomes.borrow_mut();
-                        let outcome = outcomes.entry(*what).or_default();
-                        outcome.longest = took.max(outcome.longest);
-                        outcome.wrong = outcome.wrong.take().or(told.err());
-                    }
-                    SimRuntime::sleep(Duration::from_millis(250)).await;
+    let is_over = Cell::new(false);
+    let clients = ASKED.iter().map(|(what, asked)| {
+        let (is_over, outcomes, is_on_its_way) = (&is_over, &outcomes, &is_on_its_way);
+        async move {
+            let ready =
+                || async { (cluster.store(node).standing() == Standing::Ready).then_some(()) };
+            cluster.eventually("the node is ready", ready).await;
+            let store = cluster.store(node);
+            while !is_over.get() {
+                let (began, comes) = (SimInstant::now(), is_on_its_way());
+                let told = asked(&store).await;
+                if comes || is_on_its_way() {
+                    let took = SimInstant::now() - began;
+                    let mut outcomes = outcomes.borrow_mut();
+                    let outcome = outcomes.entry(*what).or_default();
+                    outcome.longest = took.max(outcome.longest);
+                    outcome.wrong = outcome.wrong.take().or(told.err());
                 }
+                SimRuntime::sleep(Duration::from_millis(250)).await;
             }
-        });
-        let grow = async {
-            let begins = || async { is_filled().then(SimInstant::now) };
-            let began = cluster.eventually("a replica begins to be filled", begins).await;
-            let ends = || async { (!is_filled()).then(SimInstant::now) };
-            let ended = cluster.eventually("a replica is filled", ends).await;
-            assert!(ended - began > LONG, "it took only {:?}", ended - began);
-            assert!(cluster.wire.was_sent_a_state(newest));
-            cluster.until("all replicas have come", is_at_rest).await;
-            is_over.set(true);
-        };
-        join(join_all(clients), grow).await;
+        }
     });
+    let come = async {
+        let begins = || async { is_on_its_way().then(SimInstant::now) };
+        let began = cluster.eventually("a replica begins to be filled", begins).await;
+        let ends = || async { (!is_on_its_way()).then(SimInstant::now) };
+        let ended = cluster.eventually("a replica is filled", ends).await;
+        assert!(ended - began > LONG, "it took only {:?}", ended - began);
+        assert!(cluster.wire.was_sent_a_state(node));
+        cluster.until("all replicas have come", is_at_rest).await;
+        is_over.set(true);
+    };
+    join(join_all(clients), come).await;
     outcomes.into_inner()
 }
 
-#[test]
-fn others_answer_while_a_replica_is_on_its_way() {
+/// What became of each while a replica of the newest node was on its way.
+async fn while_one_is_filled() -> BTreeMap<&'static str, Asked> {
+    let cluster = served().await;
+    write_much(&cluster).await;
+    cluster.narrow.slow_states(RATE);
+    let newest = cluster.join().await;
+    let node = cluster.node(newest);
+    cluster.machine(newest).serve(GroupCount::new(GROUPS).expect("so many"));
+    let comes = || {
+        let table = node.view().table.clone();
+        table.is_some_and(|it| it.groups().any(|(_, row)| row.learner == Some(newest)))
+    };
+    ask_all(&cluster, newest, comes).await
+}
+
+/// What became of each while the replicas of a node that was down, and should lead some groups, were brought up to
+/// date.
+async fn while_one_returns() -> BTreeMap<&'static str, Asked> {
+    let cluster = served().await;
+    let returning = cluster.machine(NodeId(NODES));
+    returning.crash().await;
+    // Until others lead what it led.
+    SimRuntime::sleep(Duration::from_secs(5)).await;
+    write_much(&cluster).await;
+    // Until only so many entries are kept.
+    SimRuntime::sleep(Duration::from_secs(1)).await;
+    let applied = |node: NodeId, group| {
+        let member = cluster.node(node).member(group);
+        member.and_then(|member| member.standing().applied)
+    };
+    let goals: Vec<_> = groups().map(|group| (group, applied(NodeId(1), group))).collect();
+    cluster.narrow.slow_states(RATE);
+    returning.start().await;
+    // At first it does not know that it is behind.
+    SimRuntime::sleep(SOON).await;
+    let comes = || goals.iter().any(|&(group, goal)| applied(returning.id, group) < goal);
+    ask_all(&cluster, returning.id, comes).await
+}
+
+fn answered_soon(outcomes: impl Fn(u64) -> BTreeMap<&'static str, Asked> + RefUnwindSafe) {
     seeds::each(1, |seed, tells| {
-        let outcomes = fills(seed);
+        let outcomes = outcomes(seed);
         if tells {
             println!("{outcomes:#?}");
         }
@@ -236,4 +274,21 @@ fn others_answer_while_a_replica_is_on_its_way() {
         let is_well = |asked: &Asked| asked.longest < soon && asked.wrong.is_none();
         assert!(outcomes.values().all(is_well), "{outcomes:#?}");
     });
+}
+
+/// What a test gives that runs in virtual time.
+fn outcome_of<T>(seed: u64, test: impl Future<Output = T>) -> T {
+    let outcome = Cell::new(None);
+    simulate(seed, async { outcome.set(Some(test.await)) });
+    outcome.into_inner().expect("it has ended")
+}
+
+#[test]
+fn others_answer_while_a_replica_is_on_its_way() {
+    answered_soon(|seed| outcome_of(8_000 + seed, while_one_is_filled()));
+}
+
+#[test]
+fn others_answer_while_a_node_that_was_down_is_brought_up_to_date() {
+    answered_soon(|seed| outcome_of(8_500 + seed, while_one_returns()));
 }
