@@ -131,7 +131,7 @@ fn too_old_cursor_means_reset_then_the_content() {
         assert_eq!(story(&mut pair, watch), ["reset", "content a b", "caught up 2"]);
         pair.server.incarnation += 1;
         pair.cut();
-        pair.pass(100);
+        pair.pass(200);
         assert_eq!(story(&mut pair, watch), ["reset", "content a b", "caught up 2"]);
     }
 }
