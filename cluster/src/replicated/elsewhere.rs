@@ -15,7 +15,7 @@ use crate::raft::{Instant, Runtime};
 use crate::replicated::overtaken::Written;
 use crate::replicated::passing::{pass_on, repeatable, share_out};
 use crate::replicated::piece::{Failed, Onward, Piece};
-use crate::replicated::queue::{Order, Queue, Stage};
+use crate::replicated::queue::{Next, Order, Queue, Stage};
 
 /// Time after which calls that nobody would run are refused.
 const LEADERLESS: Duration = Duration::from_secs(10);
@@ -116,21 +116,26 @@ impl Elsewhere {
     }
 
     async fn run<R: Runtime>(&self) {
+        let since = R::Instant::now();
+        let now = || R::Instant::now() - since;
         while !self.closed.load(Ordering::Acquire) && !self.is_retiring() {
-            let stage = self.queue.lock().next(1);
-            match stage {
-                Some(Stage::Order(Order { number, pieces, .. })) => {
+            let next = self.queue.lock().next(1, now());
+            match next {
+                Next::Begin(Stage::Order(Order { number, pieces, .. })) => {
                     let left = self.have_run::<R>(pieces).await;
                     self.in_vain.store(false, Ordering::Relaxed);
                     let mut queue = self.queue.lock();
                     match left.is_empty() {
-                        true => queue.ordered(number),
-                        false => queue.returned(number, left),
+                        true => queue.ordered(number, now()),
+                        false => queue.returned(number, left, now()),
                     }
                 }
                 // Reads are ordered among writes here.
-                Some(Stage::Reads(_)) => self.queue.lock().read_through(),
-                None => self.wake.notified().await,
+                Next::Begin(Stage::Reads(_)) => self.queue.lock().read_through(),
+                Next::Nothing(None) => self.wake.notified().await,
+                Next::Nothing(Some(until)) => {
+                    let _late = R::timeout(until.saturating_sub(now()), self.wake.notified()).await;
+                }
             }
         }
         if self.is_retiring() {

@@ -10,6 +10,7 @@
 
 mod answers;
 mod calls;
+mod crowd;
 mod elsewhere;
 mod ending;
 mod following;

@@ -7,11 +7,13 @@
 //! ```
 //! Several stages of order are under way at once; they are applied in their order. Stages of reads are
 //! under way together, but not beside those of order. Gets join a stage of order that waits anyway.
-//! A stage begins beside others once it has as many calls as they: a record costs the same for one call as for
-//! a hundred, and those that were answered together come back together.
+//! A stage begins beside others once it has as many calls as they, and one of order once those are there that
+//! come together ([`Crowd`]): a record costs the same for one call as for a hundred.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
+use crate::replicated::crowd::Crowd;
 use crate::replicated::piece::{Piece, Read};
 
 /// Calls of a stage of order at most, and bytes of their bodies unless a single one has more.
@@ -25,6 +27,13 @@ const READS_MAX: usize = 2;
 pub(crate) enum Stage {
     Order(Order),
     Reads(Vec<Read>),
+}
+
+/// What is to be done now. Times are since some moment, the same for all.
+pub(crate) enum Next {
+    Begin(Stage),
+    /// Nothing until something is added or ends, or until then.
+    Nothing(Option<Duration>),
 }
 
 /// A stage of order.
@@ -42,13 +51,23 @@ pub(crate) struct Queue {
     waiting: VecDeque<Stage>,
     /// Stages of order that came back, by their numbers: they go first.
     returned: BTreeMap<u64, Order>,
-    /// Those of order under way: their numbers, and how many calls they have.
-    orders: Vec<(u64, usize)>,
+    /// Those of order under way.
+    orders: Vec<UnderWay>,
+    crowd: Crowd,
+    /// Until when the next one of order may wait for others: as long behind the last one as that took.
+    patience: Duration,
     /// Stages of reads under way, and how many reads the last one of them has.
     reads: usize,
     reads_last: usize,
     /// Stages of order that there were.
     orders_made: u64,
+}
+
+/// A stage of order under way.
+struct UnderWay {
+    number: u64,
+    calls: usize,
+    since: Duration,
 }
 
 impl Order {
@@ -109,47 +128,77 @@ impl Queue {
     }
 
     /// The next stage, if it may begin: at most `window` stages of order are under way at once.
-    pub(crate) fn next(&mut self, window: usize) -> Option<Stage> {
-        let stage = if self.returned.is_empty() {
-            // Behind which something else waits has all the calls that it will have.
-            let is_whole = self.waiting.len() > 1;
-            let may_begin = match self.waiting.front()? {
-                Stage::Order(order) => {
-                    let beside = self.orders.iter().map(|(_, calls)| calls).sum();
-                    let is_worth_it = is_whole || order.calls >= beside;
-                    self.reads == 0 && self.orders.len() < window && is_worth_it
-                }
-                Stage::Reads(reads) => {
-                    let is_worth_it = is_whole || self.reads == 0 || reads.len() >= self.reads_last;
-                    self.orders.is_empty() && self.reads < READS_MAX && is_worth_it
-                }
-            };
-            may_begin.then(|| self.waiting.pop_front()).flatten()?
-        } else {
+    pub(crate) fn next(&mut self, window: usize, now: Duration) -> Next {
+        let begins = match (self.returned.is_empty(), self.waiting.front()) {
             // All that is under way may come back; what came first goes first.
-            if !self.orders.is_empty() || self.reads > 0 {
-                return None;
-            }
-            Stage::Order(self.returned.pop_first()?.1)
+            (false, _) => self.is_idle().then_some(now),
+            (true, None) => None,
+            (true, Some(Stage::Order(order))) => self.order_begins(order.calls, window, now),
+            (true, Some(Stage::Reads(reads))) => self.may_read(reads.len()).then_some(now),
+        };
+        if begins.is_none_or(|begins| begins > now) {
+            return Next::Nothing(begins);
+        }
+        let returned = self.returned.pop_first().map(|(_, order)| Stage::Order(order));
+        let Some(stage) = returned.or_else(|| self.waiting.pop_front()) else {
+            return Next::Nothing(None);
         };
         match &stage {
-            Stage::Order(order) => self.orders.push((order.number, order.calls)),
+            Stage::Order(order) => {
+                self.crowd.begin(order.calls);
+                let (number, calls) = (order.number, order.calls);
+                self.orders.push(UnderWay { number, calls, since: now });
+            }
             Stage::Reads(reads) => {
                 self.reads += 1;
                 self.reads_last = reads.len();
             }
         }
-        Some(stage)
+        Next::Begin(stage)
+    }
+
+    /// Whether the first stage has all the calls that it will have.
+    fn is_whole(&self) -> bool {
+        self.waiting.len() > 1
+    }
+
+    /// When the first stage may begin, which is one of order and has so many calls; if that is known.
+    fn order_begins(&mut self, calls: usize, window: usize, now: Duration) -> Option<Duration> {
+        let beside = self.orders.iter().map(|order| order.calls).sum();
+        self.crowd.see(beside + calls);
+        if self.reads > 0 || self.orders.len() >= window {
+            return None;
+        }
+        match self.crowd.waits(calls) {
+            _ if self.is_whole() => Some(now),
+            _ if calls < beside => None,
+            false => Some(now),
+            true if beside > 0 => None,
+            true if now < self.patience => Some(self.patience),
+            true => {
+                self.crowd.give_up(calls);
+                Some(now)
+            }
+        }
+    }
+
+    /// Whether the first stage may begin, which has so many reads.
+    fn may_read(&self, reads: usize) -> bool {
+        let is_worth_it = self.is_whole() || self.reads == 0 || reads >= self.reads_last;
+        self.orders.is_empty() && self.reads < READS_MAX && is_worth_it
     }
 
     /// A stage of order has ended.
-    pub(crate) fn ordered(&mut self, number: u64) {
-        self.orders.retain(|(under_way, _)| *under_way != number);
+    pub(crate) fn ordered(&mut self, number: u64, now: Duration) {
+        let ended = self.orders.extract_if(.., |order| order.number == number);
+        if let Some(ended) = ended.last() {
+            self.patience = now + Crowd::patience(now.saturating_sub(ended.since));
+        }
     }
 
     /// A stage of order is to be tried again, with what is left of it.
-    pub(crate) fn returned(&mut self, number: u64, pieces: Vec<Piece>) {
-        self.ordered(number);
+    pub(crate) fn returned(&mut self, number: u64, pieces: Vec<Piece>, now: Duration) {
+        self.ordered(number, now);
         let calls = pieces.iter().map(|piece| piece.calls.count()).sum();
         // Nothing is added to it any more.
         let bytes = BYTES_MAX;
@@ -158,8 +207,8 @@ impl Queue {
 
     /// Whether something behind a stage of order was begun and has not ended.
     pub(crate) fn is_followed(&self, number: u64) -> bool {
-        let under_way = self.orders.iter().map(|(under_way, _)| under_way);
-        under_way.chain(self.returned.keys()).any(|other| *other > number)
+        let under_way = self.orders.iter().map(|order| order.number);
+        under_way.chain(self.returned.keys().copied()).any(|other| other > number)
     }
 
     /// What another node has passed on and was not begun, of the stages of order.
@@ -220,7 +269,7 @@ fn calls_of(read: Read) -> Option<Piece> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tidekeep_log::Call;
     use tidekeep_protocol::condition::{Condition, Expiry};
     use tidekeep_protocol::op::{Children, Get, Put, Request};
@@ -236,7 +285,7 @@ mod tests {
         Piece::new(calls, false).0
     }
 
-    fn put() -> Piece {
+    pub(in crate::replicated) fn put() -> Piece {
         let (condition, expiry) = (Condition::Always, Expiry::Never);
         let put = Put { key: b"k", value: b"v", condition, expiry, previous: false };
         piece(&[Request::Put(put)])
@@ -246,17 +295,23 @@ mod tests {
         Read::Calls(piece(&[Request::Get(Get { key: b"k" })]))
     }
 
-    fn page() -> Read {
+    pub(in crate::replicated) fn page() -> Read {
         let children = Children { prefix: b"", delimiter: b"/", after: None, limit: 0 };
         Read::Calls(piece(&[Request::Children(children)]))
     }
 
-    fn told(stage: Option<Stage>) -> String {
-        match stage {
-            None => "nothing".into(),
-            Some(Stage::Order(order)) => format!("order of {}", order.pieces.len()),
-            Some(Stage::Reads(reads)) => format!("reads of {}", reads.len()),
+    pub(in crate::replicated) fn told(next: Next) -> String {
+        match next {
+            Next::Nothing(None) => "nothing".into(),
+            Next::Nothing(Some(until)) => format!("nothing until {}", until.as_millis()),
+            Next::Begin(Stage::Order(order)) => format!("order of {}", order.pieces.len()),
+            Next::Begin(Stage::Reads(reads)) => format!("reads of {}", reads.len()),
         }
+    }
+
+    /// A moment so many milliseconds behind the first.
+    pub(in crate::replicated) const fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
     }
 
     #[test]
@@ -267,13 +322,13 @@ mod tests {
         queue.read(get());
         queue.read(page());
         queue.order(put());
-        assert_eq!(told(queue.next(8)), "order of 3");
-        assert_eq!(told(queue.next(8)), "nothing");
-        queue.ordered(1);
-        assert_eq!(told(queue.next(8)), "reads of 1");
-        assert_eq!(told(queue.next(8)), "nothing");
+        assert_eq!(told(queue.next(8, at(0))), "order of 3");
+        assert_eq!(told(queue.next(8, at(0))), "nothing");
+        queue.ordered(1, at(0));
+        assert_eq!(told(queue.next(8, at(0))), "reads of 1");
+        assert_eq!(told(queue.next(8, at(0))), "nothing");
         queue.read_through();
-        assert_eq!(told(queue.next(8)), "order of 1");
+        assert_eq!(told(queue.next(8, at(0))), "order of 1");
     }
 
     #[test]
@@ -281,34 +336,34 @@ mod tests {
         let mut queue = Queue::default();
         for calls in [1, 1, 2] {
             (0..calls).for_each(|_| queue.order(put()));
-            assert_eq!(told(queue.next(3)), format!("order of {calls}"));
+            assert_eq!(told(queue.next(3, at(0))), format!("order of {calls}"));
         }
         (0..4).for_each(|_| queue.order(put()));
-        assert_eq!(told(queue.next(3)), "nothing");
-        queue.ordered(2);
-        assert_eq!(told(queue.next(3)), "order of 4");
+        assert_eq!(told(queue.next(3, at(0))), "nothing");
+        queue.ordered(2, at(0));
+        assert_eq!(told(queue.next(3, at(0))), "order of 4");
     }
 
     #[test]
     fn a_stage_waits_for_as_many_calls_as_are_under_way() {
         let mut queue = Queue::default();
         (0..3).for_each(|_| queue.order(put()));
-        assert_eq!(told(queue.next(4)), "order of 3");
+        assert_eq!(told(queue.next(4, at(0))), "order of 3");
         (0..2).for_each(|_| queue.order(put()));
-        assert_eq!(told(queue.next(4)), "nothing");
+        assert_eq!(told(queue.next(4, at(0))), "nothing");
         queue.order(put());
-        assert_eq!(told(queue.next(4)), "order of 3");
+        assert_eq!(told(queue.next(4, at(0))), "order of 3");
         queue.order(put());
         queue.read(page());
-        assert_eq!(told(queue.next(4)), "order of 1", "no other write comes to it");
+        assert_eq!(told(queue.next(4, at(0))), "order of 1", "no other write comes to it");
         queue.drain();
-        (1..4).for_each(|number| queue.ordered(number));
+        (1..4).for_each(|number| queue.ordered(number, at(0)));
         (0..3).for_each(|_| queue.read(get()));
-        assert_eq!(told(queue.next(4)), "reads of 3");
+        assert_eq!(told(queue.next(4, at(0))), "reads of 3");
         (0..2).for_each(|_| queue.read(get()));
-        assert_eq!(told(queue.next(4)), "nothing");
+        assert_eq!(told(queue.next(4, at(0))), "nothing");
         queue.read_through();
-        assert_eq!(told(queue.next(4)), "reads of 2");
+        assert_eq!(told(queue.next(4, at(0))), "reads of 2");
     }
 
     #[test]
@@ -316,24 +371,24 @@ mod tests {
         let mut queue = Queue::default();
         let mut begin = || {
             queue.order(put());
-            match queue.next(8) {
-                Some(Stage::Order(order)) => order.number,
+            match queue.next(8, at(0)) {
+                Next::Begin(Stage::Order(order)) => order.number,
                 _ => 0,
             }
         };
         let (first, second) = (begin(), begin());
         queue.order(put());
-        queue.returned(second, vec![put()]);
-        assert_eq!(told(queue.next(8)), "nothing", "the first may come back too");
-        queue.returned(first, vec![put(), put()]);
-        assert_eq!(told(queue.next(8)), "order of 2");
-        assert_eq!(told(queue.next(8)), "nothing");
-        queue.returned(first, vec![put(), put()]);
-        assert_eq!(told(queue.next(8)), "order of 2", "it keeps its place");
-        queue.ordered(first);
-        assert_eq!(told(queue.next(8)), "order of 1");
-        queue.ordered(second);
-        assert_eq!(told(queue.next(8)), "order of 1");
+        queue.returned(second, vec![put()], at(0));
+        assert_eq!(told(queue.next(8, at(0))), "nothing", "the first may come back too");
+        queue.returned(first, vec![put(), put()], at(0));
+        assert_eq!(told(queue.next(8, at(0))), "order of 2");
+        assert_eq!(told(queue.next(8, at(0))), "nothing");
+        queue.returned(first, vec![put(), put()], at(0));
+        assert_eq!(told(queue.next(8, at(0))), "order of 2", "it keeps its place");
+        queue.ordered(first, at(0));
+        assert_eq!(told(queue.next(8, at(0))), "order of 1");
+        queue.ordered(second, at(0));
+        assert_eq!(told(queue.next(8, at(0))), "order of 1");
     }
 
     #[test]
@@ -342,8 +397,8 @@ mod tests {
         for _ in 0..=CALLS_MAX {
             queue.order(put());
         }
-        assert_eq!(told(queue.next(8)), format!("order of {CALLS_MAX}"));
-        queue.ordered(1);
-        assert_eq!(told(queue.next(8)), "order of 1");
+        assert_eq!(told(queue.next(8, at(0))), format!("order of {CALLS_MAX}"));
+        queue.ordered(1, at(0));
+        assert_eq!(told(queue.next(8, at(0))), "order of 1");
     }
 }

@@ -26,7 +26,7 @@ use crate::replicated::calls::Calls;
 use crate::replicated::overtaken::Written;
 use crate::replicated::passing::{pass_on, repeatable, share_out};
 use crate::replicated::piece::{Done, Failed, Look, Onward, Piece, Read};
-use crate::replicated::queue::{Order, Queue, Stage};
+use crate::replicated::queue::{Next, Order, Queue, Stage};
 use crate::replicated::record::{UnderWay, build};
 
 /// Records of this node that are under way at once.
@@ -52,6 +52,7 @@ pub(crate) struct Sequencer<R: AsyncRuntime> {
     pub(crate) clock: Monotone,
     /// The last time of another node that it was set to.
     followed_ms: Mutex<Option<u64>>,
+    since: R::Instant,
     queue: Mutex<Queue>,
     wake: Notify,
     closed: AtomicBool,
@@ -77,6 +78,7 @@ impl<R: AsyncRuntime> Sequencer<R> {
             link,
             clock,
             followed_ms: Mutex::new(None),
+            since: R::Instant::now(),
             queue: Mutex::default(),
             wake: Notify::new(),
             closed: AtomicBool::new(false),
@@ -216,10 +218,10 @@ impl<R: AsyncRuntime> Sequencer<R> {
             // still on its way to another leader, nor while it leads and refuses, as one just elected does.
             let leads = leader == Some(self.member.node());
             let window = if leads && self.orders.load(Ordering::Acquire) { WINDOW } else { 1 };
-            let stage = self.queue.lock().next(window);
-            match stage {
-                Some(Stage::Order(order)) => self.begin_order(order, leader).await,
-                Some(Stage::Reads(reads)) => {
+            let next = self.queue.lock().next(window, self.now());
+            match next {
+                Next::Begin(Stage::Order(order)) => self.begin_order(order, leader).await,
+                Next::Begin(Stage::Reads(reads)) => {
                     let this = Arc::clone(&self);
                     let _ends_by_itself = R::spawn(async move {
                         this.read_all(reads).await;
@@ -227,8 +229,13 @@ impl<R: AsyncRuntime> Sequencer<R> {
                         this.wake.notify_one();
                     });
                 }
-                None => {
+                Next::Nothing(None) => {
                     self.wake.notified().await;
+                    give_way().await;
+                }
+                Next::Nothing(Some(until)) => {
+                    let _late =
+                        R::timeout(until.saturating_sub(self.now()), self.wake.notified()).await;
                     give_way().await;
                 }
             }
@@ -292,11 +299,16 @@ impl<R: AsyncRuntime> Sequencer<R> {
         {
             let mut queue = self.queue.lock();
             match left.is_empty() {
-                true => queue.ordered(number),
-                false => queue.returned(number, left),
+                true => queue.ordered(number, self.now()),
+                false => queue.returned(number, left, self.now()),
             }
         }
         self.wake.notify_one();
+    }
+
+    /// The time since it was started.
+    fn now(&self) -> Duration {
+        R::Instant::now() - self.since
     }
 
     /// Whether this node leads, as far as it knows.
