@@ -12,6 +12,8 @@ use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 
 use tidekeep_log::{Answer, Applying, Frozen};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 
 use crate::raft::item::Installed;
 use crate::raft::splitting::split_of;
@@ -112,17 +114,17 @@ impl<R: AsyncRuntime> RaftStateMachine<Types<R>> for Machine<R> {
             return Err(io::Error::other("a state is installed from its chunks alone"));
         };
         let now = Installed { applied: meta.last_log_id, membership: meta.last_membership.clone() };
-        let safe = {
+        let safe = aside(|| {
             let mut installed = self.store.installed.lock();
-            self.store
-                .replica
-                .install(chunks.iter().map(Vec::as_slice))
-                .map_err(io::Error::other)?;
+            let taken = self.store.replica.install(chunks.iter().map(Vec::as_slice));
+            taken.map_err(io::Error::other)?;
             self.told.note(self.store.replica.now_ms());
             *installed = now.clone();
             self.store.applied.set(now.applied.map(|applied| applied.index));
-            self.store.keep_installed(now, &chunks)
-        };
+            let safe = self.store.keep_installed(now, &chunks);
+            drop(chunks);
+            Ok::<_, io::Error>(safe)
+        })?;
         safe.await.unwrap_or_else(|_| Err(stopped()))?;
         self.store.split_as_sealed().await
     }
@@ -154,6 +156,15 @@ impl<R: AsyncRuntime> RaftSnapshotBuilder<Types<R>> for Mark<R> {
     }
 }
 
+/// Does what takes seconds for a large state. A node with a single thread would answer nobody meanwhile, and be taken
+/// for dead: where the runtime can, another thread goes on with its tasks.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
+    }
+}
+
 /// Applies a record; its answers, unless somebody else has taken them.
 fn answers_of(mut applying: Applying<'_>, index: u64, beside: Option<&dyn Beside>) -> Vec<Answer> {
     match beside {
@@ -168,4 +179,30 @@ fn answers_of(mut applying: Applying<'_>, index: u64, beside: Option<&dyn Beside
 fn meta<R: AsyncRuntime>(installed: Installed) -> SnapshotMetaOf<Types<R>> {
     let Installed { applied, membership } = installed;
     openraft::SnapshotMeta { last_log_id: applied, last_membership: membership }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn a_single_thread_does_other_things_beside_what_takes_long() {
+        let runtime = Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+        let told = runtime.block_on(runtime.spawn(async {
+            let (tell, told) = mpsc::channel();
+            tokio::spawn(async move { tell.send(()) });
+            aside(|| told.recv_timeout(Duration::from_secs(10)))
+        }));
+        assert_eq!(told.expect("it ended"), Ok(()));
+    }
+
+    #[test]
+    fn without_threads_it_is_done_all_the_same() {
+        assert_eq!(aside(|| 1), 1);
+    }
 }
