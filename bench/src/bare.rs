@@ -26,12 +26,16 @@ const META: Meta = Meta { created: 1, modified: 1, version: 1, expires_at: None,
 
 type Map = HashMap<Box<[u8]>, Box<[u8]>, RandomState>;
 
-/// Serves until it is ended.
-pub fn run() -> io::Result<()> {
+/// Serves at `HOST:PORT`, which it prints, until it is ended.
+///
+/// # Errors
+///
+/// The address cannot be listened on.
+pub fn run(listen: &str) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::bind(listen).await?;
         println!("listening on http://{}", listener.local_addr()?);
         let map = Rc::new(RefCell::new(Map::default()));
         loop {

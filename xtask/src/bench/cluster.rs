@@ -53,7 +53,7 @@ pub(super) fn peer(plan: &Plan<'_>) -> String {
 fn measure_part(plan: &Plan<'_>, part: Part, results: &mut Results) -> Result<()> {
     match part {
         Part::Load => {
-            let kinds = [Kind::Etcd, Kind::Tidekeep, Kind::Alone];
+            let kinds = [Kind::Etcd, Kind::Tidekeep, Kind::Alone, Kind::Bare];
             throughput::measure(plan, &mut start(plan, &kinds)?, &throughput::PEERS, results)
         }
         Part::Groups => {

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Sixteen,
     /// One Tidekeep by itself: what replication costs is told against it.
     Alone,
+    /// The bare store: what this machine lets through at most.
+    Bare,
 }
 
 impl Kind {
@@ -39,6 +41,7 @@ impl Kind {
             Self::Tidekeep => "tidekeep",
             Self::Sixteen => "sixteen",
             Self::Alone => "alone",
+            Self::Bare => "bare",
         }
     }
 
@@ -47,13 +50,14 @@ impl Kind {
         match self {
             Self::Etcd => "etcd",
             Self::Tidekeep | Self::Sixteen | Self::Alone => "numbered",
+            Self::Bare => "native",
         }
     }
 
     fn nodes(self) -> usize {
         match self {
             Self::Etcd | Self::Tidekeep | Self::Sixteen => 3,
-            Self::Alone => 1,
+            Self::Alone | Self::Bare => 1,
         }
     }
 
@@ -61,7 +65,7 @@ impl Kind {
     fn groups(self) -> u32 {
         match self {
             Self::Sixteen => 16,
-            Self::Etcd | Self::Tidekeep | Self::Alone => 1,
+            Self::Etcd | Self::Tidekeep | Self::Alone | Self::Bare => 1,
         }
     }
 }
@@ -141,6 +145,7 @@ impl<'a> Cluster<'a> {
         let (mut command, first) = match self.kind {
             Kind::Etcd => (etcd::command(plan, place, &self.places, data, threads)?, state.words()),
             Kind::Alone => (tidekeep::alone(plan, place, data), Vec::new()),
+            Kind::Bare => (tidekeep::bare(plan, place), Vec::new()),
             Kind::Tidekeep | Kind::Sixteen => {
                 let words = match self.nodes.first() {
                     None => tidekeep::founding(self.kind.groups()),
@@ -170,7 +175,7 @@ impl<'a> Cluster<'a> {
     pub(super) fn leader(&self) -> Result<usize> {
         match self.kind {
             Kind::Etcd => etcd::leader(&self.nodes),
-            Kind::Alone => tidekeep::serves(&self.nodes[0]).map(|()| 0),
+            Kind::Alone | Kind::Bare => tidekeep::serves(&self.nodes[0]).map(|()| 0),
             Kind::Tidekeep | Kind::Sixteen => tidekeep::leader(self.plan, &self.nodes),
         }
     }
@@ -204,7 +209,7 @@ impl<'a> Cluster<'a> {
             Kind::Tidekeep | Kind::Sixteen => {
                 tidekeep::transfer(self.plan, &self.nodes[from], &self.nodes[to])
             }
-            Kind::Alone => bail!("one node has nobody to hand over to"),
+            Kind::Alone | Kind::Bare => bail!("one node has nobody to hand over to"),
         }
     }
 

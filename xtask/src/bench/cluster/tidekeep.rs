@@ -23,6 +23,13 @@ pub(super) fn alone(plan: &Plan<'_>, place: &Place, data: &Path) -> Command {
     command
 }
 
+/// Starts the bare store.
+pub(super) fn bare(plan: &Plan<'_>, place: &Place) -> Command {
+    let mut command = plan.command(Cores::All, &plan.program("tidekeep-bare"));
+    command.arg(&place.client);
+    command
+}
+
 /// Starts a node again as the member that it is, with as many threads.
 pub(super) fn member(plan: &Plan<'_>, place: &Place, data: &Path, threads: usize) -> Command {
     let mut command = plan.command(Cores::All, &plan.program("tidekeep-server"));
