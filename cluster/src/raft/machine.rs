@@ -12,9 +12,8 @@ use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 
 use tidekeep_log::{Answer, Applying, Frozen};
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::block_in_place;
 
+use crate::raft::aside::aside;
 use crate::raft::item::Installed;
 use crate::raft::splitting::split_of;
 use crate::raft::storage::{Store, stopped};
@@ -156,15 +155,6 @@ impl<R: AsyncRuntime> RaftSnapshotBuilder<Types<R>> for Mark<R> {
     }
 }
 
-/// Does what takes seconds for a large state. A node with a single thread would answer nobody meanwhile, and be taken
-/// for dead: where the runtime can, another thread goes on with its tasks.
-fn aside<T>(work: impl FnOnce() -> T) -> T {
-    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
-        _ => work(),
-    }
-}
-
 /// Applies a record; its answers, unless somebody else has taken them.
 fn answers_of(mut applying: Applying<'_>, index: u64, beside: Option<&dyn Beside>) -> Vec<Answer> {
     match beside {
@@ -179,30 +169,4 @@ fn answers_of(mut applying: Applying<'_>, index: u64, beside: Option<&dyn Beside
 fn meta<R: AsyncRuntime>(installed: Installed) -> SnapshotMetaOf<Types<R>> {
     let Installed { applied, membership } = installed;
     openraft::SnapshotMeta { last_log_id: applied, last_membership: membership }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
-
-    use tokio::runtime::Builder;
-
-    use super::*;
-
-    #[test]
-    fn a_single_thread_does_other_things_beside_what_takes_long() {
-        let runtime = Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
-        let told = runtime.block_on(runtime.spawn(async {
-            let (tell, told) = mpsc::channel();
-            tokio::spawn(async move { tell.send(()) });
-            aside(|| told.recv_timeout(Duration::from_secs(10)))
-        }));
-        assert_eq!(told.expect("it ended"), Ok(()));
-    }
-
-    #[test]
-    fn without_threads_it_is_done_all_the_same() {
-        assert_eq!(aside(|| 1), 1);
-    }
 }

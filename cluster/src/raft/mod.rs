@@ -3,6 +3,7 @@
 //! ([`network`], [`serving`], [`message`]); what a replica is that is yet to be filled ([`filling`]); and what the
 //! rest of the node sees of it all ([`member`], [`membership`], [`reading`]).
 
+mod aside;
 mod beat;
 mod filling;
 mod item;

@@ -20,6 +20,7 @@ use openraft::{AnyError, Instant, OptionalSend};
 
 use crate::link::{Lane, Link, PeerAddress};
 use crate::placement::NodeId;
+use crate::raft::aside::aside;
 use crate::raft::item::Installed;
 use crate::raft::machine::State;
 use crate::raft::message::{Reply, Request, decode_reply, encode_request};
@@ -183,7 +184,7 @@ impl<R: AsyncRuntime> Way<R> {
         promise: Promise,
         snapshot: SnapshotOf<Types<R>, State>,
     ) -> Result<SnapshotResponse<Types<R>>, Unreachable<Types<R>>> {
-        let chunks = chunks_of(snapshot.snapshot);
+        let chunks = aside(|| chunks_of(snapshot.snapshot));
         let transfer = self.transfers.fetch_add(1, Ordering::Relaxed);
         let mut count = 0;
         for chunk in chunks {
