@@ -1,6 +1,6 @@
 //! [`Commit`] on a member of a group: what the server is built on where several nodes keep the store. Calls
-//! wait in [`queue`], [`sequencer`] has them ordered or passes them on, [`record`] answers them when they are
-//! applied.
+//! wait in [`queue`], the first of those that come together ([`crowd`]) for the others; [`sequencer`] has them ordered
+//! or passes them on, [`record`] answers them when they are applied.
 //!
 //! ```text
 //! submit ─▶ piece ─▶ queue ─┬─▶ record ─▶ Member::propose ─▶ applied here ─▶ answers

@@ -52,6 +52,7 @@ pub(crate) struct Sequencer<R: AsyncRuntime> {
     pub(crate) clock: Monotone,
     /// The last time of another node that it was set to.
     followed_ms: Mutex<Option<u64>>,
+    /// When it was started: what the queue's times count from.
     since: R::Instant,
     queue: Mutex<Queue>,
     wake: Notify,
