@@ -8,12 +8,14 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::thread;
 
+use parking_lot::Mutex;
 use tidekeep_store::leases;
 use tidekeep_store::snapshot::{Feed, Head, items, write_tables};
 use tidekeep_store::tables::SavedTables;
 
-use crate::commit::Lost;
+use crate::commit::{Lost, PendingBackup, Promise};
 use crate::disk::File;
 use crate::error::{BoxError, OpenError};
 use crate::group::Cut;
@@ -21,6 +23,10 @@ use crate::pace::Pace;
 use crate::portion::PortionTables;
 use crate::snapshot::{self, Framing, Header, Purpose};
 use crate::state::State;
+use crate::ticket::{Progress, Ticket};
+
+/// Bytes of entries whose sum, which a file begins with, is worth a thread: nobody else is to wait for it.
+const MANY_BYTES: u64 = 8 << 20;
 
 /// A consistent cut of a store, and how much of its file has been given.
 pub struct Backup {
@@ -63,13 +69,37 @@ impl Chunks for Feed {
 }
 
 impl Backup {
-    pub(crate) fn of(mut cut: Cut, store_id: u128, estimate: u64) -> Self {
+    /// Begins one of a cut of about so many bytes, which may be shown once it is safe. Much is summed up on a thread of
+    /// its own.
+    pub(crate) fn begin(
+        cut: Cut,
+        store_id: u128,
+        estimate: u64,
+        safe: Option<Ticket>,
+    ) -> PendingBackup {
+        if estimate >= MANY_BYTES {
+            return begin_apart(
+                move || Self::of(cut, store_id, estimate, Pace::giving_way()),
+                safe,
+            );
+        }
+        let backup = Self::of(cut, store_id, estimate, Pace::alone());
+        match safe {
+            None => Promise::ready(Ok(backup)),
+            Some(safe) => Promise::later(async move {
+                safe.await?;
+                Ok(backup)
+            }),
+        }
+    }
+
+    fn of(mut cut: Cut, store_id: u128, estimate: u64, pace: Pace) -> Self {
         // Whoever restores it has not the other groups of a transaction at the same moment: what is under way
         // is left out, so that nothing stays locked there.
         cut.tables.intents.clear();
         cut.head.intents = 0;
-        let (mut framing, mut ready) = begin(store_id, cut.index, cut.head.now_ms);
-        let Ok(()) = cut.write_tables(Pace::giving_way(), |chunk| {
+        let (mut framing, mut ready) = begin_file(store_id, cut.index, cut.head.now_ms);
+        let Ok(()) = cut.write_tables(pace, |chunk| {
             framing.block(chunk, &mut ready);
             Ok::<(), Infallible>(())
         });
@@ -106,7 +136,7 @@ impl Backup {
             intents: 0,
         };
         // The groups' records are counted by each for itself.
-        let (mut framing, mut ready) = begin(u128::from_be_bytes(store_id), 1, head.now_ms);
+        let (mut framing, mut ready) = begin_file(u128::from_be_bytes(store_id), 1, head.now_ms);
         framing.block(&head.encode(), &mut ready);
         tables.iter().flat_map(|it| &it.sessions).for_each(|it| framing.block(it, &mut ready));
         let saved = SavedTables { leases, ..SavedTables::default() };
@@ -192,8 +222,39 @@ impl Backup {
     }
 }
 
+/// Begins one on a thread of its own.
+fn begin_apart(
+    begin: impl FnOnce() -> Backup + Send + 'static,
+    safe: Option<Ticket>,
+) -> PendingBackup {
+    /// Says that the thread is done, however it ends.
+    struct Done(Arc<Progress>);
+    impl Drop for Done {
+        fn drop(&mut self) {
+            self.0.advance(1);
+        }
+    }
+    let progress = Progress::new(0);
+    let (begun, done) = (Arc::new(Mutex::new(None)), progress.ticket(1));
+    let place = Arc::clone(&begun);
+    let thread = thread::Builder::new().name("tidekeep-backup".into()).spawn(move || {
+        let _done = Done(progress);
+        let backup = begin();
+        *place.lock() = Some(backup);
+    });
+    Promise::later(async move {
+        thread.map_err(|error| Lost::new(&format!("no thread for the backup: {error}")))?;
+        done.await?;
+        if let Some(safe) = safe {
+            safe.await?;
+        }
+        let backup = begun.lock().take();
+        backup.ok_or_else(|| Lost::new("the backup could not be begun"))
+    })
+}
+
 /// The beginning of a file.
-fn begin(store_id: u128, index: u64, created_ms: u64) -> (Framing, Vec<u8>) {
+fn begin_file(store_id: u128, index: u64, created_ms: u64) -> (Framing, Vec<u8>) {
     let mut ready = Vec::new();
     let header = Header { purpose: Purpose::Backup, store_id, index, created_ms };
     (Framing::begin(&header, &mut ready), ready)

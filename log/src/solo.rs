@@ -3,9 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
-
-use parking_lot::Mutex;
 
 use tidekeep_protocol::limits::Limits;
 use tidekeep_protocol::planted;
@@ -17,8 +14,8 @@ use crate::background::Background;
 use crate::backup::Backup;
 use crate::clock::Clock;
 use crate::commit::{
-    Answers, Call, Commit, Counted, Elsewhere, Failed, Identity, Lost, Pending, PendingBackup,
-    Promise, Sampled, Standing,
+    Answers, Call, Commit, Counted, Elsewhere, Failed, Identity, Pending, PendingBackup, Promise,
+    Sampled, Standing,
 };
 use crate::disk::Disk;
 use crate::error::{OpenError, Refused, SnapshotError};
@@ -27,7 +24,6 @@ use crate::group::Group;
 use crate::load::{Loaded, load};
 use crate::memory::MemoryOptions;
 use crate::options::{Durability, Upkeep};
-use crate::ticket::{Progress, Ticket};
 use crate::{batch, eviction, expiry, snapshots};
 
 /// How a store is opened.
@@ -190,19 +186,7 @@ impl Commit for Solo {
         let safe = self.group.positions.ticket(cut.head.revision);
         let store_id = u128::from_be_bytes(self.identity.store_id);
         let estimate = self.group.size().1;
-        let keys = cut.head.keys;
-        let begin = move || Backup::of(cut, store_id, estimate);
-        match safe {
-            _ if keys >= MANY_KEYS => begin_apart(begin, safe),
-            None => Promise::ready(Ok(begin())),
-            Some(safe) => {
-                let backup = begin();
-                Promise::later(async move {
-                    safe.await?;
-                    Ok(backup)
-                })
-            }
-        }
+        Backup::begin(cut, store_id, estimate, safe)
     }
 
     fn time_at(&self, unix_ms: u64) -> u64 {
@@ -284,40 +268,6 @@ impl Feed for Ordered {
             }),
         }
     }
-}
-
-/// Entries whose sum, which a backup begins with, is worth a thread: nobody is to wait for it.
-const MANY_KEYS: u64 = 50_000;
-
-/// Begins a backup on a thread of its own.
-fn begin_apart(
-    begin: impl FnOnce() -> Backup + Send + 'static,
-    safe: Option<Ticket>,
-) -> PendingBackup {
-    /// Says that the thread is done, however it ends.
-    struct Done(Arc<Progress>);
-    impl Drop for Done {
-        fn drop(&mut self) {
-            self.0.advance(1);
-        }
-    }
-    let progress = Progress::new(0);
-    let (begun, done) = (Arc::new(Mutex::new(None)), progress.ticket(1));
-    let place = Arc::clone(&begun);
-    let thread = thread::Builder::new().name("tidekeep-backup".into()).spawn(move || {
-        let _done = Done(progress);
-        let backup = begin();
-        *place.lock() = Some(backup);
-    });
-    Promise::later(async move {
-        thread.map_err(|error| Lost::new(&format!("no thread for the backup: {error}")))?;
-        done.await?;
-        if let Some(safe) = safe {
-            safe.await?;
-        }
-        let backup = begun.lock().take();
-        backup.ok_or_else(|| Lost::new("the backup could not be begun"))
-    })
 }
 
 impl Drop for Solo {

@@ -1,7 +1,12 @@
 //! A replica: equal records make equal replicas, a frozen state takes another one's place, and what is
 //! to end ends by the records alone.
 
-use tidekeep_log::{Answer, Call, Replica, ReplicaOptions, Reply, TooOld};
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tidekeep_log::{Answer, Call, Fed, PendingBackup, Replica, ReplicaOptions, Reply, TooOld};
 use tidekeep_protocol::codec;
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{Get, LeaseReply, Put, Request, Txn, TxnOp};
@@ -9,6 +14,9 @@ use tidekeep_protocol::session::{Number, SessionId};
 use tidekeep_store::apply::Stamp;
 use tidekeep_store::record;
 use tidekeep_store::step::{AdoptLease, Finish, Outcome, Prepare, Step, TxnId};
+
+/// Time for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A record of puts at a time.
 fn puts(now_ms: u64, puts: &[(&str, &str, Expiry)]) -> Vec<u8> {
@@ -192,6 +200,36 @@ fn a_cut_stays_as_it_was_when_another_state_takes_the_place_of_its_own() {
         }
     }
     assert_eq!(found, head.keys);
+}
+
+#[test]
+fn much_is_summed_up_for_a_backup_beside_whoever_asks_for_it() {
+    let replica = replica();
+    let value = "v".repeat(1 << 20);
+    for number in 0..32 {
+        let record = puts(1_000, &[(&format!("key/{number}"), &value, Expiry::Never)]);
+        replica.apply(&record).expect("it is a record");
+    }
+    let mut look = Context::from_waker(Waker::noop());
+    let mut begun: Vec<_> = (0..4).map(|_| replica.backup([7; 16])).collect();
+    // One of them may be faster than this thread.
+    let ready = |it: &mut PendingBackup| Pin::new(it).poll(&mut look).is_ready();
+    assert!(!begun.iter_mut().all(ready), "whoever asked has waited for them");
+
+    let mut backup = {
+        let (mut begun, deadline) = (replica.backup([7; 16]), Instant::now() + PATIENCE);
+        loop {
+            match Pin::new(&mut begun).poll(&mut look) {
+                Poll::Ready(backup) => break backup.expect("nothing fails"),
+                Poll::Pending => assert!(Instant::now() < deadline, "it takes too long"),
+            }
+            std::thread::yield_now();
+        }
+    };
+    assert_eq!((backup.revision(), backup.keys()), (replica.revision(), 32));
+    let mut bytes = Vec::new();
+    while backup.read(1 << 20, &mut bytes).expect("all is here") == Fed::More {}
+    assert!(bytes.len() > 32 << 20, "{} bytes", bytes.len());
 }
 
 #[test]

@@ -26,9 +26,8 @@ use std::sync::Arc;
 use openraft::type_config::AsyncRuntime;
 use tidekeep_log::clock::{Clock, Monotone};
 use tidekeep_log::{
-    Answer, Answers, Backup, Call, Commit, Counted, Elsewhere as NotHere, Entry,
-    Failed as StorageFailed, Feed, Identity, Lost, NotStill, Pending, PendingBackup, Portion,
-    Promise, Sampled, Standing,
+    Answer, Answers, Call, Commit, Counted, Elsewhere as NotHere, Entry, Failed as StorageFailed,
+    Feed, Identity, Lost, NotStill, Pending, PendingBackup, Portion, Promise, Sampled, Standing,
 };
 use tidekeep_protocol::error::{Code, Refusal};
 use tidekeep_store::step::TxnId;
@@ -166,7 +165,8 @@ impl<R: AsyncRuntime> Commit for Replicated<R> {
 
     fn backup(&self) -> PendingBackup {
         let store_id = self.identity.store_id;
-        self.sequencer.look(move |replica| -> Backup { replica.backup(store_id) })
+        let begun = self.sequencer.look(move |replica| replica.backup(store_id));
+        Promise::later(async move { begun.await?.await })
     }
 
     fn time_at(&self, unix_ms: u64) -> u64 {

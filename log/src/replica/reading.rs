@@ -16,7 +16,7 @@ use tidekeep_store::view::View;
 
 use crate::backup::Backup;
 use crate::clock::Clock;
-use crate::commit::{Answers, Call, Promise};
+use crate::commit::{Answers, Call, PendingBackup, Promise};
 use crate::feed::{Changed, Changes, TooOld};
 use crate::group::Group;
 use crate::portion::{NotStill, Portion};
@@ -107,8 +107,9 @@ impl Replica {
     }
 
     /// A consistent cut of everything, to be kept as a file elsewhere, under a store's name.
-    pub fn backup(&self, store_id: [u8; 16]) -> Backup {
-        Backup::of(self.group.cut(), u128::from_be_bytes(store_id), self.group.size().1)
+    pub fn backup(&self, store_id: [u8; 16]) -> PendingBackup {
+        let (store_id, estimate) = (u128::from_be_bytes(store_id), self.group.size().1);
+        Backup::begin(self.group.cut(), store_id, estimate, None)
     }
 
     /// A cut of everything, as one group's part of a backup of all: while `hold` keeps its keys as they are, if
