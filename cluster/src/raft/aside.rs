@@ -1,5 +1,5 @@
-//! What takes seconds for a large state, beside all else that a node does: its sum is made before it is sent, and it
-//! is read and kept as a whole when it has come.
+//! What takes seconds for a large state, beside all else that a node does: its sum is made before it is sent, it is
+//! read and kept as a whole when it has come, and it is parted when its group becomes several.
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;

@@ -18,6 +18,7 @@ use tidekeep_protocol::slot::GroupCount;
 use tidekeep_store::holds::Seal;
 
 use crate::meta::Numbering;
+use crate::raft::aside::aside;
 use crate::raft::item::{Born, Installed, Item};
 use crate::raft::recovered::Recovered;
 use crate::raft::storage::{Store, stopped};
@@ -95,17 +96,20 @@ impl Store {
         let installed = Installed { applied: Some(place), membership };
         let born = Born { promise: Promise::new(FIRST_PLACE, first), installed };
         let numbers = groups.groups().map(|group| Numbering::Split.number(group));
-        for (number, chunks) in numbers.zip(self.replica.dividing(groups)) {
+        let mut parts = aside(|| self.replica.dividing(groups));
+        for number in numbers {
+            let Some(chunks) = aside(|| parts.next()) else { break };
             if self.journal.has(number) {
                 continue;
             }
             let options = self.journal.replica_options();
-            let replica = Replica::of_chunks(&chunks, options).map_err(io::Error::other)?;
+            let replica = aside(|| Replica::of_chunks(&chunks, options));
+            let replica = replica.map_err(io::Error::other)?;
             let recovered = Recovered::born(options, replica, &born).map_err(io::Error::other)?;
             // Known before its records are, so that a snapshot has the one or the log the others.
             let store = Self::new(number, recovered, Arc::clone(&self.journal));
             self.journal.keep_born(number, Arc::clone(&store));
-            let safe = store.keep_state(&Item::Born(born.clone()), &chunks);
+            let safe = aside(|| store.keep_state(&Item::Born(born.clone()), &chunks));
             safe.await.unwrap_or_else(|_| Err(stopped()))?;
         }
         Ok(())
