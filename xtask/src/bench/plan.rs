@@ -202,10 +202,6 @@ impl Plan<'_> {
         let progress = progress(scenes.len());
         let mut failures = Vec::new();
         for scene in &scenes {
-            // What is weighed does not depend on the machine.
-            if !matches!(scene, Scene::Sizes) {
-                results.state_conditions(&scene.name(), &self.conditions(scene));
-            }
             progress.set_message(scene.name());
             // Without a terminal there is no bar.
             if progress.is_hidden() {
@@ -231,6 +227,10 @@ impl Plan<'_> {
                     many::measure(&shared, parts, results)
                 }
             };
+            // By now a scene has what it installs. What is weighed does not depend on the machine.
+            if !matches!(scene, Scene::Sizes) {
+                results.state_conditions(&scene.name(), &self.conditions(scene));
+            }
             let named = failed.into_iter().map(|error| format!("{}: {error:#}", scene.name()));
             failures.extend(named);
             results.keep()?;
