@@ -22,7 +22,10 @@ use tidekeep_log::{ReplicaOptions, Upkeep};
 use tidekeep_protocol::slot::{GroupCount, GroupId};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const GROUP: GroupId = GroupId(0);
+const GROUPS: u16 = 12;
+
+/// Time for others to lead once the disk hangs: less than it takes to wait for each group's answer in turn.
+const HANDED_OVER: Duration = Duration::from_secs(6);
 
 /// While it is set, no sync returns.
 #[derive(Clone, Default)]
@@ -177,8 +180,23 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-fn leader(node: &Node<TokioRuntime>) -> Option<NodeId> {
-    node.member(GROUP)?.leader()
+fn groups() -> GroupCount {
+    GroupCount::new(GROUPS).expect("a number of groups")
+}
+
+/// Whether a node knows of each of these groups that somebody leads it of whom this is so.
+fn led(node: &Node<TokioRuntime>, groups: &[GroupId], is_so: impl Fn(NodeId) -> bool) -> bool {
+    let leader = |group: &GroupId| node.member(*group)?.leader();
+    groups.iter().all(|group| leader(group).is_some_and(&is_so))
+}
+
+/// Whether a group has three replicas that have all that was ordered, as its leader knows.
+fn is_whole(nodes: &[&Node<TokioRuntime>], group: GroupId) -> bool {
+    let standings = nodes.iter().filter_map(|node| Some(node.member(group)?.standing()));
+    standings.filter(|standing| standing.leads).any(|standing| {
+        let followed = standing.followed.values().filter(|&&it| Some(it) == standing.last);
+        standing.voters.len() == 3 && followed.count() == 3
+    })
 }
 
 #[test]
@@ -190,7 +208,7 @@ fn a_node_whose_disk_hangs_lets_others_lead_until_it_answers() {
 async fn hang_and_answer() {
     let calls = Calls::default();
     let (first, hang) = start(NodeId(1), &calls).await;
-    first.found(GroupCount::ONE, 3).await.expect("an empty cluster");
+    first.found(groups(), 3).await.expect("an empty cluster");
     let secret = [9; 32];
     first.add_token("", secret, PATIENCE, 2).await.expect("it leads");
     let mut others = Vec::new();
@@ -199,23 +217,36 @@ async fn hang_and_answer() {
         assert_eq!(admitted.node, id);
         others.push(start(id, &calls).await.0);
     }
-    until("three replicas", async || {
-        first.member(GROUP).is_some_and(|member| member.standing().voters.len() == 3)
+    let all = [&first, &others[0], &others[1]];
+    until("three replicas of each group, and nothing under way", async || {
+        let calm = first
+            .status()
+            .await
+            .is_ok_and(|status| status.under_way.is_empty() && status.coordinator == first.id());
+        calm && groups().groups().all(|group| is_whole(&all, group))
     })
     .await;
-    until("the first to lead", async || leader(&others[0]) == Some(first.id())).await;
+    let is_its = |group: &GroupId| led(&first, &[*group], |leader| leader == first.id());
+    let its: Vec<GroupId> = groups().groups().filter(is_its).collect();
+    assert!(its.len() >= 3, "it leads {its:?}");
 
+    let began = Instant::now();
     hang.set(true);
-    until("another leader", async || leader(&others[0]).is_some_and(|leader| leader != first.id()))
-        .await;
+    // Nobody misses a disk that nothing is written to.
+    let asks = first.clone();
+    let written =
+        tokio::spawn(async move { asks.add_token("", [8; 32], PATIENCE, 1).await.is_ok() });
+    until("other leaders", async || led(&others[0], &its, |leader| leader != first.id())).await;
     until("another coordinator", async || {
         others[0].status().await.is_ok_and(|status| status.coordinator != first.id())
     })
     .await;
+    assert!(began.elapsed() < HANDED_OVER, "{:?}", began.elapsed());
 
-    // The table still says that it should lead, which it may do once it can.
+    // The table still says that it should lead them, which it may do once it can.
     hang.set(false);
-    until("the first to lead again", async || leader(&others[0]) == Some(first.id())).await;
+    until("it to lead again", async || led(&others[0], &its, |leader| leader == first.id())).await;
+    let _whether_it_was_done = written.await;
     first.stop().await;
     for node in others {
         node.stop().await;

@@ -39,13 +39,17 @@ impl Coming {
     /// Takes in the entries of a chunk.
     pub(crate) fn take(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
         for entry in snapshot::entries(chunk) {
-            let entry = entry.ok_or("an entry in it cannot be read")?;
-            if entry.lease().is_some() {
-                self.leased.push(entry.clone());
-            }
-            self.entries[self.spread.shard_of(entry.key())].push(entry);
+            self.push(entry.ok_or("an entry in it cannot be read")?);
         }
         Ok(())
+    }
+
+    /// Takes in an entry.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        if entry.lease().is_some() {
+            self.leased.push(entry.clone());
+        }
+        self.entries[self.spread.shard_of(entry.key())].push(entry);
     }
 
     fn join(&mut self, other: Self) {

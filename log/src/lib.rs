@@ -85,7 +85,7 @@ pub use memory::{Eviction, MemoryOptions};
 pub use options::{Durability, Options, Stats, Upkeep};
 pub use portion::{NotStill, Portion, PortionRows, PortionTables};
 pub use recover::{Recovery, Report};
-pub use replica::{Applying, Dividing, Frozen, FrozenChunks, Replica, ReplicaOptions};
+pub use replica::{Applying, Dividing, Frozen, FrozenChunks, Part, Replica, ReplicaOptions};
 pub use snapshot::{Published, SnapshotInfo};
 pub use snapshot_tally::SnapshotTally;
 pub use snapshots::giving_way;

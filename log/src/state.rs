@@ -4,6 +4,7 @@
 use tidekeep_protocol::range::KeyRange;
 use tidekeep_store::apply::{Stamp, apply};
 use tidekeep_store::approach::{KEYS_MAX, approach};
+use tidekeep_store::entry::Entry;
 use tidekeep_store::history;
 use tidekeep_store::moment::Moment;
 use tidekeep_store::record::{BadRecord, Command, Record};
@@ -182,6 +183,16 @@ impl State {
         self.tie_leased()
     }
 
+    /// Takes in entries that are in memory already, in place of the chunks that have them.
+    pub(crate) fn take_entries(
+        &mut self,
+        entries: impl ExactSizeIterator<Item = Entry>,
+    ) -> Result<(), BoxError> {
+        self.expect(entries.len() as u64)?;
+        entries.for_each(|entry| self.coming.push(entry));
+        self.tie_leased()
+    }
+
     /// Whether the next chunk has entries.
     fn awaits_entries(&self) -> bool {
         self.snapshot.is_some()
@@ -191,8 +202,11 @@ impl State {
 
     /// Counts the entries of a chunk.
     fn expect_entries(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
-        let count = snapshot::items(chunk).count() as u64;
-        self.entries_left = self.entries_left.checked_sub(count).ok_or("it has too many keys")?;
+        self.expect(snapshot::items(chunk).count() as u64)
+    }
+
+    fn expect(&mut self, entries: u64) -> Result<(), BoxError> {
+        self.entries_left = self.entries_left.checked_sub(entries).ok_or("it has too many keys")?;
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use tidekeep_protocol::codec;
 use tidekeep_protocol::condition::{Condition, Expiry};
 use tidekeep_protocol::op::{Get, LeaseReply, Put, Request, Txn, TxnOp};
 use tidekeep_protocol::session::{Number, SessionId};
+use tidekeep_protocol::slot::{GroupCount, slot_of};
 use tidekeep_store::apply::Stamp;
 use tidekeep_store::record;
 use tidekeep_store::step::{AdoptLease, Finish, Outcome, Prepare, Step, TxnId};
@@ -230,6 +231,23 @@ fn much_is_summed_up_for_a_backup_beside_whoever_asks_for_it() {
     let mut bytes = Vec::new();
     while backup.read(1 << 20, &mut bytes).expect("all is here") == Fed::More {}
     assert!(bytes.len() > 32 << 20, "{} bytes", bytes.len());
+}
+
+#[test]
+fn the_parts_of_a_state_have_its_entries_and_no_copies() {
+    let whole = replica();
+    let keys: Vec<_> = (0..300).map(|number| format!("key/{number}")).collect();
+    let entries: Vec<_> = keys.iter().map(|key| (key.as_str(), "value", Expiry::Never)).collect();
+    whole.apply(&puts(1_000, &entries)).expect("it is a record");
+    let groups = GroupCount::new(4).expect("a number of groups");
+    let parts = whole.divide(groups, &ReplicaOptions::new(8)).expect("memory for the parts");
+    assert_eq!(parts.iter().map(Replica::keys).sum::<u64>(), 300);
+    for key in &keys {
+        let part = &parts[usize::from(groups.group_of(slot_of(key.as_bytes())).0)];
+        let (here, there) = (part.peek(key.as_bytes()), whole.peek(key.as_bytes()));
+        let (here, there) = (here.expect("it is there"), there.expect("it is there"));
+        assert_eq!(here.value().as_ptr(), there.value().as_ptr(), "{key}");
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::node::running::Node;
 use crate::raft::{Instant, Member, Runtime};
 
@@ -11,9 +13,9 @@ const HAND_OVER: Duration = Duration::from_secs(2);
 impl<R: Runtime> Node<R> {
     /// Lets other nodes lead the groups that this one leads, as far as there are others that have followed.
     pub async fn retire(&self) {
-        for member in self.all_members() {
-            self.retire_from(&member).await;
-        }
+        let members = self.all_members();
+        // All at once: who cannot write does not learn that somebody has taken over, and waits in vain for each.
+        join_all(members.iter().map(|member| self.retire_from(member))).await;
     }
 
     async fn retire_from(&self, member: &Member<R>) {

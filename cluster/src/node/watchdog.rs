@@ -11,32 +11,33 @@ use crate::raft::{Abstains, Member, Runtime};
 /// Between two looks at the disk.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Looks between two tries to let others lead while the disk is full.
-const FULL_LOOKS: u32 = 10;
+/// Looks between two tries to let others lead while the disk hangs or is full: nobody else may be ready for it yet.
+const LOOKS: u32 = 10;
 
 impl<R: Runtime> Node<R> {
     /// Watches the disk until the node's life ends.
     pub(super) async fn watch_disk(self) {
-        let mut hung = false;
-        let mut full_for = 0_u32;
+        let (mut hung_for, mut full_for) = (0_u32, 0_u32);
         while self.life() == Life::Serving {
-            let hangs = self.disk_hangs();
-            if hangs != hung {
-                hung = hangs;
-                if hangs {
-                    self.each_member(|member| member.abstain(Abstains::Hangs));
-                    tracing::warn!("the disk hangs; this node lets others lead");
-                    self.retire().await;
-                } else {
+            match self.disk_hangs() {
+                true => hung_for += 1,
+                false if hung_for > 0 => {
+                    hung_for = 0;
                     self.each_member(|member| member.stand_despite(Abstains::Hangs));
                     tracing::info!("the disk answers again");
                 }
+                false => {}
             }
             full_for = match self.journal().waits_for_room() {
                 true => full_for + 1,
                 false => 0,
             };
-            if full_for % FULL_LOOKS == 1 && self.leads_any() {
+            if hung_for == 1 {
+                self.each_member(|member| member.abstain(Abstains::Hangs));
+                tracing::warn!("the disk hangs; this node lets others lead");
+            }
+            let tries = |looks: u32| looks % LOOKS == 1;
+            if (tries(hung_for) || tries(full_for)) && self.leads_any() {
                 if full_for == 1 {
                     tracing::warn!("the disk is full; this node lets others lead");
                 }

@@ -13,7 +13,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tidekeep_log::Replica;
 use tidekeep_protocol::slot::GroupCount;
 use tidekeep_store::holds::Seal;
 
@@ -98,18 +97,19 @@ impl Store {
         let numbers = groups.groups().map(|group| Numbering::Split.number(group));
         let mut parts = aside(|| self.replica.dividing(groups));
         for number in numbers {
-            let Some(chunks) = aside(|| parts.next()) else { break };
+            let Some(part) = aside(|| parts.next()) else { break };
             if self.journal.has(number) {
                 continue;
             }
             let options = self.journal.replica_options();
-            let replica = aside(|| Replica::of_chunks(&chunks, options));
+            let replica = aside(|| part.replica(options));
             let replica = replica.map_err(io::Error::other)?;
             let recovered = Recovered::born(options, replica, &born).map_err(io::Error::other)?;
             // Known before its records are, so that a snapshot has the one or the log the others.
             let store = Self::new(number, recovered, Arc::clone(&self.journal));
             self.journal.keep_born(number, Arc::clone(&store));
-            let safe = aside(|| store.keep_state(&Item::Born(born.clone()), &chunks));
+            let end = Item::Born(born.clone());
+            let safe = aside(|| store.keep_state(&end, &part.into_chunks()));
             safe.await.unwrap_or_else(|_| Err(stopped()))?;
         }
         Ok(())

@@ -38,26 +38,14 @@ impl Replica {
         groups: GroupCount,
         options: &ReplicaOptions,
     ) -> Result<Vec<Self>, BoxError> {
-        let dividing = self.dividing(groups);
-        dividing.map(|chunks| Self::of_chunks(&chunks, options)).collect()
+        self.dividing(groups).map(|part| part.replica(options)).collect()
     }
 
-    /// The chunks of the same parts, one part after the other, each with what is remembered of the newest changes
-    /// of its keys.
+    /// The same parts, one after the other, each with what is remembered of the newest changes of its keys.
     pub fn dividing(&self, groups: GroupCount) -> Dividing {
         let cut = self.group.cut();
         let changes = self.group.tail.all(cut.head.revision);
         Dividing::new(cut, changes, groups)
-    }
-
-    /// A replica of the state that these chunks are of.
-    ///
-    /// # Errors
-    /// What is wrong with the chunks, or there is no memory.
-    pub fn of_chunks(chunks: &[Vec<u8>], options: &ReplicaOptions) -> Result<Self, BoxError> {
-        let part = Self::new(options)?;
-        part.install(chunks.iter().map(Vec::as_slice))?;
-        Ok(part)
     }
 
     /// Seals the state: whoever applies records passes over all that come. It is part of the state, so that whoever
@@ -78,7 +66,7 @@ impl Replica {
     }
 }
 
-/// The parts of a state, as chunks, each made when it is asked for.
+/// The parts of a state, each made when it is asked for.
 pub struct Dividing {
     groups: GroupCount,
     /// Which part is next.
@@ -114,20 +102,15 @@ impl Dividing {
 }
 
 impl Iterator for Dividing {
-    type Item = Vec<Vec<u8>>;
+    type Item = Part;
 
-    fn next(&mut self) -> Option<Vec<Vec<u8>>> {
+    fn next(&mut self) -> Option<Part> {
         let part = self.next;
         let entries = std::mem::take(self.entries.get_mut(usize::from(part))?);
         self.next += 1;
         let (keys, digest) = (entries.len() as u64, snapshot::digest(&entries));
-        let mut chunks = vec![Head { keys, digest, ..self.head }.encode()];
-        let mut add = |chunk: &[u8]| {
-            chunks.push(chunk.to_vec());
-            Ok::<(), Infallible>(())
-        };
-        let Ok(()) = snapshot::write_tables(&self.tables, &mut add);
-        let Ok(()) = snapshot::write_entries(&entries, &mut add);
+        let mut before = vec![Head { keys, digest, ..self.head }.encode()];
+        let Ok(()) = snapshot::write_tables(&self.tables, |chunk| keep(&mut before, chunk));
         let (groups, from) = (self.groups, self.from);
         let is_of_part = |key: &[u8]| groups.group_of(slot_of(key)).0 == part;
         let kept = self.changes.changes().filter(|change| change.revision > from);
@@ -138,7 +121,46 @@ impl Iterator for Dividing {
             }
             Change { events, ..change }
         });
-        let Ok(()) = history::write(of_part, &mut add);
-        Some(chunks)
+        let mut behind = Vec::new();
+        let Ok(()) = history::write(of_part, |chunk| keep(&mut behind, chunk));
+        Some(Part { before, entries, behind })
+    }
+}
+
+fn keep(chunks: &mut Vec<Vec<u8>>, chunk: &[u8]) -> Result<(), Infallible> {
+    chunks.push(chunk.to_vec());
+    Ok(())
+}
+
+/// A part of a state. It has the entries of the whole, not copies of them.
+pub struct Part {
+    /// The chunks before the entries.
+    before: Vec<Vec<u8>>,
+    entries: Vec<Entry>,
+    /// Those behind them, of recent changes.
+    behind: Vec<Vec<u8>>,
+}
+
+impl Part {
+    /// A replica that begins with it.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn replica(&self, options: &ReplicaOptions) -> Result<Replica, BoxError> {
+        let replica = Replica::new(options)?;
+        replica.replace_state(|state| {
+            self.before.iter().try_for_each(|chunk| state.take(chunk))?;
+            state.take_entries(self.entries.iter().cloned())?;
+            self.behind.iter().try_for_each(|chunk| state.take(chunk))
+        })?;
+        Ok(replica)
+    }
+
+    /// Its chunks, as a frozen state has them.
+    pub fn into_chunks(self) -> Vec<Vec<u8>> {
+        let Self { before: mut chunks, entries, mut behind } = self;
+        let Ok(()) = snapshot::write_entries(&entries, |chunk| keep(&mut chunks, chunk));
+        chunks.append(&mut behind);
+        chunks
     }
 }

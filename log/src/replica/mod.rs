@@ -37,7 +37,7 @@ use crate::tail::Tail;
 use applying::permit;
 
 pub use applying::Applying;
-pub use dividing::Dividing;
+pub use dividing::{Dividing, Part};
 
 /// How a replica is made.
 #[derive(Debug, Clone)]
@@ -181,9 +181,17 @@ impl Replica {
     /// # Errors
     /// What is wrong with the chunks; the state is as it was.
     pub fn install<'c>(&self, chunks: impl IntoIterator<Item = &'c [u8]>) -> Result<(), BoxError> {
+        self.replace_state(|state| chunks.into_iter().try_for_each(|chunk| state.take(chunk)))
+    }
+
+    /// Takes the state that `fill` makes of an empty one.
+    fn replace_state(
+        &self,
+        fill: impl FnOnce(&mut State) -> Result<(), BoxError>,
+    ) -> Result<(), BoxError> {
         let mut state = State::new(self.group.spread, Shard::new);
         state.remember(self.history_bytes);
-        chunks.into_iter().try_for_each(|chunk| state.take(chunk))?;
+        fill(&mut state)?;
         let tail = state.begin_tail(self.history_bytes)?;
         let (revision, now_ms) = (state.revision, state.now_ms);
         let sealed = state.tables.intents.sealed().is_some();
