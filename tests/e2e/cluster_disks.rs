@@ -1,4 +1,4 @@
-//! One node of a cluster has a disk that is full, or slow: the others go on, nothing that was acknowledged is
+//! One node of a cluster has a disk that is full, hangs, or is slow: the others go on, nothing that was acknowledged is
 //! lost, and the node comes back by itself.
 
 use std::fs;
@@ -10,6 +10,7 @@ use tidekeep_tests::cluster::Shape;
 use tidekeep_tests::{Cluster, eventually, tidekeep};
 
 use crate::cluster_load::{Load, verify};
+use crate::freezing_disk::FreezingDisk;
 use crate::small_disk::SmallDisk;
 
 const CLIENTS: usize = 6;
@@ -74,6 +75,41 @@ async fn a_node_whose_disk_is_full_holds_nobody_up_and_comes_back_when_there_is_
     let told = load.end().await;
     let deleted = tidekeep(cluster.address(0), &["delete", "big"], b"");
     assert_eq!(deleted.code, 0, "{}", deleted.stderr);
+    for node in 0..3 {
+        verify(&cluster, node, &told).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_disk_hangs_lets_others_lead_says_so_and_comes_back() {
+    let disks = [(); 3].map(|()| FreezingDisk::mount());
+    let [Some(first), Some(second), Some(third)] = &disks else {
+        return println!("this kernel has no loop devices to spare: nothing was tried");
+    };
+    let disks = [first, second, third];
+    let folders = disks.map(|disk| disk.path().join("data"));
+    let shape = Shape { arguments: &SPARING, folders: &folders, ..Shape::default() };
+    let cluster = Cluster::form(shape);
+    let mut load = Load::start(&cluster, CLIENTS).await;
+    load.progress(10).await;
+    let hung = cluster.leader();
+    let other = (hung + 1) % 3;
+    load.lead_away(&cluster, hung);
+    disks[hung].freeze();
+    let began = Instant::now();
+    eventually("another node to lead", LIMIT, || {
+        let leader = cluster.standing(other)?.leader?;
+        (leader != cluster.address(hung)).then_some(())
+    });
+    load.progress(10).await;
+    println!("suite: a node of three whose disk hangs, answers after {:?}", began.elapsed());
+    let said = fetch(&cluster, hung, "/readyz");
+    assert!(said.starts_with("HTTP/1.1 503") && said.contains("disk hangs"), "{said}");
+    disks[hung].thaw();
+    eventually("the node to be ready", LIMIT, || {
+        fetch(&cluster, hung, "/readyz").starts_with("HTTP/1.1 200").then_some(())
+    });
+    let told = load.end().await;
     for node in 0..3 {
         verify(&cluster, node, &told).await;
     }

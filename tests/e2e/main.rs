@@ -16,6 +16,7 @@ mod crash;
 mod cuts;
 mod disk_full;
 mod drain;
+mod freezing_disk;
 mod histories;
 mod import;
 mod killed;

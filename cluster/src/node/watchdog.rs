@@ -52,7 +52,7 @@ impl<R: Runtime> Node<R> {
     }
 
     /// Whether a call to the disk has been under way for too long.
-    pub(super) fn disk_hangs(&self) -> bool {
+    pub(crate) fn disk_hangs(&self) -> bool {
         self.journal().stalled().is_some_and(|stalled| stalled >= self.timing().hang)
     }
 

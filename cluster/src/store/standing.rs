@@ -16,6 +16,9 @@ pub(super) fn of<R: Runtime>(doors: &Doors<R>) -> Standing {
         let why = "this node was removed from its cluster; its data can be deleted";
         return Standing::Failed(why.into());
     }
+    if doors.node().disk_hangs() {
+        return Standing::ReadOnly(hangs());
+    }
     let mut worst = match doors.node().journal().is_full() {
         true => Standing::ReadOnly(full()),
         false => Standing::Ready,
@@ -38,6 +41,11 @@ pub(super) fn of<R: Runtime>(doors: &Doors<R>) -> Standing {
 /// Why clients had better go to another node, though this one still takes what others have room for.
 fn full() -> Refusal {
     Refusal::new(Code::NoSpace, "this node's disk is full; it falls behind until there is room")
+}
+
+/// Why clients had better go to another node: this one learns nothing of what is written there.
+fn hangs() -> Refusal {
+    Refusal::new(Code::Unavailable, "this node's disk hangs; others lead until it answers")
 }
 
 /// Figures that are no sums: of several groups the worst counts.
