@@ -95,7 +95,7 @@ async fn a_node_whose_disk_hangs_lets_others_lead_says_so_and_comes_back() {
     let hung = cluster.leader();
     let other = (hung + 1) % 3;
     load.lead_away(&cluster, hung);
-    disks[hung].freeze();
+    let frozen = disks[hung].freeze();
     let began = Instant::now();
     eventually("another node to lead", LIMIT, || {
         let leader = cluster.standing(other)?.leader?;
@@ -105,7 +105,7 @@ async fn a_node_whose_disk_hangs_lets_others_lead_says_so_and_comes_back() {
     println!("suite: a node of three whose disk hangs, answers after {:?}", began.elapsed());
     let said = fetch(&cluster, hung, "/readyz");
     assert!(said.starts_with("HTTP/1.1 503") && said.contains("disk hangs"), "{said}");
-    disks[hung].thaw();
+    drop(frozen);
     eventually("the node to be ready", LIMIT, || {
         fetch(&cluster, hung, "/readyz").starts_with("HTTP/1.1 200").then_some(())
     });

@@ -1,7 +1,7 @@
 //! A disk that can be told to hang: a file system of its own, which the kernel freezes.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const DISK_BYTES: u64 = 256 << 20;
@@ -21,24 +21,29 @@ impl FreezingDisk {
         (made && mounts).then_some(Self(folder))
     }
 
-    pub(crate) fn path(&self) -> std::path::PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("mounted")
     }
 
-    /// From now on, what writes waits.
-    pub(crate) fn freeze(&self) {
+    /// From now on, what writes waits, until the guard is dropped. To be made behind whoever writes: a process that
+    /// waits for the disk does not end.
+    pub(crate) fn freeze(&self) -> Frozen {
         assert!(freezes("--freeze", &self.path()), "the disk does not freeze");
+        Frozen(self.path())
     }
+}
 
-    /// What waits goes on.
-    pub(crate) fn thaw(&self) {
-        assert!(freezes("--unfreeze", &self.path()), "the disk does not thaw");
+/// A disk that hangs.
+pub(crate) struct Frozen(PathBuf);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        freezes("--unfreeze", &self.0);
     }
 }
 
 impl Drop for FreezingDisk {
     fn drop(&mut self) {
-        freezes("--unfreeze", &self.path());
         run(Command::new("umount").arg("--lazy").arg(self.path()));
     }
 }
